@@ -1,0 +1,84 @@
+# Every command of this project. Each prints what it does and stops at the first error with the mend.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+BOOTSTRAP := $(PYTHON) tools/bootstrap.py
+CLUSTER := $(BIN)/python -m tests.cluster
+COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11
+# `make test-e2e ARGS="-k schedule -x"`: more options for pytest
+ARGS ?=
+
+##@ See it
+.PHONY: help demo demo-down
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@echo
+
+demo: setup ## Kubernetes, the operator and an example that scales from zero and back; answers in the end
+	@$(CLUSTER) prepare
+	@$(BIN)/python -m tools.demo up
+
+demo-down: setup ## take away all that the demo made
+	@$(BIN)/python -m tools.demo down
+
+##@ Test it
+.PHONY: test test-unit test-redis test-interop test-e2e lint types
+test: setup redis-server node cluster lint types ## all of it: lint, types, then unit, Redis, interop and e2e tests
+	@echo "test: unit, redis, interop, e2e"
+	@$(PYTEST) $(ARGS)
+
+test-unit: setup ## tests that need no service, in seconds
+	@$(PYTEST) tests/unit $(ARGS)
+
+test-redis: setup redis-server ## the engine on a real Redis
+	@$(PYTEST) tests/redis $(ARGS)
+
+test-interop: setup redis-server node ## the engine and BullMQ's own Node packages on one Redis
+	@$(PYTEST) tests/interop $(ARGS)
+
+test-e2e: setup cluster ## the operator on a real Kubernetes
+	@$(PYTEST) tests/e2e $(ARGS)
+
+lint: setup ## ruff and the import rules
+	@echo "lint: ruff check, ruff format, import rules"
+	@$(BIN)/ruff check --quiet . || { echo "mend: $(BIN)/ruff check --fix ."; exit 1; }
+	@$(BIN)/ruff format --quiet --check . || { echo "mend: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/lint-imports --no-logo >.venv/lint-imports.log 2>&1 || { cat .venv/lint-imports.log; \
+	  echo "mend: move the import; [tool.importlinter] in pyproject.toml says which way they point"; exit 1; }
+
+types: setup ## mypy, strict
+	@echo "types: mypy"
+	@$(BIN)/mypy --no-error-summary
+
+##@ Work on it
+.PHONY: setup lock clean redis-server node cluster
+setup: ## .venv with the locked packages; a no-op when nothing changed
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON): install Python 3.11 or newer (Debian: apt-get install python3 python3-venv)"; exit 1; }
+	@$(BOOTSTRAP) venv
+
+lock: setup ## renew requirements/*.txt from pyproject.toml; UPGRADE=1 takes newer versions
+	@echo "lock: requirements/worker.txt, operator.txt, dev.txt"
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra cli --extra fast -o requirements/worker.txt
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra operator --extra fast -o requirements/operator.txt
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/dev.in --extra cli --extra operator --extra fast \
+	  -c requirements/worker.txt -c requirements/operator.txt -o requirements/dev.txt
+
+clean: ## remove .venv, node_modules and caches; clusters stay (make demo-down)
+	rm -rf .venv tests/interop/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+redis-server:
+	@$(BOOTSTRAP) need redis-server
+
+node:
+	@$(BOOTSTRAP) node
+
+cluster:
+	@$(CLUSTER) prepare

@@ -23,14 +23,14 @@ PACE_SECONDS = float(os.environ.get("ACCESS_LOG_PACE_SECONDS", "0"))
 
 
 async def count(job: Job) -> dict:
-    """`job.data`: {"chunk": its name, "text": its lines} -> {"requests": n, "status": {...}, "paths": {...}}."""
+    """`job.data`: {"chunk": its name, "text": its lines}; returns {"requests": n, "status": {...}, "paths": {...}}."""
     lines = job.data["text"].splitlines()
     status: Counter[str] = Counter()
     paths: Counter[str] = Counter()
     for number, line in enumerate(lines, start=1):
         request = COMBINED.fullmatch(line)
         if request is None:
-            raise ValueError(f"{job.data['chunk']} line {number} is not in combined log format: {line[:60]!r}")
+            raise ValueError(f"line {number} is not in combined log format: {line[:60]!r}")
         status[request["status"]] += 1
         paths[request["path"]] += 1
         if number % LINES_PER_STEP == 0:

@@ -21,7 +21,7 @@ LINES_PER_CHUNK = 500
 #: chunk number -> (line index that is broken, what stands there)
 CORRUPT = {
     17: (211, "203.0.113.9 - - [17/Mar/2026:04:0"),
-    42: (88, "\\x1f\\x8b\\x08\\x00\\x9e\\x61\\xf7\\x65\\x02\\xffaccess.log.1\\x00\\xec\\xbd"),
+    42: (88, "PK!..8hN~access.log.1.gz{}UX%^@=+;z]q<#"),
     73: (0, "<html><head><title>502 Bad Gateway</title></head></html>"),
 }
 

@@ -1,0 +1,53 @@
+"""Crewline: Redis job queues on BullMQ's layout.
+
+from crewline import Queue, Worker
+
+async with Queue("emails") as queue:
+    await queue.add("welcome", {"to": "a@example.com"})
+
+async def handle(job):
+    await job.progress({"done": 1, "of": 1})
+
+await Worker("emails", handle).run()
+"""
+
+from crewline.backoff import Backoff
+from crewline.dead_letters import DeadLetter, DeadLetters
+from crewline.errors import (
+    CrewlineError,
+    HandlerNotFound,
+    InvalidOption,
+    InvalidPayload,
+    JobFailed,
+    JobNotFound,
+    LeaseLost,
+    Reject,
+    Retry,
+)
+from crewline.events import Event
+from crewline.job import Job
+from crewline.options import Keep
+from crewline.queue import Metrics, Queue
+from crewline.worker import SyncJob, Worker
+
+__all__ = [
+    "Backoff",
+    "CrewlineError",
+    "DeadLetter",
+    "DeadLetters",
+    "Event",
+    "HandlerNotFound",
+    "InvalidOption",
+    "InvalidPayload",
+    "Job",
+    "JobFailed",
+    "JobNotFound",
+    "Keep",
+    "LeaseLost",
+    "Metrics",
+    "Queue",
+    "Reject",
+    "Retry",
+    "SyncJob",
+    "Worker",
+]

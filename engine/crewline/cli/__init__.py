@@ -1,0 +1,24 @@
+"""The ``crewline`` command: run workers, add jobs, look at queues, replay the dead.
+
+Exit codes: 0 done; 1 it failed; 2 wrong usage; 3 Redis can't be reached; 78 the handler can't be imported.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from crewline.cli import dlq, enqueue, metrics, worker
+
+app = typer.Typer(
+    name="crewline",
+    help="Redis job queues on BullMQ's layout: run workers, add jobs, look at queues, replay the dead.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Every option can come from the environment: --queue from CREWLINE_QUEUE, --redis from CREWLINE_REDIS_URL, "
+    "and so on. Exit codes: 0 done, 1 failed, 2 usage, 3 Redis unreachable, 78 handler not importable.",
+)
+app.command("worker")(worker.run_worker)
+app.command("enqueue")(enqueue.enqueue)
+app.command("metrics")(metrics.metrics)
+app.add_typer(dlq.app, name="dlq")

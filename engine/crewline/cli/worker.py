@@ -1,0 +1,164 @@
+"""``crewline worker``: one worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crewline.cli.common import (
+    DEFAULT_PREFIX,
+    DEFAULT_REDIS,
+    EXIT_HANDLER,
+    EXIT_USAGE,
+    LettersOption,
+    PrefixOption,
+    QueueOption,
+    RedisOption,
+    fail,
+)
+from crewline.errors import HandlerNotFound, InvalidOption
+
+log = logging.getLogger("crewline.worker")
+
+#: Where Kubernetes reads why a container ended.
+TERMINATION_LOG = Path("/dev/termination-log")
+
+
+def run_worker(
+    handler: Annotated[
+        str, typer.Argument(envvar="CREWLINE_HANDLER", help="The handler, as module:function.", show_default=False)
+    ],
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", "-c", envvar="CREWLINE_CONCURRENCY", min=1, help="Jobs that run at once.")
+    ] = 10,
+    execution: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CREWLINE_EXECUTION",
+            help="How the handler runs: async (on the event loop) or thread.",
+            show_default="async for `async def`, thread for `def`",
+        ),
+    ] = None,
+    timeout_seconds: Annotated[
+        float | None,
+        typer.Option(envvar="CREWLINE_TIMEOUT_SECONDS", help="The longest a job may run.", show_default="no bound"),
+    ] = None,
+    grace_seconds: Annotated[
+        float, typer.Option(envvar="CREWLINE_GRACE_SECONDS", help="How long running jobs may go on after SIGTERM.")
+    ] = 30.0,
+    lease_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar="CREWLINE_LEASE_SECONDS",
+            help="How soon others get a job whose worker has died (renewed while it lives).",
+        ),
+    ] = 30.0,
+    dead_letter_queue: LettersOption = None,
+    name: Annotated[
+        str | None,
+        typer.Option(envvar="CREWLINE_WORKER_NAME", help="Shown on the jobs it runs.", show_default="the host's name"),
+    ] = None,
+    code_path: Annotated[
+        str | None, typer.Option(envvar="CREWLINE_CODE_PATH", help="A folder to import the handler from first.")
+    ] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(envvar="CREWLINE_READY_FILE", help="Made once the first fetch was answered.")
+    ] = None,
+    log_level: Annotated[
+        str, typer.Option(envvar="CREWLINE_LOG_LEVEL", help="debug, info, warning or error.")
+    ] = "info",
+) -> None:
+    """Run one worker process until SIGTERM or SIGINT.
+
+    On the first signal it stops fetching, lets running jobs end within the grace period, hands back the rest
+    without using up an attempt, and exits with 0. A second signal ends it at once.
+
+    Example: [bold]crewline worker handlers:handle --queue emails --concurrency 50[/bold]
+    """
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s %(message)s", stream=sys.stderr
+    )
+    from crewline.handlers import load_handler
+    from crewline.worker import Worker
+
+    if execution not in (None, "", "async", "thread"):
+        fail(f"--execution {execution!r} is unknown: use async or thread", EXIT_USAGE)
+    try:
+        target = load_handler(handler, code_path)
+    except HandlerNotFound as error:
+        if error.__cause__ is not None:
+            log.error("importing the handler failed", exc_info=error.__cause__)
+        _tell_kubernetes(str(error))
+        fail(str(error), EXIT_HANDLER)
+
+    async def work() -> None:
+        worker = Worker(
+            queue, target, redis=redis, prefix=prefix, concurrency=concurrency, name=name,
+            execution=execution or None,  # type: ignore[arg-type]
+            timeout_seconds=timeout_seconds or None, grace_seconds=grace_seconds, lease_seconds=lease_seconds,
+            dead_letter_queue=dead_letter_queue,
+        )  # fmt: skip
+        await _serve(worker, ready_file)
+
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    try:
+        asyncio.run(work())
+    except InvalidOption as error:
+        _tell_kubernetes(str(error))
+        fail(str(error), EXIT_USAGE)
+    finally:
+        logging.shutdown()
+        sys.stderr.flush()
+    # a handler's thread can't be stopped, and its job was handed back: do not wait for it
+    os._exit(0)
+
+
+async def _serve(worker: object, ready_file: Path | None) -> None:
+    from crewline.worker import Worker
+
+    assert isinstance(worker, Worker)
+    loop = asyncio.get_running_loop()
+
+    def told_to_stop(name: str) -> None:
+        log.info("%s: draining", name)
+        if ready_file:
+            ready_file.unlink(missing_ok=True)
+        stopping.append(asyncio.ensure_future(worker.stop()))
+        for other in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(other)
+            signal.signal(other, signal.SIG_DFL)
+
+    stopping: list[asyncio.Future[None]] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_stop, number.name)
+    running = asyncio.ensure_future(worker.run())
+    ready = asyncio.ensure_future(worker.wait_ready())
+    await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+    if ready.done():
+        log.info("ready: queue %s as %s", worker.queue.name, worker.name)
+        if ready_file:
+            ready_file.touch()
+    else:
+        ready.cancel()
+    await running
+
+
+def _tell_kubernetes(message: str) -> None:
+    """Leaves the reason where Kubernetes shows it: in the container's last state."""
+    with contextlib.suppress(OSError):
+        if TERMINATION_LOG.exists():
+            TERMINATION_LOG.write_text(message[-4000:])

@@ -1,0 +1,90 @@
+"""Connections to Redis: how they are made, and what a failing one looks like to the rest.
+
+redis-py 8 retries inside a command and gives up a read after 5 s by default; a blocked read of 5 s then never
+ends cleanly. Here every command has a bound of its own, and retrying is the caller's, who knows what is safe.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis as sync_redis
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from crewline.errors import InvalidOption
+
+#: Seconds that any command may take before its connection counts as dead.
+COMMAND_TIMEOUT_SECONDS = 10.0
+
+#: What a call to Redis may raise when Redis is away, busy or unwilling; a repeat may succeed.
+UNAVAILABLE = (RedisError, OSError, TimeoutError)
+
+
+def check_url(url: str) -> str:
+    """Returns a URL that redis-py understands, else raises InvalidOption. Never shows the password."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise InvalidOption(
+            f"redis URL with scheme {parts.scheme!r} can't be used: write redis://host:6379/0, or rediss:// for TLS"
+        )
+    try:
+        _ = parts.port
+    except ValueError:
+        raise InvalidOption("redis URL has a port that is not a number: write redis://host:6379/0") from None
+    return url
+
+
+def connect(redis: str | Redis, **options: Any) -> Redis:
+    """A client for ``redis``: a URL, or a client of the caller's, which is used as it is."""
+    if isinstance(redis, Redis):
+        return redis
+    return Redis.from_url(
+        check_url(redis),
+        **{
+            "socket_timeout": COMMAND_TIMEOUT_SECONDS,
+            "socket_connect_timeout": 5.0,
+            "socket_keepalive": True,
+            "retry": AsyncRetry(NoBackoff(), 0),
+            **options,
+        },
+    )
+
+
+def connect_blocking(url: str, client_name: str) -> Redis:
+    """A client for one blocked read: no read timeout of its own, since the caller bounds each block.
+
+    ``client_name`` is what BullMQ's ``getWorkers`` and dashboards look for.
+    """
+    return connect(url, socket_timeout=None, client_name=client_name, max_connections=1)
+
+
+def connect_sync(url: str) -> sync_redis.Redis:
+    """A blocking client for a thread of its own."""
+    return sync_redis.Redis.from_url(
+        check_url(url), socket_timeout=COMMAND_TIMEOUT_SECONDS, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 0)
+    )
+
+
+def client_name(prefix: str, queue: str, worker: str = "") -> str:
+    """The connection name by which BullMQ finds a queue's workers: ``<prefix>:<base64(queue)>[:w:<name>]``."""
+    name = f"{prefix}:{base64.b64encode(queue.encode()).decode()}"
+    return f"{name}:w:{worker}" if worker else name
+
+
+def redact(url: str) -> str:
+    """The URL without user and password, for logs and messages."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return parts._replace(netloc=parts.netloc.rsplit("@", 1)[1]).geturl()
+
+
+def text(value: Any) -> str:
+    """A reply as text. A caller's own client may decode replies already, and foreign bytes may be no UTF-8."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

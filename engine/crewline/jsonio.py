@@ -1,0 +1,112 @@
+"""Strict JSON at every boundary.
+
+One payload with a NaN in it makes BullMQ's ``getJobs`` throw for a whole page, so nothing that is not JSON
+may get into Redis, and nothing that is not JSON gets from there to a handler.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from crewline.errors import InvalidPayload
+
+#: Bytes of JSON that a job's data may have: 1 MiB. Larger things belong in an object store, their address in the job.
+MAX_PAYLOAD_BYTES = 1 << 20
+
+#: Integers up to here are exact in a JavaScript number (2^53 - 1).
+MAX_SAFE_INTEGER = 2**53 - 1
+
+_maybe_unsafe_integer = re.compile(r"\d{16}")
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+
+
+class UnsafeIntegerWarning(UserWarning):
+    """An integer beyond 2^53: Node reads JSON numbers as doubles and would round it."""
+
+
+def dumps(value: Any, what: str, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
+    """Encodes ``value`` as strict JSON.
+
+    Args:
+        value: dicts, lists, strings, finite numbers, booleans, None.
+        what: names the value in errors, such as ``data`` or ``item 3: data``.
+        max_bytes: the largest encoding allowed, in bytes of UTF-8.
+
+    Raises:
+        InvalidPayload: the value is not strict JSON (NaN, bytes, cycles, …) or too large.
+    """
+    try:
+        text = _encode(value)
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidPayload(f"{what} holds a lone surrogate, which is not Unicode text: {error.reason}") from None
+    except RecursionError:
+        raise InvalidPayload(f"{what} is nested too deeply to be JSON: flatten it") from None
+    except (TypeError, ValueError) as error:
+        raise InvalidPayload(f"{what} is not strict JSON at {_locate(value)}: {error}; {_mend(error)}") from None
+    if size > max_bytes:
+        raise InvalidPayload(
+            f"{what} is {size:,} bytes of JSON, more than the {max_bytes:,} allowed: "
+            "store it elsewhere and put its address into the job"
+        )
+    if _maybe_unsafe_integer.search(text):
+        for path, number in _walk(value):
+            if isinstance(number, int) and abs(number) > MAX_SAFE_INTEGER:
+                warnings.warn(
+                    f"{what}{path} = {number} is beyond 2^53: Node workers and dashboards would round it; "
+                    "send it as a string",
+                    UnsafeIntegerWarning,
+                    stacklevel=4,
+                )
+    return text
+
+
+def loads(text: bytes | str, what: str) -> Any:
+    """Decodes strict JSON; raises InvalidPayload for NaN, Infinity and everything else that is not JSON."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise InvalidPayload(f"{what} is not strict JSON: {error}") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not allowed in JSON")
+
+
+def _mend(error: Exception) -> str:
+    text = str(error)
+    if "Circular" in text:
+        return "break the cycle"
+    if "Out of range" in text:
+        return "send null or a string instead of NaN or infinity"
+    return "convert it to a string, number, list or dict first"
+
+
+def _walk(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    yield path, value
+    if depth > 50:
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _walk(item, f"{path}.{key}", depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _walk(item, f"{path}[{index}]", depth + 1)
+
+
+def _locate(value: Any) -> str:
+    """The path of the first part that can't be encoded."""
+    for path, part in _walk(value):
+        if isinstance(part, dict | list | tuple):
+            if isinstance(part, dict) and not all(isinstance(k, str | int | float | bool | None) for k in part):
+                return f"a key of {path or 'the top'}"
+            continue
+        try:
+            _encode(part)
+        except (TypeError, ValueError):
+            return path or "the top"
+    return "a part that contains itself"

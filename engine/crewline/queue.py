@@ -1,0 +1,260 @@
+"""The producer's side of a queue: add jobs, look at them, pause and resume."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from redis.asyncio import Redis
+
+from crewline import jsonio
+from crewline.backoff import DEFAULT_BACKOFF, Backoff
+from crewline.connection import connect
+from crewline.errors import InvalidOption, InvalidPayload
+from crewline.events import Event, follow, last_event_id
+from crewline.job import FIELDS, FINISHED_FIELDS, Job
+from crewline.keys import Keys
+from crewline.options import Keep, encode_job
+from crewline.results import Results
+from crewline.scripts import Scripts
+
+#: Jobs that one add_jobs call carries: large enough to be cheap, small enough to keep Redis' pause near 2 ms.
+BULK = 200
+
+DEFAULT_REDIS = "redis://localhost:6379/0"
+DEFAULT_PREFIX = "bull"
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How many jobs a queue has in each state.
+
+    ``waiting`` includes ``prioritized`` and what BullMQ 5 keeps in ``paused``; ``dead`` is what waits in the
+    dead-letter queue.
+    """
+
+    waiting: int
+    active: int
+    delayed: int
+    prioritized: int
+    completed: int
+    failed: int
+    waiting_children: int
+    dead: int
+    paused: bool
+
+
+class Queue:
+    """A queue on BullMQ's Redis layout.
+
+    Args:
+        name: the queue's name, without ``:``.
+        redis: a URL, or a ``redis.asyncio.Redis`` of the caller's, which is not closed here.
+        prefix: BullMQ's key prefix.
+        dead_letter_queue: where dead jobs go; ``<name>-dlq`` if None.
+        max_payload_bytes: the largest data a job may have, in bytes of JSON.
+
+    Raises:
+        InvalidOption: a name or URL that can't be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        redis: str | Redis = DEFAULT_REDIS,
+        prefix: str = DEFAULT_PREFIX,
+        dead_letter_queue: str | None = None,
+        max_payload_bytes: int = jsonio.MAX_PAYLOAD_BYTES,
+    ) -> None:
+        self.keys = Keys(prefix, name)
+        self.name = name
+        self.prefix = prefix
+        self.dead_letter_queue = dead_letter_queue or f"{name}-dlq"
+        self._owned = not isinstance(redis, Redis)
+        self._url = redis if isinstance(redis, str) else None
+        self.redis = connect(redis)
+        self.scripts = Scripts(self.redis, self.keys)
+        self._max_payload_bytes = max_payload_bytes
+        self._results = Results(self)
+        self._opts: dict[bytes, dict[str, Any]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes what this object opened."""
+        await self._results.close()
+        if self._owned:
+            await self.redis.aclose()
+
+    @property
+    def url(self) -> str:
+        """The Redis URL, for reads that block a connection of their own."""
+        if self._url is None:
+            raise InvalidOption(
+                "waiting for results and events needs a Redis URL: make the Queue with redis='redis://…'"
+            )
+        return self._url
+
+    async def add(
+        self,
+        name: str,
+        data: Any,
+        *,
+        job_id: str | None = None,
+        delay: float | datetime.timedelta | datetime.datetime = 0,
+        priority: int = 0,
+        lifo: bool = False,
+        attempts: int = 3,
+        backoff: Backoff | float | None = DEFAULT_BACKOFF,
+        remove_on_complete: Keep | bool | int | None = None,
+        remove_on_fail: Keep | bool | int | None = None,
+    ) -> Job:
+        """Adds a job.
+
+        Args:
+            name: what kind of job it is.
+            data: its payload: strict JSON, 1 MiB at most.
+            job_id: an id of the caller's; adding it again while the job exists adds nothing.
+            delay: seconds, a timedelta, or an aware datetime before which it does not run.
+            priority: 0 runs before all priorities; then 1 (first) .. 2097151.
+            lifo: run it before those that wait already.
+            attempts: how often it may be tried in all, 1 or more.
+            backoff: the wait between attempts; seconds for a fixed one, None for none.
+            remove_on_complete, remove_on_fail: True, a count, or Keep(...); None: as the worker is set.
+
+        Raises:
+            InvalidOption, InvalidPayload: nothing was sent.
+        """
+        encoded = encode_job(
+            name, data, job_id=job_id, delay=delay, priority=priority, lifo=lifo, attempts=attempts, backoff=backoff,
+            remove_on_complete=remove_on_complete, remove_on_fail=remove_on_fail,
+            max_payload_bytes=self._max_payload_bytes,
+        )  # fmt: skip
+        (added,) = await self.scripts.add_jobs([encoded])
+        return self._handle(added, encoded, data)
+
+    async def add_bulk(self, jobs: Iterable[tuple[str, Any] | tuple[str, Any, dict[str, Any]]]) -> list[Job]:
+        """Adds many jobs, 200 a call to Redis, each call whole or not at all.
+
+        Args:
+            jobs: ``(name, data)`` or ``(name, data, options)``, the options as `add` takes them.
+
+        Raises:
+            InvalidOption, InvalidPayload: an item is wrong; the message says which, and nothing was sent at all.
+        """
+        items = list(jobs)
+        encoded = []
+        for index, item in enumerate(items):
+            if not isinstance(item, tuple | list) or not 2 <= len(item) <= 3:
+                raise InvalidOption(f"item {index} must be (name, data) or (name, data, options), not {item!r}")
+            options = item[2] if len(item) == 3 else {}
+            try:
+                encoded.append(
+                    encode_job(
+                        item[0], item[1], what=f"item {index}: ", max_payload_bytes=self._max_payload_bytes, **options
+                    )
+                )
+            except TypeError as error:
+                raise InvalidOption(f"item {index}: {_unknown_option(error)}") from None
+        added: list[str] = []
+        for start in range(0, len(encoded), BULK):
+            added += await self.scripts.add_jobs(encoded[start : start + BULK])
+        return [self._handle(*each) for each in zip(added, encoded, (item[1] for item in items), strict=True)]
+
+    async def metrics(self) -> Metrics:
+        """How many jobs are in each state, read in one go."""
+        keys = self.keys
+        letters = Keys(self.prefix, self.dead_letter_queue)
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for key in (keys.wait, keys.paused, keys.active, letters.wait):
+                pipe.llen(key)
+            for key in (
+                keys.prioritized, keys.delayed, keys.completed, keys.failed, keys.waiting_children, letters.prioritized
+            ):  # fmt: skip
+                pipe.zcard(key)
+            pipe.hexists(keys.meta, "paused")
+            counts = await pipe.execute()
+        wait, parked, active, dead, prioritized, delayed, completed, failed, children, more, paused = counts
+        return Metrics(
+            waiting=wait + parked + prioritized, active=active, delayed=delayed, prioritized=prioritized,
+            completed=completed, failed=failed, waiting_children=children, dead=dead + more, paused=bool(paused),
+        )  # fmt: skip
+
+    async def get_job(self, job_id: str) -> Job | None:
+        """The job with that id as it is now, or None. Raises InvalidPayload if its data is not JSON."""
+        values = await self.redis.hmget(self.keys.job(job_id), [*FIELDS, *FINISHED_FIELDS])
+        return Job.from_fields(self, job_id, values) if values[0] is not None else None
+
+    async def job_state(self, job_id: str) -> str:
+        """The state of the job with that id; see `Job.state`."""
+        keys = self.keys
+        async with self.redis.pipeline(transaction=True) as pipe:
+            for key in (keys.completed, keys.failed, keys.delayed, keys.prioritized, keys.waiting_children):
+                pipe.zscore(key, job_id)
+            for key in (keys.active, keys.wait, keys.paused):
+                pipe.lpos(key, job_id)
+            found = await pipe.execute()
+        states = ("completed", "failed", "delayed", "waiting", "waiting-children", "active", "waiting", "waiting")
+        return next((state for state, place in zip(states, found, strict=True) if place is not None), "unknown")
+
+    async def remove(self, job_id: str) -> bool:
+        """Deletes a job; False if a worker runs it now, or there is none."""
+        return await self.scripts.remove_job(job_id) == 1
+
+    async def pause(self) -> bool:
+        """Stops all workers of the queue, ours and others', from fetching; False if it was paused already."""
+        return await self.scripts.pause_queue()
+
+    async def resume(self) -> bool:
+        """Lets workers fetch again; False if it was not paused."""
+        return await self.scripts.resume_queue()
+
+    async def wait_for_result(self, job_id: str, timeout: float | None = None) -> Any:
+        """As `Job.result`, by id."""
+        return await self._results.wait(job_id, timeout)
+
+    async def events(self, after: str | None = None) -> AsyncIterator[Event]:
+        """Yields events as they happen, from now on, or after the entry ``after``. Never ends by itself."""
+        start = after if after is not None else await last_event_id(self.redis, self.keys)
+        async for event in follow(self.url, self.keys, start):
+            yield event
+
+    def decode_opts(self, encoded: bytes | None) -> dict[str, Any]:
+        """A job's options; {} if they can't be read. Most jobs share theirs, so that decoded ones are kept."""
+        if not encoded:
+            return {}
+        opts = self._opts.get(encoded)
+        if opts is None:
+            try:
+                opts = jsonio.loads(encoded, "opts")
+            except InvalidPayload:
+                opts = {}
+            if not isinstance(opts, dict):
+                opts = {}
+            if len(self._opts) > 256:
+                self._opts.clear()
+            self._opts[encoded] = opts
+        return opts
+
+    def _handle(self, job_id: str, encoded: tuple[str, ...], data: Any) -> Job:
+        job = Job(self, job_id, encoded[1], data, self.decode_opts(encoded[3].encode()))
+        job.priority = int(encoded[5])
+        return job
+
+
+def _unknown_option(error: TypeError) -> str:
+    """What to tell a caller who named an option that does not exist."""
+    text = str(error)
+    if "unexpected keyword argument" in text:
+        return f"unknown option {text.rsplit(' ', 1)[-1]}: use those of Queue.add"
+    return text

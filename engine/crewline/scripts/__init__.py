@@ -1,0 +1,119 @@
+"""The Lua scripts and one typed Python call for each.
+
+A script is a real file with a header that names its KEYS, ARGV, return value and events; a line
+``-- @include NAME`` puts ``lib/NAME.lua`` in its place. Everything that changes a queue is one of these
+calls: what a script does is done whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from crewline.connection import text
+from crewline.keys import Keys
+
+_include = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
+
+
+@cache
+def source(name: str) -> str:
+    """The text of a script, its includes put in."""
+    folder = files(__package__)
+    text = (folder / f"{name}.lua").read_text()
+    return _include.sub(lambda match: (folder / "lib" / f"{match[1]}.lua").read_text().rstrip(), text)
+
+
+@cache
+def sha(name: str) -> str:
+    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+
+
+class Fetched(NamedTuple):
+    """What finish_and_fetch returns."""
+
+    now_ms: int
+    codes: list[int]
+    jobs: list[list[Any]]
+    next_due_ms: int
+    limited_ms: int
+
+
+class Result(NamedTuple):
+    """How a job ended, as finish_and_fetch takes it."""
+
+    job_id: str
+    token: str
+    outcome: str
+    value: str
+    trace: str = ""
+    traces: int = 10
+    delay_ms: int = 0
+    keep: str = ""
+    flags: str = ""
+
+
+class Scripts:
+    """The scripts of one queue on one connection pool."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self.redis = redis
+        self.keys = keys
+        self._declared = keys.declared()
+
+    async def call(self, name: str, *args: str | int | bytes) -> Any:
+        """Runs a script; loads it first where Redis does not know it yet (a restart, a failover)."""
+        declared = self._declared
+        try:
+            return await self.redis.evalsha(sha(name), len(declared), *declared, self.keys.base, *args)
+        except NoScriptError:
+            return await self.redis.eval(source(name), len(declared), *declared, self.keys.base, *args)
+
+    async def add_jobs(self, jobs: Sequence[tuple[str, ...]]) -> list[str]:
+        ids = await self.call("add_jobs", *(argument for job in jobs for argument in job))
+        return [text(job_id) for job_id in ids]
+
+    async def finish_and_fetch(
+        self, results: Sequence[Result], *, letters: str, token: str, lease_ms: int, worker: str, room: int
+    ) -> Fetched:
+        reply = await self.call(
+            "finish_and_fetch", self.keys.queue, letters, token, lease_ms, worker, room,
+            *(argument for result in results for argument in result),
+        )  # fmt: skip
+        return Fetched(*reply)
+
+    async def recover_stalled(self, interval_ms: int, most: int) -> tuple[list[str], list[str]]:
+        reply = await self.call("recover_stalled", interval_ms, most, self.keys.stalled_check)
+        if not reply:
+            return [], []
+        return [text(i) for i in reply[0]], [text(i) for i in reply[1]]
+
+    async def update_progress(self, job_id: str, progress: str, token: str) -> int:
+        return int(await self.call("update_progress", job_id, progress, token))
+
+    async def append_log(self, job_id: str, line: str, most: int, token: str) -> int:
+        return int(await self.call("append_log", job_id, line, most, token))
+
+    async def pause_queue(self) -> bool:
+        return bool(await self.call("pause_queue"))
+
+    async def resume_queue(self) -> bool:
+        changed, left = await self.call("resume_queue")
+        while left:
+            _, left = await self.call("resume_queue")
+        return bool(changed)
+
+    async def remove_job(self, job_id: str) -> int:
+        return int(await self.call("remove_job", job_id))
+
+    async def replay_dead_letter(
+        self, job_id: str, letters: str, letter_id: str, name: str, data: str, opts: str, priority: int
+    ) -> int:
+        return int(await self.call("replay_dead_letter", job_id, letters, letter_id, name, data, opts, priority))

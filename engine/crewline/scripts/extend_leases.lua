@@ -1,0 +1,24 @@
+--[[ extend_leases: prolongs all leases of a worker in one call.
+
+KEYS     the queue's declared keys (lib/keys.lua)
+ARGV     1 base, 2 lease in milliseconds, then id, token a job
+Returns  the ids whose lease is another's now, or gone
+Events   none
+Why      A worker with 500 jobs renews them in one round trip, from a thread that no handler can block. ]]
+-- @include keys
+
+local locks, kept, lost = {}, {}, {}
+for i = 3, #ARGV, 2 do locks[#locks + 1] = base .. ARGV[i] .. ':lock' end
+if #locks == 0 then return lost end
+local held = redis.call('MGET', unpack(locks))
+for n = 1, #locks do
+  local id, token = ARGV[1 + n * 2], ARGV[2 + n * 2]
+  if held[n] == token then
+    redis.call('PEXPIRE', locks[n], ARGV[2])
+    kept[#kept + 1] = id
+  else
+    lost[#lost + 1] = id
+  end
+end
+if #kept > 0 then redis.call('SREM', k_stalled, unpack(kept)) end
+return lost

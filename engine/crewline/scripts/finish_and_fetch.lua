@@ -1,0 +1,46 @@
+--[[ finish_and_fetch: settles what a worker has done and leases what it has room for, in one call.
+
+KEYS     the queue's declared keys (lib/keys.lua)
+ARGV     1 base      "<prefix>:<queue>:"
+         2 queue     the queue's name, for dead letters
+         3 letters   the dead-letter queue's base, or '' for none
+         4 token     the lease token for the jobs fetched now
+         5 lease     the lease's length in milliseconds
+         6 worker    the worker's name, kept on the job
+         7 room      how many jobs to fetch at most
+         then 9 a result:
+           id, token
+           outcome   completed | failed | retry | back (handed back: no attempt is used up)
+           value     completed: the result (JSON text); failed, retry: the reason
+           trace     the stack trace, '' for none
+           traces    how many stack traces a job keeps
+           delay     retry: milliseconds
+           keep      retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"
+           flags     e: attempts exhausted, u: the job's data is not JSON
+Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
+         codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
+                -4 children still run, -6 another's lease, -9 children failed
+         jobs:  {id, values of the fields in FIELDS} each
+Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained
+Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.
+         Locks are read, and leases and finished sets written, once a call instead of once a job. ]]
+-- @include keys
+-- @include clock
+-- @include trim_events
+-- @include delay_job
+-- @include push_job
+-- @include delete_jobs
+-- @include retain_jobs
+-- @include dead_letter
+-- @include promote_due
+-- @include settle_jobs
+-- @include lease_jobs
+
+local codes = settle_jobs(7)
+local jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]))
+if #codes > 0 and #jobs == 0 and redis.call('LLEN', k_active) == 0 and redis.call('LLEN', k_wait) == 0
+  and redis.call('ZCARD', k_prioritized) == 0 then
+  redis.call('XADD', k_events, '*', 'event', 'drained')
+end
+if #codes > 0 or #jobs > 0 then trim_events(k_meta, k_events) end
+return { now, codes, jobs, next_due, limited }

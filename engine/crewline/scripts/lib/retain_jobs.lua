@@ -1,0 +1,19 @@
+-- Applies one retention policy to a set of finished jobs: `count` newest are kept, and none older than
+-- `age` seconds ('' = no bound). At most 1,000 jobs a call go, so that one call never blocks Redis for long.
+local function retain_jobs(base, finished, now, count, age)
+  if age ~= '' then
+    local old = redis.call('ZRANGEBYSCORE', finished, '-inf', now - tonumber(age) * 1000, 'LIMIT', 0, 1000)
+    if #old > 0 then
+      delete_jobs(base, old)
+      redis.call('ZREM', finished, unpack(old))
+    end
+  end
+  if count ~= '' then
+    local excess = redis.call('ZCARD', finished) - tonumber(count)
+    if excess > 0 then
+      local old = redis.call('ZRANGE', finished, 0, math.min(excess, 1000) - 1)
+      delete_jobs(base, old)
+      redis.call('ZREM', finished, unpack(old))
+    end
+  end
+end

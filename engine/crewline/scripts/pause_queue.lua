@@ -1,0 +1,13 @@
+--[[ pause_queue: no worker fetches until resume_queue.
+
+KEYS     the queue's declared keys (lib/keys.lua)
+ARGV     1 base
+Returns  1 if it was running, 0 if it was paused already
+Events   paused
+Why      As BullMQ 6: a flag, and no list is renamed, so that nothing can be lost in between. ]]
+-- @include keys
+
+local changed = redis.call('HSETNX', k_meta, 'paused', 1)
+redis.call('DEL', k_marker)
+if changed == 1 then redis.call('XADD', k_events, '*', 'event', 'paused') end
+return changed

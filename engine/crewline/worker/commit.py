@@ -1,0 +1,167 @@
+"""Group commit: the loop that carries results to Redis and brings jobs back.
+
+Two calls are kept in flight. Each settles all that is done when it leaves and fetches what there is room for;
+what ends meanwhile goes with the next. A lone result leaves at once, and under load the calls fill by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import uuid
+from typing import Any
+
+from crewline.connection import UNAVAILABLE, redact, text
+from crewline.errors import InvalidPayload
+from crewline.job import FIELDS, Job
+from crewline.queue import Queue
+from crewline.scripts import Fetched, Result
+from crewline.worker.execution import Executor
+from crewline.worker.state import Run, State, result_of
+
+log = logging.getLogger("crewline.worker")
+
+#: Results, and jobs, that one call carries at most: Redis stands still for 1 to 2 ms then.
+BATCH = 50
+#: finish_and_fetch calls in flight.
+CALLS = 2
+
+#: Why Redis refused a result; see scripts/finish_and_fetch.lua.
+REFUSED = {
+    -1: "the job was removed",
+    -2: "its lease ran out",
+    -3: "it is not active any more",
+    -6: "another worker runs it now",
+}
+#: Codes of a job that waits for children it added.
+CHILDREN = {-4: "children of the job have not ended", -9: "a child of the job failed"}
+
+
+class Committer:
+    """Settles results and fetches jobs for one worker.
+
+    Args:
+        queue: the queue, with a connection for each call in flight.
+        state, executor: the worker's.
+        letters: the dead-letter queue's key base, '' for none.
+        lease_ms: the length of a lease, in milliseconds.
+        worker: the worker's name, kept on each job it runs.
+    """
+
+    def __init__(
+        self, queue: Queue, state: State, executor: Executor, *, letters: str, lease_ms: int, worker: str
+    ) -> None:
+        self._queue = queue
+        self._state = state
+        self._executor = executor
+        self._letters = letters
+        self._lease_ms = lease_ms
+        self._worker = worker
+        self._tokens = (f"{uuid.uuid4()}:{n}" for n in itertools.count(1))
+        self._down = False
+        self.reached = asyncio.Event()
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        async with asyncio.TaskGroup() as calls:
+            for _ in range(CALLS):
+                calls.create_task(self._loop())
+
+    async def _loop(self) -> None:
+        state = self._state
+        failures = 0
+        while True:
+            await state.work.wait()
+            if state.work.is_set() and not self._worth_a_call():
+                state.work.clear()
+                continue
+            results = [state.settled.popleft() for _ in range(min(len(state.settled), BATCH))]
+            room = 0 if state.stopping else min(max(state.free_slots(), 0), BATCH)
+            token = next(self._tokens)
+            state.reserved += room
+            state.in_flight += 1
+            try:
+                fetched = await self._queue.scripts.finish_and_fetch(
+                    results, letters=self._letters, token=token, lease_ms=self._lease_ms, worker=self._worker, room=room
+                )
+            except UNAVAILABLE as error:
+                # kept, not lost: the lease still fences them when Redis is back
+                state.settled.extendleft(reversed(results))
+                failures += 1
+                self._report_down(error)
+                state.reserved -= room
+                room = 0
+                await asyncio.sleep(min(0.1 * 2 ** min(failures, 6), 5.0) * random.uniform(0.5, 1.0))
+                state.work.set()
+            else:
+                state.reserved -= room
+                room = self._accept(results, fetched, token, room, repeated=failures > 0)
+                failures = 0
+            finally:
+                state.in_flight -= 1
+
+    def _worth_a_call(self) -> bool:
+        state = self._state
+        return bool(state.settled) or (state.hot and not state.stopping and state.free_slots() > 0)
+
+    def _accept(self, results: list[Result], fetched: Fetched, token: str, room: int, *, repeated: bool) -> int:
+        state = self._state
+        state.clock_offset_ms = fetched.now_ms - asyncio.get_running_loop().time() * 1000
+        if self._down or not self.reached.is_set():
+            if self._down:
+                log.info("Redis at %s answers again", redact(self._queue.url))
+            self._down = False
+            self.reached.set()
+        for result, code in zip(results, fetched.codes, strict=True):
+            if code in CHILDREN:
+                state.settle(result._replace(outcome="failed", value=CHILDREN[code]))
+                continue
+            if state.leases.get(result.job_id) == result.token:
+                del state.leases[result.job_id]
+            if code and not repeated:
+                log.warning(
+                    "job %s of queue %s: how it ended (%s) was refused: %s",
+                    result.job_id, self._queue.name, result.outcome, REFUSED.get(code, str(code)),
+                )  # fmt: skip
+        for job_id, values in fetched.jobs:
+            self._start(text(job_id), values, token)
+        if room:
+            if len(fetched.jobs) < room:
+                if fetched.next_due_ms:
+                    state.expect_due(fetched.next_due_ms)
+                if fetched.limited_ms:
+                    asyncio.get_running_loop().call_later(fetched.limited_ms / 1000, state.wake)
+                state.cool()
+            else:
+                state.hot = True
+        return 0
+
+    def _start(self, job_id: str, values: list[Any], token: str) -> None:
+        state = self._state
+        state.leases[job_id] = token
+        try:
+            job = Job.from_fields(self._queue, job_id, values, token)
+        except (InvalidPayload, UnicodeDecodeError) as error:
+            # unreadable by anyone: a retry would meet the same bytes
+            name = text(values[0])
+            run = Run(Job(self._queue, job_id, name, None, self._queue.decode_opts(values[2])), token)
+            state.settle(self._executor.failed(run, f"data can't be read: {error}", "", unreadable=True))
+            return
+        run = Run(job, token)
+        deferred = values[FIELDS.index("defa")]
+        if deferred:
+            state.settle(self._executor.failed(run, text(deferred), ""))
+        elif state.stopping:
+            state.settle(result_of(run, "back", ""))
+        else:
+            self._executor.start(run)
+
+    def _report_down(self, error: Exception) -> None:
+        if not self._down:
+            log.error(
+                "Redis at %s does not take our calls (%s: %s): holding %d results, trying again",
+                redact(self._queue.url), type(error).__name__, error, len(self._state.settled),
+            )  # fmt: skip
+        self._down = True

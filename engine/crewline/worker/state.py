@@ -1,0 +1,109 @@
+"""What the parts of a worker share: the jobs that run, the results that wait to be settled, the leases held.
+
+Everything here is touched on the event loop only, but for `leases`, which the renewal thread copies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from crewline.job import Job
+from crewline.scripts import Result
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One job in a handler.
+
+    Attributes:
+        token: the lease token that fences everything this run writes.
+        lost: another worker has the job now: how this run ends is nobody's business any more.
+        handing_back: the worker drains and this run did not end in time.
+    """
+
+    job: Job
+    token: str
+    task: asyncio.Task[None] | None = None
+    lost: bool = False
+    handing_back: bool = False
+
+
+@dataclass(slots=True)
+class State:
+    """The state of one worker.
+
+    Attributes:
+        concurrency: how many jobs may run at once.
+        running: by job id.
+        settled: results that no call has carried to Redis yet, oldest first.
+        leases: token by job id, from the fetch until Redis has the result.
+        reserved: slots that a fetch under way may fill.
+        in_flight: finish_and_fetch calls under way.
+        hot: the queue may have runnable jobs; False once a fetch came back with less than it had room for.
+        work: set when there may be something to settle or to fetch.
+        stopping: no fetch any more.
+        clock_offset_ms: Redis' clock less the loop's.
+    """
+
+    concurrency: int
+    running: dict[str, Run] = field(default_factory=dict)
+    settled: deque[Result] = field(default_factory=deque)
+    leases: dict[str, str] = field(default_factory=dict)
+    reserved: int = 0
+    in_flight: int = 0
+    hot: bool = True
+    work: asyncio.Event = field(default_factory=asyncio.Event)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: bool = False
+    clock_offset_ms: float = 0.0
+    _due_ms: int = 0
+    _due_timer: asyncio.TimerHandle | None = None
+
+    def free_slots(self) -> int:
+        return self.concurrency - len(self.running) - self.reserved
+
+    def settle(self, result: Result) -> None:
+        self.settled.append(result)
+        self.work.set()
+
+    def wake(self) -> None:
+        """Something may be runnable: fetch."""
+        self.hot = True
+        self.work.set()
+
+    def cool(self) -> None:
+        """Nothing more is runnable: wait for the marker."""
+        self.hot = False
+        self.idle.set()
+
+    def forget(self, run: Run) -> None:
+        if self.running.get(run.job.id) is run:
+            del self.running[run.job.id]
+
+    def expect_due(self, due_ms: int) -> None:
+        """A delayed job is due at ``due_ms`` by Redis' clock: fetch then.
+
+        A timer here, since Redis ends blocked reads only ten times a second.
+        """
+        if self._due_timer is not None:
+            if self._due_ms <= due_ms:
+                return
+            self._due_timer.cancel()
+        self._due_ms = due_ms
+        seconds = max(due_ms - self.redis_now_ms() + 1, 1) / 1000
+        self._due_timer = asyncio.get_running_loop().call_later(seconds, self._due)
+
+    def _due(self) -> None:
+        self._due_timer = None
+        self.wake()
+
+    def redis_now_ms(self) -> float:
+        """Now by Redis' clock, as near as the last answer told."""
+        return asyncio.get_running_loop().time() * 1000 + self.clock_offset_ms
+
+
+def result_of(run: Run, outcome: str, value: str, **more: Any) -> Result:
+    return Result(run.job.id, run.token, outcome, value, **more)

@@ -1,0 +1,205 @@
+"""The worker: one process's share in a queue's work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+from typing import Literal
+
+from crewline.connection import UNAVAILABLE, client_name
+from crewline.errors import InvalidOption
+from crewline.keys import Keys
+from crewline.options import KEEP_COMPLETED, KEEP_FAILED, Keep
+from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
+from crewline.worker.commit import Committer
+from crewline.worker.execution import Executor, Handler
+from crewline.worker.leases import LeaseKeeper
+from crewline.worker.state import State, result_of
+from crewline.worker.wakeup import MarkerWatch
+
+log = logging.getLogger("crewline.worker")
+
+#: Seconds after which what is settled but not written is given up when a worker stops.
+FLUSH_SECONDS = 5.0
+
+
+class Worker:
+    """Runs a queue's jobs.
+
+    Args:
+        queue: the queue's name.
+        handler: ``async def handle(job)`` (on the event loop) or ``def handle(job)`` (in threads). What it returns,
+            strict JSON, is the job's result; what it raises makes a retry or a failure.
+        redis: the Redis URL.
+        prefix: BullMQ's key prefix.
+        concurrency: how many jobs run at once, 1 or more.
+        name: shown on each job it runs and in dashboards; the host's name (a pod's, in a pod) if None.
+        execution: ``async`` or ``thread``; None for what the handler is.
+        timeout_seconds: the longest that a job may run; None for no bound.
+        grace_seconds: how long running jobs may go on once the worker is told to stop.
+        lease_seconds: how long a job stays this worker's without a renewal; others get it after that.
+        stalled_interval_seconds: how often jobs without a lease are looked for; the lease's length if None.
+        max_stalled: how often a job may lose its worker before it fails.
+        dead_letter_queue: where jobs that failed for good go; ``<queue>-dlq`` if None, nowhere if ''.
+        keep_completed, keep_failed: retention for jobs that do not bring their own.
+
+    Raises:
+        InvalidOption: an argument that can't be used.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        handler: Handler,
+        *,
+        redis: str = DEFAULT_REDIS,
+        prefix: str = DEFAULT_PREFIX,
+        concurrency: int = 10,
+        name: str | None = None,
+        execution: Literal["async", "thread"] | None = None,
+        timeout_seconds: float | None = None,
+        grace_seconds: float = 30.0,
+        lease_seconds: float = 30.0,
+        stalled_interval_seconds: float | None = None,
+        max_stalled: int = 1,
+        dead_letter_queue: str | None = None,
+        keep_completed: Keep = KEEP_COMPLETED,
+        keep_failed: Keep = KEEP_FAILED,
+    ) -> None:
+        if not isinstance(concurrency, int) or concurrency < 1:
+            raise InvalidOption(f"concurrency {concurrency!r} must be an integer of 1 or more")
+        if not lease_seconds >= 0.5:
+            raise InvalidOption(f"lease_seconds {lease_seconds!r} must be 0.5 or more")
+        if dead_letter_queue == queue:
+            raise InvalidOption(
+                f"dead_letter_queue {queue!r} must not be the queue itself: name another, or leave it out"
+            )
+        if dead_letter_queue is None:
+            # a worker on the dead letters themselves must not write letters about letters
+            dead_letter_queue = "" if queue.endswith("-dlq") else f"{queue}-dlq"
+        self.name = re.sub(r"[^!-~]", "-", name or socket.gethostname())
+        self.queue = Queue(queue, redis=redis, prefix=prefix)
+        self._grace_seconds = grace_seconds
+        self._interval_seconds = stalled_interval_seconds or lease_seconds
+        self._max_stalled = max_stalled
+        lease_ms = round(lease_seconds * 1000)
+        self._state = State(concurrency)
+        self._state.work.set()
+        self._executor = Executor(handler, self._state, execution, timeout_seconds, keep_completed, keep_failed)
+        letters = Keys(prefix, dead_letter_queue).base if dead_letter_queue else ""
+        self._committer = Committer(
+            self.queue, self._state, self._executor, letters=letters, lease_ms=lease_ms, worker=self.name
+        )
+        self._watch = MarkerWatch(redis, self.queue.keys, self._state, client_name(prefix, queue, self.name))
+        self._leases = LeaseKeeper(redis, self.queue.keys, self._state.leases, lease_ms, self._lost_in_thread)
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def running(self) -> int:
+        """How many jobs run now."""
+        return len(self._state.running)
+
+    async def wait_ready(self) -> None:
+        """Returns once Redis has answered the first fetch."""
+        await self._committer.reached.wait()
+
+    async def run(self) -> None:
+        """Works until `stop`; then lets running jobs end, hands back what does not, and returns."""
+        self._loop = asyncio.get_running_loop()
+        self._leases.start()
+        duties = [
+            asyncio.create_task(duty, name=f"crewline-{name}")
+            for name, duty in (
+                ("commit", self._committer.run()),
+                ("wakeup", self._watch.run()),
+                ("stalled", self._recover_stalled()),
+            )
+        ]
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait([*duties, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for duty in done - {stopping}:
+                # a duty never ends by itself: this is a bug, and a worker that looks alive but does nothing is worse
+                duty.result()
+            await self._drain()
+        finally:
+            for task in (*duties, stopping):
+                task.cancel()
+            await asyncio.gather(*duties, stopping, return_exceptions=True)
+            self._leases.stop()
+            self._executor.close()
+            await self.queue.close()
+
+    async def stop(self, grace_seconds: float | None = None) -> None:
+        """Tells the worker to stop; `run` returns once it has.
+
+        Args:
+            grace_seconds: how long running jobs may go on; what the worker was made with if None.
+        """
+        if grace_seconds is not None:
+            self._grace_seconds = grace_seconds
+        self._state.stopping = True
+        self._stopping.set()
+
+    async def _drain(self) -> None:
+        state = self._state
+        if state.running:
+            log.info("stopping: %d jobs may end within %g s", len(state.running), self._grace_seconds)
+        tasks = [run.task for run in state.running.values() if run.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._grace_seconds)
+        left = list(state.running.values())
+        if left:
+            log.warning("%d jobs did not end within %g s: handed back", len(left), self._grace_seconds)
+        # the job fetched last goes back first, so that they run in their old order
+        for run in reversed(left):
+            run.handing_back = True
+            if self._executor.asynchronous and run.task:
+                run.task.cancel()
+            else:
+                # a thread can't be cancelled: its job goes back now, and what it still does is fenced off
+                run.lost = True
+                state.forget(run)
+                state.settle(result_of(run, "back", ""))
+        if left:
+            await asyncio.wait([run.task for run in left if run.task], timeout=1.0)
+        deadline = asyncio.get_running_loop().time() + FLUSH_SECONDS
+        while (state.settled or state.in_flight) and asyncio.get_running_loop().time() < deadline:
+            state.work.set()
+            await asyncio.sleep(0.005)
+        if state.settled:
+            log.error("%d results could not be written: other workers will run these jobs again", len(state.settled))
+
+    async def _recover_stalled(self) -> None:
+        while True:
+            try:
+                back, doomed = await self.queue.scripts.recover_stalled(
+                    round(self._interval_seconds * 1000), self._max_stalled
+                )
+                for job_id in back:
+                    log.warning("job %s of queue %s lost its worker: put back", job_id, self.queue.name)
+                for job_id in doomed:
+                    log.error("job %s of queue %s lost its workers too often: it will fail", job_id, self.queue.name)
+            except UNAVAILABLE:
+                pass  # said by the committer, once a state
+            await asyncio.sleep(self._interval_seconds)
+
+    def _lost_in_thread(self, lost: list[tuple[str, str]]) -> None:
+        if self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._lose, lost)
+
+    def _lose(self, lost: list[tuple[str, str]]) -> None:
+        for job_id, token in lost:
+            if self._state.leases.get(job_id) != token:
+                continue  # settled meanwhile
+            run = self._state.running.get(job_id)
+            if run is None or run.token != token:
+                continue  # its result is on the way; the token fences it
+            log.warning("job %s of queue %s: the lease is lost, its run is stopped", job_id, self.queue.name)
+            del self._state.leases[job_id]
+            run.lost = True
+            if run.task and self._executor.asynchronous:
+                run.task.cancel()

@@ -1,4 +1,4 @@
-"""A real redis-server for the tests that need one: on a free loopback port, in a folder of its own, ended by its process.
+"""A real redis-server for tests: on a free loopback port, in a folder of its own, ended by its process.
 
 Nothing is mocked and nothing is shared with a Redis that happens to run on the machine. `start` answers only when the
 server does; `stop` (or leaving the `with` block) ends exactly the process that was started here.
@@ -64,7 +64,7 @@ def free_port() -> int:
 
 
 def start(folder: Path, *options: str, port: int | None = None) -> RedisServer:
-    """Start a server that keeps its log and files in `folder`; `options` are redis-server's own (`"--appendonly", "yes"`).
+    """Start a server that keeps its log and files in `folder`; `options` are more of redis-server's own.
 
     Raises AssertionError when there is no redis-server or when it does not answer.
     """

@@ -9,7 +9,6 @@ from typing import Any
 from crewline import jsonio
 from crewline.connection import text
 from crewline.errors import InvalidPayload, JobNotFound
-from crewline.job import Job
 from crewline.keys import Keys
 from crewline.queue import Queue
 
@@ -40,19 +39,14 @@ class DeadLetter:
     options: dict[str, Any]
 
     @classmethod
-    def from_job(cls, job: Job) -> DeadLetter:
-        """A letter from the job that carries it; raises InvalidPayload if another program wrote it."""
-        body = job.data
-        if (
-            not isinstance(body, dict)
-            or not isinstance(body.get("queue"), str)
-            or not isinstance(body.get("jobId"), str)
-        ):
-            raise InvalidPayload(
-                f"job {job.id} of queue {job.queue_name!r} is no dead letter: it has no queue and jobId"
-            )
+    def from_data(cls, letter_id: str, data: Any) -> DeadLetter:
+        """A letter from its job's data; raises InvalidPayload if another program wrote it."""
+        # its parts are verbatim what a foreign client wrote, which may be no text
+        body = jsonio.loads(text(data), f"dead letter {letter_id}")
+        if not (isinstance(body, dict) and isinstance(body.get("queue"), str) and isinstance(body.get("jobId"), str)):
+            raise InvalidPayload(f"job {letter_id} is no dead letter: it has no queue and jobId")
         return cls(
-            job.id, body["queue"], body["jobId"], str(body.get("name", "")), str(body.get("reason", "")),
+            letter_id, body["queue"], body["jobId"], str(body.get("name", "")), str(body.get("reason", "")),
             list(body.get("stack") or []), int(body.get("attempts") or 0), int(body.get("failedAt") or 0),
             body.get("data"), body.get("options") or {},
         )  # fmt: skip
@@ -79,10 +73,10 @@ class DeadLetters:
 
     async def get(self, letter_id: str) -> DeadLetter:
         """The letter with that id, replayed or not; raises JobNotFound."""
-        job = await self._letters.get_job(letter_id)
-        if job is None:
+        data = await self._letters.redis.hget(self._letters.keys.job(letter_id), "data")
+        if data is None:
             raise JobNotFound(f"there is no dead letter {letter_id} in queue {self._letters.name!r}")
-        return DeadLetter.from_job(job)
+        return DeadLetter.from_data(letter_id, data)
 
     async def replay(self, letter_id: str) -> bool:
         """Puts the job of a letter back, with all its attempts; False if that was done before, or it runs again.
@@ -122,8 +116,6 @@ class DeadLetters:
         ids = await self._letters.redis.lrange(self._letters.keys.wait, 0, limit - 1)
         for letter_id in ids:
             try:
-                job = await self._letters.get_job(text(letter_id))
-                if job is not None:
-                    yield DeadLetter.from_job(job)
-            except InvalidPayload:
+                yield await self.get(text(letter_id))
+            except (InvalidPayload, JobNotFound):
                 continue

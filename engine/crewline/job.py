@@ -25,6 +25,11 @@ FINISHED_FIELDS = ("returnvalue", "failedReason", "finishedOn", "stacktrace", "d
 MAX_LOG_LINES = 1000
 
 
+def printable(value: str) -> str:
+    """Text that can be sent: what is no Unicode text (lone surrogates) becomes ``?``."""
+    return value if value.isascii() else value.encode(errors="replace").decode()
+
+
 def _number(value: Any, default: int = 0) -> int:
     """A number off the wire; a foreign client may have written anything."""
     try:
@@ -135,7 +140,7 @@ class Job:
     async def log(self, line: str) -> int:
         """Appends a line to the job's log; returns how many lines it holds. Raises as `progress` does."""
         most = max(_number(self.opts.get("kl"), MAX_LOG_LINES), 1)
-        return self._check(await self._queue.scripts.append_log(self.id, str(line), most, self._token))
+        return self._check(await self._queue.scripts.append_log(self.id, printable(str(line)), most, self._token))
 
     async def logs(self) -> list[str]:
         """The job's log, oldest line first."""

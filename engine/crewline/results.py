@@ -74,14 +74,14 @@ class Results:
 
     async def _settle_if_ended(self, job_id: str, future: asyncio.Future[Any]) -> None:
         job = await self._queue.get_job(job_id)
+        state = await job.state() if job and job.finished_on_ms is not None else ""
         if future.done():
-            return
+            return  # the event came first
         if job is None:
             future.set_exception(
                 JobNotFound(f"there is no job {job_id} in queue {self._queue.name!r}: it was removed, or never added")
             )
-        elif job.finished_on_ms is not None:
-            if job.failed_reason is not None and await job.state() == "failed":
-                future.set_exception(JobFailed(job.failed_reason))
-            elif await job.state() == "completed":
-                future.set_result(job.return_value)
+        elif state == "failed":
+            future.set_exception(JobFailed(job.failed_reason or ""))
+        elif state == "completed":
+            future.set_result(job.return_value)

@@ -135,8 +135,7 @@ async def _serve(worker: object, ready_file: Path | None) -> None:
 
     def told_to_stop(name: str) -> None:
         log.info("%s: draining", name)
-        if ready_file:
-            ready_file.unlink(missing_ok=True)
+        _mark_ready(ready_file, False)
         stopping.append(asyncio.ensure_future(worker.stop()))
         for other in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(other)
@@ -150,11 +149,15 @@ async def _serve(worker: object, ready_file: Path | None) -> None:
     await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
     if ready.done():
         log.info("ready: queue %s as %s", worker.queue.name, worker.name)
-        if ready_file:
-            ready_file.touch()
+        _mark_ready(ready_file)
     else:
         ready.cancel()
     await running
+
+
+def _mark_ready(ready_file: Path | None, ready: bool = True) -> None:
+    if ready_file:
+        ready_file.touch() if ready else ready_file.unlink(missing_ok=True)
 
 
 def _tell_kubernetes(message: str) -> None:

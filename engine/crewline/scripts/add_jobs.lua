@@ -13,6 +13,7 @@ Events   added, then waiting or delayed, a job; duplicated for a known id
 Why      One call for many jobs costs Redis a third of one call each, and the clock is Redis' own. ]]
 -- @include keys
 -- @include clock
+-- @include fields
 -- @include trim_events
 -- @include delay_job
 -- @include push_job

@@ -26,6 +26,7 @@ Why      Group commit: a worker's whole state change costs one round trip, howev
          Locks are read, and leases and finished sets written, once a call instead of once a job. ]]
 -- @include keys
 -- @include clock
+-- @include fields
 -- @include trim_events
 -- @include delay_job
 -- @include push_job

@@ -10,6 +10,7 @@ Events   waiting (prev active) and stalled, a job
 Why      Two looks make one verdict: an id must have been active at the last look and be without a lock now.
          A job that stalled too often is failed by the worker that fetches it next (field defa), as BullMQ does. ]]
 -- @include keys
+-- @include fields
 -- @include push_job
 -- @include trim_events
 
@@ -21,7 +22,7 @@ for _, id in ipairs(redis.call('SMEMBERS', k_stalled)) do
   local job = base .. id
   if redis.call('EXISTS', job .. ':lock') == 0 and redis.call('LREM', k_active, 1, id) > 0 then
     if redis.call('EXISTS', job) == 1 then
-      local stalls = redis.call('HINCRBY', job, 'stc', 1)
+      local stalls = increment(job, 'stc')
       if stalls > tonumber(ARGV[3]) then
         redis.call('HSET', job, 'defa', 'job stalled more than allowable limit')
         doomed[#doomed + 1] = id

@@ -6,6 +6,7 @@ Returns  1 removed, 0 a worker holds it, -1 no such job
 Events   removed
 Why      A job under a lease is a worker's; taking it away would let its result write to a job that is gone. ]]
 -- @include keys
+-- @include fields
 -- @include delete_jobs
 -- @include delay_job
 -- @include trim_events

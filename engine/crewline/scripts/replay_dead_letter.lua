@@ -9,6 +9,7 @@ Why      The letter goes to `completed` of its queue with the job's id as its re
          id: both ends can be followed, and a second replay of the same letter finds it gone from `wait`. ]]
 -- @include keys
 -- @include clock
+-- @include fields
 -- @include push_job
 -- @include trim_events
 

@@ -6,6 +6,7 @@ Returns  {1 if it was paused, ids still in the list that BullMQ 5 keeps paused j
 Events   resumed
 Why      BullMQ 5 parks jobs in `paused`; they are merged into `wait`, never renamed over it: a rename loses jobs. ]]
 -- @include keys
+-- @include fields
 -- @include push_job
 -- @include delay_job
 

@@ -6,6 +6,7 @@ Returns  0, -1 no such job, -6 the lease is not this worker's any more
 Events   progress
 Why      A worker that lost its lease must not write over the one that has it now. ]]
 -- @include keys
+-- @include fields
 -- @include trim_events
 
 local job = base .. ARGV[2]

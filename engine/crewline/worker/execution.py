@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from crewline import backoff, jsonio
 from crewline.errors import InvalidOption, InvalidPayload, LeaseLost, Reject, Retry
-from crewline.job import Job
+from crewline.job import Job, printable
 from crewline.options import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
 from crewline.scripts import Result
 from crewline.worker.state import Run, State, result_of
@@ -166,8 +166,8 @@ class Executor:
         job = run.job
         if isinstance(error, LeaseLost):
             run.lost = True
-        reason = str(error) or type(error).__name__
-        trace = "" if isinstance(error, Reject) else "".join(traceback.format_exception(error))[-MAX_TRACE:]
+        reason = printable(str(error) or type(error).__name__)
+        trace = "" if isinstance(error, Reject) else printable("".join(traceback.format_exception(error))[-MAX_TRACE:])
         attempts_made = job.attempts_made + 1
         if isinstance(error, Reject) or attempts_made >= job.attempts:
             return self.failed(run, reason, trace, exhausted=attempts_made >= job.attempts)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from crewline.connection import UNAVAILABLE, connect_sync, text
 from crewline.keys import Keys
-from crewline.scripts import sha, source
+from crewline.scripts import source
 
 log = logging.getLogger("crewline.worker")
 
@@ -53,6 +53,7 @@ class LeaseKeeper:
 
     def _run(self) -> None:
         redis = connect_sync(self._url)
+        extend = redis.register_script(source("extend_leases"))
         declared = self._keys.declared()
         wait_seconds = self._lease_ms / 3000
         failing = False
@@ -62,26 +63,13 @@ class LeaseKeeper:
                 for start in range(0, len(held), BATCH):
                     part = held[start : start + BATCH]
                     arguments = [argument for pair in part for argument in pair]
-                    lost = redis.evalsha(
-                        sha("extend_leases"), len(declared), *declared, self._keys.base, self._lease_ms, *arguments
-                    )
+                    lost = extend(keys=declared, args=[self._keys.base, self._lease_ms, *arguments])
                     if lost:
                         gone = {text(job_id) for job_id in lost}
                         self._on_lost([pair for pair in part if pair[0] in gone])
                 wait_seconds, failing = self._lease_ms / 3000, False
             except UNAVAILABLE as error:
-                if "NOSCRIPT" in str(error):
-                    wait_seconds = self._load(redis)
-                    continue
                 if not failing:
                     log.error("leases could not be prolonged (%s: %s): trying again", type(error).__name__, error)
                 wait_seconds, failing = min(1.0, self._lease_ms / 10000), True
         redis.close()
-
-    @staticmethod
-    def _load(redis: object) -> float:
-        try:
-            redis.script_load(source("extend_leases"))  # type: ignore[attr-defined]
-        except UNAVAILABLE:
-            return 0.5
-        return 0.0

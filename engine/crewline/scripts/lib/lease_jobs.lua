@@ -6,16 +6,17 @@ local FIELDS = { 'name', 'data', 'opts', 'timestamp', 'delay', 'priority', 'atm'
 local function allowance(room, held)
   if held[1] then return 0, 0 end
   if held[2] then
-    room = math.min(room, tonumber(held[2]) - redis.call('LLEN', k_active))
+    room = math.min(room, number(held[2], room) - redis.call('LLEN', k_active))
   end
   local used = redis.call('GET', k_limiter)
   if used and room > 0 then
     -- without a rate in `meta` the counter is a limit that a client has set by hand: nothing runs till it ends
-    local left = held[3] and (tonumber(held[3]) - tonumber(used)) or (tonumber(used) >= 9007199254740991 and 0 or room)
+    local left = number(held[3], 0) > 0 and (number(held[3], 0) - (tonumber(used) or 0))
+      or ((tonumber(used) or 0) >= 9007199254740991 and 0 or room)
     if left <= 0 then return 0, math.max(redis.call('PTTL', k_limiter), 1) end
     room = math.min(room, left)
-  elseif held[3] and room > 0 then
-    room = math.min(room, tonumber(held[3]))
+  elseif number(held[3], 0) > 0 and room > 0 then
+    room = math.min(room, number(held[3], 0))
   end
   return room, 0
 end
@@ -49,9 +50,10 @@ local function lease_jobs(token, lease_ms, worker, room)
       local stamp = string.format('%.0f', now)
       for i = 1, #ids do
         local id, job = ids[i], base .. ids[i]
-        local values = redis.call('HMGET', job, unpack(FIELDS))
+        -- pcall: the key may be anything, and one id must not hold up the rest
+        local values = redis.pcall('HMGET', job, unpack(FIELDS))
         if values[1] then
-          values[8] = (tonumber(values[8]) or 0) + 1
+          values[8] = number(values[8], 0) + 1
           redis.call('SET', job .. ':lock', token, 'PX', lease_ms)
           redis.call('HSET', job, 'processedOn', stamp, 'pb', worker, 'ats', values[8])
           redis.call('XADD', k_events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
@@ -61,8 +63,10 @@ local function lease_jobs(token, lease_ms, worker, room)
           redis.call('LREM', k_active, 1, id)
         end
       end
-      if held[3] and #jobs > 0 then
-        if redis.call('INCRBY', k_limiter, #jobs) == #jobs then redis.call('PEXPIRE', k_limiter, held[4] or 1000) end
+      if number(held[3], 0) > 0 and #jobs > 0 then
+        if redis.call('INCRBY', k_limiter, #jobs) == #jobs then
+          redis.call('PEXPIRE', k_limiter, math.max(number(held[4], 1000), 1))
+        end
       end
       if redis.call('LLEN', k_wait) + redis.call('ZCARD', k_prioritized) > 0 then
         wake_worker(k_meta, k_active, k_marker)

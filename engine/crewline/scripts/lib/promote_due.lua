@@ -5,8 +5,7 @@ local function promote_due(now)
   redis.call('ZREM', k_delayed, unpack(due))
   for i = 1, #due do
     local job = base .. due[i]
-    local priority = tonumber(redis.call('HGET', job, 'priority') or 0) or 0
-    push_job(k_wait, k_prioritized, k_counter, due[i], priority, false)
+    push_job(k_wait, k_prioritized, k_counter, due[i], priority_of(job), false)
     redis.call('HSET', job, 'delay', '0')
     redis.call('XADD', k_events, '*', 'event', 'waiting', 'jobId', due[i], 'prev', 'delayed')
   end

@@ -16,6 +16,6 @@ end
 local function wake_worker(meta, active, marker)
   local held = redis.call('HMGET', meta, 'paused', 'concurrency')
   if held[1] then return end
-  if held[2] and redis.call('LLEN', active) >= tonumber(held[2]) then return end
+  if held[2] and redis.call('LLEN', active) >= number(held[2], 1e9) then return end
   redis.call('ZADD', marker, 0, '0')
 end

@@ -44,7 +44,7 @@ local function settle_jobs(offset)
         if keep == '0' then
           delete_jobs(base, { id })
         else
-          redis.call('HINCRBY', job, 'atm', 1)
+          increment(job, 'atm')
           redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp)
           done[#done + 1] = stamp
           done[#done + 1] = id
@@ -53,7 +53,7 @@ local function settle_jobs(offset)
       elseif outcome == 'failed' then
         local traces = '[]'
         if ARGV[at + 5] ~= '' then traces = append_trace(job, ARGV[at + 5], tonumber(ARGV[at + 6])) end
-        local attempts = redis.call('HINCRBY', job, 'atm', 1)
+        local attempts = increment(job, 'atm')
         redis.call('HSET', job, 'failedReason', value, 'stacktrace', traces, 'finishedOn', stamp)
         redis.call('HDEL', job, 'defa')
         redis.call('XADD', k_events, '*', 'event', 'failed', 'jobId', id, 'failedReason', value, 'prev', 'active')
@@ -75,7 +75,7 @@ local function settle_jobs(offset)
         end
       elseif outcome == 'retry' then
         local delay = tonumber(ARGV[at + 7])
-        redis.call('HINCRBY', job, 'atm', 1)
+        increment(job, 'atm')
         redis.call('HSET', job, 'failedReason', value, 'stacktrace', append_trace(job, ARGV[at + 5], tonumber(ARGV[at + 6])),
           'delay', string.format('%.0f', delay))
         if delay > 0 then
@@ -83,12 +83,12 @@ local function settle_jobs(offset)
           redis.call('XADD', k_events, '*', 'event', 'delayed', 'jobId', id, 'delay', string.format('%.0f', now + delay))
           postponed = true
         else
-          push_job(k_wait, k_prioritized, k_counter, id, tonumber(redis.call('HGET', job, 'priority') or 0) or 0, false)
+          push_job(k_wait, k_prioritized, k_counter, id, priority_of(job), false)
           redis.call('XADD', k_events, '*', 'event', 'waiting', 'jobId', id, 'prev', 'active')
           woken = true
         end
       else
-        push_job(k_wait, k_prioritized, k_counter, id, tonumber(redis.call('HGET', job, 'priority') or 0) or 0, true)
+        push_job(k_wait, k_prioritized, k_counter, id, priority_of(job), true)
         redis.call('XADD', k_events, '*', 'event', 'waiting', 'jobId', id, 'prev', 'active')
         woken = true
       end

@@ -1,0 +1,20 @@
+-- Reads what any client may have written. A script that raises in the middle leaves half a change behind, so
+-- nothing here raises: what is no number counts as what it would be by default.
+local function number(value, default)
+  local n = tonumber(value)
+  if not n or n ~= n or n >= 1e15 or n <= -1e15 then return default end
+  return math.floor(n)
+end
+
+local function priority_of(job)
+  local n = number(redis.call('HGET', job, 'priority'), 0)
+  if n < 0 or n > 2097151 then return 0 end
+  return n
+end
+
+local function increment(job, field)
+  local n = redis.pcall('HINCRBY', job, field, 1)
+  if type(n) == 'number' then return n end
+  redis.call('HSET', job, field, 1)
+  return 1
+end

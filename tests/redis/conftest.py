@@ -1,0 +1,92 @@
+"""A real Redis for each test session, a fresh queue and a key-leak check for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import redis as sync_redis
+from crewline import Queue, Worker
+
+from tests import redis_server as server_module
+from tests.redis_server import RedisServer
+
+#: What may stay behind under a queue's base (BullMQ's layout); everything else needs a time to live.
+KNOWN = re.compile(
+    r"(id|wait|active|prioritized|delayed|completed|failed|marker|meta|events|stalled|pc|paused|limiter)\Z"
+    r"|[^:]+(:logs)?\Z"
+)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with server_module.start(tmp_path_factory.mktemp("redis"), "--hash-max-listpack-value", "1024") as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> Iterator[str]:
+    client = sync_redis.Redis.from_url(redis_server.url)
+    client.flushall()
+    yield redis_server.url
+    leaked = [key for key in client.keys("*") if client.ttl(key) == -1 and not _belongs(key.decode())]
+    client.close()
+    assert not leaked, f"keys that nobody will ever delete: {leaked}"
+
+
+def _belongs(key: str) -> bool:
+    prefix, _, rest = key.partition(":")
+    _, _, suffix = rest.partition(":")
+    return prefix in ("bull", "{bull}") and bool(KNOWN.match(suffix))
+
+
+@pytest_asyncio.fixture
+async def queue(redis_url: str) -> AsyncIterator[Queue]:
+    async with Queue("emails", redis=redis_url) as opened:
+        yield opened
+
+
+StartWorker = Callable[..., Awaitable[Worker]]
+
+
+@pytest_asyncio.fixture
+async def start_worker(redis_url: str) -> AsyncIterator[StartWorker]:
+    """Starts a worker and waits until it fetches; all are stopped at the end."""
+    started: list[tuple[Worker, asyncio.Task[None]]] = []
+
+    async def start(handler: Callable[[Any], Any], queue: str = "emails", **options: Any) -> Worker:
+        worker = Worker(queue, handler, redis=redis_url, **options)
+        task = asyncio.create_task(worker.run())
+        started.append((worker, task))
+        await asyncio.wait_for(worker.wait_ready(), 5)
+        return worker
+
+    yield start
+    for worker, task in started:
+        await worker.stop(grace_seconds=0)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait_for(task, 10)
+
+
+@pytest.fixture
+def until() -> Callable[..., Awaitable[Any]]:
+    """Waits until a condition holds; fails with what it last returned."""
+
+    async def wait(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+        deadline = time.monotonic() + seconds
+        while True:
+            value = condition()
+            if asyncio.iscoroutine(value):
+                value = await value
+            if value:
+                return value
+            assert time.monotonic() < deadline, f"not within {seconds} s: last value {value!r}"
+            await asyncio.sleep(0.01)
+
+    return wait

@@ -1,0 +1,147 @@
+"""The command line, run as its user runs it: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crewline import Job, Queue
+
+HANDLERS = """
+import asyncio
+async def handle(job):
+    if job.data == "fail":
+        raise ValueError("as told")
+    if job.data == "slow":
+        await asyncio.sleep(60)
+    return job.data
+"""
+
+
+@pytest.fixture
+def crewline(redis_url: str, tmp_path: Path) -> Any:
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+
+    async def start(*arguments: str, stdin: str = "") -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).parent / "crewline"), *arguments, cwd=tmp_path,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={"CREWLINE_QUEUE": "emails", "CREWLINE_REDIS_URL": redis_url, "PATH": "/usr/bin", "COLUMNS": "160"},
+        )  # fmt: skip
+        assert process.stdin
+        process.stdin.write(stdin.encode())
+        process.stdin.close()
+        return process
+
+    return start
+
+
+async def _run(crewline: Any, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
+    process = await crewline(*arguments, stdin=stdin)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_enqueue_adds_one_job_or_one_a_line(crewline: Any, queue: Queue) -> None:
+    code, out, _ = await _run(crewline, "enqueue", "welcome", '{"to": "a"}', "--priority", "3")
+    assert (code, out) == (0, "added job 1 to emails\n")
+    code, out, _ = await _run(crewline, "enqueue", "bulk", "--json", stdin='{"i": 1}\n\n{"i": 2}\n')
+    assert code == 0 and json.loads(out)["ids"] == ["2", "3"]
+    job = await queue.get_job("1")
+    assert job is not None and job.data == {"to": "a"} and job.priority == 3
+
+
+async def test_enqueue_refuses_a_bad_line_by_number_and_adds_none(crewline: Any, queue: Queue) -> None:
+    code, _, err = await _run(crewline, "enqueue", "bulk", stdin='{"i": 1}\n{"i": NaN}\n')
+    assert code == 1 and "line 2 is not strict JSON" in err
+    assert (await queue.metrics()).waiting == 0
+
+
+async def test_metrics_as_a_table_and_as_json(crewline: Any, queue: Queue) -> None:
+    await queue.add("n", 1)
+    code, out, _ = await _run(crewline, "metrics")
+    assert code == 0 and "waiting" in out and "dead" in out
+    code, out, _ = await _run(crewline, "metrics", "--json")
+    assert code == 0 and json.loads(out)["waiting"] == 1
+
+
+async def test_a_worker_process_works_drains_on_sigterm_and_exits_with_0(
+    crewline: Any, queue: Queue, tmp_path: Path, until: Any
+) -> None:
+    ready = tmp_path / "ready"
+    process = await crewline("worker", "handlers:handle", "--grace-seconds", "0.2", "--ready-file", str(ready))
+    await until(ready.exists)
+    assert await (await queue.add("n", {"a": 1})).result(timeout=5) == {"a": 1}
+    slow = await queue.add("n", "slow")
+    await until(lambda: _is(slow, "active"))
+    process.send_signal(signal.SIGTERM)
+    _, err = await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 0, err.decode()
+    assert not ready.exists()
+    assert await slow.state() == "waiting"
+
+
+async def _is(job: Job, state: str) -> bool:
+    return await job.state() == state
+
+
+async def test_a_job_whose_worker_process_was_killed_is_run_by_another(
+    crewline: Any, queue: Queue, until: Any, start_worker: Any
+) -> None:
+    process = await crewline("worker", "handlers:handle", "--lease-seconds", "1")
+    slow = await queue.add("n", "slow", attempts=1)
+    await until(lambda: _is(slow, "active"))
+    process.kill()
+    await process.wait()
+
+    async def finish(job: Job) -> list[int]:
+        return [job.attempts_made, job.attempts_started]
+
+    await start_worker(finish, lease_seconds=1)
+    assert await slow.result(timeout=15) == [0, 2]
+
+
+async def test_dead_letters_are_listed_with_reason_and_replayed_once(
+    crewline: Any, queue: Queue, start_worker: Any, until: Any
+) -> None:
+    from crewline import DeadLetters
+
+    async def fail(job: Job) -> None:
+        raise ValueError("as told")
+
+    await start_worker(fail)
+    await queue.add("n", "fail", attempts=1)
+    await until(DeadLetters(queue).count)
+    code, out, _ = await _run(crewline, "dlq", "list")
+    assert code == 0 and "as told" in out and "1 dead letters of emails" in out
+    await queue.pause()
+    code, out, _ = await _run(crewline, "dlq", "replay", "1", "--json")
+    assert code == 0 and json.loads(out)["replayed"] == 1
+    code, out, _ = await _run(crewline, "dlq", "replay", "1", "--json")
+    assert code == 0 and json.loads(out)["replayed"] == 0
+    code, _, err = await _run(crewline, "dlq", "replay", "99")
+    assert code == 1 and "no dead letter 99" in err
+
+
+async def test_a_handler_that_cant_be_imported_ends_the_worker_with_78_and_says_why(crewline: Any) -> None:
+    code, _, err = await _run(crewline, "worker", "handlers:nope")
+    assert code == 78
+    assert (
+        err.strip()
+        .splitlines()[-1]
+        .startswith("crewline: handler 'handlers:nope' can't be imported: module 'handlers'")
+    )
+
+
+async def test_wrong_usage_is_2_and_an_unreachable_redis_3(crewline: Any) -> None:
+    code, _, err = await _run(crewline, "enqueue", "n", "{oops")
+    assert code == 2 and "quote it" in err
+    code, _, err = await _run(crewline, "metrics", "-r", "redis://user:secret@127.0.0.1:1/0")
+    assert code == 3 and "redis://127.0.0.1:1/0" in err and "secret" not in err
+    code, _, err = await _run(crewline, "metrics", "-r", "http://x")
+    assert code == 2 and "redis://host:6379/0" in err

@@ -1,0 +1,42 @@
+"""Dependencies point one way: cli -> worker -> engine core; operator -> engine core; never back."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ENGINE = Path(__file__).parents[3] / "engine" / "crewline"
+
+#: What the engine may import from outside, beside the standard library and itself.
+ALLOWED = {"redis", "typer", "rich", "uvloop"}
+MODULES = sorted(ENGINE.rglob("*.py"))
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ENGINE)))
+def test_the_engine_imports_neither_operator_nor_kubernetes(path: Path) -> None:
+    import sys
+
+    foreign = {name.split(".")[0] for name in _imports(path)} - set(sys.stdlib_module_names) - {"crewline"}
+    assert foreign <= ALLOWED
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ENGINE)))
+def test_nothing_below_imports_what_is_above(path: Path) -> None:
+    place = path.relative_to(ENGINE)
+    imported = _imports(path)
+    if place.parts[0] != "cli":
+        assert not any(name.startswith("crewline.cli") or name in ("typer", "rich") for name in imported)
+    if place.parts[0] not in ("cli", "worker", "__init__.py"):
+        assert not any(name.startswith("crewline.worker") for name in imported)

@@ -1,0 +1,58 @@
+"""Each Lua script is a file with a true header, a bounded length, and one typed Python call."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import pytest
+from crewline import scripts
+from crewline.job import FIELDS
+from crewline.keys import DECLARED
+from crewline.options import encode_job
+from crewline.scripts import Result, Scripts, source
+
+NAMES = sorted(path.name.removesuffix(".lua") for path in files(scripts).iterdir() if path.name.endswith(".lua"))
+
+
+def test_there_are_scripts() -> None:
+    assert len(NAMES) >= 9
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_header_names_keys_arguments_result_events_and_why(name: str) -> None:
+    header = source(name).split("]]")[0]
+    assert header.startswith(f"--[[ {name}: ")
+    for part in ("KEYS", "ARGV", "Returns", "Events", "Why"):
+        assert re.search(rf"^{part}\s", header, re.MULTILINE), f"{name}.lua's header does not say {part}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_include_was_put_in(name: str) -> None:
+    assert "@include" not in source(name)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "extend_leases"])
+def test_each_script_has_a_typed_call_of_its_name(name: str) -> None:
+    # extend_leases is called from the lease keeper's thread, through a client of its own
+    call = getattr(Scripts, name)
+    assert "return" in call.__annotations__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_key_the_scripts_name_is_declared(name: str) -> None:
+    declared = re.findall(r"KEYS\[(\d+)\]", source(name))
+    assert sorted({int(number) for number in declared}) == list(range(1, len(DECLARED) + 1))
+
+
+def test_the_strides_of_python_and_lua_agree() -> None:
+    assert "for i = 2, #ARGV, 7 do" in source("add_jobs")
+    assert len(encode_job("n", {})) == 7
+    assert "(#ARGV - offset) / 9" in source("finish_and_fetch")
+    assert len(Result._fields) == 9
+
+
+def test_the_fields_of_python_and_lua_agree() -> None:
+    listed = re.search(r"local FIELDS = \{(.*?)\}", source("finish_and_fetch"), re.DOTALL)
+    assert listed
+    assert tuple(re.findall(r"'(\w+)'", listed[1])) == FIELDS

@@ -1,0 +1,5 @@
+"""`python -m tests.cluster`: see cli.py."""
+
+from tests.cluster.cli import main
+
+main()

@@ -1,0 +1,42 @@
+"""The cluster that the caller's KUBECONFIG names: used as it is, never made, never taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster import tools
+from tests.cluster.errors import ClusterError
+from tests.cluster.shell import run
+
+
+class CallerCluster:
+    """Somebody else's cluster."""
+
+    kind = "caller"
+
+    def __init__(self, kubeconfig: str) -> None:
+        self.kubeconfig = Path(kubeconfig)
+
+    def up(self) -> Path:
+        if faults := self.faults():
+            raise ClusterError(f"KUBECONFIG names {self.kubeconfig}, but {faults[0]}")
+        return self.kubeconfig
+
+    def down(self) -> None:
+        raise ClusterError(
+            f"KUBECONFIG names {self.kubeconfig}, a cluster that this harness did not make: unset it first"
+        )
+
+    def faults(self) -> list[str]:
+        try:
+            run([*tools.kubectl(), f"--kubeconfig={self.kubeconfig}", "get", "--raw", "/readyz"], timeout_seconds=20)
+        except ClusterError as error:
+            return [str(error)]
+        return []
+
+    def load_image(self, names: Sequence[str], archive: Path, image_id: str) -> bool:
+        raise ClusterError(
+            f"{names[0]} can't be loaded into a cluster that this harness did not make: push it to a registry that the "
+            "cluster pulls from, and name it there in the chart's values"
+        )

@@ -1,0 +1,127 @@
+"""One real Kubernetes node without a container engine: its components started, watched and taken down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tests.cluster import (
+    build,
+    cgroups,
+    components,
+    configuration,
+    debian,
+    health,
+    leftovers,
+    network,
+    pki,
+    process,
+    volumes,
+)
+from tests.cluster.archive import write_single_file_image
+from tests.cluster.errors import ClusterError
+from tests.cluster.lock import locked
+from tests.cluster.paths import Layout, cache
+from tests.cluster.progress import say, timed
+from tests.cluster.record import Record
+from tests.cluster.shell import run
+
+
+class NodeCluster:
+    """A cluster of one node in a network namespace of its own. Needs root on Linux."""
+
+    kind = "node"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def up(self) -> Path:
+        debian.install(debian.NODE)
+        kube, dns, pause = (build.binary(program) for program in (build.KUBE, build.DNS, build.PAUSE))
+        with locked(cache() / "lock" / f"cluster-{self.name}", f"cluster {self.name}"):
+            record = Record.read(self.name)
+            if record and not self.faults():
+                say(f"cluster {self.name} runs already")
+                return record.layout.kubeconfig
+            self._sweep(record)
+            with timed(f"cluster {self.name} is ready"):
+                return self._start(kube, dns, pause)
+
+    def down(self) -> None:
+        with locked(cache() / "lock" / f"cluster-{self.name}", f"cluster {self.name}"), timed(f"{self.name} is gone"):
+            self._sweep(Record.read(self.name))
+
+    def faults(self) -> list[str]:
+        record = Record.read(self.name)
+        if record is None:
+            return [f"cluster {self.name} does not run"]
+        found = [f"{name} has ended: see {record.layout.log}/{name}.log" for name in record.dead()]
+        if not found and not health.api_ready(record.layout, record.port):
+            found.append("the API server does not answer")
+        if not found and not health.node_ready(record.layout, record.port):
+            found.append("the node is not ready")
+        return found
+
+    def load_image(self, names: Sequence[str], archive: Path, image_id: str) -> bool:
+        record = Record.read(self.name)
+        if record is None:
+            raise ClusterError(f"cluster {self.name} does not run: `python -m tests.cluster up --name {self.name}`")
+        if record.images.get(names[0]) == image_id:
+            return False
+        self._ctr(record.layout, "image", "import", archive)
+        for alias in names[1:]:
+            self._ctr(record.layout, "image", "tag", "--force", names[0], alias)
+        record.images[names[0]] = image_id
+        record.save()
+        return True
+
+    def _start(self, kube: Path, dns: Path, pause: Path) -> Path:
+        layout = Layout.of(self.name)
+        record = Record(self.name, self.kind, str(layout.kubeconfig), str(layout.data), port=network.free_port())
+        for folder in (layout.run, layout.data, layout.log):
+            folder.mkdir(parents=True, exist_ok=True)
+        # On disk before anything is made: from here on `down` finds all of it, whatever happens to this process.
+        record.save()
+        network.create(layout.namespace)
+        cgroup = cgroups.create(layout.namespace)
+        pki.create(layout.pki, api_url=components.API_URL_INSIDE)
+        configuration.write(layout)
+        url = f"https://127.0.0.1:{record.port}"
+        pki.write_kubeconfig(layout.kubeconfig, pki=layout.pki, client="admin", api_url=url, name=layout.namespace)
+
+        def start(group: Iterable[components.Component]) -> None:
+            started = list(group)
+            for component in started:
+                words = [*network.inside(layout.namespace), *component.argv] if component.inside else component.argv
+                log = layout.log / f"{component.name}.log"
+                record.components[component.name] = process.start(words, log=log, cgroup=cgroup)
+                record.save()
+            for component in started:
+                health.wait(component, record.components[component.name], layout)
+
+        start(components.storage(layout, kube))
+        start(components.api(layout, kube, record.port))
+        start(components.controllers(layout, kube))
+        start(components.names(layout, dns))
+        self._load_pause(record, pause)
+        volumes.create(layout, [kube, "kubectl", f"--kubeconfig={layout.kubeconfig}"])
+        if not health.until(lambda: health.node_ready(layout, record.port), health.START_SECONDS):
+            raise ClusterError(f"the node is not ready after {health.START_SECONDS:g} s: see {layout.log}/kubelet.log")
+        if not health.until(lambda: health.takes_pods(layout, record.port), health.START_SECONDS):
+            raise ClusterError(f"no service account `default`: see {layout.log}/controller-manager.log")
+        return layout.kubeconfig
+
+    def _load_pause(self, record: Record, pause: Path) -> None:
+        archive = record.layout.data / "pause.tar"
+        write_single_file_image(archive, configuration.PAUSE_IMAGE, pause, "/pause")
+        self.load_image([configuration.PAUSE_IMAGE], archive, pause.name)
+        archive.unlink()
+
+    def _sweep(self, record: Record | None) -> None:
+        layout = record.layout if record else Layout.of(self.name)
+        leftovers.sweep(layout)
+        if left := leftovers.left(layout):
+            raise ClusterError(f"cluster {self.name} left behind: {', '.join(left)}")
+
+    def _ctr(self, layout: Layout, *words: str | Path) -> str:
+        return run(["ctr", "-a", layout.containerd_socket, "-n", "k8s.io", *words], timeout_seconds=300)

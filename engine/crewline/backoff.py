@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from crewline.errors import InvalidOption
 
@@ -18,19 +18,28 @@ class Backoff:
         delay: seconds, 0 or more.
         jitter: 0..1, the share of the wait that is random. It keeps jobs that failed together from
             coming back together.
+        custom: ``type`` names a function of the worker's (see `named`).
     """
 
-    type: Literal["exponential", "fixed"] = "exponential"
+    type: str = "exponential"
     delay: float = 1.0
     jitter: float = 0.5
+    custom: bool = False
 
     def __post_init__(self) -> None:
-        if self.type not in ("exponential", "fixed"):
-            raise InvalidOption(f"backoff type {self.type!r} is unknown: use 'exponential' or 'fixed'")
+        if not self.custom and self.type not in ("exponential", "fixed"):
+            raise InvalidOption(
+                f"backoff type {self.type!r} is unknown: use 'exponential' or 'fixed', or Backoff.named for your own"
+            )
         if not self.delay >= 0:
             raise InvalidOption(f"backoff delay {self.delay!r} must be 0 or more seconds")
         if not 0 <= self.jitter <= 1:
             raise InvalidOption(f"backoff jitter {self.jitter!r} must be between 0 and 1")
+
+    @classmethod
+    def named(cls, name: str, delay: float = 0.0) -> Backoff:
+        """The wait that the worker's own function ``name`` says; see `Worker`'s ``backoffs``."""
+        return cls(name, delay, 0, custom=True)
 
     def to_wire(self) -> dict[str, Any]:
         """As BullMQ's ``opts.backoff``; its delay is in milliseconds."""

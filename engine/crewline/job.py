@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: The job hash's fields in the order in which finish_and_fetch returns them (scripts/lib/lease_jobs.lua).
 FIELDS = (
     "name", "data", "opts", "timestamp", "delay", "priority", "atm", "ats", "stc", "defa",
-    "parentKey", "rjk", "deid", "progress", "processedOn",
+    "parentKey", "rjk", "deid", "progress", "processedOn", "suspect",
 )  # fmt: skip
 
 #: Further fields that only a reader of finished jobs wants.

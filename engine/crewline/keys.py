@@ -13,7 +13,7 @@ from crewline.errors import InvalidOption
 #: The suffixes that scripts get as KEYS, in this order (scripts/lib/keys.lua names them).
 DECLARED = (
     "id", "wait", "active", "prioritized", "delayed", "completed", "failed", "marker", "meta", "events",
-    "stalled", "limiter", "pc", "paused",
+    "stalled", "limiter", "pc", "paused", "waiting-children",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from crewline import jsonio
@@ -104,6 +105,46 @@ def keep_from_wire(value: Any, default: Keep) -> str:
     return default.to_script()
 
 
+@dataclass(frozen=True)
+class Dedup:
+    """One job stands for all that are added with the same id.
+
+    Args:
+        id: what makes two jobs the same.
+        ttl_seconds: how long the id holds (throttle); None: until the job has ended.
+        extend: each job that is left out prolongs ``ttl_seconds`` (debounce).
+        replace: a newer job takes the place of one that is still delayed (debounce, the last one wins).
+        keep_last_if_active: the last of those that come while the job runs is run after it.
+    """
+
+    id: str
+    ttl_seconds: float | None = None
+    extend: bool = False
+    replace: bool = False
+    keep_last_if_active: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str) or not self.id:
+            raise InvalidOption(f"dedup id {self.id!r} must be a string that is not empty")
+        if self.ttl_seconds is not None and not 0.001 <= self.ttl_seconds < 1e9:
+            raise InvalidOption(f"dedup ttl_seconds {self.ttl_seconds!r} must be more than 0")
+        if self.extend and self.ttl_seconds is None:
+            raise InvalidOption("dedup extend needs ttl_seconds: there is nothing to prolong without it")
+
+    def to_wire(self) -> dict[str, Any]:
+        wire: dict[str, Any] = {"id": self.id}
+        if self.ttl_seconds is not None:
+            wire["ttl"] = round(self.ttl_seconds * 1000)
+        for flag, key in (("extend", "extend"), ("replace", "replace"), ("keep_last_if_active", "keepLastIfActive")):
+            if getattr(self, flag):
+                wire[key] = True
+        return wire
+
+
+#: One job as add_jobs takes it: id, name, data, opts, delay, priority, lifo, extra.
+Encoded = tuple[str, str, str, str, str, str, str, str]
+
+
 def encode_job(
     name: object,
     data: Any,
@@ -117,38 +158,74 @@ def encode_job(
     backoff: Backoff | float | None = DEFAULT_BACKOFF,
     remove_on_complete: Keep | bool | int | None = None,
     remove_on_fail: Keep | bool | int | None = None,
+    dedup: Dedup | str | None = None,
+    trace: str | None = None,
+    more: dict[str, Any] | None = None,
+    extra: dict[str, Any] | None = None,
     max_payload_bytes: int = jsonio.MAX_PAYLOAD_BYTES,
-) -> tuple[str, str, str, str, str, str, str]:
-    """One job as the seven arguments of add_jobs. ``what`` is put before an error's text."""
+) -> Encoded:
+    """Checks one job and encodes it for add_jobs.
+
+    Args:
+        what: put before an error's text.
+        more: further members of the job's ``opts``, written by flows and schedules.
+        extra: what lib/add_job.lua takes as ``extra``.
+    """
     if not isinstance(name, str) or not name:
         raise InvalidOption(f"{what}name {name!r} must be a string that is not empty")
     text = jsonio.dumps(data, f"{what}data", max_payload_bytes)
     try:
-        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-            raise InvalidOption(f"attempts {attempts!r} must be an integer of 1 or more")
-        opts: dict[str, Any] = {"attempts": attempts}
-        if isinstance(backoff, int | float) and not isinstance(backoff, bool):
-            backoff = Backoff("fixed", backoff, 0)
-        if backoff is not None:
-            if not isinstance(backoff, Backoff):
-                raise InvalidOption(f"backoff {backoff!r} must be a Backoff, a number of seconds, or None")
-            opts["backoff"] = backoff.to_wire()
-        if job_id is not None:
-            opts["jobId"] = check_job_id(job_id)
-        if check_priority(priority):
-            opts["priority"] = priority
-        if lifo:
-            opts["lifo"] = True
         delay_argument = delay_to_script(delay)
+        priority_argument = str(check_priority(priority))
+        opts = _encode_opts(attempts, backoff, priority, lifo, remove_on_complete, remove_on_fail)
+        own: dict[str, Any] = dict(more or {})
+        if job_id is not None:
+            own["jobId"] = check_job_id(job_id)
         if delay_argument[0] != "@" and delay_argument != "0":
-            opts["delay"] = int(delay_argument)
-        for key, keep, option in (
-            ("removeOnComplete", remove_on_complete, "remove_on_complete"),
-            ("removeOnFail", remove_on_fail, "remove_on_fail"),
-        ):
-            wire = keep_to_wire(keep, option)
-            if wire is not None:
-                opts[key] = wire
-    except InvalidOption as error:
+            own["delay"] = int(delay_argument)
+        if trace is not None:
+            own["tm"] = trace
+        if dedup is not None:
+            own["de"] = (Dedup(dedup) if isinstance(dedup, str) else dedup).to_wire()
+            extra = {**(extra or {}), "de": own["de"]}
+        if own:
+            opts = f"{opts[:-1]},{jsonio.dumps(own, 'options')[1:]}"
+    except (InvalidOption, TypeError) as error:
         raise InvalidOption(f"{what}{error}") from None
-    return (job_id or "", name, text, jsonio.dumps(opts, "options"), delay_argument, str(priority), "1" if lifo else "")
+    return (
+        job_id or "", name, text, opts, delay_argument, priority_argument, "1" if lifo else "",
+        jsonio.dumps(extra, "options") if extra else "",
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=512, typed=True)
+def _encode_opts(
+    attempts: int,
+    backoff: Backoff | float | None,
+    priority: int,
+    lifo: bool,
+    remove_on_complete: Keep | bool | int | None,
+    remove_on_fail: Keep | bool | int | None,
+) -> str:
+    """What most jobs of a producer have in common; encoded once."""
+    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+        raise InvalidOption(f"attempts {attempts!r} must be an integer of 1 or more")
+    opts: dict[str, Any] = {"attempts": attempts}
+    if isinstance(backoff, int | float) and not isinstance(backoff, bool):
+        backoff = Backoff("fixed", backoff, 0)
+    if backoff is not None:
+        if not isinstance(backoff, Backoff):
+            raise InvalidOption(f"backoff {backoff!r} must be a Backoff, a number of seconds, or None")
+        opts["backoff"] = backoff.to_wire()
+    if priority:
+        opts["priority"] = priority
+    if lifo:
+        opts["lifo"] = True
+    for key, keep, option in (
+        ("removeOnComplete", remove_on_complete, "remove_on_complete"),
+        ("removeOnFail", remove_on_fail, "remove_on_fail"),
+    ):
+        wire = keep_to_wire(keep, option)
+        if wire is not None:
+            opts[key] = wire
+    return jsonio.dumps(opts, "options")

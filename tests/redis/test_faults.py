@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crewline import Job, JobFailed, LeaseLost, Queue, Worker
+from crewline import DeadLetters, Job, JobFailed, LeaseLost, Queue, Worker
 from crewline.connection import UNAVAILABLE
 
 from tests import redis_server
@@ -34,19 +34,56 @@ async def test_a_job_whose_worker_died_is_run_by_another(queue: Queue, redis_url
     assert await job.result(timeout=10) == {"attempts_made": 0, "started": 2, "stalled": 1}
 
 
-async def test_a_job_that_loses_its_worker_too_often_fails_instead_of_running_for_ever(
+async def test_a_suspect_runs_alone_and_its_neighbours_go_on_afterwards(
     queue: Queue, redis_url: str, start_worker: Any
 ) -> None:
+    at_once: set[str] = set()
+    beside: dict[str, set[str]] = {}
+    suspects = [await _abandon(queue, redis_url) for _ in range(2)]
+    others = await queue.add_bulk(("n", {"k": i}) for i in range(6))
+
+    async def handle(job: Job) -> None:
+        at_once.add(job.id)
+        await asyncio.sleep(0.05)
+        beside[job.id] = at_once - {job.id}
+        at_once.discard(job.id)
+
+    await start_worker(handle, lease_seconds=0.5)
+    for job in (*suspects, *others):
+        await job.result(timeout=10)
+    assert [beside[job.id] for job in suspects] == [set(), set()]
+    assert any(beside[job.id] for job in others)
+    assert await queue.redis.hmget(queue.keys.job(suspects[0].id), "suspect", "alone") == [None, None]
+
+
+async def test_only_deaths_while_alone_count_and_too_many_fail_the_job(
+    queue: Queue, redis_url: str, start_worker: Any, until: Any
+) -> None:
     job = await _abandon(queue, redis_url)
+    for _ in range(2):  # two workers die under it while nothing runs beside it
+        await until(lambda: _put_back(queue, most=2))
+        fetched = await queue.scripts.finish_and_fetch(
+            [], letters="", token="dead-worker:2", lease_ms=100, worker="dead", room=1
+        )
+        assert fetched.jobs
+        assert await queue.scripts.mark_alone(job.id, "dead-worker:2")
+    await until(lambda: _put_back(queue, most=2))
     runs: list[str] = []
 
     async def handle(job: Job) -> None:
         runs.append(job.id)
 
-    await start_worker(handle, lease_seconds=0.5, max_stalled=0)
-    with pytest.raises(JobFailed, match="stalled more than allowable limit"):
+    await start_worker(handle)
+    with pytest.raises(JobFailed, match="took its worker down 2 times"):
         await job.result(timeout=10)
     assert runs == []
+    (letter,) = await DeadLetters(queue).list()
+    assert letter.reason == "job took its worker down 2 times"
+
+
+async def _put_back(queue: Queue, most: int) -> list[str]:
+    back, doomed = await queue.scripts.recover_stalled(1, most)
+    return back + doomed
 
 
 async def test_a_handler_that_blocks_the_event_loop_keeps_its_job(queue: Queue, start_worker: Any) -> None:
@@ -165,8 +202,6 @@ async def test_resume_merges_what_bullmq_5_parked_and_loses_none(queue: Queue, s
 async def test_unreadable_jobs_of_foreign_clients_fail_with_a_reason_and_hold_up_nobody(
     queue: Queue, start_worker: Any, until: Any
 ) -> None:
-    from crewline import DeadLetters
-
     wrong = {"nan": b'{"v": NaN}', "cut": b'{"v": ', "bytes": b"\xff\xfe", "bad-opts": b"1"}
     for job_id, data in wrong.items():
         await queue.redis.hset(

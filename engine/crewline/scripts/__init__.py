@@ -81,10 +81,19 @@ class Scripts:
         return [text(job_id) for job_id in ids]
 
     async def finish_and_fetch(
-        self, results: Sequence[Result], *, letters: str, token: str, lease_ms: int, worker: str, room: int
+        self,
+        results: Sequence[Result],
+        *,
+        letters: str,
+        token: str,
+        lease_ms: int,
+        worker: str,
+        room: int,
+        rate: tuple[int, int] = (0, 0),
+        points: int = 0,
     ) -> Fetched:
         reply = await self.call(
-            "finish_and_fetch", self.keys.queue, letters, token, lease_ms, worker, room,
+            "finish_and_fetch", self.keys.queue, letters, token, lease_ms, worker, room, *rate, points,
             *(argument for result in results for argument in result),
         )  # fmt: skip
         return Fetched(*reply)
@@ -94,6 +103,13 @@ class Scripts:
         if not reply:
             return [], []
         return [text(i) for i in reply[0]], [text(i) for i in reply[1]]
+
+    async def add_flow(self, jobs: Sequence[tuple[str, ...]]) -> list[str]:
+        ids = await self.call("add_flow", *(argument for job in jobs for argument in job))
+        return [text(job_id) for job_id in ids]
+
+    async def mark_alone(self, job_id: str, token: str) -> bool:
+        return int(await self.call("mark_alone", job_id, token)) == 0
 
     async def update_progress(self, job_id: str, progress: str, token: str) -> int:
         return int(await self.call("update_progress", job_id, progress, token))

@@ -8,6 +8,8 @@ ARGV     1 base      "<prefix>:<queue>:"
          5 lease     the lease's length in milliseconds
          6 worker    the worker's name, kept on the job
          7 room      how many jobs to fetch at most
+         8 max, 9 duration   the worker's own rate limit: jobs a duration in ms; 0 for none
+         10 points   minutes of metrics to keep, 0 for none
          then 9 a result:
            id, token
            outcome   completed | failed | retry | back (handed back: no attempt is used up)
@@ -16,32 +18,36 @@ ARGV     1 base      "<prefix>:<queue>:"
            traces    how many stack traces a job keeps
            delay     retry: milliseconds
            keep      retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"
-           flags     e: attempts exhausted, u: the job's data is not JSON
+           flags     e: attempts exhausted, u: the job's data is not JSON, s: it was a suspect and ended alive
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed
          jobs:  {id, values of the fields in FIELDS} each
-Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained
+Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
 Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.
          Locks are read, and leases and finished sets written, once a call instead of once a job. ]]
 -- @include keys
 -- @include clock
 -- @include fields
 -- @include trim_events
--- @include delay_job
--- @include push_job
+-- @include move_job
 -- @include delete_jobs
 -- @include retain_jobs
+-- @include release_parent
+-- @include add_job
+-- @include release_dedup_key
+-- @include add_kept_last
 -- @include dead_letter
 -- @include promote_due
+-- @include count_metrics
 -- @include settle_jobs
 -- @include lease_jobs
 
-local codes = settle_jobs(7)
-local jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]))
-if #codes > 0 and #jobs == 0 and redis.call('LLEN', k_active) == 0 and redis.call('LLEN', k_wait) == 0
-  and redis.call('ZCARD', k_prioritized) == 0 then
-  redis.call('XADD', k_events, '*', 'event', 'drained')
+local codes = settle_jobs(10, tonumber(ARGV[10]))
+local jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]),
+  tonumber(ARGV[9]))
+if #codes > 0 and #jobs == 0 and redis.call('LLEN', q.active) == 0 and not has_runnable(q) then
+  redis.call('XADD', q.events, '*', 'event', 'drained')
 end
-if #codes > 0 or #jobs > 0 then trim_events(k_meta, k_events) end
+if #codes > 0 or #jobs > 0 then trim_events(q) end
 return { now, codes, jobs, next_due, limited }

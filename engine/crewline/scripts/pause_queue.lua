@@ -7,7 +7,7 @@ Events   paused
 Why      As BullMQ 6: a flag, and no list is renamed, so that nothing can be lost in between. ]]
 -- @include keys
 
-local changed = redis.call('HSETNX', k_meta, 'paused', 1)
-redis.call('DEL', k_marker)
-if changed == 1 then redis.call('XADD', k_events, '*', 'event', 'paused') end
+local changed = redis.call('HSETNX', q.meta, 'paused', 1)
+redis.call('DEL', q.marker)
+if changed == 1 then redis.call('XADD', q.events, '*', 'event', 'paused') end
 return changed

@@ -4,40 +4,37 @@ KEYS     the origin queue's declared keys (lib/keys.lua)
 ARGV     1 base of the origin, 2 id of the job, 3 base of the dead-letter queue, 4 id of the letter,
          5 name, 6 data (JSON text), 7 opts (JSON text), 8 priority
 Returns  1 put back, 0 the letter was replayed before or is gone, -3 the job is not in `failed` (it runs again already)
-Events   waiting (prev failed) or added, waiting at the origin; completed at the dead letters
+Events   waiting (prev failed), or added and waiting, at the origin; completed at the dead letters
 Why      The letter goes to `completed` of its queue with the job's id as its result, and the job keeps the letter's
          id: both ends can be followed, and a second replay of the same letter finds it gone from `wait`. ]]
 -- @include keys
 -- @include clock
 -- @include fields
--- @include push_job
+-- @include move_job
 -- @include trim_events
+-- @include delete_jobs
+-- @include add_job
 
-local id, letters, letter_id = ARGV[2], ARGV[3], ARGV[4]
-local job, letter, stamp = base .. id, ARGV[3] .. ARGV[4], string.format('%.0f', now)
-if redis.call('EXISTS', letter) == 0 then return 0 end
-local parked = redis.call('LPOS', letters .. 'wait', letter_id)
-if not parked then return 0 end
+local id, letters, letter_id = ARGV[2], queue_at(ARGV[3]), ARGV[4]
+local job, letter = base .. id, letters.base .. letter_id
+if redis.call('EXISTS', letter) == 0 or not redis.call('LPOS', letters.wait, letter_id) then return 0 end
 local kept = redis.call('EXISTS', job) == 1
-if kept and redis.call('ZREM', k_failed, id) == 0 then return -3 end
-redis.call('LREM', letters .. 'wait', 1, letter_id)
+if kept and redis.call('ZREM', q.failed, id) == 0 then return -3 end
+redis.call('LREM', letters.wait, 1, letter_id)
 
 if kept then
-  redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'stc')
+  redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'stc', 'crashes', 'suspect')
   redis.call('HSET', job, 'atm', 0)
+  push_job(q, id, priority_of(job), false, 'failed')
 else
-  redis.call('HSET', job, 'name', ARGV[5], 'data', ARGV[6], 'opts', ARGV[7], 'timestamp', stamp, 'delay', '0',
-    'priority', ARGV[8])
-  redis.call('XADD', k_events, '*', 'event', 'added', 'jobId', id, 'name', ARGV[5])
+  add_job(q, id, ARGV[5], ARGV[6], ARGV[7], '0', ARGV[8], false)
 end
 redis.call('HSET', job, 'deadLetterId', letter_id)
-push_job(k_wait, k_prioritized, k_counter, id, tonumber(ARGV[8]) or 0, false)
-redis.call('XADD', k_events, '*', 'event', 'waiting', 'jobId', id, 'prev', 'failed')
-wake_worker(k_meta, k_active, k_marker)
-trim_events(k_meta, k_events)
+wake_worker(q)
+trim_events(q)
 
 local result = '{"replayedAs":' .. cjson.encode(id) .. '}'
 redis.call('HSET', letter, 'returnvalue', result, 'finishedOn', stamp)
-redis.call('ZADD', letters .. 'completed', stamp, letter_id)
-redis.call('XADD', letters .. 'events', '*', 'event', 'completed', 'jobId', letter_id, 'returnvalue', result, 'prev', 'waiting')
+redis.call('ZADD', letters.completed, stamp, letter_id)
+redis.call('XADD', letters.events, '*', 'event', 'completed', 'jobId', letter_id, 'returnvalue', result, 'prev', 'waiting')
 return 1

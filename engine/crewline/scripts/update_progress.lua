@@ -13,6 +13,6 @@ local job = base .. ARGV[2]
 if redis.call('EXISTS', job) == 0 then return -1 end
 if ARGV[4] ~= '' and redis.call('GET', job .. ':lock') ~= ARGV[4] then return -6 end
 redis.call('HSET', job, 'progress', ARGV[3])
-redis.call('XADD', k_events, '*', 'event', 'progress', 'jobId', ARGV[2], 'data', ARGV[3])
-trim_events(k_meta, k_events)
+redis.call('XADD', q.events, '*', 'event', 'progress', 'jobId', ARGV[2], 'data', ARGV[3])
+trim_events(q)
 return 0

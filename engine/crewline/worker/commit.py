@@ -19,6 +19,7 @@ from crewline.job import FIELDS, Job
 from crewline.queue import Queue
 from crewline.scripts import Fetched, Result
 from crewline.worker.execution import Executor
+from crewline.worker.isolation import Isolator
 from crewline.worker.state import Run, State, result_of
 
 log = logging.getLogger("crewline.worker")
@@ -48,10 +49,22 @@ class Committer:
         letters: the dead-letter queue's key base, '' for none.
         lease_ms: the length of a lease, in milliseconds.
         worker: the worker's name, kept on each job it runs.
+        rate: the worker's own rate limit: jobs, milliseconds; (0, 0) for none.
+        points: minutes of metrics that the queue keeps; 0 for none.
     """
 
     def __init__(
-        self, queue: Queue, state: State, executor: Executor, *, letters: str, lease_ms: int, worker: str
+        self,
+        queue: Queue,
+        state: State,
+        executor: Executor,
+        isolator: Isolator,
+        *,
+        letters: str,
+        lease_ms: int,
+        worker: str,
+        rate: tuple[int, int] = (0, 0),
+        points: int = 0,
     ) -> None:
         self._queue = queue
         self._state = state
@@ -59,6 +72,9 @@ class Committer:
         self._letters = letters
         self._lease_ms = lease_ms
         self._worker = worker
+        self._isolator = isolator
+        self._rate = rate
+        self._points = points
         self._tokens = (f"{uuid.uuid4()}:{n}" for n in itertools.count(1))
         self._down = False
         self.reached = asyncio.Event()
@@ -84,8 +100,9 @@ class Committer:
             state.in_flight += 1
             try:
                 fetched = await self._queue.scripts.finish_and_fetch(
-                    results, letters=self._letters, token=token, lease_ms=self._lease_ms, worker=self._worker, room=room
-                )
+                    results, letters=self._letters, token=token, lease_ms=self._lease_ms, worker=self._worker,
+                    room=room, rate=self._rate, points=self._points,
+                )  # fmt: skip
             except UNAVAILABLE as error:
                 # kept, not lost: the lease still fences them when Redis is back
                 state.settled.extendleft(reversed(results))
@@ -149,12 +166,14 @@ class Committer:
             run = Run(Job(self._queue, job_id, name, None, self._queue.decode_opts(values[2])), token)
             state.settle(self._executor.failed(run, f"data can't be read: {error}", "", unreadable=True))
             return
-        run = Run(job, token)
+        run = Run(job, token, suspect=values[FIELDS.index("suspect")] is not None)
         deferred = values[FIELDS.index("defa")]
         if deferred:
             state.settle(self._executor.failed(run, text(deferred), ""))
         elif state.stopping:
             state.settle(result_of(run, "back", ""))
+        elif run.suspect:
+            self._isolator.receive(run)
         else:
             self._executor.start(run)
 

@@ -20,12 +20,14 @@ class Run:
 
     Attributes:
         token: the lease token that fences everything this run writes.
+        suspect: it was with a worker that died, and runs alone.
         lost: another worker has the job now: how this run ends is nobody's business any more.
         handing_back: the worker drains and this run did not end in time.
     """
 
     job: Job
     token: str
+    suspect: bool = False
     task: asyncio.Task[None] | None = None
     lost: bool = False
     handing_back: bool = False
@@ -45,6 +47,9 @@ class State:
         hot: the queue may have runnable jobs; False once a fetch came back with less than it had room for.
         work: set when there may be something to settle or to fetch.
         stopping: no fetch any more.
+        exclusive: a suspect waits for its turn to run alone, or does: nothing is fetched beside it.
+        suspects: jobs that were with a worker when it died; one at most, the others were handed back.
+        changed: set when a run ended, or a suspect came.
         clock_offset_ms: Redis' clock less the loop's.
     """
 
@@ -58,12 +63,15 @@ class State:
     work: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: bool = False
+    exclusive: bool = False
+    suspects: deque[Run] = field(default_factory=deque)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
     clock_offset_ms: float = 0.0
     _due_ms: int = 0
     _due_timer: asyncio.TimerHandle | None = None
 
     def free_slots(self) -> int:
-        return self.concurrency - len(self.running) - self.reserved
+        return 0 if self.exclusive else self.concurrency - len(self.running) - self.reserved
 
     def settle(self, result: Result) -> None:
         self.settled.append(result)
@@ -82,6 +90,7 @@ class State:
     def forget(self, run: Run) -> None:
         if self.running.get(run.job.id) is run:
             del self.running[run.job.id]
+            self.changed.set()
 
     def expect_due(self, due_ms: int) -> None:
         """A delayed job is due at ``due_ms`` by Redis' clock: fetch then.
@@ -106,4 +115,5 @@ class State:
 
 
 def result_of(run: Run, outcome: str, value: str, **more: Any) -> Result:
-    return Result(run.job.id, run.token, outcome, value, **more)
+    flags = more.pop("flags", "") + ("s" if run.suspect and outcome != "back" else "")
+    return Result(run.job.id, run.token, outcome, value, flags=flags, **more)

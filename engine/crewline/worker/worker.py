@@ -15,6 +15,7 @@ from crewline.options import KEEP_COMPLETED, KEEP_FAILED, Keep
 from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
 from crewline.worker.commit import Committer
 from crewline.worker.execution import Executor, Handler
+from crewline.worker.isolation import Isolator
 from crewline.worker.leases import LeaseKeeper
 from crewline.worker.state import State, result_of
 from crewline.worker.wakeup import MarkerWatch
@@ -41,7 +42,7 @@ class Worker:
         grace_seconds: how long running jobs may go on once the worker is told to stop.
         lease_seconds: how long a job stays this worker's without a renewal; others get it after that.
         stalled_interval_seconds: how often jobs without a lease are looked for; the lease's length if None.
-        max_stalled: how often a job may lose its worker before it fails.
+        max_crashes: how often a job may take its worker down, with nothing beside it, before it fails for good.
         dead_letter_queue: where jobs that failed for good go; ``<queue>-dlq`` if None, nowhere if ''.
         keep_completed, keep_failed: retention for jobs that do not bring their own.
 
@@ -63,7 +64,7 @@ class Worker:
         grace_seconds: float = 30.0,
         lease_seconds: float = 30.0,
         stalled_interval_seconds: float | None = None,
-        max_stalled: int = 1,
+        max_crashes: int = 3,
         dead_letter_queue: str | None = None,
         keep_completed: Keep = KEEP_COMPLETED,
         keep_failed: Keep = KEEP_FAILED,
@@ -83,14 +84,21 @@ class Worker:
         self.queue = Queue(queue, redis=redis, prefix=prefix)
         self._grace_seconds = grace_seconds
         self._interval_seconds = stalled_interval_seconds or lease_seconds
-        self._max_stalled = max_stalled
+        self._max_crashes = max_crashes
         lease_ms = round(lease_seconds * 1000)
         self._state = State(concurrency)
         self._state.work.set()
         self._executor = Executor(handler, self._state, execution, timeout_seconds, keep_completed, keep_failed)
+        self._isolator = Isolator(self.queue.scripts, self._state, self._executor)
         letters = Keys(prefix, dead_letter_queue).base if dead_letter_queue else ""
         self._committer = Committer(
-            self.queue, self._state, self._executor, letters=letters, lease_ms=lease_ms, worker=self.name
+            self.queue,
+            self._state,
+            self._executor,
+            self._isolator,
+            letters=letters,
+            lease_ms=lease_ms,
+            worker=self.name,
         )
         self._watch = MarkerWatch(redis, self.queue.keys, self._state, client_name(prefix, queue, self.name))
         self._leases = LeaseKeeper(redis, self.queue.keys, self._state.leases, lease_ms, self._lost_in_thread)
@@ -116,6 +124,7 @@ class Worker:
                 ("commit", self._committer.run()),
                 ("wakeup", self._watch.run()),
                 ("stalled", self._recover_stalled()),
+                ("isolation", self._isolator.run()),
             )
         ]
         stopping = asyncio.create_task(self._stopping.wait())
@@ -148,6 +157,9 @@ class Worker:
         state = self._state
         if state.running:
             log.info("stopping: %d jobs may end within %g s", len(state.running), self._grace_seconds)
+        # one that has not begun goes back at once
+        while state.suspects:
+            state.settle(result_of(state.suspects.popleft(), "back", ""))
         tasks = [run.task for run in state.running.values() if run.task]
         if tasks:
             await asyncio.wait(tasks, timeout=self._grace_seconds)
@@ -177,12 +189,14 @@ class Worker:
         while True:
             try:
                 back, doomed = await self.queue.scripts.recover_stalled(
-                    round(self._interval_seconds * 1000), self._max_stalled
+                    round(self._interval_seconds * 1000), self._max_crashes
                 )
                 for job_id in back:
                     log.warning("job %s of queue %s lost its worker: put back", job_id, self.queue.name)
                 for job_id in doomed:
-                    log.error("job %s of queue %s lost its workers too often: it will fail", job_id, self.queue.name)
+                    log.error(
+                        "job %s of queue %s took its worker down too often: it will fail", job_id, self.queue.name
+                    )
             except UNAVAILABLE:
                 pass  # said by the committer, once a state
             await asyncio.sleep(self._interval_seconds)

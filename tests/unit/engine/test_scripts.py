@@ -46,8 +46,8 @@ def test_every_key_the_scripts_name_is_declared(name: str) -> None:
 
 
 def test_the_strides_of_python_and_lua_agree() -> None:
-    assert "for i = 2, #ARGV, 7 do" in source("add_jobs")
-    assert len(encode_job("n", {})) == 7
+    assert "for i = 2, #ARGV, 8 do" in source("add_jobs")
+    assert len(encode_job("n", {})) == 8
     assert "(#ARGV - offset) / 9" in source("finish_and_fetch")
     assert len(Result._fields) == 9
 

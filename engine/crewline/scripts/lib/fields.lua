@@ -6,6 +6,10 @@ local function number(value, default)
   return math.floor(n)
 end
 
+local function whole(n)
+  return string.format('%.0f', n)
+end
+
 local function priority_of(job)
   local n = number(redis.call('HGET', job, 'priority'), 0)
   if n < 0 or n > 2097151 then return 0 end
@@ -17,4 +21,10 @@ local function increment(job, field)
   if type(n) == 'number' then return n end
   redis.call('HSET', job, field, 1)
   return 1
+end
+
+local function parse(text)
+  local ok, value = pcall(cjson.decode, text or '')
+  if ok and type(value) == 'table' then return value end
+  return {}
 end

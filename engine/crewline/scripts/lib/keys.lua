@@ -1,5 +1,19 @@
--- The queue's own keys, in the order of crewline.keys.Keys.declared(); every script gets all of them.
+-- The keys of a queue by name. The called queue's own are declared, in the order of crewline.keys.DECLARED.
 local base = ARGV[1]
-local k_id, k_wait, k_active, k_prioritized, k_delayed = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local k_completed, k_failed, k_marker, k_meta, k_events = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
-local k_stalled, k_limiter, k_counter, k_paused = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local q = {
+  base = base, id = KEYS[1], wait = KEYS[2], active = KEYS[3], prioritized = KEYS[4], delayed = KEYS[5],
+  completed = KEYS[6], failed = KEYS[7], marker = KEYS[8], meta = KEYS[9], events = KEYS[10], stalled = KEYS[11],
+  limiter = KEYS[12], counter = KEYS[13], paused = KEYS[14], children = KEYS[15],
+}
+
+-- Another queue's (a parent's, the dead letters'), which shares the hash slot.
+local function queue_at(other)
+  if other == base then return q end
+  return {
+    base = other, id = other .. 'id', wait = other .. 'wait', active = other .. 'active',
+    prioritized = other .. 'prioritized', delayed = other .. 'delayed', completed = other .. 'completed',
+    failed = other .. 'failed', marker = other .. 'marker', meta = other .. 'meta', events = other .. 'events',
+    stalled = other .. 'stalled', limiter = other .. 'limiter', counter = other .. 'pc', paused = other .. 'paused',
+    children = other .. 'waiting-children',
+  }
+end

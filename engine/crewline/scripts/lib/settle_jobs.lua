@@ -1,15 +1,25 @@
 -- Ends jobs whose lease the caller still holds; see finish_and_fetch for the arguments.
 local function append_trace(job, trace, limit)
-  local kept = redis.call('HGET', job, 'stacktrace')
-  local ok, traces = pcall(cjson.decode, kept or '[]')
-  if not ok or type(traces) ~= 'table' then traces = {} end
-  traces[#traces + 1] = trace
+  local traces = parse(redis.call('HGET', job, 'stacktrace'))
+  if trace ~= '' then traces[#traces + 1] = trace end
   while #traces > limit do table.remove(traces, 1) end
   if #traces == 0 then return '[]' end
   return cjson.encode(traces)
 end
 
-local function settle_jobs(offset)
+local function refusal(job, held, token, outcome, id)
+  if held ~= token then
+    if redis.call('EXISTS', job) == 0 then return -1 end
+    return held and -6 or -2
+  end
+  if outcome == 'completed' and redis.call('EXISTS', job .. ':dependencies', job .. ':unsuccessful') > 0 then
+    return redis.call('EXISTS', job .. ':dependencies') == 1 and -4 or -9
+  end
+  if redis.call('LREM', q.active, -1, id) == 0 then return -3 end
+  return 0
+end
+
+local function settle_jobs(offset, points)
   local count = math.floor((#ARGV - offset) / 9)
   local codes = {}
   if count == 0 then return codes end
@@ -19,81 +29,71 @@ local function settle_jobs(offset)
     locks[r] = base .. ids[r] .. ':lock'
   end
   local held = redis.call('MGET', unpack(locks))
-  local done, dead, released, policies = {}, {}, {}, {}
-  local stamp, woken, postponed = string.format('%.0f', now), false, false
+  local done, dead, released, policies, woken, postponed = {}, {}, {}, {}, false, false
+
+  local function keep_finished(list, state, id, keep)
+    if keep == '0' then
+      delete_jobs(base, { id })
+    else
+      list[#list + 1] = stamp
+      list[#list + 1] = id
+      if keep ~= '' then policies[keep .. ',' .. state] = true end
+    end
+  end
 
   for r = 1, count do
     local at = offset + (r - 1) * 9
-    local id, outcome, value = ids[r], ARGV[at + 3], ARGV[at + 4]
+    local id, outcome, value, flags = ids[r], ARGV[at + 3], ARGV[at + 4], ARGV[at + 9]
     local job = base .. id
-    local code = 0
-    if held[r] ~= ARGV[at + 2] then
-      if redis.call('EXISTS', job) == 0 then code = -1 else code = held[r] and -6 or -2 end
-    elseif outcome == 'completed' and redis.call('EXISTS', job .. ':dependencies') == 1 then
-      code = -4
-    elseif outcome == 'completed' and redis.call('EXISTS', job .. ':unsuccessful') == 1 then
-      code = -9
-    elseif redis.call('LREM', k_active, -1, id) == 0 then
-      code = -3
-    end
-    if code == 0 then
+    codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id)
+    if codes[r] == 0 then
       released[#released + 1] = r
-      local keep = ARGV[at + 8]
+      local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid')
+      if string.find(flags, 's', 1, true) then redis.call('HDEL', job, 'suspect', 'alone') end
       if outcome == 'completed' then
-        redis.call('XADD', k_events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
-        if keep == '0' then
-          delete_jobs(base, { id })
-        else
-          increment(job, 'atm')
-          redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp)
-          done[#done + 1] = stamp
-          done[#done + 1] = id
-          if keep ~= '' then policies[keep .. ',c'] = true end
-        end
+        redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
+        increment(job, 'atm')
+        redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp)
+        if links[1] then child_completed(links[1], links[2], job, value) end
+        keep_finished(done, 'c', id, ARGV[at + 8])
       elseif outcome == 'failed' then
-        local traces = '[]'
-        if ARGV[at + 5] ~= '' then traces = append_trace(job, ARGV[at + 5], tonumber(ARGV[at + 6])) end
+        local traces = append_trace(job, ARGV[at + 5], tonumber(ARGV[at + 6]))
         local attempts = increment(job, 'atm')
         redis.call('HSET', job, 'failedReason', value, 'stacktrace', traces, 'finishedOn', stamp)
         redis.call('HDEL', job, 'defa')
-        redis.call('XADD', k_events, '*', 'event', 'failed', 'jobId', id, 'failedReason', value, 'prev', 'active')
-        if string.find(ARGV[at + 9], 'e', 1, true) then
-          redis.call('XADD', k_events, '*', 'event', 'retries-exhausted', 'jobId', id, 'attemptsMade', attempts)
+        redis.call('XADD', q.events, '*', 'event', 'failed', 'jobId', id, 'failedReason', value, 'prev', 'active')
+        if string.find(flags, 'e', 1, true) then
+          redis.call('XADD', q.events, '*', 'event', 'retries-exhausted', 'jobId', id, 'attemptsMade', attempts)
         end
         if ARGV[3] ~= '' then
           local origin = redis.call('HMGET', job, 'name', 'data', 'opts')
-          local letter = dead_letter(ARGV[2], ARGV[3], id, origin[1] or '', value, traces, attempts, now,
-            origin[2] or 'null', origin[3] or '{}', string.find(ARGV[at + 9], 'u', 1, true) ~= nil)
+          local letter = dead_letter(ARGV[2], queue_at(ARGV[3]), id, origin[1] or '', value, traces, attempts,
+            origin[2] or 'null', origin[3], string.find(flags, 'u', 1, true) ~= nil)
           redis.call('HSET', job, 'deadLetterId', letter)
         end
-        if keep == '0' then
-          delete_jobs(base, { id })
-        else
-          dead[#dead + 1] = stamp
-          dead[#dead + 1] = id
-          if keep ~= '' then policies[keep .. ',f'] = true end
-        end
+        if links[1] then child_failed(links[1], links[2], job, value) end
+        keep_finished(dead, 'f', id, ARGV[at + 8])
       elseif outcome == 'retry' then
         local delay = tonumber(ARGV[at + 7])
         increment(job, 'atm')
-        redis.call('HSET', job, 'failedReason', value, 'stacktrace', append_trace(job, ARGV[at + 5], tonumber(ARGV[at + 6])),
-          'delay', string.format('%.0f', delay))
+        redis.call('HSET', job, 'failedReason', value, 'stacktrace',
+          append_trace(job, ARGV[at + 5], tonumber(ARGV[at + 6])), 'delay', whole(delay))
         if delay > 0 then
-          delay_job(k_delayed, id, now + delay)
-          redis.call('XADD', k_events, '*', 'event', 'delayed', 'jobId', id, 'delay', string.format('%.0f', now + delay))
+          delay_job(q, id, now + delay)
           postponed = true
         else
-          push_job(k_wait, k_prioritized, k_counter, id, priority_of(job), false)
-          redis.call('XADD', k_events, '*', 'event', 'waiting', 'jobId', id, 'prev', 'active')
+          push_job(q, id, priority_of(job), false, 'active')
           woken = true
         end
       else
-        push_job(k_wait, k_prioritized, k_counter, id, priority_of(job), true)
-        redis.call('XADD', k_events, '*', 'event', 'waiting', 'jobId', id, 'prev', 'active')
+        push_job(q, id, priority_of(job), true, 'active')
         woken = true
       end
+      if links[3] and (outcome == 'completed' or outcome == 'failed') then
+        release_dedup(id, links[3])
+        add_kept_last(links[3])
+      end
     end
-    codes[r] = code
   end
 
   if #released > 0 then
@@ -102,15 +102,19 @@ local function settle_jobs(offset)
       freed_locks[i], freed_ids[i] = locks[released[i]], ids[released[i]]
     end
     redis.call('DEL', unpack(freed_locks))
-    redis.call('SREM', k_stalled, unpack(freed_ids))
+    redis.call('SREM', q.stalled, unpack(freed_ids))
   end
-  if #done > 0 then redis.call('ZADD', k_completed, unpack(done)) end
-  if #dead > 0 then redis.call('ZADD', k_failed, unpack(dead)) end
+  if #done > 0 then redis.call('ZADD', q.completed, unpack(done)) end
+  if #dead > 0 then redis.call('ZADD', q.failed, unpack(dead)) end
+  if points > 0 then
+    if #done > 0 then count_metrics('completed', #done / 2, points) end
+    if #dead > 0 then count_metrics('failed', #dead / 2, points) end
+  end
   for policy in pairs(policies) do
     local most, age, state = string.match(policy, '^([^,]*),([^,]*),(.)$')
-    retain_jobs(base, state == 'c' and k_completed or k_failed, now, most, age)
+    retain_jobs(state == 'c' and q.completed or q.failed, most, age)
   end
-  if postponed then mark_next_due(k_delayed, k_marker) end
-  if woken then wake_worker(k_meta, k_active, k_marker) end
+  if postponed then mark_next_due(q) end
+  if woken then wake_worker(q) end
   return codes
 end

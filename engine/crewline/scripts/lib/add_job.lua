@@ -1,0 +1,98 @@
+-- Stores one job and puts it where it belongs; every way of adding goes through here.
+-- `delay` is milliseconds from now, or '@' and an absolute time. `extra` (a table) may hold
+--   parentKey, parent (JSON)   the parent that waits for it
+--   children                   true: it waits for children that are added with it
+--   rjk                        the job scheduler it is an iteration of
+--   de                         {id, ttl, extend, replace, keepLastIfActive}: deduplication
+-- Returns the id, and what became of it: wait, delayed, children, duplicate, deduplicated.
+
+local function link_existing(queue, id, job, extra)
+  local had = redis.call('HGET', job, 'parentKey')
+  if had and had ~= extra.parentKey and redis.call('EXISTS', had) == 1 then return end
+  redis.call('HSET', job, 'parentKey', extra.parentKey, 'parent', extra.parent)
+  local child, value = queue.base .. id, redis.call('HGET', job, 'returnvalue')
+  if redis.call('ZSCORE', queue.completed, id) then
+    redis.call('HSET', extra.parentKey .. ':processed', child, value or 'null')
+  elseif not redis.call('ZSCORE', queue.failed, id) then
+    redis.call('SADD', extra.parentKey .. ':dependencies', child)
+  end
+end
+
+-- True if another job holds the deduplication id, and this one is not to be added.
+local function is_deduplicated(queue, id, name, data, opts, extra)
+  local de = extra.de
+  local key = queue.base .. 'de:' .. de.id
+  local ttl = number(de.ttl, 0)
+  local holder = redis.call('GET', key)
+  -- a holder that is gone (removed by a client that does not know the key) holds nothing
+  if holder and redis.call('EXISTS', queue.base .. holder) == 0 then holder = false end
+  if not holder then
+    if ttl > 0 then redis.call('SET', key, id, 'PX', ttl) else redis.call('SET', key, id) end
+    return false
+  end
+  local replaced = de.replace and redis.call('ZREM', queue.delayed, holder) == 1
+  if replaced then
+    delete_jobs(queue.base, { holder })
+    redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', holder, 'prev', 'delayed')
+    if ttl > 0 and (de.extend or redis.call('PTTL', key) < 0) then
+      redis.call('SET', key, id, 'PX', ttl)
+    else
+      redis.call('SET', key, id, 'KEEPTTL')
+    end
+  elseif de.keepLastIfActive and redis.call('LPOS', queue.active, holder) then
+    local later = queue.base .. 'dn:' .. de.id
+    redis.call('DEL', later)
+    redis.call('HSET', later, 'name', name, 'data', data, 'opts', opts)
+    if extra.parentKey then redis.call('HSET', later, 'pk', extra.parentKey, 'pd', extra.parent) end
+  elseif de.extend and ttl > 0 then
+    redis.call('SET', key, holder, 'PX', ttl)
+  end
+  redis.call('XADD', queue.events, '*', 'event', 'deduplicated', 'jobId', replaced and id or holder,
+    'deduplicationId', de.id, 'deduplicatedJobId', replaced and holder or id)
+  return not replaced, holder
+end
+
+local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra)
+  -- the counter also counts custom ids, as BullMQ's does: dashboards find queues by it
+  local count = redis.call('INCR', queue.id)
+  if id == '' then id = tostring(count) end
+  local job = queue.base .. id
+  if redis.call('EXISTS', job) == 1 then
+    if extra and extra.parentKey then link_existing(queue, id, job, extra) end
+    redis.call('XADD', queue.events, '*', 'event', 'duplicated', 'jobId', id)
+    return id, 'duplicate'
+  end
+  if extra and extra.de then
+    local taken, holder = is_deduplicated(queue, id, name, data, opts, extra)
+    if taken then return holder, 'deduplicated' end
+  end
+
+  local due
+  if string.sub(delay, 1, 1) == '@' then
+    due = tonumber(string.sub(delay, 2))
+    delay = whole(math.max(due - now, 0))
+  else
+    due = now + tonumber(delay)
+  end
+  redis.call('HSET', job, 'name', name, 'data', data, 'opts', opts, 'timestamp', stamp, 'delay', delay,
+    'priority', priority)
+  if extra then
+    if extra.de then redis.call('HSET', job, 'deid', extra.de.id) end
+    if extra.rjk then redis.call('HSET', job, 'rjk', extra.rjk) end
+    if extra.parentKey then
+      redis.call('HSET', job, 'parentKey', extra.parentKey, 'parent', extra.parent)
+      redis.call('SADD', extra.parentKey .. ':dependencies', job)
+    end
+  end
+  redis.call('XADD', queue.events, '*', 'event', 'added', 'jobId', id, 'name', name)
+  if extra and extra.children then
+    redis.call('ZADD', queue.children, stamp, id)
+    redis.call('XADD', queue.events, '*', 'event', 'waiting-children', 'jobId', id)
+    return id, 'children'
+  elseif delay ~= '0' then
+    delay_job(queue, id, due)
+    return id, 'delayed'
+  end
+  push_job(queue, id, tonumber(priority), lifo)
+  return id, 'wait'
+end

@@ -1,0 +1,47 @@
+-- Puts an id into `delayed`. The score is due * 4096 + a sequence number, so that jobs due in the same
+-- millisecond keep their order (at most 4096 of them; more share the last place).
+local function delay_job(queue, id, due, prev)
+  local first, last = due * 4096, due * 4096 + 4095
+  local top = redis.call('ZREVRANGEBYSCORE', queue.delayed, whole(last), whole(first), 'WITHSCORES', 'LIMIT', 0, 1)
+  local score = first
+  if top[2] then score = math.min(tonumber(top[2]) + 1, last) end
+  redis.call('ZADD', queue.delayed, whole(score), id)
+  redis.call('XADD', queue.events, '*', 'event', 'delayed', 'jobId', id, 'delay', whole(due))
+end
+
+-- Tells idle workers when the next delayed job is due.
+local function mark_next_due(queue)
+  local head = redis.call('ZRANGE', queue.delayed, 0, 0, 'WITHSCORES')
+  if head[2] then redis.call('ZADD', queue.marker, whole(math.floor(tonumber(head[2]) / 4096)), '1') end
+end
+
+-- Makes a job runnable: behind its equals, or before them (`front`).
+-- `wait` runs from its right end; a priority's score is priority * 2^32 + a counter.
+local function push_job(queue, id, priority, front, prev)
+  if priority > 0 then
+    local place = 0
+    if not front then place = redis.call('INCR', queue.counter) % 4294967296 end
+    redis.call('ZADD', queue.prioritized, whole(priority * 4294967296 + place), id)
+  elseif front then
+    redis.call('RPUSH', queue.wait, id)
+  else
+    redis.call('LPUSH', queue.wait, id)
+  end
+  if prev then
+    redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id, 'prev', prev)
+  else
+    redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id)
+  end
+end
+
+-- Wakes one idle worker, unless nobody may fetch now.
+local function wake_worker(queue)
+  local held = redis.call('HMGET', queue.meta, 'paused', 'concurrency')
+  if held[1] then return end
+  if held[2] and redis.call('LLEN', queue.active) >= number(held[2], 1e9) then return end
+  redis.call('ZADD', queue.marker, 0, '0')
+end
+
+local function has_runnable(queue)
+  return redis.call('LLEN', queue.wait) + redis.call('ZCARD', queue.prioritized) > 0
+end

@@ -1,0 +1,64 @@
+-- What a job's end means to the parent that waits for it.
+local function parent_of(parent_key, parent_json)
+  local link = parse(parent_json)
+  local owner, id = link.queueKey, link.id
+  if type(owner) ~= 'string' or type(id) ~= 'string' then
+    owner, id = string.match(parent_key, '^(.+):([^:]+)$')
+  end
+  if not owner then return nil end
+  return queue_at(owner .. ':'), id, link
+end
+
+-- Lets a parent run whose children have ended (or will not be waited for any longer).
+local function release_parent(queue, id)
+  if redis.call('ZREM', queue.children, id) == 0 then return end
+  local job = queue.base .. id
+  local delay = number(redis.call('HGET', job, 'delay'), 0)
+  if delay > 0 then
+    delay_job(queue, id, now + delay)
+    mark_next_due(queue)
+  else
+    local priority = priority_of(job)
+    push_job(queue, id, priority, priority == 0, 'waiting-children')
+    wake_worker(queue)
+  end
+  if queue ~= q then trim_events(queue) end
+end
+
+local function child_completed(parent_key, parent_json, child, value)
+  local queue, id = parent_of(parent_key, parent_json)
+  if not queue then return end
+  local waits = parent_key .. ':dependencies'
+  if redis.call('SREM', waits, child) == 0 then return end
+  redis.call('HSET', parent_key .. ':processed', child, value)
+  if redis.call('EXISTS', waits) == 0 then release_parent(queue, id) end
+end
+
+-- A child that failed for good: its own options say what becomes of the parent. Without any, it waits on.
+local function child_failed(parent_key, parent_json, child, reason)
+  local queue, id, link = parent_of(parent_key, parent_json)
+  if not queue then return end
+  local waits = parent_key .. ':dependencies'
+  if link.fpof then
+    if redis.call('SREM', waits, child) == 0 then return end
+    redis.call('ZADD', parent_key .. ':unsuccessful', stamp, child)
+    redis.call('HSET', parent_key, 'defa', 'child ' .. child .. ' failed')
+    release_parent(queue, id)
+  elseif link.cpof then
+    if redis.call('SREM', waits, child) == 0 then return end
+    redis.call('HSET', parent_key .. ':failed', child, reason)
+    release_parent(queue, id)
+  elseif link.idof or link.rdof then
+    if redis.call('SREM', waits, child) == 0 then return end
+    if link.idof then redis.call('HSET', parent_key .. ':failed', child, reason) end
+    if redis.call('EXISTS', waits) == 0 then release_parent(queue, id) end
+  end
+end
+
+-- A child that was removed is not waited for.
+local function child_removed(parent_key, parent_json, child)
+  local queue, id = parent_of(parent_key, parent_json)
+  if not queue then return end
+  local waits = parent_key .. ':dependencies'
+  if redis.call('SREM', waits, child) == 1 and redis.call('EXISTS', waits) == 0 then release_parent(queue, id) end
+end

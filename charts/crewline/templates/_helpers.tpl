@@ -1,0 +1,56 @@
+{{- define "crewline.fullname" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "crewline.selectorLabels" -}}
+app.kubernetes.io/name: crewline-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "crewline.labels" -}}
+{{ include "crewline.selectorLabels" . }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: crewline
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Just the verbs that the operator uses, in a Role or a ClusterRole. */}}
+{{- define "crewline.rules" -}}
+- apiGroups: [crewline.dev]
+  resources: [jobqueues, scheduledjobs]
+  verbs: [get, list, watch]
+- apiGroups: [crewline.dev]
+  resources: [jobqueues/status, scheduledjobs/status]
+  verbs: [patch]
+# To own the workers where the cluster enforces it (OwnerReferencesPermissionEnforcement, as on OpenShift).
+- apiGroups: [crewline.dev]
+  resources: [jobqueues/finalizers]
+  verbs: [update]
+# A server-side apply of what is not there yet needs create beside patch.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [create, patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+# Handlers' source: a change of it rolls the workers.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch]
+# Redis URLs: only those that a JobQueue names are read, so they need not be listed.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}

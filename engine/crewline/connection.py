@@ -6,6 +6,7 @@ ends cleanly. Here every command has a bound of its own, and retrying is the cal
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,6 +70,16 @@ def connect_sync(url: str) -> sync_redis.Redis:
     return sync_redis.Redis.from_url(
         check_url(url), socket_timeout=COMMAND_TIMEOUT_SECONDS, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 0)
     )
+
+
+def cancelled() -> bool:
+    """Whether the running task was told to end.
+
+    A loop around calls to Redis asks this at each turn: where a reply comes in the moment of the cancellation,
+    redis-py 8 returns or raises what Redis said and the CancelledError is gone.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def client_name(prefix: str, queue: str, worker: str = "") -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from crewline.connection import UNAVAILABLE, connect_blocking, text
+from crewline.connection import UNAVAILABLE, cancelled, connect_blocking, text
 from crewline.keys import Keys
 
 #: Milliseconds that one read blocks; the watchdog gives it as much again before it replaces the connection.
@@ -43,10 +43,10 @@ async def last_event_id(redis: Redis, keys: Keys) -> str:
 async def follow(url: str, keys: Keys, after: str, client_name: str = "crewline-events") -> AsyncIterator[Event]:
     """Yields every event after the id ``after``, for ever; reconnects, and goes on where it was."""
     backoff_seconds = 0.1
-    while True:
+    while not cancelled():
         redis = connect_blocking(url, client_name)
         try:
-            while True:
+            while not cancelled():
                 # the watchdog: a link that died without a reset never answers a blocked read
                 async with asyncio.timeout(BLOCK_MS / 1000 * 2):
                     reply: Any = await redis.xread({keys.events: after}, block=BLOCK_MS, count=500)

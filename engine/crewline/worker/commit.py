@@ -13,7 +13,7 @@ import random
 import uuid
 from typing import Any
 
-from crewline.connection import UNAVAILABLE, redact, text
+from crewline.connection import UNAVAILABLE, cancelled, redact, text
 from crewline.errors import InvalidPayload
 from crewline.job import FIELDS, Job
 from crewline.queue import Queue
@@ -88,7 +88,7 @@ class Committer:
     async def _loop(self) -> None:
         state = self._state
         failures = 0
-        while True:
+        while not cancelled():
             await state.work.wait()
             if state.work.is_set() and not self._worth_a_call():
                 state.work.clear()

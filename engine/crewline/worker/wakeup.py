@@ -10,7 +10,7 @@ import asyncio
 import logging
 from typing import Any
 
-from crewline.connection import UNAVAILABLE, connect_blocking
+from crewline.connection import UNAVAILABLE, cancelled, connect_blocking
 from crewline.keys import Keys
 from crewline.worker.state import State
 
@@ -38,10 +38,10 @@ class MarkerWatch:
     async def run(self) -> None:
         """Runs until cancelled."""
         failures = 0
-        while True:
+        while not cancelled():
             redis = connect_blocking(self._url, self._client_name)
             try:
-                while True:
+                while not cancelled():
                     await self._state.idle.wait()
                     if self._state.hot or self._state.free_slots() <= 0:
                         self._state.idle.clear()

@@ -8,7 +8,7 @@ import re
 import socket
 from typing import Literal
 
-from crewline.connection import UNAVAILABLE, client_name
+from crewline.connection import UNAVAILABLE, cancelled, client_name
 from crewline.errors import InvalidOption
 from crewline.keys import Keys
 from crewline.options import KEEP_COMPLETED, KEEP_FAILED, Keep
@@ -186,7 +186,7 @@ class Worker:
             log.error("%d results could not be written: other workers will run these jobs again", len(state.settled))
 
     async def _recover_stalled(self) -> None:
-        while True:
+        while not cancelled():
             try:
                 back, doomed = await self.queue.scripts.recover_stalled(
                     round(self._interval_seconds * 1000), self._max_crashes

@@ -1,0 +1,27 @@
+"""A worker told to stop stops, whatever Redis says at that moment."""
+
+from __future__ import annotations
+
+import asyncio
+
+import redis as sync_redis
+from crewline import Job, Worker
+
+
+async def test_a_worker_whose_calls_redis_refuses_still_stops(redis_url: str) -> None:
+    with sync_redis.Redis.from_url(redis_url) as admin:
+        admin.execute_command("ACL", "SETUSER", "weak", "on", ">secret", "~*", "+@all", "-eval", "-evalsha")
+        try:
+            for turn in range(4):
+
+                async def handle(job: Job) -> None:
+                    raise AssertionError("no job can have been fetched")
+
+                worker = Worker("emails", handle, redis=redis_url.replace("//", "//weak:secret@"))
+                running = asyncio.create_task(worker.run())
+                # stop in different moments of the wait between two calls, some of them while a reply is on its way
+                await asyncio.sleep(0.4 + 0.3 * turn)
+                await worker.stop()
+                await asyncio.wait_for(running, 15)
+        finally:
+            admin.execute_command("ACL", "DELUSER", "weak")

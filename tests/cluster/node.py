@@ -12,6 +12,7 @@ from tests.cluster import (
     configuration,
     debian,
     health,
+    kernel,
     leftovers,
     network,
     pki,
@@ -21,10 +22,12 @@ from tests.cluster import (
 from tests.cluster.archive import write_single_file_image
 from tests.cluster.errors import ClusterError
 from tests.cluster.lock import locked
-from tests.cluster.paths import Layout, cache
+from tests.cluster.paths import Layout, lock_file
 from tests.cluster.progress import say, timed
 from tests.cluster.record import Record
 from tests.cluster.shell import run
+
+_ANSWER_SECONDS = 15.0
 
 
 class NodeCluster:
@@ -38,17 +41,21 @@ class NodeCluster:
     def up(self) -> Path:
         debian.install(debian.NODE)
         kube, dns, pause = (build.binary(program) for program in (build.KUBE, build.DNS, build.PAUSE))
-        with locked(cache() / "lock" / f"cluster-{self.name}", f"cluster {self.name}"):
+        with locked(lock_file(self.name), f"cluster {self.name}"):
             record = Record.read(self.name)
-            if record and not self.faults():
-                say(f"cluster {self.name} runs already")
-                return record.layout.kubeconfig
+            if record:
+                faults = self.faults()
+                if not faults:
+                    say(f"cluster {self.name} runs already")
+                    volumes.renew(record.layout, _kubectl(record.layout, kube))
+                    return record.layout.kubeconfig
+                say(f"cluster {self.name} is broken and starts anew: {faults[0]}")
             self._sweep(record)
             with timed(f"cluster {self.name} is ready"):
                 return self._start(kube, dns, pause)
 
     def down(self) -> None:
-        with locked(cache() / "lock" / f"cluster-{self.name}", f"cluster {self.name}"), timed(f"{self.name} is gone"):
+        with locked(lock_file(self.name), f"cluster {self.name}"), timed(f"cluster {self.name} is gone"):
             self._sweep(Record.read(self.name))
 
     def faults(self) -> list[str]:
@@ -56,9 +63,10 @@ class NodeCluster:
         if record is None:
             return [f"cluster {self.name} does not run"]
         found = [f"{name} has ended: see {record.layout.log}/{name}.log" for name in record.dead()]
-        if not found and not health.api_ready(record.layout, record.port):
+        # A busy machine is slow to answer; a working cluster must not be taken for a broken one, and started anew.
+        if not found and not health.until(lambda: health.api_ready(record.layout, record.port), _ANSWER_SECONDS):
             found.append("the API server does not answer")
-        if not found and not health.node_ready(record.layout, record.port):
+        if not found and not health.until(lambda: health.node_ready(record.layout, record.port), _ANSWER_SECONDS):
             found.append("the node is not ready")
         return found
 
@@ -78,6 +86,7 @@ class NodeCluster:
     def _start(self, kube: Path, dns: Path, pause: Path) -> Path:
         layout = Layout.of(self.name)
         record = Record(self.name, self.kind, str(layout.kubeconfig), str(layout.data), port=network.free_port())
+        record.kernel = next((other.kernel for other in Record.all() if other.kernel), kernel.settings())
         for folder in (layout.run, layout.data, layout.log):
             folder.mkdir(parents=True, exist_ok=True)
         # On disk before anything is made: from here on `down` finds all of it, whatever happens to this process.
@@ -104,7 +113,7 @@ class NodeCluster:
         start(components.controllers(layout, kube))
         start(components.names(layout, dns))
         self._load_pause(record, pause)
-        volumes.create(layout, [kube, "kubectl", f"--kubeconfig={layout.kubeconfig}"])
+        volumes.create(layout, _kubectl(layout, kube))
         if not health.until(lambda: health.node_ready(layout, record.port), health.START_SECONDS):
             raise ClusterError(f"the node is not ready after {health.START_SECONDS:g} s: see {layout.log}/kubelet.log")
         if not health.until(lambda: health.takes_pods(layout, record.port), health.START_SECONDS):
@@ -120,8 +129,14 @@ class NodeCluster:
     def _sweep(self, record: Record | None) -> None:
         layout = record.layout if record else Layout.of(self.name)
         leftovers.sweep(layout)
+        if record and not Record.all():
+            kernel.restore(record.kernel)
         if left := leftovers.left(layout):
             raise ClusterError(f"cluster {self.name} left behind: {', '.join(left)}")
 
     def _ctr(self, layout: Layout, *words: str | Path) -> str:
         return run(["ctr", "-a", layout.containerd_socket, "-n", "k8s.io", *words], timeout_seconds=300)
+
+
+def _kubectl(layout: Layout, kube: Path) -> list[str | Path]:
+    return [kube, "kubectl", f"--kubeconfig={layout.kubeconfig}"]

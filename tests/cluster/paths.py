@@ -30,6 +30,11 @@ def run_root() -> Path:
     return Path("/run/crewline") if os.geteuid() == 0 else cache() / "run"
 
 
+def lock_file(name: str) -> Path:
+    """The file whose lock is held while a cluster is started or taken down."""
+    return run_root() / "lock" / name
+
+
 @dataclass(frozen=True)
 class Layout:
     """The names and folders of one cluster. Two clusters with different names share none of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ def pick(name: str, choice: str | None = None) -> Provider:
     return NodeCluster(name)
 
 
+@functools.cache
 def engine() -> str | None:
     """The container engine that answers, if any."""
     return next((name for name in ("docker", "podman") if answers([name, "info"])), None)

@@ -21,6 +21,8 @@ class Record:
     data: str
     port: int = 0
     components: dict[str, Identity] = field(default_factory=dict)
+    #: The kernel settings before the first of the clusters that run now.
+    kernel: dict[str, str] = field(default_factory=dict)
     #: reference -> id of the images that were loaded
     images: dict[str, str] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Storage for the node: a default StorageClass and a few volumes that wait to be claimed, each an empty folder.
+"""Storage for the node: a default StorageClass and volumes that wait to be claimed, each an empty folder.
 
 kind and most clusters provision volumes on demand; a provisioner here would be one more image to build for nothing.
 """
@@ -6,51 +6,65 @@ kind and most clusters provision volumes on demand; a provisioner here would be 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.cluster.paths import Layout
 from tests.cluster.pki import NODE_NAME
 from tests.cluster.shell import run
 
-#: A volume serves one claim and is not cleaned for a second one, so this is how many claims a cluster can serve.
-VOLUMES = 32
+#: How many claims can be served before `renew` is called.
+VOLUMES = 64
 _CLASS = "standard"
 
 
 def create(layout: Layout, kubectl: list[str | Path]) -> None:
-    """Make the folders and the objects that offer them."""
-    objects: list[dict[str, object]] = [
-        {
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "StorageClass",
-            "metadata": {
-                "name": _CLASS,
-                "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-            },
-            "provisioner": "kubernetes.io/no-provisioner",
-            "volumeBindingMode": "WaitForFirstConsumer",
-        }
-    ]
-    for number in range(VOLUMES):
-        folder = layout.data / "volumes" / f"{number:02}"
-        folder.mkdir(parents=True)
-        objects.append(_volume(folder))
-    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    """Make the class, the folders and the objects that offer them."""
+    default = {"storageclass.kubernetes.io/is-default-class": "true"}
+    storage_class: dict[str, object] = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": _CLASS, "annotations": default},
+        "provisioner": "kubernetes.io/no-provisioner",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    _create(kubectl, [storage_class, *(_volume(layout, f"local-{number:02}") for number in range(VOLUMES))])
+
+
+def renew(layout: Layout, kubectl: list[str | Path]) -> None:
+    """Empty the volumes whose claims are gone and offer them again: no one else does so for a local volume."""
+    listed = json.loads(run([*kubectl, "get", "persistentvolumes", "-o", "json"]))["items"]
+    released = [item["metadata"]["name"] for item in listed if item["status"]["phase"] == "Released"]
+    if released:
+        run([*kubectl, "delete", "persistentvolumes", *released])
+        for name in released:
+            shutil.rmtree(_folder(layout, name))
+        _create(kubectl, [_volume(layout, name) for name in released])
+
+
+def _create(kubectl: list[str | Path], objects: Iterable[dict[str, object]]) -> None:
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     run([*kubectl, "create", "--validate=false", "-f", "-"], stdin=text)
 
 
-def _volume(folder: Path) -> dict[str, object]:
+def _folder(layout: Layout, name: str) -> Path:
+    return layout.data / "volumes" / name
+
+
+def _volume(layout: Layout, name: str) -> dict[str, object]:
+    _folder(layout, name).mkdir(parents=True)
     here = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE_NAME]}]}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
-        "metadata": {"name": f"local-{folder.name}"},
+        "metadata": {"name": name},
         "spec": {
             "capacity": {"storage": "10Gi"},
             "accessModes": ["ReadWriteOnce"],
             "storageClassName": _CLASS,
             "persistentVolumeReclaimPolicy": "Retain",
-            "local": {"path": str(folder)},
+            "local": {"path": str(_folder(layout, name))},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [here]}},
         },
     }

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 from crewline import Queue
 from rich.console import Console
-from tools.demo.cluster import Cluster
 
 from tests.cluster.errors import ClusterError
 from tools.demo import answer, report
+from tools.demo.cluster import Cluster
 from tools.demo.install import (
     QUEUE,
     InstallFailed,
@@ -54,10 +54,10 @@ async def up() -> int:
         cluster.up()
     cluster_ready = time.monotonic()
     with step("images of worker, operator and Redis"):
-        cluster.load_images()
+        operator_image_id = cluster.load_images()
     async with Kube(cluster.kubeconfig) as kube:
         with step("the chart charts/crewline"):
-            await install_chart(cluster.helm, cluster.kubeconfig)
+            await install_chart(cluster.helm, cluster.kubeconfig, operator_image_id)
         with step("examples/redis"):
             await install_redis(kube)
         async with cluster.redis() as url, Queue(QUEUE, redis=url) as queue:
@@ -104,7 +104,7 @@ def step(what: str) -> Iterator[None]:
     began = time.monotonic()
     console.print(f"demo: {what} ...", highlight=False)
     yield
-    console.print(f"demo: {what}: {time.monotonic() - began:.1f} s", style="green", highlight=False)
+    console.print(f"demo:   done in {time.monotonic() - began:.1f} s", style="green", highlight=False)
 
 
 if __name__ == "__main__":

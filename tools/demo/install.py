@@ -22,13 +22,17 @@ class InstallFailed(Exception):
     """Which command failed, and what it said."""
 
 
-async def install_chart(helm: Path, kubeconfig: Path) -> None:
-    """The chart of this repository with the images that were just built, and a new operator pod for them."""
+async def install_chart(helm: list[str], kubeconfig: Path, operator_image_id: str) -> None:
+    """The chart of this repository, with the images that were just built."""
     await _run(
-        helm, "upgrade", "--install", RELEASE, ROOT / "charts" / "crewline",
+        *helm, "upgrade", "--install", RELEASE, ROOT / "charts" / "crewline",
         "--namespace", SYSTEM, "--create-namespace",
         "--set", "image.repository=localhost/crewline-operator", "--set", "image.tag=dev",
         "--set", "workerImage.repository=localhost/crewline-worker", "--set", "workerImage.tag=dev",
+        # The tag stays the same when the image changes: this makes a new pod then, and only then.
+        "--set-string", f"podAnnotations.crewline\\.dev/image-id={operator_image_id}",
+        # Somebody watches.
+        "--set-string", "env.CREWLINE_STATUS_SECONDS=1",
         "--wait", "--timeout", "120s",
         environment={"KUBECONFIG": str(kubeconfig)},
     )  # fmt: skip
@@ -78,15 +82,14 @@ async def install_example(kube: Kube) -> None:
     await wait_until(f"jobqueue/{QUEUE} sees its Redis", reachable, 60)
 
 
-async def remove_everything(helm: Path, kubeconfig: Path) -> None:
+async def remove_everything(helm: list[str], kubeconfig: Path) -> None:
     """For a cluster that is not ours: what the demo put there, and no more."""
     async with Kube(kubeconfig) as kube:
         for name in QUEUES:
             await kube.delete(API, "JobQueue", name, NAMESPACE)
         await kube.delete("v1", "Namespace", NAMESPACE)
-    environment = {"KUBECONFIG": str(kubeconfig)}
-    await _run(helm, "uninstall", RELEASE, "--namespace", SYSTEM, "--ignore-not-found", environment=environment)
-    async with Kube(kubeconfig) as kube:
+        uninstall = [*helm, "uninstall", RELEASE, "--namespace", SYSTEM, "--ignore-not-found"]
+        await _run(*uninstall, environment={"KUBECONFIG": str(kubeconfig)})
         await kube.delete("v1", "Namespace", SYSTEM)
 
 

@@ -48,13 +48,13 @@ class Snapshot:
         decision = status.get("lastDecision", {})
         return cls(
             ready=status.get("readyReplicas", 0),
-            desired=status.get("desiredReplicas", status.get("replicas", 0)),
+            desired=status.get("desiredReplicas", 0),
             waiting=counts.get("waiting", 0),
             active=counts.get("active", 0),
             delayed=counts.get("delayed", 0),
             completed=counts.get("completed", 0),
             failed=counts.get("failed", 0),
-            dead=counts.get("deadLettered", 0),
+            dead=counts.get("dead", 0),
             running=tuple(running),
             decision=decision.get("reason", ""),
         )

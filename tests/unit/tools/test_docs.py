@@ -1,0 +1,45 @@
+"""The pages stay true where a machine can tell: every field of the API is there, every link leads somewhere."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def fields(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """The paths of the fields that a user sets: those below a Pod's own types are Kubernetes' to explain."""
+    properties = schema.get("properties")
+    if not properties or path.rpartition(".")[2] in ("resources", "secretKeyRef"):
+        yield path
+        return
+    for name, below in properties.items():
+        yield from fields(below, f"{path}.{name}".lstrip("."))
+
+
+@pytest.mark.parametrize("kind", ["jobqueue", "scheduledjob"])
+def test_every_field_of_the_spec_is_on_its_page(kind: str) -> None:
+    crd = yaml.safe_load((ROOT / "crds" / f"{kind}.yaml").read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    page = (ROOT / "docs" / f"{kind}.md").read_text()
+    named = set(re.findall(r"`([A-Za-z.]+)`", page))
+    assert set(fields(schema)) <= named
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
+    targets = [t for t in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in t]
+    assert [t for t in targets if not (page.parent / t).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_manifests_on_a_page_are_valid_yaml_of_our_kinds(page: Path) -> None:
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
+        for document in yaml.safe_load_all(block):
+            assert document["kind"] in ("JobQueue", "ScheduledJob")
+            assert (ROOT / "crds" / f"{document['kind'].lower()}.yaml").is_file()

@@ -1,0 +1,67 @@
+"""The demo's Kubernetes: `tests.cluster` finds or makes it; here is only what the demo asks of it."""
+
+import os
+import shlex
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.cluster import images, tools
+from tests.cluster.forward import forwarded
+from tests.cluster.provider import pick
+from tools.demo.install import NAMESPACE, QUEUE
+
+NAME = "demo"
+HOW = {
+    "caller": "the cluster that KUBECONFIG names",
+    "kind": "kind, in the container engine of this machine",
+    "node": "one real node made here: nothing on this machine runs containers yet",
+}
+
+
+class Cluster:
+    """One of three: the caller's, kind's, or the throw-away node."""
+
+    def __init__(self) -> None:
+        self._provider = pick(NAME)
+        self.how = HOW[self._provider.kind]
+        self.ours = getattr(self._provider, "name", None) == NAME
+        self.kubeconfig = Path(os.environ.get("KUBECONFIG", ""))
+
+    def up(self) -> None:
+        self.kubeconfig = self._provider.up()
+
+    def down(self) -> None:
+        self._provider.down()
+
+    def load_images(self) -> str:
+        """Builds what changed since it was last built, gives it to the cluster; returns the operator image's id."""
+        images.load(self._provider)
+        (operator,) = images.build(images.OPERATOR)
+        return operator.id
+
+    @property
+    def helm(self) -> list[str]:
+        return tools.helm()
+
+    @asynccontextmanager
+    async def redis(self) -> AsyncIterator[str]:
+        """The URL of the demo's Redis, through the API server to 127.0.0.1."""
+        async with forwarded(self.kubeconfig, NAMESPACE, "service/redis", 6379) as port:
+            yield f"redis://127.0.0.1:{port}/0"
+
+    def next_commands(self) -> list[str]:
+        """To paste into a shell in the repository's folder: where the cluster is, and five things to do with it."""
+        kubectl = "kubectl" if shutil.which("kubectl") else shlex.join(tools.kubectl())
+        here = f"{kubectl} -n {NAMESPACE}"
+        patch = shlex.quote('{"spec": {"scaling": {"minReplicas": 2}}}')
+        forward = f"{here} port-forward service/redis 16379:6379 >/dev/null & sleep 2"
+        return [
+            f"export KUBECONFIG={shlex.quote(str(self.kubeconfig))}",
+            f"{here} get jobqueues,scheduledjobs,pods",
+            f"{here} describe jobqueue {QUEUE}",
+            f"{forward}; .venv/bin/crewline dlq list -q {QUEUE} -r redis://127.0.0.1:16379/0; kill $!",
+            f"{here} patch jobqueue {QUEUE} --type=merge -p {patch}",
+            "make demo-down",
+        ]

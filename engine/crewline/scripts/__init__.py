@@ -123,7 +123,7 @@ class Scripts:
     async def resume_queue(self) -> bool:
         changed, left = await self.call("resume_queue")
         while left:
-            _, left = await self.call("resume_queue")
+            changed, left = await self.call("resume_queue")
         return bool(changed)
 
     async def remove_job(self, job_id: str) -> int:

@@ -2,20 +2,24 @@
 
 KEYS     the queue's declared keys (lib/keys.lua)
 ARGV     1 base
-Returns  {1 if it was paused, ids still in the list that BullMQ 5 keeps paused jobs in}; call again while there are any
+Returns  {1 if it was paused, 0}; or {0, ids still in the list that BullMQ 5 keeps paused jobs in}: call again then
 Events   resumed
-Why      BullMQ 5 parks jobs in `paused`; they are merged into `wait`, never renamed over it: a rename loses jobs. ]]
+Why      BullMQ 5 parks jobs in `paused`; they are merged into `wait`, never renamed over it: a rename loses jobs.
+         The queue stays paused until all are merged, or the first batch would run out of turn. ]]
 -- @include keys
 -- @include fields
 -- @include move_job
 
-local changed = redis.call('HDEL', q.meta, 'paused')
-local parked = redis.call('LRANGE', q.paused, -5000, -1)
+-- the right end runs first: what was parked is older than what came after, and its oldest ids come last
+local parked = redis.call('LRANGE', q.paused, 0, 4999)
 if #parked > 0 then
-  redis.call('LTRIM', q.paused, 0, -#parked - 1)
-  -- the right end runs first: what was parked is older than what came after, and keeps its order
+  redis.call('LTRIM', q.paused, #parked, -1)
   redis.call('RPUSH', q.wait, unpack(parked))
 end
+local left = redis.call('LLEN', q.paused)
+if left > 0 then return { 0, left } end
+
+local changed = redis.call('HDEL', q.meta, 'paused')
 if has_runnable(q) then wake_worker(q) else mark_next_due(q) end
 if changed == 1 then redis.call('XADD', q.events, '*', 'event', 'resumed') end
-return { changed, redis.call('LLEN', q.paused) }
+return { changed, 0 }

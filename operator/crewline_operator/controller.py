@@ -19,6 +19,7 @@ from crewline_operator.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, A
 from crewline_operator.event_recorder import EventRecorder
 from crewline_operator.jobqueue_controller import JobQueueController
 from crewline_operator.metrics import Metrics
+from crewline_operator.observe import Observer
 from crewline_operator.poller import Pollers
 from crewline_operator.scheduledjob_controller import ScheduledJobController
 from crewline_operator.settings import JOBQUEUE_LABEL, Settings
@@ -41,10 +42,12 @@ class Controller:
         self._work: WorkQueue[Key] = WorkQueue()
         self._events = EventRecorder(api)
         self._pollers = Pollers(self._queues_changed, settings.poll_seconds)
+        self._observer = Observer(api=api, store=self._store, pollers=self._pollers, requeue=self._work.add_after)
         self._jobqueues = JobQueueController(
             api=api,
             store=self._store,
             pollers=self._pollers,
+            observer=self._observer,
             events=self._events,
             metrics=metrics,
             settings=settings,
@@ -53,7 +56,7 @@ class Controller:
         self._scheduledjobs = ScheduledJobController(
             api=api,
             store=self._store,
-            redis_of=self._jobqueues.redis_of,
+            redis_of=self._pollers.of,
             events=self._events,
             requeue=self._work.add_after,
         )
@@ -84,7 +87,7 @@ class Controller:
         if kind == "ConfigMap":
             users = self._store.jobqueues_with_code(namespace, name)
             if users:
-                self._jobqueues.config_map_changed(namespace, name, None if gone else obj)
+                self._observer.config_map_changed(namespace, name, None if gone else obj)
             self._add("JobQueue", users)
             return
         collection = self._collection(kind)
@@ -140,7 +143,7 @@ class Controller:
                 break
             await asyncio.sleep(wait_seconds)
             wait_seconds = min(FIRST_LIST_RETRY_CAP_SECONDS, wait_seconds * 2)
-        self._jobqueues.prime()
+        self._observer.prime()
         self._listed = True
         log.info(
             "ready: %d JobQueues, %d ScheduledJobs in %s",
@@ -158,6 +161,7 @@ class Controller:
             except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 log.warning("resync: %s; the next one comes in its time", describe(error))
                 continue
+            self._observer.reset()
             self._jobqueues.reset()
             self._add_all()
 

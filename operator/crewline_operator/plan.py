@@ -18,7 +18,7 @@ from crewline_operator.children.service_account import build_service_account
 from crewline_operator.conditions import find_condition
 from crewline_operator.jobqueue import JobQueue
 from crewline_operator.jobqueue_status import Outcome, build_status
-from crewline_operator.pause import PauseState, pause_state
+from crewline_operator.pause import pause_state
 from crewline_operator.pods import deployment_fault, pod_fault
 from crewline_operator.poller import Reading
 from crewline_operator.redis_endpoint import Endpoint, Fault
@@ -67,7 +67,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, in this order: apply the manifests, write the status, then pause or resume, then leave the notes."""
+    """What to do, in this order: apply the manifests, write the status, pause or resume, leave the notes."""
 
     manifests: list[dict[str, Any]]
     status: dict[str, Any]
@@ -99,7 +99,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     return Plan(
         manifests=manifests,
         status=status,
-        notes=_notes(jobqueue, observed, outcome, pause),
+        notes=_notes(jobqueue, observed, outcome),
         pause=pause.action,
         history=decision.history,
         check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
@@ -164,7 +164,7 @@ def _manifests(jobqueue: JobQueue, observed: Observed, decision: Decision, setti
     return [build_service_account(jobqueue), build_deployment(jobqueue, inputs)]
 
 
-def _notes(jobqueue: JobQueue, observed: Observed, outcome: Outcome, pause: PauseState) -> list[Note]:
+def _notes(jobqueue: JobQueue, observed: Observed, outcome: Outcome) -> list[Note]:
     notes: list[Note] = []
     if outcome.creating:
         notes.append(Note("Normal", "Created", f"created Deployment and ServiceAccount {jobqueue.name}"))
@@ -172,7 +172,7 @@ def _notes(jobqueue: JobQueue, observed: Observed, outcome: Outcome, pause: Paus
         before = outcome.decision_from or 0
         reason = "ScaledUp" if outcome.desired > before else "ScaledDown"
         notes.append(Note("Normal", reason, f"{before} -> {outcome.desired} workers: {outcome.decision.reason}"))
-    return notes + _fault_notes(observed, outcome) + pause_notes(pause)
+    return notes + _fault_notes(observed, outcome)
 
 
 def _fault_notes(observed: Observed, outcome: Outcome) -> list[Note]:
@@ -188,15 +188,6 @@ def _fault_notes(observed: Observed, outcome: Outcome) -> list[Note]:
         return []
     reason = "RedisRecovered" if str(degraded.get("reason")).startswith("Redis") else "Recovered"
     return [Note("Normal", reason, f"mended: {degraded.get('reason')}")]
-
-
-def pause_notes(pause: PauseState) -> list[Note]:
-    """An Event when the operator pauses or resumes the queue."""
-    if pause.action is True:
-        return [Note("Normal", "QueuePaused", "spec.paused is true: workers take no more jobs")]
-    if pause.action is False:
-        return [Note("Normal", "QueueResumed", "spec.paused is false again: workers take jobs")]
-    return []
 
 
 def _current_replicas(deployment: Object | None) -> int:

@@ -16,6 +16,9 @@ from crewline_operator.store import Object
 #: `crewline worker` ends with it when the handler can't be imported (EX_CONFIG of sysexits.h).
 EXIT_HANDLER_NOT_FOUND = 78
 
+#: The Deployment's pods can't be made: a quota, an admission rule, a missing service account.
+PODS_REFUSED = "PodsRefused"
+
 IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
@@ -33,7 +36,7 @@ def deployment_fault(deployment: Object | None) -> Fault | None:
     """Why the Deployment can't make its pods (quota, admission), or does not get on."""
     for condition in _conditions(deployment or {}):
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            return Fault("PodsRefused", f"the cluster refuses the workers' pods: {condition.get('message', '')}")
+            return Fault(PODS_REFUSED, f"the cluster refuses the workers' pods: {condition.get('message', '')}")
     for condition in _conditions(deployment or {}):
         if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
             return Fault(

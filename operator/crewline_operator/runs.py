@@ -9,35 +9,15 @@ job: the jobs go to Redis first, the status after them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from crewline_operator.conditions import find_condition, parse_timestamp, timestamp, timestamp_ms
+from crewline_operator.conditions import find_condition, parse_timestamp, timestamp
 from crewline_operator.plan import Note
+from crewline_operator.run_status import Add, RunDraft, RunState, build_run_status
 from crewline_operator.schedule import COUNT_MAX, Schedule
 from crewline_operator.scheduledjob import ScheduledJob
-
-#: Runs that have not ended and are followed.
-ACTIVE_MAX = 20
-UNFINISHED = ("waiting", "active", "delayed", "waiting-children")
-
-
-@dataclass(frozen=True)
-class RunState:
-    """A run's job in Redis. `state` is "unknown" if there is no such job."""
-
-    state: str
-    finished_ms: int | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Add:
-    """Add the job of a run; a run that lies ahead waits for its time."""
-
-    run: datetime
-    job_id: str
 
 
 @dataclass(frozen=True)
@@ -53,24 +33,11 @@ class RunPlan:
     next_run: datetime | None
 
 
-@dataclass
-class _Draft:
-    """A plan in the making."""
-
-    remove: list[str] = field(default_factory=list)
-    add: list[Add] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    missed: int = 0
-    skipped: int = 0
-    last_run: datetime | None = None
-    started: list[str] = field(default_factory=list)
-
-
 def plan_runs(
     scheduled: ScheduledJob, schedule: Schedule, status: Mapping[str, Any], runs: Mapping[str, RunState], now: datetime
 ) -> RunPlan:
     """What to do now. `runs` has the placed run and the status' active ones as they are in Redis."""
-    draft = _Draft()
+    draft = RunDraft()
     decided_until = _decided_until(scheduled, status, now)
     next_run = None if scheduled.suspend else schedule.next_after(now)
     placed_run = _take_placed(status, now, draft)
@@ -90,7 +57,9 @@ def plan_runs(
         remove=draft.remove,
         remove_elsewhere=(before["queueRef"], before["id"]) if moved else None,
         add=draft.add,
-        status=_status(scheduled, status, runs, draft, placed, decided_until, next_run),
+        status=build_run_status(
+            scheduled, status, runs, draft, placed=placed, decided_until=decided_until, next_run=next_run
+        ),
         notes=draft.notes,
         next_run=next_run,
     )
@@ -111,7 +80,7 @@ def _decided_until(scheduled: ScheduledJob, status: Mapping[str, Any], now: date
     return parse_timestamp(status["decidedUntil"])
 
 
-def _take_placed(status: Mapping[str, Any], now: datetime, draft: _Draft) -> datetime | None:
+def _take_placed(status: Mapping[str, Any], now: datetime, draft: RunDraft) -> datetime | None:
     """Note that the placed run has become due: it was in Redis before, so it is on time, whoever was away."""
     placed_id = status.get("placed", {}).get("id")
     if not placed_id or run_of(placed_id) > now:
@@ -129,7 +98,7 @@ def _decide(
     latest: datetime,
     count: int,
     now: datetime,
-    draft: _Draft,
+    draft: RunDraft,
 ) -> None:
     """Decide `count` runs that are due and not in Redis: the latest one may be added, the earlier ones were missed."""
     deadline = scheduled.deadline_seconds
@@ -146,10 +115,12 @@ def _decide(
 
 
 def _may_start(
-    scheduled: ScheduledJob, status: Mapping[str, Any], runs: Mapping[str, RunState], run: datetime, draft: _Draft
+    scheduled: ScheduledJob, status: Mapping[str, Any], runs: Mapping[str, RunState], run: datetime, draft: RunDraft
 ) -> bool:
     """Apply the concurrency policy."""
-    unfinished = {job_id: runs[job_id].state for job_id in _tracked(status, draft) if _unfinished(runs, job_id)}
+    unfinished = {
+        job_id: runs[job_id].state for job_id in draft.tracked(status) if job_id in runs and runs[job_id].unfinished
+    }
     if not unfinished or scheduled.concurrency_policy == "Allow":
         return True
     named = ", ".join(f"{job_id} is {state}" for job_id, state in unfinished.items())
@@ -175,7 +146,7 @@ def _place(
     runs: Mapping[str, RunState],
     next_run: datetime | None,
     now: datetime,
-    draft: _Draft,
+    draft: RunDraft,
 ) -> dict[str, Any] | None:
     """Have the next run, and no other, in Redis ahead of its time."""
     before = status.get("placed")
@@ -195,84 +166,11 @@ def _place(
     return wanted
 
 
-def _status(
-    scheduled: ScheduledJob,
-    status: Mapping[str, Any],
-    runs: Mapping[str, RunState],
-    draft: _Draft,
-    placed: dict[str, Any] | None,
-    decided_until: datetime,
-    next_run: datetime | None,
-) -> dict[str, Any]:
-    active = [
-        {"id": job_id, "state": runs[job_id].state if job_id in runs else "waiting"}
-        for job_id in _tracked(status, draft)
-        if job_id not in draft.remove and (job_id not in runs or _unfinished(runs, job_id) or _is_new(draft, job_id))
-    ]
-    for run in active:
-        run["state"] = "waiting" if run["state"] == "unknown" else run["state"]
-    wanted: dict[str, Any] = {
-        "observedGeneration": scheduled.generation,
-        "decidedUntil": timestamp(decided_until),
-        "decidedFor": scheduled.decided_for,
-        "missedRuns": status.get("missedRuns", 0) + draft.missed,
-        "skippedRuns": status.get("skippedRuns", 0) + draft.skipped,
-        "activeCount": len(active),
-    }
-    if active:
-        wanted["active"] = active[-ACTIVE_MAX:]
-    last = timestamp(draft.last_run) if draft.last_run is not None else status.get("lastScheduleTime")
-    if last is not None:
-        wanted["lastScheduleTime"] = last
-    if next_run is not None:
-        wanted["nextScheduleTime"] = timestamp(next_run)
-    if placed is not None:
-        wanted["placed"] = placed
-    result = _last_result(status, runs, draft)
-    if result is not None:
-        wanted["lastResult"] = result
-    return wanted
-
-
-def _last_result(status: Mapping[str, Any], runs: Mapping[str, RunState], draft: _Draft) -> Any:
-    """The run that ended last among those that were active, else what was known before."""
-    ended = [
-        (runs[job_id].finished_ms or 0, job_id)
-        for job_id in _tracked(status, draft)
-        if job_id in runs and not _unfinished(runs, job_id) and not _is_new(draft, job_id)
-    ]
-    if not ended:
-        return status.get("lastResult")
-    _, job_id = max(ended)
-    state = runs[job_id]
-    result: dict[str, Any] = {"id": job_id, "state": "removed" if state.state == "unknown" else state.state}
-    finished = timestamp_ms(state.finished_ms) if state.finished_ms is not None else None
-    if finished is not None:
-        result["finishedAt"] = finished
-    if state.reason:
-        result["reason"] = state.reason[:1024]
-    return result
-
-
-def _tracked(status: Mapping[str, Any], draft: _Draft) -> list[str]:
-    """Runs to follow, the oldest first."""
-    return list(dict.fromkeys([run["id"] for run in status.get("active") or ()] + draft.started))
-
-
-def _unfinished(runs: Mapping[str, RunState], job_id: str) -> bool:
-    return job_id in runs and runs[job_id].state in UNFINISHED
-
-
-def _is_new(draft: _Draft, job_id: str) -> bool:
-    """Whether this plan adds the job, so that Redis could not know it yet."""
-    return any(add.job_id == job_id for add in draft.add)
-
-
 def _scheduled_note(job_id: str, run: datetime) -> Note:
     return Note("Normal", "JobScheduled", f"job {job_id} was due at {timestamp(run)}")
 
 
-def _note_missed(count: int, draft: _Draft, why: str = "") -> None:
+def _note_missed(count: int, draft: RunDraft, why: str = "") -> None:
     if count <= 0:
         return
     draft.missed += count

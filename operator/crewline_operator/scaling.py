@@ -57,7 +57,9 @@ def decide(spec: ScalingSpec, demand: Demand | None, current: int, history: Hist
     if spec.mode == "external":
         return _external(spec, current, history)
     if demand is None:
-        return Decision(_clamp(spec, current), "demand unknown: workers stay as they are", None, history)
+        held = _clamp(spec, current)
+        limit = "" if held == current else f", but minReplicas is {spec.min_replicas}, maxReplicas {spec.max_replicas}"
+        return Decision(held, f"the demand can't be read: workers stay as they are{limit}", None, history)
     jobs = demand.total
     wanted = _clamp(spec, math.ceil(jobs / spec.jobs_per_replica))
     # A process that has just started knows no earlier wish: it takes what it finds for one.

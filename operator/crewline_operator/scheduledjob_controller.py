@@ -19,7 +19,8 @@ from crewline_operator.jobqueue import parse_jobqueue
 from crewline_operator.plan import FAULT_CHECK_SECONDS, Note
 from crewline_operator.poller import Poller, Reading
 from crewline_operator.redis_endpoint import Fault, redis_fault
-from crewline_operator.runs import RunPlan, RunState, plan_runs
+from crewline_operator.run_status import RunState
+from crewline_operator.runs import RunPlan, plan_runs
 from crewline_operator.schedule import InvalidSchedule, Schedule
 from crewline_operator.scheduledjob import ScheduledJob, parse_scheduledjob
 from crewline_operator.status_patch import merge_patch

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ import redis as sync_redis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError
 from redis.retry import Retry
 
 from crewline.errors import InvalidOption
@@ -45,7 +46,7 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
     """A client for ``redis``: a URL, or a client of the caller's, which is used as it is."""
     if isinstance(redis, Redis):
         return redis
-    return Redis.from_url(
+    client = Redis.from_url(
         check_url(redis),
         **{
             "socket_timeout": COMMAND_TIMEOUT_SECONDS,
@@ -55,6 +56,28 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
             **options,
         },
     )
+    client.connection_pool.connection_class = _told_of_resets(
+        client.connection_pool.connection_class  # type: ignore[arg-type]
+    )
+    return client
+
+
+@cache
+def _told_of_resets(kind: type[Any]) -> type[Any]:
+    """A connection class for which a write to a reset link is a connection error.
+
+    redis-py expects an OSError there; uvloop's transports raise RuntimeError once the peer's reset has closed them,
+    and a worker would end with it.
+    """
+
+    class Connection(kind):  # type: ignore[misc]
+        async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+            try:
+                await super().send_packed_command(*args, **kwargs)
+            except RuntimeError as error:
+                raise ConnectionError(f"the connection can't be written to: {error}") from error
+
+    return Connection
 
 
 def connect_blocking(url: str, client_name: str) -> Redis:
@@ -65,11 +88,12 @@ def connect_blocking(url: str, client_name: str) -> Redis:
     return connect(url, socket_timeout=None, client_name=client_name, max_connections=1)
 
 
-def connect_sync(url: str) -> sync_redis.Redis:
-    """A blocking client for a thread of its own."""
+def connect_sync(url: str, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> sync_redis.Redis:
+    """A blocking client for a thread of its own; no command or connection attempt takes longer than the timeout."""
     return sync_redis.Redis.from_url(
-        check_url(url), socket_timeout=COMMAND_TIMEOUT_SECONDS, socket_connect_timeout=5.0, retry=Retry(NoBackoff(), 0)
-    )
+        check_url(url), socket_timeout=timeout_seconds, socket_connect_timeout=min(timeout_seconds, 5.0),
+        retry=Retry(NoBackoff(), 0),
+    )  # fmt: skip
 
 
 def cancelled() -> bool:

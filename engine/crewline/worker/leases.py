@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from crewline.connection import UNAVAILABLE, connect_sync, text
+from crewline.connection import COMMAND_TIMEOUT_SECONDS, UNAVAILABLE, connect_sync, text
 from crewline.keys import Keys
 from crewline.scripts import source
 
@@ -52,7 +52,8 @@ class LeaseKeeper:
         self._stop.set()
 
     def _run(self) -> None:
-        redis = connect_sync(self._url)
+        # a link that died without a reset must be given up while the leases still hold
+        redis = connect_sync(self._url, min(self._lease_ms / 3000, COMMAND_TIMEOUT_SECONDS))
         extend = redis.register_script(source("extend_leases"))
         declared = self._keys.declared()
         wait_seconds = self._lease_ms / 3000

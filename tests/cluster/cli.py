@@ -18,17 +18,15 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.paths import NAME_LENGTH_MAX
 from tests.cluster.prepare import prepare_machine
 from tests.cluster.provider import pick
-from tests.cluster.record import Record
 
 app = typer.Typer(
-    help="""A throw-away Kubernetes for tests and the demo.
-
-    export KUBECONFIG=$(python -m tests.cluster up) gives you one; python -m tests.cluster down takes it away.
-
-    It is the cluster that KUBECONFIG names, if that is set; else one made by kind, if docker or podman runs; else one
-    real node built from Kubernetes' Go modules (needs root on Linux; the first build takes about 8 minutes, later
-    starts 6 seconds). Clusters with different names run side by side.
-    """,
+    help=(
+        "A throw-away Kubernetes for tests and the demo.\n\n"
+        "`export KUBECONFIG=$(python -m tests.cluster up)` gives you one; `python -m tests.cluster down` takes it away.\n\n"
+        "It is the cluster that KUBECONFIG names, if that is set; else one made by kind, if docker or podman runs; else "
+        "one real node built from Kubernetes' Go modules (needs root on Linux; the first build takes about 8 minutes, "
+        "a later start 6 seconds). Clusters with different names run side by side."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -62,14 +60,12 @@ def status(name: Name = "dev", as_json: Annotated[bool, typer.Option("--json", h
     """Say whether the cluster works, and why not. Exit status 0 means that it does."""
     cluster = pick(name)
     faults = cluster.faults()
-    record = Record.read(name)
     if as_json:
-        values = {"name": name, "provider": cluster.kind, "healthy": not faults, "faults": faults}
-        print(json.dumps(values | ({"kubeconfig": record.kubeconfig, "port": record.port} if record else {})))
+        values = {"name": cluster.name, "provider": cluster.kind, "healthy": not faults, "faults": faults}
+        print(json.dumps(values | {"kubeconfig": str(cluster.kubeconfig)}))
     else:
-        print(f"{name} ({cluster.kind}): {'works' if not faults else '; '.join(faults)}")
-        if record:
-            print(f"KUBECONFIG={record.kubeconfig}")
+        print(f"{cluster.name} ({cluster.kind}): {'works' if not faults else '; '.join(faults)}")
+        print(f"KUBECONFIG={cluster.kubeconfig}")
     raise typer.Exit(1 if faults else 0)
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from tests.cluster.builder import Builder, builder
 from tests.cluster.lock import locked
 from tests.cluster.paths import REPOSITORY, cache
-from tests.cluster.progress import timed
+from tests.cluster.progress import say
 from tests.cluster.provider import Provider
 
 
@@ -79,8 +80,9 @@ def load(cluster: Provider, *images: Image) -> None:
     """Build what changed of these images, or of all, and give the cluster those it has not got."""
     for built in build(*images):
         names = [built.image.reference, *([built.image.alias] if built.image.alias else [])]
-        with timed(f"{built.image.reference} is in the cluster"):
-            cluster.load_image(names, built.archive, built.id)
+        began = time.monotonic()
+        if cluster.load_image(names, built.archive, built.id):
+            say(f"{built.image.reference} is loaded ({time.monotonic() - began:.1f} s)")
 
 
 def _built(image: Image, chosen: Builder) -> Built:

@@ -6,6 +6,7 @@ It is kept this small for that reason.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.cluster import tools
 from tests.cluster.errors import ClusterError
 from tests.cluster.paths import REPOSITORY, Layout
 from tests.cluster.progress import say, timed
+from tests.cluster.provider import engine
 from tests.cluster.record import Record
 from tests.cluster.shell import run
 
@@ -26,6 +28,11 @@ class KindCluster:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    @property
+    def kubeconfig(self) -> Path:
+        record = Record.read(self.name)
+        return Path(record.kubeconfig) if record else Layout.of(self.name).kubeconfig
 
     def up(self) -> Path:
         layout = Layout.of(self.name)
@@ -43,11 +50,11 @@ class KindCluster:
                 f"--kubeconfig={layout.kubeconfig}",
                 "--wait=180s",
             ]
-            run([*tools.kind(), *words, f"--config={REPOSITORY}/kind-config.yaml"], timeout_seconds=_CREATE_SECONDS)
+            self._kind(*words, f"--config={REPOSITORY}/kind-config.yaml")
         return layout.kubeconfig
 
     def down(self) -> None:
-        run([*tools.kind(), "delete", "cluster", f"--name={self._kind_name}"], timeout_seconds=_CREATE_SECONDS)
+        self._kind("delete", "cluster", f"--name={self._kind_name}")
         layout = Layout.of(self.name)
         layout.kubeconfig.unlink(missing_ok=True)
         layout.record.unlink(missing_ok=True)
@@ -68,10 +75,14 @@ class KindCluster:
             raise ClusterError(f"cluster {self.name} does not run: `python -m tests.cluster up --name {self.name}`")
         if record.images.get(names[0]) == image_id:
             return False
-        run([*tools.kind(), "load", "image-archive", str(archive), f"--name={self._kind_name}"], timeout_seconds=300)
+        self._kind("load", "image-archive", str(archive), f"--name={self._kind_name}")
         record.images[names[0]] = image_id
         record.save()
         return True
+
+    def _kind(self, *words: str) -> None:
+        environment = os.environ | {"KIND_EXPERIMENTAL_PROVIDER": engine() or "docker"}
+        run([*tools.kind(), *words], env=environment, timeout_seconds=_CREATE_SECONDS)
 
     @property
     def _kind_name(self) -> str:

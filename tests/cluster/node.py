@@ -38,6 +38,11 @@ class NodeCluster:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    @property
+    def kubeconfig(self) -> Path:
+        record = Record.read(self.name)
+        return Path(record.kubeconfig) if record else Layout.of(self.name).kubeconfig
+
     def up(self) -> Path:
         debian.install(debian.NODE)
         kube, dns, pause = (build.binary(program) for program in (build.KUBE, build.DNS, build.PAUSE))
@@ -93,27 +98,33 @@ class NodeCluster:
         record.save()
         network.create(layout.namespace)
         cgroup = cgroups.create(layout.namespace)
-        pki.create(layout.pki, api_url=components.API_URL_INSIDE)
         configuration.write(layout)
-        url = f"https://127.0.0.1:{record.port}"
-        pki.write_kubeconfig(layout.kubeconfig, pki=layout.pki, client="admin", api_url=url, name=layout.namespace)
 
-        def start(group: Iterable[components.Component]) -> None:
-            started = list(group)
-            for component in started:
+        def launch(group: Iterable[components.Component]) -> list[components.Component]:
+            launched = list(group)
+            for component in launched:
                 words = [*network.inside(layout.namespace), *component.argv] if component.inside else component.argv
                 log = layout.log / f"{component.name}.log"
                 record.components[component.name] = process.start(words, log=log, cgroup=cgroup)
                 record.save()
-            for component in started:
+            return launched
+
+        def wait(launched: Iterable[components.Component]) -> None:
+            for component in launched:
                 health.wait(component, record.components[component.name], layout)
 
-        start(components.storage(layout, kube))
-        start(components.api(layout, kube, record.port))
-        start(components.controllers(layout, kube))
-        start(components.names(layout, dns))
+        # Each group starts while the next one's files are made.
+        storage = launch(components.storage(layout, kube))
+        pki.create(layout.pki, api_url=components.API_URL_INSIDE)
+        url = f"https://127.0.0.1:{record.port}"
+        pki.write_kubeconfig(layout.kubeconfig, pki=layout.pki, client="admin", api_url=url, name=layout.namespace)
+        wait(storage)
+        api = launch(components.api(layout, kube, record.port))
         self._load_pause(record, pause)
+        wait(api)
+        rest = launch([*components.controllers(layout, kube), *components.names(layout, dns)])
         volumes.create(layout, _kubectl(layout, kube))
+        wait(rest)
         if not health.until(lambda: health.node_ready(layout, record.port), health.START_SECONDS):
             raise ClusterError(f"the node is not ready after {health.START_SECONDS:g} s: see {layout.log}/kubelet.log")
         if not health.until(lambda: health.takes_pods(layout, record.port), health.START_SECONDS):

@@ -19,6 +19,13 @@ class Provider(Protocol):
 
     #: `node`, `kind` or `caller`
     kind: str
+    #: Tells the clusters of one kind apart.
+    name: str
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Where the kubeconfig is, or will be."""
+        ...
 
     def up(self) -> Path:
         """Make sure that the cluster runs and return its kubeconfig; a running one is used as it is."""

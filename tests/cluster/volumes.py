@@ -35,12 +35,13 @@ def create(layout: Layout, kubectl: list[str | Path]) -> None:
 def renew(layout: Layout, kubectl: list[str | Path]) -> None:
     """Empty the volumes whose claims are gone and offer them again: no one else does so for a local volume."""
     listed = json.loads(run([*kubectl, "get", "persistentvolumes", "-o", "json"]))["items"]
-    released = [item["metadata"]["name"] for item in listed if item["status"]["phase"] == "Released"]
+    released = [item for item in listed if item["status"]["phase"] == "Released"]
     if released:
-        run([*kubectl, "delete", "persistentvolumes", *released])
-        for name in released:
-            shutil.rmtree(_folder(layout, name))
-        _create(kubectl, [_volume(layout, name) for name in released])
+        names = [item["metadata"]["name"] for item in released]
+        run([*kubectl, "delete", "persistentvolumes", *names])
+        for item in released:
+            shutil.rmtree(item["spec"]["local"]["path"])
+        _create(kubectl, [_volume(layout, name) for name in names])
 
 
 def _create(kubectl: list[str | Path], objects: Iterable[dict[str, object]]) -> None:

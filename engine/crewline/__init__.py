@@ -25,9 +25,11 @@ from crewline.errors import (
     Retry,
 )
 from crewline.events import Event
+from crewline.flows import FlowJob, FlowNode
 from crewline.job import Job
-from crewline.options import Keep
+from crewline.options import Dedup, Keep
 from crewline.queue import Metrics, Queue
+from crewline.schedules import Schedule
 from crewline.worker import SyncJob, Worker
 
 __all__ = [
@@ -35,7 +37,10 @@ __all__ = [
     "CrewlineError",
     "DeadLetter",
     "DeadLetters",
+    "Dedup",
     "Event",
+    "FlowJob",
+    "FlowNode",
     "HandlerNotFound",
     "InvalidOption",
     "InvalidPayload",
@@ -48,6 +53,7 @@ __all__ = [
     "Queue",
     "Reject",
     "Retry",
+    "Schedule",
     "SyncJob",
     "Worker",
 ]

@@ -164,6 +164,37 @@ class Job:
         """
         return await self._queue.wait_for_result(self.id, timeout)
 
+    @property
+    def trace(self) -> str | None:
+        """The trace context it was added with, None if it had none."""
+        trace = self.opts.get("tm")
+        return trace if isinstance(trace, str) else None
+
+    async def children_values(self) -> dict[str, Any]:
+        """What the children of this job returned, by ``<prefix>:<queue>:<id>``."""
+        values = await self._queue.redis.hgetall(self._queue.keys.job(self.id) + ":processed")
+        return {text(key): _lenient(value) for key, value in values.items()}
+
+    async def children_failures(self) -> dict[str, str]:
+        """Why children failed that this job was told to ignore or to go on without, by key."""
+        reasons = await self._queue.redis.hgetall(self._queue.keys.job(self.id) + ":failed")
+        return {text(key): text(reason) for key, reason in reasons.items()}
+
+    async def forget_children(self) -> int:
+        """Stops waiting for children that have not ended (a parent that runs although one failed); returns how many."""
+        key = self._queue.keys.job(self.id) + ":dependencies"
+        count = int(await self._queue.redis.scard(key))
+        await self._queue.redis.delete(key)
+        return count
+
+    async def retry(self, *, fresh: bool = True) -> None:
+        """Runs the finished job again; see `Queue.retry`."""
+        await self._queue.retry(self.id, fresh=fresh)
+
+    async def promote(self) -> None:
+        """Lets the delayed job run now; see `Queue.promote`."""
+        await self._queue.promote(self.id)
+
     async def remove(self) -> bool:
         """Deletes the job; False if a worker runs it now."""
         return await self._queue.remove(self.id)

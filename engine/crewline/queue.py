@@ -15,10 +15,13 @@ from crewline.backoff import DEFAULT_BACKOFF, Backoff
 from crewline.connection import connect
 from crewline.errors import InvalidOption, InvalidPayload
 from crewline.events import Event, follow, last_event_id
+from crewline.flows import FlowJob, FlowNode, Planned, plan_flow
+from crewline.housekeeping import Housekeeping
 from crewline.job import FIELDS, FINISHED_FIELDS, Job
 from crewline.keys import Keys
-from crewline.options import Keep, encode_job
+from crewline.options import Dedup, Keep, encode_job
 from crewline.results import Results
+from crewline.schedules import Schedules
 from crewline.scripts import Scripts
 
 #: Jobs that one add_jobs call carries: large enough to be cheap, small enough to keep Redis' pause near 2 ms.
@@ -47,7 +50,7 @@ class Metrics:
     paused: bool
 
 
-class Queue:
+class Queue(Housekeeping):
     """A queue on BullMQ's Redis layout.
 
     Args:
@@ -79,8 +82,9 @@ class Queue:
         self.redis = connect(redis)
         self.scripts = Scripts(self.redis, self.keys)
         self._max_payload_bytes = max_payload_bytes
+        self.schedules = Schedules(self)
         self._results = Results(self)
-        self._opts: dict[bytes, dict[str, Any]] = {}
+        self._opts: dict[bytes | str, dict[str, Any]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,6 +122,8 @@ class Queue:
         backoff: Backoff | float | None = DEFAULT_BACKOFF,
         remove_on_complete: Keep | bool | int | None = None,
         remove_on_fail: Keep | bool | int | None = None,
+        dedup: Dedup | str | None = None,
+        trace: str | None = None,
     ) -> Job:
         """Adds a job.
 
@@ -131,13 +137,15 @@ class Queue:
             attempts: how often it may be tried in all, 1 or more.
             backoff: the wait between attempts; seconds for a fixed one, None for none.
             remove_on_complete, remove_on_fail: True, a count, or Keep(...); None: as the worker is set.
+            dedup: an id, or Dedup(...): while a job with it is there, that job stands for this one and is returned.
+            trace: trace context (a W3C ``traceparent``) that the handler's side continues (`Job.trace`).
 
         Raises:
             InvalidOption, InvalidPayload: nothing was sent.
         """
         encoded = encode_job(
             name, data, job_id=job_id, delay=delay, priority=priority, lifo=lifo, attempts=attempts, backoff=backoff,
-            remove_on_complete=remove_on_complete, remove_on_fail=remove_on_fail,
+            remove_on_complete=remove_on_complete, remove_on_fail=remove_on_fail, dedup=dedup, trace=trace,
             max_payload_bytes=self._max_payload_bytes,
         )  # fmt: skip
         (added,) = await self.scripts.add_jobs([encoded])
@@ -170,6 +178,55 @@ class Queue:
         for start in range(0, len(encoded), BULK):
             added += await self.scripts.add_jobs(encoded[start : start + BULK])
         return [self._handle(*each) for each in zip(added, encoded, (item[1] for item in items), strict=True)]
+
+    async def add_flow(self, root: FlowJob) -> FlowNode:
+        """Adds a tree of jobs in one go; each parent waits for its children.
+
+        Raises:
+            InvalidOption, InvalidPayload: a job of it is wrong; the message says which, and nothing was sent.
+        """
+        plan = plan_flow(root, self.name, self.prefix, self._max_payload_bytes)
+        await self.scripts.add_flow([(each.base, *each.encoded) for each in plan.walk()])
+        return self._node(plan)
+
+    def _node(self, plan: Planned) -> FlowNode:
+        own = plan.queue == self.name
+        owner = self if own else Queue(plan.queue, redis=self._url or self.redis, prefix=self.prefix)
+        job = owner._handle(plan.encoded[0], plan.encoded, plan.source.data)
+        return FlowNode(job, [self._node(child) for child in plan.children])
+
+    async def schedule(
+        self,
+        schedule_id: str,
+        name: str,
+        data: Any = None,
+        *,
+        cron: str | None = None,
+        every: float | datetime.timedelta | None = None,
+        time_zone: str = "UTC",
+        start: datetime.datetime | None = None,
+        end: datetime.datetime | None = None,
+        limit: int | None = None,
+        **options: Any,
+    ) -> str:
+        """Makes or changes a repeated job; returns the id of the next one.
+
+        Args:
+            schedule_id: the schedule's id; the same id again changes it.
+            name, data: what each job is added with.
+            cron: 5 fields, or 6 with seconds first, in ``time_zone``.
+            every: seconds, or a timedelta, between two jobs; the first runs now, or at ``start``.
+            start, end: aware datetimes; before and after, none runs.
+            limit: how many jobs it makes in all.
+            options: further arguments of `add` for each job.
+
+        Raises:
+            InvalidOption, InvalidPayload: nothing was changed.
+        """
+        return await self.schedules.upsert(
+            schedule_id, name, data, cron=cron, every=every, time_zone=time_zone, start=start, end=end, limit=limit,
+            options=options,
+        )  # fmt: skip
 
     async def metrics(self) -> Metrics:
         """How many jobs are in each state, read in one go."""
@@ -229,7 +286,7 @@ class Queue:
         async for event in follow(self.url, self.keys, start):
             yield event
 
-    def decode_opts(self, encoded: bytes | None) -> dict[str, Any]:
+    def decode_opts(self, encoded: bytes | str | None) -> dict[str, Any]:
         """A job's options; {} if they can't be read. Most jobs share theirs, so that decoded ones are kept."""
         if not encoded:
             return {}

@@ -19,8 +19,9 @@ from tests.redis_server import RedisServer
 
 #: What may stay behind under a queue's base (BullMQ's layout); everything else needs a time to live.
 KNOWN = re.compile(
-    r"(id|wait|active|prioritized|delayed|completed|failed|marker|meta|events|stalled|pc|paused|limiter)\Z"
-    r"|[^:]+(:logs)?\Z"
+    r"(id|wait|active|prioritized|delayed|completed|failed|waiting-children|marker|meta|events|stalled|pc|paused)\Z"
+    r"|(de|dn|repeat|metrics):.+\Z|repeat\Z"
+    r"|[^:]+(:(logs|processed|failed|dependencies|unsuccessful))?\Z"
 )
 
 

@@ -19,6 +19,7 @@ from redis.exceptions import NoScriptError
 
 from crewline.connection import text
 from crewline.keys import Keys
+from crewline.options import Keep
 
 _include = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
 
@@ -108,6 +109,11 @@ class Scripts:
         ids = await self.call("add_flow", *(argument for job in jobs for argument in job))
         return [text(job_id) for job_id in ids]
 
+    async def sweep_jobs(self, state: str, keep: Keep, most: int) -> int:
+        count = "" if keep.count is None else keep.count
+        age = "" if keep.age_seconds is None else keep.age_seconds
+        return int(await self.call("sweep_jobs", state, count, age, most))
+
     async def mark_alone(self, job_id: str, token: str) -> bool:
         return int(await self.call("mark_alone", job_id, token)) == 0
 
@@ -133,3 +139,40 @@ class Scripts:
         self, job_id: str, letters: str, letter_id: str, name: str, data: str, opts: str, priority: int
     ) -> int:
         return int(await self.call("replay_dead_letter", job_id, letters, letter_id, name, data, opts, priority))
+
+    async def retry_job(self, job_id: str, fresh: bool) -> int:
+        return int(await self.call("retry_job", job_id, "1" if fresh else ""))
+
+    async def retry_jobs(self, state: str, until_ms: int, most: int, fresh: bool) -> int:
+        return int(await self.call("retry_jobs", state, until_ms, most, "1" if fresh else ""))
+
+    async def promote_jobs(self, most: int, *job_ids: str) -> int:
+        return int(await self.call("promote_jobs", most, *job_ids))
+
+    async def change_delay(self, job_id: str, delay: str) -> int:
+        return int(await self.call("change_delay", job_id, delay))
+
+    async def change_priority(self, job_id: str, priority: int, first: bool) -> int:
+        return int(await self.call("change_priority", job_id, priority, "1" if first else ""))
+
+    async def update_data(self, job_id: str, data: str) -> int:
+        return int(await self.call("update_data", job_id, data))
+
+    async def clean_jobs(self, state: str, before_ms: int, most: int, skip: int, quiet: bool) -> tuple[list[str], int]:
+        ids, kept = await self.call("clean_jobs", state, before_ms, most, skip, "1" if quiet else "")
+        return [text(job_id) for job_id in ids], int(kept)
+
+    async def obliterate_queue(self, most: int, force: bool) -> int:
+        return int(await self.call("obliterate_queue", most, "1" if force else ""))
+
+    async def upsert_schedule(
+        self, schedule: str, name: str, data: str, template: str, opts: str, next_ms: int | None, rule: str
+    ) -> str:
+        next_due = "" if next_ms is None else next_ms
+        return text(await self.call("upsert_schedule", schedule, name, data, template, opts, next_due, rule))
+
+    async def continue_schedule(self, schedule: str, job_id: str, next_ms: int | None, opts: str) -> str:
+        return text(await self.call("continue_schedule", schedule, job_id, "" if next_ms is None else next_ms, opts))
+
+    async def remove_schedule(self, schedule: str) -> bool:
+        return bool(await self.call("remove_schedule", schedule))

@@ -20,6 +20,7 @@ from crewline.queue import Queue
 from crewline.scripts import Fetched, Result
 from crewline.worker.execution import Executor
 from crewline.worker.isolation import Isolator
+from crewline.worker.keeping import Keeper
 from crewline.worker.state import Run, State, result_of
 
 log = logging.getLogger("crewline.worker")
@@ -59,6 +60,7 @@ class Committer:
         state: State,
         executor: Executor,
         isolator: Isolator,
+        keeper: Keeper,
         *,
         letters: str,
         lease_ms: int,
@@ -73,6 +75,7 @@ class Committer:
         self._lease_ms = lease_ms
         self._worker = worker
         self._isolator = isolator
+        self._keeper = keeper
         self._rate = rate
         self._points = points
         self._tokens = (f"{uuid.uuid4()}:{n}" for n in itertools.count(1))
@@ -166,6 +169,9 @@ class Committer:
             run = Run(Job(self._queue, job_id, name, None, self._queue.decode_opts(values[2])), token)
             state.settle(self._executor.failed(run, f"data can't be read: {error}", "", unreadable=True))
             return
+        schedule = values[FIELDS.index("rjk")]
+        if schedule:
+            self._keeper.advance(text(schedule), job)
         run = Run(job, token, suspect=values[FIELDS.index("suspect")] is not None)
         deferred = values[FIELDS.index("defa")]
         if deferred:

@@ -8,7 +8,7 @@ import re
 import socket
 from typing import Literal
 
-from crewline.connection import UNAVAILABLE, cancelled, client_name
+from crewline.connection import client_name
 from crewline.errors import InvalidOption
 from crewline.keys import Keys
 from crewline.options import KEEP_COMPLETED, KEEP_FAILED, Keep
@@ -16,6 +16,7 @@ from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
 from crewline.worker.commit import Committer
 from crewline.worker.execution import Executor, Handler
 from crewline.worker.isolation import Isolator
+from crewline.worker.keeping import Keeper
 from crewline.worker.leases import LeaseKeeper
 from crewline.worker.state import State, result_of
 from crewline.worker.wakeup import MarkerWatch
@@ -83,19 +84,21 @@ class Worker:
         self.name = re.sub(r"[^!-~]", "-", name or socket.gethostname())
         self.queue = Queue(queue, redis=redis, prefix=prefix)
         self._grace_seconds = grace_seconds
-        self._interval_seconds = stalled_interval_seconds or lease_seconds
-        self._max_crashes = max_crashes
         lease_ms = round(lease_seconds * 1000)
         self._state = State(concurrency)
         self._state.work.set()
         self._executor = Executor(handler, self._state, execution, timeout_seconds, keep_completed, keep_failed)
         self._isolator = Isolator(self.queue.scripts, self._state, self._executor)
+        self._keeper = Keeper(
+            self.queue, stalled_interval_seconds or lease_seconds, max_crashes, keep_completed, keep_failed
+        )
         letters = Keys(prefix, dead_letter_queue).base if dead_letter_queue else ""
         self._committer = Committer(
             self.queue,
             self._state,
             self._executor,
             self._isolator,
+            self._keeper,
             letters=letters,
             lease_ms=lease_ms,
             worker=self.name,
@@ -123,7 +126,8 @@ class Worker:
             for name, duty in (
                 ("commit", self._committer.run()),
                 ("wakeup", self._watch.run()),
-                ("stalled", self._recover_stalled()),
+                ("stalled", self._keeper.recover()),
+                ("sweep", self._keeper.sweep()),
                 ("isolation", self._isolator.run()),
             )
         ]
@@ -139,6 +143,7 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*duties, stopping, return_exceptions=True)
             self._leases.stop()
+            await self._keeper.close()
             self._executor.close()
             await self.queue.close()
 
@@ -184,22 +189,6 @@ class Worker:
             await asyncio.sleep(0.005)
         if state.settled:
             log.error("%d results could not be written: other workers will run these jobs again", len(state.settled))
-
-    async def _recover_stalled(self) -> None:
-        while not cancelled():
-            try:
-                back, doomed = await self.queue.scripts.recover_stalled(
-                    round(self._interval_seconds * 1000), self._max_crashes
-                )
-                for job_id in back:
-                    log.warning("job %s of queue %s lost its worker: put back", job_id, self.queue.name)
-                for job_id in doomed:
-                    log.error(
-                        "job %s of queue %s took its worker down too often: it will fail", job_id, self.queue.name
-                    )
-            except UNAVAILABLE:
-                pass  # said by the committer, once a state
-            await asyncio.sleep(self._interval_seconds)
 
     def _lost_in_thread(self, lost: list[tuple[str, str]]) -> None:
         if self._loop and not self._loop.is_closed():

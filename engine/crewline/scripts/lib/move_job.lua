@@ -1,6 +1,6 @@
 -- Puts an id into `delayed`. The score is due * 4096 + a sequence number, so that jobs due in the same
 -- millisecond keep their order (at most 4096 of them; more share the last place).
-local function delay_job(queue, id, due, prev)
+local function delay_job(queue, id, due)
   local first, last = due * 4096, due * 4096 + 4095
   local top = redis.call('ZREVRANGEBYSCORE', queue.delayed, whole(last), whole(first), 'WITHSCORES', 'LIMIT', 0, 1)
   local score = first
@@ -17,7 +17,7 @@ end
 
 -- Makes a job runnable: behind its equals, or before them (`front`).
 -- `wait` runs from its right end; a priority's score is priority * 2^32 + a counter.
-local function push_job(queue, id, priority, front, prev)
+local function place_job(queue, id, priority, front)
   if priority > 0 then
     local place = 0
     if not front then place = redis.call('INCR', queue.counter) % 4294967296 end
@@ -27,6 +27,10 @@ local function push_job(queue, id, priority, front, prev)
   else
     redis.call('LPUSH', queue.wait, id)
   end
+end
+
+local function push_job(queue, id, priority, front, prev)
+  place_job(queue, id, priority, front)
   if prev then
     redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id, 'prev', prev)
   else

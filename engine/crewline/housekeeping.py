@@ -1,0 +1,151 @@
+"""Keeping a queue in order: clean, drain, obliterate, retry, promote, change.
+
+Everything that may touch many jobs goes in bounded batches: Redis serves others between two of them.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from crewline import jsonio
+from crewline.errors import CrewlineError, InvalidOption, JobNotFound
+from crewline.keys import Keys
+from crewline.options import check_priority, delay_to_script
+from crewline.scripts import Scripts
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+#: Jobs that one call touches at most.
+BATCH = 500
+
+CLEANABLE = ("completed", "failed", "delayed", "prioritized", "waiting-children", "wait", "paused", "active")
+
+
+class Housekeeping:
+    """The part of `Queue` that changes what is there."""
+
+    name: str
+    keys: Keys
+    redis: Redis
+    scripts: Scripts
+
+    async def clean(self, state: str, *, older_than: float = 0.0, limit: int | None = None) -> list[str]:
+        """Deletes jobs of one state.
+
+        Args:
+            state: ``completed``, ``failed``, ``delayed``, ``prioritized``, ``waiting-children``, ``wait``, ``paused``
+                or ``active`` (only those that no worker holds).
+            older_than: seconds since they ended, or were added; 0 for all.
+            limit: how many at most.
+
+        Returns the ids that were deleted.
+        """
+        if state not in CLEANABLE:
+            raise InvalidOption(f"state {state!r} can't be cleaned: use one of {', '.join(CLEANABLE)}")
+        before = await self._now_ms() - round(older_than * 1000)
+        return await self._clean(state, before, limit)
+
+    async def drain(self, *, delayed: bool = False) -> int:
+        """Deletes all jobs that wait, delayed ones too if asked; returns how many. Those that run go on."""
+        states = ["wait", "paused", "prioritized", *(["delayed"] if delayed else [])]
+        return sum([len(await self._clean(state, 1 << 52, None, quiet=True)) for state in states])
+
+    async def obliterate(self, *, force: bool = False) -> None:
+        """Deletes the queue with all that it holds. Pause it first.
+
+        Args:
+            force: even while jobs run.
+
+        Raises:
+            CrewlineError: it is not paused, or jobs run.
+        """
+        while True:
+            code = await self.scripts.obliterate_queue(BATCH, force)
+            if code == -1:
+                raise CrewlineError(f"queue {self.name!r} is not paused: pause it before it is obliterated")
+            if code == -2:
+                raise CrewlineError(f"jobs of queue {self.name!r} are active: wait for them, or use force=True")
+            if code == 1:
+                return
+
+    async def retry_all(self, state: Literal["failed", "completed"] = "failed", *, fresh: bool = True) -> int:
+        """Runs all failed (or completed) jobs again; returns how many. ``fresh``: with all their attempts."""
+        until, total = await self._now_ms(), 0
+        while count := await self.scripts.retry_jobs(state, until, BATCH, fresh):
+            total += count
+        return total
+
+    async def promote_all(self) -> int:
+        """Lets all delayed jobs run now; returns how many."""
+        total = 0
+        while count := await self.scripts.promote_jobs(BATCH):
+            total += count
+        return total
+
+    async def retry(self, job_id: str, *, fresh: bool = True) -> None:
+        """Runs a finished job again. Raises JobNotFound, or CrewlineError if it has not ended."""
+        self._found(job_id, await self.scripts.retry_job(job_id, fresh), "has not ended")
+
+    async def promote(self, job_id: str) -> None:
+        """Lets a delayed job run now. Raises JobNotFound, or CrewlineError if it is not delayed."""
+        if not await self.scripts.promote_jobs(1, job_id):
+            exists = await self.redis.exists(self.keys.job(job_id))
+            self._found(job_id, -3 if exists else -1, "is not delayed")
+
+    async def change_delay(self, job_id: str, delay: float | datetime.timedelta | datetime.datetime) -> None:
+        """Makes a delayed job due ``delay`` from now, or at that moment. Raises as `promote`."""
+        code = await self.scripts.change_delay(job_id, delay_to_script(delay))
+        self._found(job_id, code, "is not delayed")
+
+    async def change_priority(self, job_id: str, priority: int, *, first: bool = False) -> None:
+        """Gives a job another priority; ``first`` puts it before its equals. Raises JobNotFound."""
+        code = await self.scripts.change_priority(job_id, check_priority(priority), first)
+        self._found(job_id, code, "")
+
+    async def update_data(self, job_id: str, data: Any) -> None:
+        """Replaces a job's data. Raises JobNotFound or InvalidPayload."""
+        self._found(job_id, await self.scripts.update_data(job_id, jsonio.dumps(data, "data")), "")
+
+    async def set_global_concurrency(self, most: int | None) -> None:
+        """How many jobs may run at once over all workers, ours and others'; None for no bound."""
+        if most is None:
+            await self.redis.hdel(self.keys.meta, "concurrency")
+        elif most < 1:
+            raise InvalidOption(f"concurrency {most!r} must be 1 or more, or None")
+        else:
+            await self.redis.hset(self.keys.meta, "concurrency", str(most))
+
+    async def set_global_rate(self, most: int | None, per_seconds: float = 1.0) -> None:
+        """How many jobs may start in ``per_seconds`` over all workers, ours and others'; None for no bound."""
+        if most is None:
+            await self.redis.hdel(self.keys.meta, "max", "duration")
+        elif most < 1 or not per_seconds > 0:
+            raise InvalidOption(f"rate {most!r} per {per_seconds!r} s: both must be more than 0")
+        else:
+            await self.redis.hset(
+                self.keys.meta, mapping={"max": str(most), "duration": str(round(per_seconds * 1000))}
+            )
+
+    async def _clean(self, state: str, before: int, limit: int | None, *, quiet: bool = False) -> list[str]:
+        gone: list[str] = []
+        skip = 0
+        while limit is None or len(gone) < limit:
+            most = BATCH if limit is None else min(BATCH, limit - len(gone))
+            ids, kept = await self.scripts.clean_jobs(state, before, most, skip, quiet)
+            gone += ids
+            skip += kept
+            if not ids and not kept:
+                break
+        return gone
+
+    async def _now_ms(self) -> int:
+        seconds, microseconds = await self.redis.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def _found(self, job_id: str, code: int, otherwise: str) -> None:
+        if code == -1:
+            raise JobNotFound(f"there is no job {job_id} in queue {self.name!r}")
+        if code == -3:
+            raise CrewlineError(f"job {job_id} of queue {self.name!r} {otherwise}: nothing was changed")

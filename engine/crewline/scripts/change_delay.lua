@@ -1,0 +1,22 @@
+--[[ change_delay: a delayed job becomes due at another time.
+
+KEYS     the queue's declared keys (lib/keys.lua)
+ARGV     1 base, 2 id, 3 delay from now in milliseconds, or "@<epoch ms>"
+Returns  0, -1 no such job, -3 it is not delayed
+Events   delayed
+Why      The marker must tell idle workers of an earlier time. ]]
+-- @include keys
+-- @include clock
+-- @include fields
+-- @include move_job
+-- @include trim_events
+
+local id, delay = ARGV[2], ARGV[3]
+if redis.call('EXISTS', base .. id) == 0 then return -1 end
+if redis.call('ZREM', q.delayed, id) == 0 then return -3 end
+local due = string.sub(delay, 1, 1) == '@' and tonumber(string.sub(delay, 2)) or now + tonumber(delay)
+redis.call('HSET', base .. id, 'delay', whole(math.max(due - now, 0)))
+delay_job(q, id, due)
+mark_next_due(q)
+trim_events(q)
+return 0

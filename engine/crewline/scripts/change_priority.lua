@@ -1,0 +1,19 @@
+--[[ change_priority: moves a waiting job among its like, or sets what a delayed one will have.
+
+KEYS     the queue's declared keys (lib/keys.lua)
+ARGV     1 base, 2 id, 3 priority, 4 '1' to put it before its equals
+Returns  0, -1 no such job
+Events   none
+Why      A job that is not waiting keeps its place; only its hash says what it will be. ]]
+-- @include keys
+-- @include fields
+-- @include move_job
+
+local id, job, priority = ARGV[2], base .. ARGV[2], tonumber(ARGV[3])
+if redis.call('EXISTS', job) == 0 then return -1 end
+redis.call('HSET', job, 'priority', ARGV[3])
+if redis.call('ZREM', q.prioritized, id) == 1 or redis.call('LREM', q.wait, 1, id) == 1 then
+  place_job(q, id, priority, ARGV[4] == '1')
+  wake_worker(q)
+end
+return 0

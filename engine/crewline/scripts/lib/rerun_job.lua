@@ -1,0 +1,15 @@
+-- Makes a finished job runnable again; its parent waits for it again.
+local function rerun_job(id, prev, fresh)
+  local job = base .. id
+  redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'crashes', 'suspect')
+  if fresh then redis.call('HDEL', job, 'atm', 'ats', 'stc') end
+  local parent = redis.call('HGET', job, 'parentKey')
+  if parent and redis.call('EXISTS', parent) == 1 then
+    local unsuccessful = redis.call('ZREM', parent .. ':unsuccessful', job)
+    if unsuccessful + redis.call('HDEL', parent .. ':processed', job) + redis.call('HDEL', parent .. ':failed', job) > 0
+    then
+      redis.call('SADD', parent .. ':dependencies', job)
+    end
+  end
+  push_job(q, id, priority_of(job), false, prev)
+end

@@ -1,0 +1,29 @@
+--[[ promote_jobs: lets delayed jobs run now.
+
+KEYS     the queue's declared keys (lib/keys.lua)
+ARGV     1 base, 2 how many at most, earliest first, then the ids; no ids: all of them
+Returns  how many were moved; call until 0 for all
+Events   waiting (prev delayed), a job
+Why      A bounded batch, and each keeps its priority. ]]
+-- @include keys
+-- @include fields
+-- @include move_job
+-- @include trim_events
+
+local ids, moved = {}, 0
+for i = 3, #ARGV do ids[#ids + 1] = ARGV[i] end
+if #ids == 0 then ids = redis.call('ZRANGE', q.delayed, 0, tonumber(ARGV[2]) - 1) end
+for i = 1, #ids do
+  if redis.call('ZREM', q.delayed, ids[i]) == 1 then
+    local job = base .. ids[i]
+    push_job(q, ids[i], priority_of(job), false, 'delayed')
+    redis.call('HSET', job, 'delay', '0')
+    moved = moved + 1
+  end
+end
+if moved > 0 then
+  wake_worker(q)
+  mark_next_due(q)
+  trim_events(q)
+end
+return moved

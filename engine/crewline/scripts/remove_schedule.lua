@@ -1,0 +1,26 @@
+--[[ remove_schedule: ends a schedule and takes its planned iteration away.
+
+KEYS     the queue's declared keys (lib/keys.lua)
+ARGV     1 base, 2 schedule id
+Returns  1 removed, 0 there is none
+Events   removed, for the planned iteration
+Why      An iteration that runs already ends as it would; it finds no schedule to go on with. ]]
+-- @include keys
+-- @include clock
+-- @include fields
+-- @include delete_jobs
+-- @include move_job
+-- @include remove_from_state
+
+local schedule = ARGV[2]
+local planned = redis.call('ZSCORE', base .. 'repeat', schedule)
+redis.call('ZREM', base .. 'repeat', schedule)
+local had = redis.call('DEL', base .. 'repeat:' .. schedule)
+if planned then
+  local id = 'repeat:' .. schedule .. ':' .. whole(number(planned, 0))
+  if redis.call('ZSCORE', q.delayed, id) or redis.call('LPOS', q.wait, id) or redis.call('ZSCORE', q.prioritized, id) then
+    redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', id, 'prev', remove_from_state(id))
+    delete_jobs(base, { id })
+  end
+end
+return planned and 1 or had

@@ -1,0 +1,54 @@
+--[[ upsert_schedule: makes or changes a schedule and places its next iteration.
+
+KEYS     the queue's declared keys (lib/keys.lua)
+ARGV     1 base, 2 schedule id, 3 job name, 4 data (JSON text), 5 template opts (JSON text), 6 iteration opts (JSON text)
+         7 next    for cron: when it runs next, epoch ms; '' for every
+         8 fields of the rule as JSON: {pattern | every, tz, startDate, endDate, limit, offset}
+Returns  the id of the next iteration
+Events   removed for the iteration that was planned before; added, delayed or waiting for the new one
+Why      A schedule whose rule did not change keeps its next iteration: deploying it again must not shift it. ]]
+-- @include keys
+-- @include clock
+-- @include fields
+-- @include trim_events
+-- @include delete_jobs
+-- @include move_job
+-- @include add_job
+-- @include schedule_iteration
+-- @include remove_from_state
+
+local schedule, rule = ARGV[2], parse(ARGV[8])
+local key = base .. 'repeat:' .. schedule
+local planned = redis.call('ZSCORE', base .. 'repeat', schedule)
+local had = redis.call('HMGET', key, 'pattern', 'every', 'tz', 'startDate', 'endDate', 'limit')
+local function text(value) return value and (type(value) == 'number' and whole(value) or tostring(value)) or false end
+local same = planned and had[1] == text(rule.pattern) and had[2] == text(rule.every) and had[3] == text(rule.tz)
+  and had[4] == text(rule.startDate) and had[5] == text(rule.endDate) and had[6] == text(rule.limit)
+local current = planned and 'repeat:' .. schedule .. ':' .. whole(number(planned, 0)) or ''
+
+redis.call('HSET', key, 'name', ARGV[3], 'data', ARGV[4], 'opts', ARGV[5])
+if same and redis.call('EXISTS', base .. current) == 1 then
+  if redis.call('ZSCORE', q.delayed, current) then redis.call('HSET', base .. current, 'data', ARGV[4], 'name', ARGV[3]) end
+  return current
+end
+redis.call('HDEL', key, 'pattern', 'every', 'tz', 'startDate', 'endDate', 'limit', 'offset')
+for field, value in pairs(rule) do redis.call('HSET', key, field, text(value)) end
+
+if planned and redis.call('EXISTS', base .. current) == 1 and redis.call('EXISTS', base .. current .. ':lock') == 0
+  and not redis.call('ZSCORE', q.completed, current) and not redis.call('ZSCORE', q.failed, current) then
+  redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', remove_from_state(current))
+  delete_jobs(base, { current })
+end
+local due = tonumber(ARGV[7])
+if not due then
+  due = next_of_every(nil, number(rule.every, 1000), number(rule.offset, 0), number(rule.startDate, 0))
+  -- iterations that ran already keep their ids
+  for _ = 1, 32 do
+    if redis.call('EXISTS', base .. 'repeat:' .. schedule .. ':' .. whole(due)) == 0 then break end
+    due = due + number(rule.every, 1000)
+  end
+  if not rule.offset then redis.call('HSET', key, 'offset', whole(due % number(rule.every, 1000))) end
+end
+local id = add_iteration(schedule, math.max(due, now), ARGV[3], ARGV[4], ARGV[6])
+trim_events(q)
+return id

@@ -1,0 +1,113 @@
+"""Flows: parents wait for their children, and learn how they ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from crewline import FlowJob, InvalidOption, InvalidPayload, Job, JobFailed, Queue
+
+
+async def test_a_parent_runs_after_its_children_and_has_their_results(queue: Queue, start_worker: Any) -> None:
+    order: list[str] = []
+
+    async def handle(job: Job) -> Any:
+        order.append(job.name)
+        if job.name.startswith("page"):
+            return job.data["n"] * 10
+        return sorted((await job.children_values()).values())
+
+    flow = await queue.add_flow(
+        FlowJob(
+            "book", {}, children=[FlowJob("page-1", {"n": 1}), FlowJob("page-2", {"n": 2}, options={"priority": 5})]
+        )
+    )
+    assert await flow.job.state() == "waiting-children"
+    await start_worker(handle, concurrency=1)
+    assert await flow.job.result(timeout=5) == [10, 20]
+    assert order == ["page-1", "page-2", "book"]
+
+
+async def test_a_tree_goes_over_levels_and_queues(queue: Queue, start_worker: Any, redis_url: str) -> None:
+    async def handle(job: Job) -> Any:
+        return {"name": job.name, "children": list((await job.children_values()).values())}
+
+    flow = await queue.add_flow(
+        FlowJob("root", children=[FlowJob("middle", queue="other", children=[FlowJob("leaf", queue="third")])])
+    )
+    for name in ("emails", "other", "third"):
+        await start_worker(handle, queue=name)
+    leaf = {"name": "leaf", "children": []}
+    assert await flow.job.result(timeout=5) == {
+        "name": "root",
+        "children": [{"name": "middle", "children": [leaf]}],
+    }
+    assert flow.children[0].job.queue_name == "other"
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "failures"),
+    [("ignore", "completed", 1), ("continue", "completed", 1), ("remove", "completed", 0), ("fail", "failed", 0)],
+)
+async def test_what_a_child_that_failed_does_to_its_parent(
+    queue: Queue, start_worker: Any, until: Any, policy: Any, state: str, failures: int
+) -> None:
+    seen: list[dict[str, str]] = []
+
+    async def handle(job: Job) -> None:
+        if job.name == "child":
+            raise ValueError("torn")
+        seen.append(await job.children_failures())
+
+    flow = await queue.add_flow(
+        FlowJob("parent", children=[FlowJob("child", options={"attempts": 1}, on_failure=policy)])
+    )
+    await start_worker(handle)
+    await until(lambda: _is(flow.job, state))
+    if state == "failed":
+        with pytest.raises(JobFailed, match=f"child bull:emails:{flow.children[0].job.id} failed"):
+            await flow.job.result(timeout=1)
+    else:
+        assert [list(reasons.values()) for reasons in seen] == [["torn"] * failures]
+
+
+async def _is(job: Job, state: str) -> bool:
+    return await job.state() == state
+
+
+async def test_without_a_policy_the_parent_waits_until_the_child_is_retried(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    healthy = False
+
+    async def handle(job: Job) -> str:
+        if job.name == "child" and not healthy:
+            raise ValueError("torn")
+        return "fine"
+
+    flow = await queue.add_flow(FlowJob("parent", children=[FlowJob("child", options={"attempts": 1})]))
+    child = flow.children[0].job
+    await start_worker(handle)
+    await until(lambda: _is(child, "failed"))
+    assert await flow.job.state() == "waiting-children"
+    healthy = True
+    await child.retry()
+    assert await flow.job.result(timeout=5) == "fine"
+
+
+async def test_a_removed_child_is_not_waited_for(queue: Queue, start_worker: Any) -> None:
+    async def handle(job: Job) -> str:
+        return "done"
+
+    flow = await queue.add_flow(FlowJob("parent", children=[FlowJob("child", options={"delay": 60})]))
+    await start_worker(handle)
+    assert await flow.children[0].job.remove()
+    assert await flow.job.result(timeout=5) == "done"
+
+
+async def test_a_wrong_job_deep_in_a_flow_is_named_and_nothing_is_added(queue: Queue) -> None:
+    with pytest.raises(InvalidPayload, match="root > leaf: data"):
+        await queue.add_flow(FlowJob("root", children=[FlowJob("leaf", {"v": float("nan")})]))
+    with pytest.raises(InvalidOption, match=r"root > leaf: .*unexpected keyword argument 'retries'"):
+        await queue.add_flow(FlowJob("root", children=[FlowJob("leaf", options={"retries": 1})]))
+    assert await queue.redis.keys("*") == []

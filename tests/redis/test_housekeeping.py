@@ -1,0 +1,129 @@
+"""Keeping a queue in order: clean, drain, obliterate, retry, promote, change, sweep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from crewline import CrewlineError, InvalidOption, Job, JobNotFound, Keep, Queue
+
+
+async def _finish_some(queue: Queue, start_worker: Any, until: Any) -> None:
+    async def handle(job: Job) -> None:
+        if job.name == "bad":
+            raise ValueError("no")
+
+    worker = await start_worker(handle)
+    await queue.add_bulk([("good", i) for i in range(5)] + [("bad", i, {"attempts": 1}) for i in range(4)])
+    await until(lambda: _ended(queue, 5, 4))
+    await worker.stop()
+
+
+async def _ended(queue: Queue, completed: int, failed: int) -> bool:
+    counts = await queue.metrics()
+    return (counts.completed, counts.failed, counts.active) == (completed, failed, 0)
+
+
+async def test_clean_deletes_by_state_age_and_limit(queue: Queue, start_worker: Any, until: Any) -> None:
+    await _finish_some(queue, start_worker, until)
+    assert await queue.clean("completed", older_than=60) == []
+    assert len(await queue.clean("completed", limit=2)) == 2
+    assert len(await queue.clean("completed")) == 3
+    assert await _ended(queue, 0, 4)
+    with pytest.raises(InvalidOption, match="state 'lost'"):
+        await queue.clean("lost")
+
+
+async def test_clean_of_active_spares_jobs_under_a_lease(queue: Queue) -> None:
+    await queue.add("n", 1)
+    await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=1)
+    assert await queue.clean("active") == []
+    await queue.redis.delete(queue.keys.job("1") + ":lock")
+    assert await queue.clean("active") == ["1"]
+
+
+async def test_drain_takes_what_waits_and_only_on_demand_what_is_delayed(queue: Queue) -> None:
+    await queue.add_bulk([("n", i) for i in range(1200)])
+    await queue.add("p", 1, priority=3)
+    await queue.add("later", 1, delay=60)
+    assert await queue.drain() == 1201
+    assert (await queue.metrics()).delayed == 1
+    assert await queue.drain(delayed=True) == 1
+
+
+async def test_obliterate_leaves_nothing_and_wants_a_paused_queue(queue: Queue, start_worker: Any, until: Any) -> None:
+    await _finish_some(queue, start_worker, until)
+    await queue.add_bulk([("n", i) for i in range(700)])
+    await queue.schedule("s", "n", every=60)
+    with pytest.raises(CrewlineError, match="not paused"):
+        await queue.obliterate()
+    await queue.pause()
+    await queue.obliterate()
+    assert await queue.redis.keys("bull:emails:*") == []
+
+
+async def test_retry_all_runs_failed_jobs_again_with_all_their_attempts(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    await _finish_some(queue, start_worker, until)
+    assert await queue.retry_all() == 4
+    job = await queue.get_job("6")
+    assert job is not None and await job.state() == "waiting"
+    assert (job.attempts_made, job.failed_reason, job.finished_on_ms) == (0, None, None)
+    with pytest.raises(CrewlineError, match="has not ended"):
+        await queue.retry("6")
+    with pytest.raises(JobNotFound):
+        await queue.retry("nope")
+
+
+async def test_promote_and_change_of_delay(queue: Queue) -> None:
+    one, two, three = [await queue.add("n", i, delay=60, priority=i) for i in range(3)]
+    await queue.promote(one.id)
+    assert await one.state() == "waiting"
+    with pytest.raises(CrewlineError, match="is not delayed"):
+        await queue.promote(one.id)
+    await queue.change_delay(two.id, 3600)
+    due = await queue.redis.zrange(queue.keys.delayed, 0, -1)
+    assert due == [three.id.encode(), two.id.encode()]
+    assert await queue.promote_all() == 2
+    assert (await queue.metrics()).prioritized == 2
+
+
+async def test_change_of_priority_moves_a_waiting_job(queue: Queue, start_worker: Any, until: Any) -> None:
+    jobs = [await queue.add("n", i, priority=5) for i in range(3)]
+    plain = await queue.add("n", 3)
+    await queue.change_priority(jobs[2].id, 1)
+    await queue.change_priority(plain.id, 5, first=True)
+    seen: list[Any] = []
+
+    async def handle(job: Job) -> None:
+        seen.append(job.data)
+
+    await start_worker(handle, concurrency=1)
+    await until(lambda: len(seen) == 4)
+    assert seen == [2, 3, 0, 1]
+
+
+async def test_update_of_data(queue: Queue) -> None:
+    job = await queue.add("n", {"v": 1})
+    await queue.update_data(job.id, {"v": 2})
+    stored = await queue.get_job(job.id)
+    assert stored is not None and stored.data == {"v": 2}
+    with pytest.raises(JobNotFound):
+        await queue.update_data("nope", 1)
+    assert not await queue.redis.exists(queue.keys.job("nope"))
+
+
+async def test_the_sweep_keeps_retention_on_an_idle_queue_but_for_jobs_with_their_own(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    async def handle(job: Job) -> None: ...
+
+    worker = await start_worker(handle, keep_completed=Keep())
+    await queue.add_bulk([("n", i) for i in range(5)])
+    await queue.add("keep", 1, remove_on_complete=False, job_id="kept")
+    await until(lambda: _ended(queue, 6, 0))
+    await worker.stop()
+    assert await queue.scripts.sweep_jobs("completed", Keep(age_seconds=3600), 100) == 0
+    assert await queue.scripts.sweep_jobs("completed", Keep(count=0, age_seconds=None), 100) == 5
+    assert await queue.redis.zrange(queue.keys.completed, 0, -1) == [b"kept"]

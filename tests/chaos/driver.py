@@ -55,6 +55,7 @@ class Row:
 async def run(fault: Fault, form: Form, seed: int, folder: Path) -> Row:
     """Plays one fault through. Never raises for what the fault did: the row says it."""
     began = time.monotonic()
+    form = fault.form(form)
     row = Row(fault.name, form.jobs, twice_because=fault.twice_because)
     async with stage(
         form, seed, folder, redis_options=fault.redis_options, proxied=fault.proxied,
@@ -121,6 +122,7 @@ async def _examine(scene: Scene, fault: Fault, row: Row, ids: list[str]) -> None
         row.problems.append(f"{len(unexpected)} jobs handled twice without a reason: {runs}")
 
     await _check_hashes(scene, row, [job_id for job_id in ids if job_id in finished])
+    row.problems += await fault.verify(scene, ledger, ids)
     row.fenced = _fenced(scene)
     ended = [(mark.now_ms, max((finished[i] for i in mark.active if i in finished), default=0)) for mark in scene.marks]
     row.recover_seconds = round(max((last - at for at, last in ended), default=0) / 1000, 2)

@@ -10,9 +10,13 @@ import asyncio
 import contextlib
 import signal
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from crewline import DeadLetters
+
+from tests.chaos.fleet import WorkerProcess
 from tests.chaos.ledger import Ledger
 from tests.chaos.scene import Form, Incident, Scene
 from tests.chaos.waiting import until
@@ -33,6 +37,10 @@ class Fault:
     redis_options: tuple[str, ...] = ()
     proxied = False
     grace_seconds = 30.0
+
+    def form(self, form: Form) -> Form:
+        """The form, as this fault needs it."""
+        return form
 
     def environments(self) -> list[dict[str, str]] | None:
         """More environment variables for the workers, in turn."""
@@ -59,6 +67,10 @@ class Fault:
     def doomed(self, ids: list[str]) -> set[str]:
         """The ids of the jobs that must end in the dead letters."""
         return set()
+
+    async def verify(self, scene: Scene, ledger: Ledger, ids: list[str]) -> list[str]:
+        """What else must hold in the end, as problems in words."""
+        return []
 
 
 def unsettled(ledger: Ledger, incident: Incident) -> set[str]:
@@ -332,6 +344,61 @@ class ClocksSkewed(Fault):
         return {job_id for incident in scene.incidents if incident.pid for job_id in unsettled(ledger, incident)}
 
 
+class Poison(Kill):
+    name = "poison job kills every worker it meets"
+    #: runs before it is given up: one among others, then as often alone as the worker's max_crashes
+    most_runs = 4
+
+    def form(self, form: Form) -> Form:
+        return replace(form, lease_seconds=form.lease_seconds / 2)
+
+    def jobs(self, form: Form, scene: Scene) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        jobs = super().jobs(form, scene)
+        jobs[len(jobs) // 3][0]["poison"] = True
+        return jobs
+
+    def doomed(self, ids: list[str]) -> set[str]:
+        return {ids[len(ids) // 3]}
+
+    async def inject(self, scene: Scene) -> None:
+        supervisor = asyncio.create_task(scene.supervise())
+        try:
+            for _ in range(self.most_runs):
+                seen = {incident.pid for incident in scene.incidents}
+                dead = await self._death(scene, seen)
+                if dead is None:
+                    return
+                scene.struck(dead)
+                await scene.mark()
+            await until(scene.drained, "the end of all others", scene.form.span_seconds * 3 + 60)
+        finally:
+            supervisor.cancel()
+
+    async def _death(self, scene: Scene, seen: set[int]) -> WorkerProcess | None:
+        found: list[WorkerProcess] = []
+
+        async def died() -> bool:
+            found.extend(worker for worker in scene.fleet.workers if not worker.alive and worker.pid not in seen)
+            return bool(found) or await scene.drained()
+
+        await until(
+            died, "a worker killed by the poison job", scene.form.span_seconds + scene.form.lease_seconds * 6 + 60
+        )
+        return found[0] if found else None
+
+    async def verify(self, scene: Scene, ledger: Ledger, ids: list[str]) -> list[str]:
+        (poison,) = self.doomed(ids)
+        letters = await DeadLetters(scene.queue).list()
+        problems = []
+        if [letter.job_id for letter in letters] != [poison]:
+            problems.append(f"the dead letters should hold job {poison} alone: {letters}")
+        elif "took its worker down" not in letters[0].reason:
+            problems.append(f"the dead letter's reason does not tell the cause: {letters[0].reason!r}")
+        if len(ledger.runs[poison]) > self.most_runs:
+            problems.append(f"the poison job ran {len(ledger.runs[poison])} times")
+        return problems
+
+
 FAULTS: dict[str, Fault] = {
     "sigkill": Kill(),
     "sigterm": Drain(),
@@ -347,4 +414,5 @@ FAULTS: dict[str, Fault] = {
     "loop-blocked": LoopBlocked(),
     "gil-held": InterpreterHeld(),
     "clock-skew": ClocksSkewed(),
+    "poison": Poison(),
 }

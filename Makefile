@@ -29,9 +29,9 @@ demo-down: setup ## take away all that the demo made
 	@$(BIN)/python -m tools.demo down
 
 ##@ Test it
-.PHONY: test test-unit test-redis test-interop test-e2e lint types
-test: setup redis-server node cluster lint types ## all of it: lint, types, then unit, Redis, interop and e2e tests
-	@echo "test: unit, redis, interop, e2e"
+.PHONY: test test-unit test-redis test-interop test-chaos test-e2e chaos lint types
+test: setup redis-server node cluster lint types ## all of it: lint, types, then unit, Redis, chaos, interop and e2e tests
+	@echo "test: unit, redis, chaos, interop, e2e"
 	@$(PYTEST) $(ARGS)
 
 test-unit: setup ## tests that need no service, in seconds
@@ -42,6 +42,12 @@ test-redis: setup redis-server ## the engine on a real Redis
 
 test-interop: setup redis-server node ## the engine and BullMQ's own Node packages on one Redis
 	@$(PYTEST) tests/interop $(ARGS)
+
+test-chaos: setup redis-server ## one fault at a time: no job lost, none handled twice without a reason
+	@$(PYTEST) tests/chaos $(ARGS)
+
+chaos: setup redis-server ## the same for 20,000 jobs a fault, some 40 minutes: make chaos ARGS="sigkill --json rows.json"
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 test-e2e: setup cluster ## the operator on a real Kubernetes
 	@$(PYTEST) tests/e2e $(ARGS)
@@ -75,7 +81,7 @@ clean: ## remove .venv, node_modules and caches; clusters stay (make demo-down)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 redis-server:
-	@$(BOOTSTRAP) need redis-server
+	@$(BOOTSTRAP) need redis-server faketime
 
 node:
 	@$(BOOTSTRAP) node

@@ -22,7 +22,7 @@ LOCK = ROOT / "requirements" / "dev.txt"
 INTEROP = ROOT / "tests" / "interop"
 OLDEST_PYTHON = (3, 11)
 #: program -> the Debian package that brings it
-PACKAGES = {"redis-server": "redis-server", "node": "nodejs", "npm": "npm"}
+PACKAGES = {"redis-server": "redis-server", "faketime": "faketime", "node": "nodejs", "npm": "npm"}
 OLDEST_NODE = 18
 
 

@@ -126,6 +126,8 @@ async def _examine(scene: Scene, fault: Fault, row: Row, ids: list[str]) -> None
     row.fenced = _fenced(scene)
     ended = [(mark.now_ms, max((finished[i] for i in mark.active if i in finished), default=0)) for mark in scene.marks]
     row.recover_seconds = round(max((last - at for at, last in ended), default=0) / 1000, 2)
+    if row.recover_seconds > fault.recovers_within(scene.form):
+        row.problems.append(f"recovering took {row.recover_seconds} s, over {fault.recovers_within(scene.form)} s")
     row.problems += [f"a worker's log has a traceback: {trace}" for trace in scene.fleet.complaints()]
 
 

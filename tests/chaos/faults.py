@@ -64,6 +64,11 @@ class Fault:
         """The ids of the jobs that this fault may make run to their end twice."""
         return set()
 
+    def recovers_within(self, form: Form) -> float:
+        """Seconds from a strike till all that was active then must have ended."""
+        # a lease ends, two checks look, what was beside a dead worker runs alone; and the machine may be busy
+        return form.lease_seconds * 4 + form.job_seconds * form.concurrency * 2 + 20
+
     def doomed(self, ids: list[str]) -> set[str]:
         """The ids of the jobs that must end in the dead letters."""
         return set()
@@ -229,6 +234,10 @@ class ReplyCut(_Link):
 
     async def strike(self, scene: Scene) -> None:
         await self.hit(scene, "cut_replies")
+
+    def recovers_within(self, form: Form) -> float:
+        # the repeated call brings what the lost one fetched: nothing waits for a lease to end
+        return form.lease_seconds * 1.5
 
 
 class Reset(_Link):

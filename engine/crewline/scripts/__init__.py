@@ -92,12 +92,20 @@ class Scripts:
         room: int,
         rate: tuple[int, int] = (0, 0),
         points: int = 0,
+        again: bool = False,
     ) -> Fetched:
         reply = await self.call(
             "finish_and_fetch", self.keys.queue, letters, token, lease_ms, worker, room, *rate, points,
+            "1" if again else "",
             *(argument for result in results for argument in result),
         )  # fmt: skip
         return Fetched(*reply)
+
+    async def extend_leases(self, lease_ms: int, *held: str) -> list[str]:
+        return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]
+
+    async def reclaim_jobs(self, *tokens: str) -> list[str]:
+        return [text(job_id) for job_id in await self.call("reclaim_jobs", *tokens)]
 
     async def recover_stalled(self, interval_ms: int, most: int) -> tuple[list[str], list[str]]:
         reply = await self.call("recover_stalled", interval_ms, most, self.keys.stalled_check)

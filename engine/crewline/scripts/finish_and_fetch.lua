@@ -10,6 +10,7 @@ ARGV     1 base      "<prefix>:<queue>:"
          7 room      how many jobs to fetch at most
          8 max, 9 duration   the worker's own rate limit: jobs a duration in ms; 0 for none
          10 points   minutes of metrics to keep, 0 for none
+         11 again    '1' if a call with this token was not answered: what it leased is returned first
          then 9 a result:
            id, token
            outcome   completed | failed | retry | back (handed back: no attempt is used up)
@@ -43,9 +44,9 @@ Why      Group commit: a worker's whole state change costs one round trip, howev
 -- @include settle_jobs
 -- @include lease_jobs
 
-local codes = settle_jobs(10, tonumber(ARGV[10]))
+local codes = settle_jobs(11, tonumber(ARGV[10]))
 local jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]),
-  tonumber(ARGV[9]))
+  tonumber(ARGV[9]), ARGV[11] == '1')
 if #codes > 0 and #jobs == 0 and redis.call('LLEN', q.active) == 0 and not has_runnable(q) then
   redis.call('XADD', q.events, '*', 'event', 'drained')
 end

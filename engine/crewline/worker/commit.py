@@ -80,6 +80,7 @@ class Committer:
         self._points = points
         self._tokens = (f"{uuid.uuid4()}:{n}" for n in itertools.count(1))
         self._down = False
+        self._lost_calls: list[str] = []
         self.reached = asyncio.Event()
 
     async def run(self) -> None:
@@ -91,34 +92,39 @@ class Committer:
     async def _loop(self) -> None:
         state = self._state
         failures = 0
+        token, room = "", 0
         while not cancelled():
             await state.work.wait()
-            if state.work.is_set() and not self._worth_a_call():
+            if not failures and not self._worth_a_call():
                 state.work.clear()
                 continue
             results = [state.settled.popleft() for _ in range(min(len(state.settled), BATCH))]
-            room = 0 if state.stopping else min(max(state.free_slots(), 0), BATCH)
-            token = next(self._tokens)
-            state.reserved += room
+            if not failures:
+                token = next(self._tokens)
+                room = 0 if state.stopping else min(max(state.free_slots(), 0), BATCH)
+                state.reserved += room
             state.in_flight += 1
             try:
                 fetched = await self._queue.scripts.finish_and_fetch(
                     results, letters=self._letters, token=token, lease_ms=self._lease_ms, worker=self._worker,
-                    room=room, rate=self._rate, points=self._points,
+                    room=0 if state.stopping else room, rate=self._rate, points=self._points, again=failures > 0,
                 )  # fmt: skip
             except UNAVAILABLE as error:
-                # kept, not lost: the lease still fences them when Redis is back
+                # kept, not lost: the lease still fences them when Redis is back. The slots stay reserved: Redis may
+                # have fetched for a call whose answer was lost, and the repeat with its token brings these jobs
                 state.settled.extendleft(reversed(results))
                 failures += 1
+                if room:
+                    self._lost_calls = [*self._lost_calls[-19:], token]
                 self._report_down(error)
-                state.reserved -= room
-                room = 0
                 await asyncio.sleep(min(0.1 * 2 ** min(failures, 6), 5.0) * random.uniform(0.5, 1.0))
                 state.work.set()
             else:
                 state.reserved -= room
-                room = self._accept(results, fetched, token, room, repeated=failures > 0)
+                self._accept(results, fetched, token, room, repeated=failures > 0)
                 failures = 0
+                if self._lost_calls:
+                    await self._reclaim()
             finally:
                 state.in_flight -= 1
 
@@ -126,7 +132,7 @@ class Committer:
         state = self._state
         return bool(state.settled) or (state.hot and not state.stopping and state.free_slots() > 0)
 
-    def _accept(self, results: list[Result], fetched: Fetched, token: str, room: int, *, repeated: bool) -> int:
+    def _accept(self, results: list[Result], fetched: Fetched, token: str, room: int, *, repeated: bool) -> None:
         state = self._state
         state.clock_offset_ms = fetched.now_ms - asyncio.get_running_loop().time() * 1000
         if self._down or not self.reached.is_set():
@@ -156,7 +162,6 @@ class Committer:
                 state.cool()
             else:
                 state.hot = True
-        return 0
 
     def _start(self, job_id: str, values: list[Any], token: str) -> None:
         state = self._state
@@ -180,8 +185,24 @@ class Committer:
             state.settle(result_of(run, "back", ""))
         elif run.suspect:
             self._isolator.receive(run)
+        elif state.exclusive and not state.suspects:
+            # fetched by a call that was under way when a suspect began to run alone
+            state.settle(result_of(run, "back", ""))
         else:
             self._executor.start(run)
+            if self._executor.listeners:
+                self._executor.listeners.emit("active", job)
+
+    async def _reclaim(self) -> None:
+        """Puts back what calls fetched whose reply never came."""
+        tokens, self._lost_calls = self._lost_calls, []
+        try:
+            back = await self._queue.scripts.reclaim_jobs(*tokens)
+        except UNAVAILABLE:
+            self._lost_calls = tokens
+            return
+        if back:
+            log.warning("queue %s: %d jobs put back that a lost reply had fetched", self._queue.name, len(back))
 
     def _report_down(self, error: Exception) -> None:
         if not self._down:

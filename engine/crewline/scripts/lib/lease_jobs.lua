@@ -30,8 +30,25 @@ local function take(room)
   return ids
 end
 
-local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms)
-  local jobs = {}
+-- What a call with this token has leased: its answer was lost, and nobody else knows of these jobs. They are the
+-- newest in `active`; what is not among the first 1,000 any more comes back when its lease ends.
+local function leased_before(token, lease_ms)
+  local jobs, locks, ids = {}, {}, redis.call('LRANGE', q.active, 0, 999)
+  for i = 1, #ids do locks[i] = base .. ids[i] .. ':lock' end
+  local held = #ids > 0 and redis.call('MGET', unpack(locks)) or {}
+  for i = #ids, 1, -1 do
+    if held[i] == token then
+      redis.call('PEXPIRE', locks[i], lease_ms)
+      jobs[#jobs + 1] = { ids[i], redis.call('HMGET', base .. ids[i], unpack(FIELDS)) }
+    end
+  end
+  if #jobs > 0 and has_runnable(q) then wake_worker(q) end
+  return jobs
+end
+
+local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again)
+  local jobs = again and leased_before(token, lease_ms) or {}
+  if #jobs > 0 then return jobs, 0, 0 end
   if room <= 0 then
     -- a worker that finishes and does not fetch leaves a place under a global limit: others must hear of it
     if redis.call('HEXISTS', q.meta, 'concurrency') == 1 and has_runnable(q) then wake_worker(q) end

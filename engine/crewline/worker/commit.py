@@ -80,7 +80,6 @@ class Committer:
         self._points = points
         self._tokens = (f"{uuid.uuid4()}:{n}" for n in itertools.count(1))
         self._down = False
-        self._lost_calls: list[str] = []
         self.reached = asyncio.Event()
 
     async def run(self) -> None:
@@ -114,8 +113,6 @@ class Committer:
                 # have fetched for a call whose answer was lost, and the repeat with its token brings these jobs
                 state.settled.extendleft(reversed(results))
                 failures += 1
-                if room:
-                    self._lost_calls = [*self._lost_calls[-19:], token]
                 self._report_down(error)
                 await asyncio.sleep(min(0.1 * 2 ** min(failures, 6), 5.0) * random.uniform(0.5, 1.0))
                 state.work.set()
@@ -123,8 +120,6 @@ class Committer:
                 state.reserved -= room
                 self._accept(results, fetched, token, room, repeated=failures > 0)
                 failures = 0
-                if self._lost_calls:
-                    await self._reclaim()
             finally:
                 state.in_flight -= 1
 
@@ -190,19 +185,6 @@ class Committer:
             state.settle(result_of(run, "back", ""))
         else:
             self._executor.start(run)
-            if self._executor.listeners:
-                self._executor.listeners.emit("active", job)
-
-    async def _reclaim(self) -> None:
-        """Puts back what calls fetched whose reply never came."""
-        tokens, self._lost_calls = self._lost_calls, []
-        try:
-            back = await self._queue.scripts.reclaim_jobs(*tokens)
-        except UNAVAILABLE:
-            self._lost_calls = tokens
-            return
-        if back:
-            log.warning("queue %s: %d jobs put back that a lost reply had fetched", self._queue.name, len(back))
 
     def _report_down(self, error: Exception) -> None:
         if not self._down:

@@ -36,6 +36,7 @@ class Snapshot:
     dead: int = 0
     running: tuple[tuple[str, int, int], ...] = ()
     decision: str = ""
+    trouble: str = ""
 
     @classmethod
     def of(cls, status: Mapping[str, Any]) -> "Snapshot":
@@ -57,6 +58,7 @@ class Snapshot:
             dead=counts.get("dead", 0),
             running=tuple(running),
             decision=decision.get("reason", ""),
+            trouble=_trouble(status),
         )
 
     @property
@@ -71,7 +73,7 @@ class Screen:
         self._console, self._title, self._total = console, title, total
         self._started = time.monotonic()
         self._live = Live(console=console, auto_refresh=False, transient=False) if console.is_terminal else None
-        self._last_line, self._last_replicas = 0.0, (-1, -1)
+        self._last_line, self._last_state = 0.0, (-1, -1, "")
         self._done: deque[tuple[float, int]] = deque()
 
     def __enter__(self) -> Self:
@@ -88,13 +90,13 @@ class Screen:
         if self._live:
             self._live.update(self._panel(now, rate), refresh=True)
             return
-        moment, replicas = time.monotonic(), (now.ready, now.desired)
-        if moment - self._last_line >= PLAIN_LINE_SECONDS or replicas != self._last_replicas:
-            self._last_line, self._last_replicas = moment, replicas
+        moment, state = time.monotonic(), (now.ready, now.desired, now.trouble)
+        if moment - self._last_line >= PLAIN_LINE_SECONDS or state != self._last_state:
+            self._last_line, self._last_state = moment, state
             self._console.print(
                 f"{moment - self._started:5.1f}s  replicas {now.ready}/{now.desired}  waiting {now.waiting}  "
                 f"active {now.active}  delayed {now.delayed}  completed {now.completed}  failed {now.failed}  "
-                f"dead {now.dead}  {rate:.1f} jobs/s",
+                f"dead {now.dead}  {rate:.1f} jobs/s{'  ! ' if now.trouble else ''}{now.trouble}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -136,6 +138,14 @@ class Screen:
         for _ in range(RUNNING_SHOWN - len(now.running)):
             running.add_row("", "", "")
         decision = Text(now.decision or "asleep: no jobs, no pods", style="italic", overflow="ellipsis", no_wrap=True)
+        if now.trouble:
+            decision = Text(now.trouble, style="bold red")
         seconds = int(time.monotonic() - self._started)
         title = f"{self._title}  {seconds // 60}:{seconds % 60:02d}"
         return Panel(Group(numbers, "", total, "", running, "", decision), title=title, title_align="left", width=96)
+
+
+def _trouble(status: Mapping[str, Any]) -> str:
+    """What the operator says is wrong, if anything."""
+    degraded = (c for c in status.get("conditions", []) if c["type"] == "Degraded" and c["status"] == "True")
+    return next((c.get("message", c["reason"]) for c in degraded), "")

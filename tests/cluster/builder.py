@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -130,7 +131,9 @@ class _Buildah:
         # The kernel stacks no overlay on an overlay, which a home folder inside a container may be.
         on_overlay = run(["stat", "--file-system", "--format=%T", store]).strip() == "overlayfs"
         driver = "vfs" if on_overlay else "overlay"
-        return ["buildah", f"--root={store}", f"--runroot={run_root()}/buildah", f"--storage-driver={driver}"]
+        # Another HOME has another store, and each store must have its own folder for what is mounted now.
+        mounted = run_root() / "buildah" / hashlib.sha256(str(store).encode()).hexdigest()[:8]
+        return ["buildah", f"--root={store}", f"--runroot={mounted}", f"--storage-driver={driver}"]
 
     def _policy(self) -> Path:
         """Images that are made here carry no signature."""

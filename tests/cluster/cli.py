@@ -22,10 +22,11 @@ from tests.cluster.provider import pick
 app = typer.Typer(
     help=(
         "A throw-away Kubernetes for tests and the demo.\n\n"
-        "`export KUBECONFIG=$(python -m tests.cluster up)` gives you one; `python -m tests.cluster down` takes it away.\n\n"
-        "It is the cluster that KUBECONFIG names, if that is set; else one made by kind, if docker or podman runs; else "
-        "one real node built from Kubernetes' Go modules (needs root on Linux; the first build takes about 8 minutes, "
-        "a later start 6 seconds). Clusters with different names run side by side."
+        "`export KUBECONFIG=$(python -m tests.cluster up)` gives you one; `python -m tests.cluster down` takes it "
+        "away.\n\n"
+        "It is the cluster that KUBECONFIG names, if that is set; else one made by kind, if docker or podman runs; "
+        "else one real node built from Kubernetes' Go modules (needs root on Linux; the first build takes about "
+        "8 minutes, a later start 6 seconds). Clusters with different names run side by side."
     ),
     no_args_is_help=True,
     add_completion=False,

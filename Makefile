@@ -23,7 +23,7 @@ help: ## this list
 
 demo: setup ## Kubernetes, the operator and an example that scales from zero and back; answers in the end
 	@$(CLUSTER) prepare
-	@$(BIN)/python -m tools.demo up
+	@CREWLINE_REGISTRY="$(CREWLINE_REGISTRY)" $(BIN)/python -m tools.demo up
 
 demo-down: setup ## take away all that the demo made
 	@$(BIN)/python -m tools.demo down
@@ -71,9 +71,9 @@ setup: ## .venv with the locked packages; a no-op when nothing changed
 
 lock: setup ## renew requirements/*.txt from pyproject.toml; UPGRADE=1 takes newer versions
 	@echo "lock: requirements/worker.txt, operator.txt, dev.txt"
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra cli --extra fast -o requirements/worker.txt
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra cli --extra typed --extra metrics --extra fast -o requirements/worker.txt
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra operator --extra fast -o requirements/operator.txt
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/dev.in --extra cli --extra operator --extra fast \
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/dev.in --extra cli --extra operator --extra typed --extra metrics --extra fast \
 	  -c requirements/worker.txt -c requirements/operator.txt -o requirements/dev.txt
 
 clean: ## remove .venv, node_modules and caches; clusters stay (make demo-down)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from crewline import Queue
+from redis.exceptions import RedisError
 from rich.console import Console
 
 from tests.cluster.errors import ClusterError
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         return asyncio.run(up() if arguments == ["up"] else down())
-    except (ClusterError, InstallFailed, Timeout) as error:
+    except (ClusterError, InstallFailed, Timeout, RedisError) as error:
         console.print(f"demo: {error}", style="red", highlight=False, soft_wrap=True, markup=False)
         console.print("demo: what is there stays: `make demo` goes on with it, `make demo-down` takes it away")
         return CHECK_FAILED
@@ -54,10 +55,10 @@ async def up() -> int:
         cluster.up()
     cluster_ready = time.monotonic()
     with step("images of worker, operator and Redis"):
-        operator_image_id = cluster.load_images()
+        operator_version = cluster.load_images()
     async with Kube(cluster.kubeconfig) as kube:
         with step("the chart charts/crewline"):
-            await install_chart(cluster.helm, cluster.kubeconfig, operator_image_id)
+            await install_chart(cluster.helm, cluster.kubeconfig, cluster.registry, operator_version)
         with step("examples/redis"):
             await install_redis(kube)
         async with cluster.redis() as url, Queue(QUEUE, redis=url) as queue:

@@ -3,16 +3,19 @@
 import os
 import shlex
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.cluster import images, tools
+from tests.cluster.errors import ClusterError
 from tests.cluster.forward import forwarded
 from tests.cluster.provider import pick
 from tools.demo.install import NAMESPACE, QUEUE
 
 NAME = "demo"
+REGISTRY_VARIABLE = "CREWLINE_REGISTRY"
 HOW = {
     "caller": "the cluster that KUBECONFIG names",
     "kind": "kind, in the container engine of this machine",
@@ -28,6 +31,8 @@ class Cluster:
         self.how = HOW[self._provider.kind]
         self.ours = getattr(self._provider, "name", None) == NAME
         self.kubeconfig = Path(os.environ.get("KUBECONFIG", ""))
+        #: What the images' names start with.
+        self.registry = os.environ.get(REGISTRY_VARIABLE, "") if self._provider.kind == "caller" else "localhost"
 
     def up(self) -> None:
         self.kubeconfig = self._provider.up()
@@ -36,10 +41,22 @@ class Cluster:
         self._provider.down()
 
     def load_images(self) -> str:
-        """Builds what changed since it was last built, gives it to the cluster; returns the operator image's id."""
-        images.load(self._provider)
-        (operator,) = images.build(images.OPERATOR)
-        return operator.id
+        """Builds what changed and gives it to the cluster; returns the operator image's version.
+
+        Raises ClusterError if the cluster takes no images from here and nobody said where it gets them.
+        """
+        if self._provider.kind != "caller":
+            images.load(self._provider)
+            (operator,) = images.build(images.OPERATOR)
+            return operator.id
+        if not self.registry:
+            raise ClusterError(
+                "KUBECONFIG names a cluster that takes no images from this machine: build worker-image/Dockerfile and "
+                "operator/Dockerfile as REGISTRY/crewline-worker:dev and REGISTRY/crewline-operator:dev, push them to "
+                f"a REGISTRY that the cluster pulls from, and call `make demo {REGISTRY_VARIABLE}=REGISTRY`"
+            )
+        # What was pushed under the same tag can't be known from here.
+        return f"pushed-before-{time.time_ns()}"
 
     @property
     def helm(self) -> list[str]:

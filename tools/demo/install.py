@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from tools.demo.kube import Kube, config_map, documents, wait_until
 
@@ -22,15 +23,15 @@ class InstallFailed(Exception):
     """Which command failed, and what it said."""
 
 
-async def install_chart(helm: list[str], kubeconfig: Path, operator_image_id: str) -> None:
-    """The chart of this repository, with the images that were just built."""
+async def install_chart(helm: list[str], kubeconfig: Path, registry: str, operator_version: str) -> None:
+    """The chart of this repository, with the images `REGISTRY/crewline-*:dev`."""
     await _run(
         *helm, "upgrade", "--install", RELEASE, ROOT / "charts" / "crewline",
         "--namespace", SYSTEM, "--create-namespace",
-        "--set", "image.repository=localhost/crewline-operator", "--set", "image.tag=dev",
-        "--set", "workerImage.repository=localhost/crewline-worker", "--set", "workerImage.tag=dev",
+        "--set", f"image.repository={registry}/crewline-operator", "--set", "image.tag=dev",
+        "--set", f"workerImage.repository={registry}/crewline-worker", "--set", "workerImage.tag=dev",
         # The tag stays the same when the image changes: this makes a new pod then, and only then.
-        "--set-string", f"podAnnotations.crewline\\.dev/image-id={operator_image_id}",
+        "--set-string", f"podAnnotations.crewline\\.dev/operator={operator_version}",
         # Somebody watches.
         "--set-string", "env.CREWLINE_STATUS_SECONDS=1",
         "--wait", "--timeout", "120s",
@@ -49,6 +50,7 @@ async def install_redis(kube: Kube) -> None:
 
 async def remove_example(kube: Kube, redis: Redis) -> bool:
     """Takes away what an earlier run left: first the workers, then the jobs. False if there was nothing."""
+    await wait_until("Redis answers through the port-forward", _answers(redis), 30)
     found = await kube.delete(API, "ScheduledJob", "digest", NAMESPACE)
     for name in QUEUES:
         found |= await kube.delete(API, "JobQueue", name, NAMESPACE)
@@ -91,6 +93,8 @@ async def remove_everything(helm: list[str], kubeconfig: Path) -> None:
         uninstall = [*helm, "uninstall", RELEASE, "--namespace", SYSTEM, "--ignore-not-found"]
         await _run(*uninstall, environment={"KUBECONFIG": str(kubeconfig)})
         await kube.delete("v1", "Namespace", SYSTEM)
+        for namespace in (NAMESPACE, SYSTEM):
+            await wait_until(f"namespace {namespace} is gone", _absent(kube, namespace), 120)
 
 
 def _ready(kube: Kube, kind: str, name: str) -> Callable[[], Awaitable[tuple[bool, str]]]:
@@ -107,6 +111,24 @@ def _gone(kube: Kube) -> Callable[[], Awaitable[tuple[bool, str]]]:
     async def probe() -> tuple[bool, str]:
         pods = await kube.list("v1", "Pod", NAMESPACE, "crewline.dev/jobqueue")
         return not pods, f"{len(pods)} pods"
+
+    return probe
+
+
+def _absent(kube: Kube, namespace: str) -> Callable[[], Awaitable[tuple[bool, str]]]:
+    async def probe() -> tuple[bool, str]:
+        found = await kube.get("v1", "Namespace", namespace)
+        return found is None, str(found and found["status"].get("conditions"))
+
+    return probe
+
+
+def _answers(redis: Redis) -> Callable[[], Awaitable[tuple[bool, str]]]:
+    async def probe() -> tuple[bool, str]:
+        try:
+            return bool(await redis.ping()), "no PONG"
+        except RedisError as error:
+            return False, str(error)
 
     return probe
 

@@ -24,13 +24,15 @@ from crewline.errors import (
     Reject,
     Retry,
 )
-from crewline.events import Event
+from crewline.events import Event, Update
 from crewline.flows import FlowJob, FlowNode
 from crewline.job import Job
+from crewline.middleware import Middleware
 from crewline.options import Dedup, Keep
 from crewline.queue import Metrics, Queue
+from crewline.routing import Router, on
 from crewline.schedules import Schedule
-from crewline.worker import SyncJob, Worker
+from crewline.worker import JobQueue, SyncJob, Worker
 
 __all__ = [
     "Backoff",
@@ -47,13 +49,18 @@ __all__ = [
     "Job",
     "JobFailed",
     "JobNotFound",
+    "JobQueue",
     "Keep",
     "LeaseLost",
     "Metrics",
+    "Middleware",
     "Queue",
     "Reject",
     "Retry",
+    "Router",
     "Schedule",
     "SyncJob",
+    "Update",
     "Worker",
+    "on",
 ]

@@ -34,6 +34,14 @@ class Event:
     fields: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Update:
+    """What `Job.watch` yields: the job's state and its progress now."""
+
+    state: str
+    progress: Any
+
+
 async def last_event_id(redis: Redis, keys: Keys) -> str:
     """The newest entry's id; ``0-0`` for an empty stream. Reading on from it misses nothing, as ``$`` would."""
     entries = await redis.xrevrange(keys.events, count=1)

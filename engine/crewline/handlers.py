@@ -9,21 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from crewline.errors import HandlerNotFound
+from crewline.routing import Router, router_of
 
 
-def load_handler(spec: str, code_path: str | None = None) -> Callable[[Any], Any]:
+def load_handler(spec: str, code_path: str | None = None) -> Callable[..., Any] | Router:
     """Imports a handler.
 
     Args:
-        spec: ``module:function``; the function may be dotted (``module:obj.method``).
+        spec: ``module:function``; the function may be dotted (``module:obj.method``). A module alone stands for all
+            the routes that its `on` decorators made.
         code_path: a folder to look in first.
 
     Raises:
         HandlerNotFound: the message ends with the import's own error.
     """
     module_name, colon, attribute = spec.partition(":")
-    if not colon or not module_name or not attribute:
-        raise HandlerNotFound(f"handler {spec!r} must be written module:function, e.g. handlers:handle")
+    if not module_name or (colon and not attribute) or (not colon and "/" in spec):
+        raise HandlerNotFound(
+            f"handler {spec!r} must be written module:function, e.g. handlers:handle, or just module for its @on routes"
+        )
     if code_path:
         if not Path(code_path).is_dir():
             raise HandlerNotFound(f"handler {spec!r}: the code folder {code_path} does not exist")
@@ -35,6 +39,13 @@ def load_handler(spec: str, code_path: str | None = None) -> Callable[[Any], Any
     except Exception as error:
         # whatever the user's module raises while it is imported is the user's to read
         raise HandlerNotFound(f"handler {spec!r} can't be imported: {type(error).__name__}: {error}") from error
+    if not attribute:
+        router = router_of(module_name)
+        if router is None:
+            raise HandlerNotFound(
+                f"handler {spec!r}: module {module_name!r} has no @on routes; name a function: {module_name}:handle"
+            )
+        return router
     for part in attribute.split("."):
         try:
             target = getattr(target, part)
@@ -43,6 +54,8 @@ def load_handler(spec: str, code_path: str | None = None) -> Callable[[Any], Any
             raise HandlerNotFound(
                 f"handler {spec!r} can't be imported: module {module_name!r} has no {part!r} (it has {found})"
             ) from None
+    if isinstance(target, Router):
+        return target
     if not callable(target):
         raise HandlerNotFound(f"handler {spec!r} is no function: it is {type(target).__name__}")
     return target  # type: ignore[no-any-return]

@@ -88,6 +88,18 @@ class Housekeeping:
         """Runs a finished job again. Raises JobNotFound, or CrewlineError if it has not ended."""
         self._found(job_id, await self.scripts.retry_job(job_id, fresh), "has not ended")
 
+    async def cancel(self, job_id: str, reason: str = "cancelled") -> bool:
+        """Ends a job from outside: it fails with ``reason``, without a retry and without a dead letter.
+
+        One that waits fails at once. One that runs is stopped by its worker within about a second; a handler in a
+        thread can't be stopped, and its end is thrown away.
+
+        Returns False if it had ended already. Raises JobNotFound.
+        """
+        code = await self.scripts.cancel_job(job_id, reason)
+        self._found(job_id, code, "")
+        return code != 0
+
     async def promote(self, job_id: str) -> None:
         """Lets a delayed job run now. Raises JobNotFound, or CrewlineError if it is not delayed."""
         if not await self.scripts.promote_jobs(1, job_id):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crewline import jsonio
 from crewline.connection import text
 from crewline.errors import CrewlineError, InvalidPayload, JobNotFound, LeaseLost
+from crewline.events import Update
 
 if TYPE_CHECKING:
     from crewline.queue import Queue
@@ -142,6 +143,14 @@ class Job:
         most = max(_number(self.opts.get("kl"), MAX_LOG_LINES), 1)
         return self._check(await self._queue.scripts.append_log(self.id, printable(str(line)), most, self._token))
 
+    async def extend(self, seconds: float) -> None:
+        """Makes the lease at least ``seconds`` long, for a stretch in which nothing can renew it (a call into C).
+
+        Raises LeaseLost if another worker has the job now.
+        """
+        if await self._queue.scripts.extend_leases(round(seconds * 1000), self.id, self._token):
+            self._check(-6)
+
     async def logs(self) -> list[str]:
         """The job's log, oldest line first."""
         lines = await self._queue.redis.lrange(self._queue.keys.job(self.id) + ":logs", 0, -1)
@@ -187,6 +196,10 @@ class Job:
         await self._queue.redis.delete(key)
         return count
 
+    async def cancel(self, reason: str = "cancelled") -> bool:
+        """Ends the job from outside; see `Queue.cancel`."""
+        return await self._queue.cancel(self.id, reason)
+
     async def retry(self, *, fresh: bool = True) -> None:
         """Runs the finished job again; see `Queue.retry`."""
         await self._queue.retry(self.id, fresh=fresh)
@@ -194,6 +207,10 @@ class Job:
     async def promote(self) -> None:
         """Lets the delayed job run now; see `Queue.promote`."""
         await self._queue.promote(self.id)
+
+    def watch(self) -> AsyncIterator[Update]:
+        """Yields the job's state and progress now and at each change, and ends when it has ended or was removed."""
+        return self._queue.watch(self.id)
 
     async def remove(self) -> bool:
         """Deletes the job; False if a worker runs it now."""

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 
 from crewline import jsonio
 from crewline.backoff import DEFAULT_BACKOFF, Backoff
-from crewline.connection import connect
-from crewline.errors import InvalidOption, InvalidPayload
-from crewline.events import Event, follow, last_event_id
+from crewline.connection import connect, text
+from crewline.errors import InvalidOption, InvalidPayload, JobNotFound
+from crewline.events import Event, Update, follow, last_event_id
 from crewline.flows import FlowJob, FlowNode, Planned, plan_flow
 from crewline.housekeeping import Housekeeping
 from crewline.job import FIELDS, FINISHED_FIELDS, Job
@@ -279,6 +279,50 @@ class Queue(Housekeeping):
     async def wait_for_result(self, job_id: str, timeout: float | None = None) -> Any:
         """As `Job.result`, by id."""
         return await self._results.wait(job_id, timeout)
+
+    async def last_event_id(self) -> str:
+        """The id of the newest event, to follow from later with `events`."""
+        return await last_event_id(self.redis, self.keys)
+
+    async def watch(self, job_id: str) -> AsyncIterator[Update]:
+        """As `Job.watch`, by id."""
+        after = await self.last_event_id()
+        job = await self.get_job(job_id)
+        if job is None:
+            raise JobNotFound(f"there is no job {job_id} in queue {self.name!r}")
+        state = await job.state()
+        yield Update(state, job.progress_value)
+        if state in ("completed", "failed"):
+            return
+        progress = job.progress_value
+        async for event in self.events(after):
+            if event.job_id != job_id:
+                continue
+            if event.name == "progress":
+                progress = jsonio.loads(event.fields.get("data", "null"), "progress")
+                yield Update(state, progress)
+            elif event.name in ("waiting", "active", "delayed", "completed", "failed", "removed"):
+                state = event.name
+                yield Update(state, progress)
+                if state in ("completed", "failed", "removed"):
+                    return
+
+    async def metrics_history(self, state: str = "completed") -> list[int]:
+        """How many jobs ended a minute, newest first, where a worker keeps that (``metrics_minutes``).
+
+        Args:
+            state: ``completed`` or ``failed``.
+        """
+        if state not in ("completed", "failed"):
+            raise InvalidOption(f"state {state!r} has no history: use completed or failed")
+        counts = await self.redis.lrange(f"{self.keys.base}metrics:{state}:data", 0, -1)
+        return [int(count) for count in counts]
+
+    async def workers(self) -> list[dict[str, Any]]:
+        """The workers that are alive (Crewline's; BullMQ's have no such registry): name, slots, running ids, …."""
+        names = [text(name) for name in await self.redis.zrange(self.keys.extra("workers"), 0, -1)]
+        told = [await self.redis.get(self.keys.extra(f"worker:{name}")) for name in names]
+        return [jsonio.loads(each, "a worker's state") for each in told if each]
 
     async def events(self, after: str | None = None) -> AsyncIterator[Event]:
         """Yields events as they happen, from now on, or after the entry ``after``. Never ends by itself."""

@@ -34,7 +34,12 @@ TERMINATION_LOG = Path("/dev/termination-log")
 
 def run_worker(
     handler: Annotated[
-        str, typer.Argument(envvar="CREWLINE_HANDLER", help="The handler, as module:function.", show_default=False)
+        str,
+        typer.Argument(
+            envvar="CREWLINE_HANDLER",
+            help="The handler, as module:function; or a module with @on routes.",
+            show_default=False,
+        ),
     ],
     queue: QueueOption,
     redis: RedisOption = DEFAULT_REDIS,
@@ -46,8 +51,8 @@ def run_worker(
         str | None,
         typer.Option(
             envvar="CREWLINE_EXECUTION",
-            help="How the handler runs: async (on the event loop) or thread.",
-            show_default="async for `async def`, thread for `def`",
+            help="How plain functions run: thread or process; `async def` ones run on the event loop.",
+            show_default="thread for `def`",
         ),
     ] = None,
     timeout_seconds: Annotated[
@@ -92,8 +97,8 @@ def run_worker(
     from crewline.handlers import load_handler
     from crewline.worker import Worker
 
-    if execution not in (None, "", "async", "thread"):
-        fail(f"--execution {execution!r} is unknown: use async or thread", EXIT_USAGE)
+    if execution not in (None, "", "async", "thread", "process"):
+        fail(f"--execution {execution!r} is unknown: use async, thread or process", EXIT_USAGE)
     try:
         target = load_handler(handler, code_path)
     except HandlerNotFound as error:

@@ -101,6 +101,12 @@ class Scripts:
         )  # fmt: skip
         return Fetched(*reply)
 
+    async def extend_leases(self, lease_ms: int, *held: str) -> list[str]:
+        return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]
+
+    async def reclaim_jobs(self, *tokens: str) -> list[str]:
+        return [text(job_id) for job_id in await self.call("reclaim_jobs", *tokens)]
+
     async def recover_stalled(self, interval_ms: int, most: int) -> tuple[list[str], list[str]]:
         reply = await self.call("recover_stalled", interval_ms, most, self.keys.stalled_check)
         if not reply:
@@ -141,6 +147,18 @@ class Scripts:
         self, job_id: str, letters: str, letter_id: str, name: str, data: str, opts: str, priority: int
     ) -> int:
         return int(await self.call("replay_dead_letter", job_id, letters, letter_id, name, data, opts, priority))
+
+    async def beat(
+        self, keys: Keys, name: str, ttl_ms: int, told: str, running: Sequence[str]
+    ) -> list[tuple[str, str]]:
+        reply = await self.call(
+            "beat", keys.extra("workers"), keys.extra(f"worker:{name}"), keys.extra("cancels"), name, ttl_ms, told,
+            *running,
+        )  # fmt: skip
+        return [(text(job_id), text(reason)) for job_id, reason in reply]
+
+    async def cancel_job(self, job_id: str, reason: str) -> int:
+        return int(await self.call("cancel_job", job_id, reason, self.keys.extra("cancels")))
 
     async def retry_job(self, job_id: str, fresh: bool) -> int:
         return int(await self.call("retry_job", job_id, "1" if fresh else ""))

@@ -4,7 +4,8 @@ KEYS     the queue's declared keys (lib/keys.lua)
 ARGV     1 base, 2 lease in milliseconds, then id, token a job
 Returns  the ids whose lease is another's now, or gone
 Events   none
-Why      A worker with 500 jobs renews them in one round trip, from a thread that no handler can block. ]]
+Why      A lease that a handler made longer (job.extend) is not made shorter.
+         A worker with 500 jobs renews them in one round trip, from a thread that no handler can block. ]]
 -- @include keys
 
 local locks, kept, lost = {}, {}, {}
@@ -14,7 +15,7 @@ local held = redis.call('MGET', unpack(locks))
 for n = 1, #locks do
   local id, token = ARGV[1 + n * 2], ARGV[2 + n * 2]
   if held[n] == token then
-    redis.call('PEXPIRE', locks[n], ARGV[2])
+    if redis.call('PTTL', locks[n]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', locks[n], ARGV[2]) end
     kept[#kept + 1] = id
   else
     lost[#lost + 1] = id

@@ -19,7 +19,8 @@ ARGV     1 base      "<prefix>:<queue>:"
            traces    how many stack traces a job keeps
            delay     retry: milliseconds
            keep      retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"
-           flags     e: attempts exhausted, u: the job's data is not JSON, s: it was a suspect and ended alive
+           flags     e: attempts exhausted, u: the job's data is not JSON, s: it was a suspect and ended alive,
+                     n: no dead letter
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed

@@ -185,6 +185,8 @@ class Committer:
             state.settle(result_of(run, "back", ""))
         else:
             self._executor.start(run)
+            if self._executor.listeners:
+                self._executor.listeners.emit("active", job)
 
     def _report_down(self, error: Exception) -> None:
         if not self._down:

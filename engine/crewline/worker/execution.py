@@ -1,57 +1,39 @@
 """Runs one job's handler and says how it ended.
 
-An ``async def`` handler runs on the event loop, a plain ``def`` one in a thread. Whatever a handler raises ends
-as a retry or a failure of that job alone; it never reaches the worker.
+An ``async def`` handler runs on the event loop, a plain one in a thread or a process. Whatever a handler raises
+ends as a retry or a failure of that job alone; it never reaches the worker.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-import time
 import traceback
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from crewline import backoff, jsonio
-from crewline.errors import InvalidOption, InvalidPayload, LeaseLost, Reject, Retry
+from crewline.errors import InvalidPayload, LeaseLost, Reject, Retry
 from crewline.job import Job, printable
+from crewline.middleware import Middleware
 from crewline.options import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
 from crewline.scripts import Result
+from crewline.worker.listeners import Listeners
+from crewline.worker.processes import ChildFailed, Processes, spec_of
 from crewline.worker.state import Run, State, result_of
+from crewline.worker.targets import Target, Targets
+from crewline.worker.threads import Threads
 
 log = logging.getLogger("crewline.worker")
-
-Handler = Callable[[Any], Any]
 
 #: Characters of a stack trace that a job keeps; the end of it tells most.
 MAX_TRACE = 8000
 #: Stack traces that a job keeps when its options say nothing.
 MAX_TRACES = 10
 
-
-class SyncJob:
-    """A job as a plain ``def`` handler gets it: the same names, and its methods block the handler's thread."""
-
-    def __init__(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
-        self._job = job
-        self._loop = loop
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._job, name)
-        if inspect.iscoroutinefunction(value):
-
-            def call(*args: Any, **kwargs: Any) -> Any:
-                return asyncio.run_coroutine_threadsafe(value(*args, **kwargs), self._loop).result()
-
-            return call
-        return value
-
-    def __repr__(self) -> str:
-        return repr(self._job)
+#: A wait of the user's own, by name: attempts made, the error -> seconds.
+BackoffFunction = Callable[[int, Exception], float]
 
 
 @dataclass
@@ -59,70 +41,93 @@ class Executor:
     """Runs handlers for a worker.
 
     Args:
-        handler: ``async def handle(job)`` or ``def handle(job)``; returns the job's result, strict JSON.
+        targets: finds each job's handler.
         state: the worker's state.
-        execution: ``thread`` or ``async``; None for what the handler is.
+        listeners: told how runs end.
         timeout_seconds: the longest a run may take; None for no bound.
+        middleware: hooks around each run, outermost first.
+        backoffs: the user's own waits, by name.
         keep_completed, keep_failed: retention for jobs that do not bring their own.
     """
 
-    handler: Handler
+    targets: Targets
     state: State
-    execution: Literal["async", "thread"] | None = None
+    listeners: Listeners
     timeout_seconds: float | None = None
+    middleware: Sequence[Middleware] = ()
+    backoffs: Mapping[str, BackoffFunction] = field(default_factory=dict)
     keep_completed: Keep = KEEP_COMPLETED
     keep_failed: Keep = KEEP_FAILED
-    _threads: ThreadPoolExecutor | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        call = self.handler if inspect.isroutine(self.handler) else getattr(self.handler, "__call__", None)  # noqa: B004
-        self.asynchronous = inspect.iscoroutinefunction(call)
-        if self.execution == "thread" and self.asynchronous:
-            raise InvalidOption(
-                "execution 'thread' needs a plain `def` handler, and this one is `async def`: leave execution out"
-            )
-        if not self.asynchronous:
-            self._threads = ThreadPoolExecutor(self.state.concurrency, thread_name_prefix="crewline-handler")
+        kinds = {target.execution for target in self.targets.all()}
+        self._threads = Threads(self.state.concurrency) if "thread" in kinds else None
+        self._processes = Processes() if "process" in kinds else None
+        for target in self.targets.all():
+            if target.execution == "process":
+                spec_of(target.call)
 
     def start(self, run: Run) -> None:
         """Starts a handler in a task of its own."""
         self.state.running[run.job.id] = run
         run.task = asyncio.create_task(self._run(run))
 
-    def close(self) -> None:
-        """Lets go of the threads; one that still runs a handler can't be stopped and ends with the process."""
+    def resize(self, concurrency: int) -> None:
         if self._threads:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads.resize(concurrency)
+
+    def close(self) -> None:
+        """Ends the processes and lets go of the threads; one that still runs a handler ends with this process."""
+        if self._threads:
+            self._threads.close()
+        if self._processes:
+            self._processes.close()
 
     async def _run(self, run: Run) -> None:
-        state, job = self.state, run.job
+        job = run.job
         try:
-            if self.asynchronous:
-                if self.timeout_seconds is None:
-                    value = await self.handler(job)
-                else:
-                    value = await self._bounded(self.handler(job))
-            else:
-                value = await self._in_thread(job)
-            result = self._completed(run, value)
-        except asyncio.CancelledError:
-            # a lost lease, or a drain that ran out of time: said by whoever cancelled
+            target = self.targets.find(job)
+            run.stoppable = target.execution != "thread"
+            for hook in self.middleware:
+                await hook.before(job)
+            result = self._completed(run, value := await self._call(target, job))
+            for hook in self.middleware:
+                await self._quietly(hook.after(job, value))
+        except asyncio.CancelledError as error:
+            await self._tell_failed(job, error)
             if run.lost:
                 return
-            if not run.handing_back:
-                result = self.failed(run, "the run was cancelled", "")
-            else:
+            if run.cancelled is not None:
+                result = self.failed(run, run.cancelled, "", letter=False)
+            elif run.handing_back:
                 result = result_of(run, "back", "")
+            else:
+                result = self.failed(run, "the run was cancelled", "")
         except Exception as error:
+            await self._tell_failed(job, error)
             result = self._raised(run, error)
         finally:
-            state.forget(run)
+            self.state.forget(run)
         if run.lost:
             log.warning(
                 "job %s of queue %s: the result of a run that lost its lease is dropped", job.id, job.queue_name
             )
             return
-        state.settle(result)
+        if self.listeners:
+            self.listeners.ended(job, result)
+        self.state.settle(result)
+
+    async def _call(self, target: Target, job: Job) -> Any:
+        if target.execution == "process":
+            assert self._processes
+            return await self._processes.run(job, target.call, self.timeout_seconds)
+        arguments = target.arguments(job)
+        if target.execution == "thread":
+            assert self._threads
+            return await self._threads.run(job, target.call, arguments, self.timeout_seconds)
+        if self.timeout_seconds is None:
+            return await target.call(*arguments)
+        return await self._bounded(target.call(*arguments))
 
     async def _bounded(self, handling: Awaitable[Any]) -> Any:
         deadline = asyncio.timeout(self.timeout_seconds)
@@ -134,24 +139,16 @@ class Executor:
                 raise TimeoutError(f"timed out after {self.timeout_seconds:g} s") from None
             raise
 
-    async def _in_thread(self, job: Job) -> Any:
-        loop = asyncio.get_running_loop()
-        started = time.monotonic()
-        future = loop.run_in_executor(self._threads, self.handler, SyncJob(job, loop))
-        if self.timeout_seconds is None:
-            return await future
-        done, _ = await asyncio.wait({future}, timeout=self.timeout_seconds)
-        if done:
-            return future.result()
-        # nothing can stop a thread: the slot stays taken until it ends, and the job fails then
-        log.error(
-            "job %s of queue %s exceeds its %g s in a thread, which can't be stopped: its slot is held till it ends",
-            job.id, job.queue_name, self.timeout_seconds,
-        )  # fmt: skip
-        await asyncio.wait({future})
-        raise TimeoutError(
-            f"timed out after {self.timeout_seconds:g} s (its thread ran {time.monotonic() - started:.1f} s)"
-        )
+    async def _tell_failed(self, job: Job, error: BaseException) -> None:
+        for hook in self.middleware:
+            await self._quietly(hook.failed(job, error))
+
+    @staticmethod
+    async def _quietly(hook: Awaitable[None]) -> None:
+        try:
+            await hook
+        except Exception:
+            log.exception("a middleware hook raised")
 
     def _completed(self, run: Run, value: Any) -> Result:
         try:
@@ -167,20 +164,45 @@ class Executor:
         if isinstance(error, LeaseLost):
             run.lost = True
         reason = printable(str(error) or type(error).__name__)
-        trace = "" if isinstance(error, Reject) else printable("".join(traceback.format_exception(error))[-MAX_TRACE:])
+        trace = "" if isinstance(error, Reject) else printable(_trace(error))
         attempts_made = job.attempts_made + 1
         if isinstance(error, Reject) or attempts_made >= job.attempts:
             return self.failed(run, reason, trace, exhausted=attempts_made >= job.attempts)
-        delay_ms = backoff.delay_ms(job.opts.get("backoff"), attempts_made)
-        if isinstance(error, Retry) and error.delay is not None:
-            delay_ms = round(error.delay * 1000)
-        return result_of(run, "retry", reason, trace=trace, traces=_traces(job), delay_ms=max(delay_ms, 0))
+        delay_ms = self._delay_ms(job, attempts_made, error)
+        return result_of(run, "retry", reason, trace=trace, traces=_traces(job), delay_ms=delay_ms)
 
-    def failed(self, run: Run, reason: str, trace: str, *, exhausted: bool = False, unreadable: bool = False) -> Result:
+    def _delay_ms(self, job: Job, attempts_made: int, error: Exception) -> int:
+        if isinstance(error, Retry) and error.delay is not None:
+            return max(round(error.delay * 1000), 0)
+        wanted = job.opts.get("backoff")
+        own = self.backoffs.get(wanted.get("type", "")) if isinstance(wanted, dict) else None
+        if own is not None:
+            try:
+                return min(max(round(own(attempts_made, error) * 1000), 0), backoff.MAX_DELAY_MS)
+            except Exception:
+                log.exception("backoff function %r raised: the job's plain delay is used", wanted)
+        return backoff.delay_ms(wanted, attempts_made)
+
+    def failed(
+        self,
+        run: Run,
+        reason: str,
+        trace: str,
+        *,
+        exhausted: bool = False,
+        unreadable: bool = False,
+        letter: bool = True,
+    ) -> Result:
         """The result of a job that has failed for good."""
-        flags = ("e" if exhausted else "") + ("u" if unreadable else "")
+        flags = ("e" if exhausted else "") + ("u" if unreadable else "") + ("" if letter else "n")
         keep = keep_from_wire(run.job.opts.get("removeOnFail"), self.keep_failed)
         return result_of(run, "failed", reason, trace=trace, traces=_traces(run.job), keep=keep, flags=flags)
+
+
+def _trace(error: Exception) -> str:
+    if isinstance(error, ChildFailed):
+        return error.trace[-MAX_TRACE:]
+    return "".join(traceback.format_exception(error))[-MAX_TRACE:]
 
 
 def _traces(job: Job) -> int:

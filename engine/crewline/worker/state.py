@@ -21,6 +21,8 @@ class Run:
     Attributes:
         token: the lease token that fences everything this run writes.
         suspect: it was with a worker that died, and runs alone.
+        stoppable: its task can be cancelled; a thread's can't.
+        cancelled: why it was cancelled from outside, None if it was not.
         lost: another worker has the job now: how this run ends is nobody's business any more.
         handing_back: the worker drains and this run did not end in time.
     """
@@ -29,7 +31,9 @@ class Run:
     token: str
     suspect: bool = False
     task: asyncio.Task[None] | None = None
+    stoppable: bool = True
     lost: bool = False
+    cancelled: str | None = None
     handing_back: bool = False
 
 
@@ -47,6 +51,7 @@ class State:
         hot: the queue may have runnable jobs; False once a fetch came back with less than it had room for.
         work: set when there may be something to settle or to fetch.
         stopping: no fetch any more.
+        paused: no fetch until resumed, in this worker alone.
         exclusive: a suspect waits for its turn to run alone, or does: nothing is fetched beside it.
         suspects: jobs that were with a worker when it died; one at most, the others were handed back.
         changed: set when a run ended, or a suspect came.
@@ -63,6 +68,7 @@ class State:
     work: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: bool = False
+    paused: bool = False
     exclusive: bool = False
     suspects: deque[Run] = field(default_factory=deque)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -71,7 +77,7 @@ class State:
     _due_timer: asyncio.TimerHandle | None = None
 
     def free_slots(self) -> int:
-        return 0 if self.exclusive else self.concurrency - len(self.running) - self.reserved
+        return 0 if self.exclusive or self.paused else self.concurrency - len(self.running) - self.reserved
 
     def settle(self, result: Result) -> None:
         self.settled.append(result)

@@ -6,19 +6,23 @@ import asyncio
 import logging
 import re
 import socket
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
 
 from crewline.connection import client_name
 from crewline.errors import InvalidOption
 from crewline.keys import Keys
+from crewline.middleware import Middleware
 from crewline.options import KEEP_COMPLETED, KEEP_FAILED, Keep
 from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
 from crewline.worker.commit import Committer
-from crewline.worker.execution import Executor, Handler
+from crewline.worker.execution import BackoffFunction, Executor
 from crewline.worker.isolation import Isolator
 from crewline.worker.keeping import Keeper
 from crewline.worker.leases import LeaseKeeper
+from crewline.worker.listeners import Listeners
+from crewline.worker.presence import Presence
 from crewline.worker.state import State, result_of
+from crewline.worker.targets import Execution, Handler, Targets
 from crewline.worker.wakeup import MarkerWatch
 
 log = logging.getLogger("crewline.worker")
@@ -32,13 +36,14 @@ class Worker:
 
     Args:
         queue: the queue's name.
-        handler: ``async def handle(job)`` (on the event loop) or ``def handle(job)`` (in threads). What it returns,
-            strict JSON, is the job's result; what it raises makes a retry or a failure.
+        handler: ``async def handle(job)`` (on the event loop) or ``def handle(job)`` (in threads or processes), or a
+            `Router`. What it returns, strict JSON, is the job's result; what it raises makes a retry or a failure.
+            With a second parameter it gets the job's data too, checked against that parameter's annotation.
         redis: the Redis URL.
         prefix: BullMQ's key prefix.
         concurrency: how many jobs run at once, 1 or more.
         name: shown on each job it runs and in dashboards; the host's name (a pod's, in a pod) if None.
-        execution: ``async`` or ``thread``; None for what the handler is.
+        execution: how plain functions run: ``thread`` (as if None) or ``process``; ``async def`` run on the loop.
         timeout_seconds: the longest that a job may run; None for no bound.
         grace_seconds: how long running jobs may go on once the worker is told to stop.
         lease_seconds: how long a job stays this worker's without a renewal; others get it after that.
@@ -46,6 +51,11 @@ class Worker:
         max_crashes: how often a job may take its worker down, with nothing beside it, before it fails for good.
         dead_letter_queue: where jobs that failed for good go; ``<queue>-dlq`` if None, nowhere if ''.
         keep_completed, keep_failed: retention for jobs that do not bring their own.
+        rate: ``(jobs, seconds)``: how many jobs may start in that time over all workers of the queue; the queue's own
+            rate, where one is set, goes before it.
+        backoffs: waits of your own for `Backoff.named`: ``(attempts made, error) -> seconds``.
+        middleware: hooks around every job, see `crewline.middleware`.
+        metrics_minutes: how many minutes of per-minute counts the queue keeps (BullMQ's own keys); 0 for none.
 
     Raises:
         InvalidOption: an argument that can't be used.
@@ -60,7 +70,7 @@ class Worker:
         prefix: str = DEFAULT_PREFIX,
         concurrency: int = 10,
         name: str | None = None,
-        execution: Literal["async", "thread"] | None = None,
+        execution: Execution | None = None,
         timeout_seconds: float | None = None,
         grace_seconds: float = 30.0,
         lease_seconds: float = 30.0,
@@ -69,42 +79,39 @@ class Worker:
         dead_letter_queue: str | None = None,
         keep_completed: Keep = KEEP_COMPLETED,
         keep_failed: Keep = KEEP_FAILED,
+        rate: tuple[int, float] | None = None,
+        backoffs: Mapping[str, BackoffFunction] | None = None,
+        middleware: Sequence[Middleware] = (),
+        metrics_minutes: int = 0,
     ) -> None:
-        if not isinstance(concurrency, int) or concurrency < 1:
-            raise InvalidOption(f"concurrency {concurrency!r} must be an integer of 1 or more")
+        letters = _letters_queue(queue, dead_letter_queue)
         if not lease_seconds >= 0.5:
             raise InvalidOption(f"lease_seconds {lease_seconds!r} must be 0.5 or more")
-        if dead_letter_queue == queue:
-            raise InvalidOption(
-                f"dead_letter_queue {queue!r} must not be the queue itself: name another, or leave it out"
-            )
-        if dead_letter_queue is None:
-            # a worker on the dead letters themselves must not write letters about letters
-            dead_letter_queue = "" if queue.endswith("-dlq") else f"{queue}-dlq"
+        if rate is not None and not (rate[0] >= 1 and rate[1] > 0):
+            raise InvalidOption(f"rate {rate!r} must be (jobs, seconds), both more than 0")
+        lease_ms = round(lease_seconds * 1000)
         self.name = re.sub(r"[^!-~]", "-", name or socket.gethostname())
         self.queue = Queue(queue, redis=redis, prefix=prefix)
         self._grace_seconds = grace_seconds
-        lease_ms = round(lease_seconds * 1000)
-        self._state = State(concurrency)
+        self._listeners = Listeners()
+        self._state = State(_check_concurrency(concurrency))
         self._state.work.set()
-        self._executor = Executor(handler, self._state, execution, timeout_seconds, keep_completed, keep_failed)
+        self._executor = Executor(
+            Targets(handler, execution), self._state, self._listeners, timeout_seconds, middleware, backoffs or {},
+            keep_completed, keep_failed,
+        )  # fmt: skip
         self._isolator = Isolator(self.queue.scripts, self._state, self._executor)
         self._keeper = Keeper(
             self.queue, stalled_interval_seconds or lease_seconds, max_crashes, keep_completed, keep_failed
         )
-        letters = Keys(prefix, dead_letter_queue).base if dead_letter_queue else ""
         self._committer = Committer(
-            self.queue,
-            self._state,
-            self._executor,
-            self._isolator,
-            self._keeper,
-            letters=letters,
-            lease_ms=lease_ms,
-            worker=self.name,
-        )
+            self.queue, self._state, self._executor, self._isolator, self._keeper,
+            letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
+            rate=(rate[0], round(rate[1] * 1000)) if rate else (0, 0), points=metrics_minutes,
+        )  # fmt: skip
         self._watch = MarkerWatch(redis, self.queue.keys, self._state, client_name(prefix, queue, self.name))
         self._leases = LeaseKeeper(redis, self.queue.keys, self._state.leases, lease_ms, self._lost_in_thread)
+        self._presence = Presence(self.queue, self._state, self.name, self._cancel)
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -113,9 +120,37 @@ class Worker:
         """How many jobs run now."""
         return len(self._state.running)
 
+    @property
+    def concurrency(self) -> int:
+        """How many jobs run at once; may be set while the worker runs. Jobs above a lower number end as they would."""
+        return self._state.concurrency
+
+    @concurrency.setter
+    def concurrency(self, value: int) -> None:
+        self._state.concurrency = _check_concurrency(value)
+        self._executor.resize(value)
+        self._state.wake()
+
+    def on(self, event: str, callback: Callable[..., None]) -> None:
+        """Calls ``callback`` when this worker's ``event`` happens.
+
+        Events: ready(), active(job), completed(job), retrying(job, reason), failed(job, reason), lost(job), stopping().
+        """
+        self._listeners.add(event, callback)
+
+    def pause(self) -> None:
+        """Fetches nothing until `resume`, in this worker alone; what runs goes on."""
+        self._state.paused = True
+
+    def resume(self) -> None:
+        """Fetches again."""
+        self._state.paused = False
+        self._state.wake()
+
     async def wait_ready(self) -> None:
         """Returns once Redis has answered the first fetch."""
         await self._committer.reached.wait()
+        self._listeners.emit("ready")
 
     async def run(self) -> None:
         """Works until `stop`; then lets running jobs end, hands back what does not, and returns."""
@@ -129,6 +164,7 @@ class Worker:
                 ("stalled", self._keeper.recover()),
                 ("sweep", self._keeper.sweep()),
                 ("isolation", self._isolator.run()),
+                ("presence", self._presence.run()),
             )
         ]
         stopping = asyncio.create_task(self._stopping.wait())
@@ -144,6 +180,7 @@ class Worker:
             await asyncio.gather(*duties, stopping, return_exceptions=True)
             self._leases.stop()
             await self._keeper.close()
+            await self._presence.leave()
             self._executor.close()
             await self.queue.close()
 
@@ -157,6 +194,7 @@ class Worker:
             self._grace_seconds = grace_seconds
         self._state.stopping = True
         self._stopping.set()
+        self._listeners.emit("stopping")
 
     async def _drain(self) -> None:
         state = self._state
@@ -174,7 +212,7 @@ class Worker:
         # the job fetched last goes back first, so that they run in their old order
         for run in reversed(left):
             run.handing_back = True
-            if self._executor.asynchronous and run.task:
+            if run.stoppable and run.task:
                 run.task.cancel()
             else:
                 # a thread can't be cancelled: its job goes back now, and what it still does is fenced off
@@ -190,6 +228,19 @@ class Worker:
         if state.settled:
             log.error("%d results could not be written: other workers will run these jobs again", len(state.settled))
 
+    def _cancel(self, job_id: str, reason: str) -> None:
+        run = self._state.running.get(job_id)
+        if run is None:
+            return
+        log.warning("job %s of queue %s is cancelled: %s", job_id, self.queue.name, reason)
+        run.cancelled = reason
+        if run.stoppable and run.task:
+            run.task.cancel()
+        else:
+            # what the thread still does is thrown away: its end finds the lease gone
+            run.lost = True
+            self._state.settle(self._executor.failed(run, reason, "", letter=False))
+
     def _lost_in_thread(self, lost: list[tuple[str, str]]) -> None:
         if self._loop and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._lose, lost)
@@ -204,5 +255,21 @@ class Worker:
             log.warning("job %s of queue %s: the lease is lost, its run is stopped", job_id, self.queue.name)
             del self._state.leases[job_id]
             run.lost = True
-            if run.task and self._executor.asynchronous:
+            if run.task and run.stoppable:
                 run.task.cancel()
+            self._listeners.emit("lost", run.job)
+
+
+def _check_concurrency(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidOption(f"concurrency {value!r} must be an integer of 1 or more")
+    return value
+
+
+def _letters_queue(queue: str, letters: str | None) -> str:
+    if letters == queue:
+        raise InvalidOption(f"dead_letter_queue {queue!r} must not be the queue itself: name another, or leave it out")
+    if letters is None:
+        # a worker on the dead letters themselves must not write letters about letters
+        return "" if queue.endswith("-dlq") else f"{queue}-dlq"
+    return letters

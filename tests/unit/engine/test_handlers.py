@@ -12,7 +12,9 @@ from crewline.handlers import load_handler
 @pytest.mark.parametrize(
     ("source", "spec", "said"),
     [
-        ("def handle(job): ...", "handle", "must be written module:function"),
+        ("def handle(job): ...", ":handle", "must be written module:function"),
+        ("def handle(job): ...", "broken:", "must be written module:function"),
+        ("def handle(job): ...", "broken", "has no @on routes"),
         ("import nowhere_to_be_found", "broken:handle", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
         ("def handle(job:", "broken:handle", "SyntaxError"),
         ("1 / 0", "broken:handle", "ZeroDivisionError: division by zero"),

@@ -65,7 +65,7 @@ local function settle_jobs(offset, points)
         if string.find(flags, 'e', 1, true) then
           redis.call('XADD', q.events, '*', 'event', 'retries-exhausted', 'jobId', id, 'attemptsMade', attempts)
         end
-        if ARGV[3] ~= '' then
+        if ARGV[3] ~= '' and not string.find(flags, 'n', 1, true) then
           local origin = redis.call('HMGET', job, 'name', 'data', 'opts')
           local letter = dead_letter(ARGV[2], queue_at(ARGV[3]), id, origin[1] or '', value, traces, attempts,
             origin[2] or 'null', origin[3], string.find(flags, 'u', 1, true) ~= nil)

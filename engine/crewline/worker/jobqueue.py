@@ -1,0 +1,114 @@
+"""One object for a program that both adds jobs and works them off: a Queue and a Worker, and no logic of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from crewline import jsonio
+from crewline.errors import CrewlineError, InvalidPayload
+from crewline.job import Job
+from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Metrics, Queue
+from crewline.worker.targets import Handler
+from crewline.worker.worker import Worker
+
+log = logging.getLogger("crewline.worker")
+
+#: Called with a job's id and its progress, whoever set it.
+ProgressCallback = Callable[[str, Any], None]
+
+
+class JobQueue:
+    """A queue and a worker on it.
+
+    Args:
+        name: the queue's name.
+        dead_letter_queue: where jobs go that failed for good; ``<name>-dlq`` if None.
+        concurrency: how many jobs run at once in this program.
+        redis, prefix: where the queue is.
+        worker_options: further arguments of `Worker`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        dead_letter_queue: str | None = None,
+        concurrency: int = 10,
+        redis: str = DEFAULT_REDIS,
+        prefix: str = DEFAULT_PREFIX,
+        **worker_options: Any,
+    ) -> None:
+        self.queue = Queue(name, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue)
+        self._options = {
+            "redis": redis, "prefix": prefix, "concurrency": concurrency, "dead_letter_queue": dead_letter_queue,
+            **worker_options,
+        }  # fmt: skip
+        self.worker: Worker | None = None
+        self._callbacks: list[ProgressCallback] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, handler: Handler) -> None:
+        """Starts working; returns when the worker fetches and progress is followed.
+
+        Raises CrewlineError if it was started before, or ended while it started.
+        """
+        if self.worker is not None:
+            raise CrewlineError(
+                f"queue {self.queue.name!r} was started before: make another JobQueue for another handler"
+            )
+        self.worker = Worker(self.queue.name, handler, **self._options)
+        after = await self.queue.last_event_id()
+        self._tasks = [asyncio.create_task(self.worker.run()), asyncio.create_task(self._follow(after))]
+        ready = asyncio.create_task(self.worker.wait_ready())
+        done, _ = await asyncio.wait({ready, self._tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
+        if ready not in done:
+            ready.cancel()
+            self._tasks[0].result()
+
+    async def enqueue(self, data: Any, *, name: str = "job", **options: Any) -> Job:
+        """Adds a job; ``options`` are those of `Queue.add` (priority, attempts, backoff, delay, …)."""
+        return await self.queue.add(name, data, **options)
+
+    def on_progress(self, callback: ProgressCallback) -> None:
+        """Calls ``callback(job_id, progress)`` whenever a job's progress is set, by any worker or client."""
+        self._callbacks.append(callback)
+
+    async def pause(self) -> bool:
+        """Stops all workers of the queue from fetching; False if it was paused already."""
+        return await self.queue.pause()
+
+    async def resume(self) -> bool:
+        """Lets workers fetch again; False if it was not paused."""
+        return await self.queue.resume()
+
+    async def metrics(self) -> Metrics:
+        """How many jobs are in each state."""
+        return await self.queue.metrics()
+
+    async def shutdown(self, grace_seconds: float | None = None) -> None:
+        """Lets running jobs end within the grace period, hands back the rest, and closes everything."""
+        if self.worker is not None:
+            await self.worker.stop(grace_seconds)
+            await self._tasks[0]
+            self._tasks[1].cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._tasks[1]
+        await self.queue.close()
+
+    async def _follow(self, after: str) -> None:
+        async for event in self.queue.events(after):
+            if event.name != "progress":
+                continue
+            try:
+                value = jsonio.loads(event.fields.get("data", "null"), "progress")
+            except InvalidPayload:
+                continue
+            for callback in self._callbacks:
+                try:
+                    callback(event.job_id, value)
+                except Exception:
+                    log.exception("a progress callback raised")

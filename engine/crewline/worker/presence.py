@@ -1,0 +1,71 @@
+"""The worker's heartbeat: it says what this worker does, and hears which jobs it is to cancel.
+
+Dashboards, ``crewline top`` and the operator read it; a worker that stopped beating is gone from it by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Any
+
+from crewline import jsonio
+from crewline.connection import UNAVAILABLE
+from crewline.queue import Queue
+from crewline.worker.state import State
+
+#: Seconds between two beats: the longest that a cancellation takes to arrive.
+BEAT_SECONDS = 1.0
+#: Milliseconds after which a worker that is silent is gone.
+TTL_MS = 15_000
+#: Running jobs that a beat names.
+MAX_NAMED = 50
+
+
+class Presence:
+    """Beats for one worker.
+
+    Args:
+        queue: its queue.
+        state: its state.
+        name: its name, unique among the queue's workers.
+        cancel: called with a job's id and the reason, for jobs that are to be cancelled.
+    """
+
+    def __init__(self, queue: Queue, state: State, name: str, cancel: Any) -> None:
+        self._queue = queue
+        self._state = state
+        self._name = f"{name}.{os.getpid()}"
+        self._cancel = cancel
+        self._started_ms = 0
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        while True:
+            try:
+                for job_id, reason in await self._beat():
+                    self._cancel(job_id, reason)
+            except UNAVAILABLE:
+                pass  # said by the committer, once a state
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def leave(self) -> None:
+        """Takes this worker out of the registry."""
+        keys = self._queue.keys
+        try:
+            await self._queue.redis.zrem(keys.extra("workers"), self._name)
+            await self._queue.redis.delete(keys.extra(f"worker:{self._name}"))
+        except UNAVAILABLE:
+            pass  # it is gone by itself in a moment
+
+    async def _beat(self) -> list[tuple[str, str]]:
+        state = self._state
+        running = list(state.running)
+        told = {
+            "name": self._name, "host": socket.gethostname(), "pid": os.getpid(), "slots": state.concurrency,
+            "running": running[:MAX_NAMED], "busy": len(running), "stopping": state.stopping, "paused": state.paused,
+        }  # fmt: skip
+        return await self._queue.scripts.beat(
+            self._queue.keys, self._name, TTL_MS, jsonio.dumps(told, "the worker's state"), running
+        )

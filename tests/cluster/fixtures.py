@@ -1,7 +1,7 @@
 """pytest fixtures on a real cluster. A conftest.py that imports them has them.
 
 The cluster is the one that KUBECONFIG names, else the one called CREWLINE_CLUSTER (`test` if unset). A cluster that
-these fixtures started goes when the session ends, unless CREWLINE_KEEP_CLUSTER=1; one that ran before stays.
+these fixtures started goes when the last session on it ends, unless CREWLINE_KEEP_CLUSTER=1; any other one stays.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import pytest
 from tests.cluster import images, tools
 from tests.cluster.forward import forwarded
 from tests.cluster.health import until
+from tests.cluster.lock import shared
+from tests.cluster.paths import Layout, lock_file
 from tests.cluster.provider import Provider, pick
 from tests.cluster.shell import answers, run
 
@@ -48,16 +50,22 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     """A real Kubernetes with a ready node."""
     provider = pick(os.environ.get("CREWLINE_CLUSTER", "test"))
-    ran_before = not provider.faults()
-    yield Cluster(provider, provider.up())
-    if not ran_before and os.environ.get("CREWLINE_KEEP_CLUSTER") != "1":
-        provider.down()
+    with shared(lock_file(f"{provider.name}.sessions")) as alone:
+        ran_before = not provider.faults()
+        kubeconfig = provider.up()
+        started_by_tests = Layout.of(provider.name).run / "started-by-tests"
+        if not ran_before and provider.kind != "caller":
+            started_by_tests.touch()
+        yield Cluster(provider, kubeconfig)
+        # Of several sessions on one cluster the last one takes it away.
+        if started_by_tests.exists() and os.environ.get("CREWLINE_KEEP_CLUSTER") != "1" and alone():
+            provider.down()
 
 
 @pytest.fixture(scope="session")
-def cluster_images(cluster: Cluster) -> None:
+def cluster_images(cluster: Cluster) -> list[images.Built]:
     """The worker, operator and Redis images of this working tree, in the cluster."""
-    images.load(cluster.provider)
+    return images.load(cluster.provider)
 
 
 @pytest.fixture(scope="session")

@@ -76,13 +76,15 @@ def build(*images: Image) -> list[Built]:
     return [_built(image, chosen) for image in images or ALL]
 
 
-def load(cluster: Provider, *images: Image) -> None:
-    """Build what changed of these images, or of all, and give the cluster those it has not got."""
-    for built in build(*images):
+def load(cluster: Provider, *images: Image) -> list[Built]:
+    """Build what changed of these images, or of all, give the cluster those it has not got, and return all."""
+    loaded = build(*images)
+    for built in loaded:
         names = [built.image.reference, *([built.image.alias] if built.image.alias else [])]
         began = time.monotonic()
         if cluster.load_image(names, built.archive, built.id):
             say(f"{built.image.reference} is loaded ({time.monotonic() - began:.1f} s)")
+    return loaded
 
 
 def _built(image: Image, chosen: Builder) -> Built:

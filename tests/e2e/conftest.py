@@ -2,10 +2,24 @@
 
 import os
 import platform
+from collections.abc import Generator
+
+import pytest
 
 from tests.cluster.fixtures import cluster, cluster_images, forward, kubectl, namespace
+from tests.e2e.fixtures import add_report, crewline, module_scene, scene, stage
 
-__all__ = ["cluster", "cluster_images", "forward", "kubectl", "namespace"]
+__all__ = [
+    "cluster", "cluster_images", "crewline", "forward", "kubectl", "module_scene", "namespace", "scene", "stage",
+]  # fmt: skip
 
 # A node of our own is for machines where none of the other ways leads to a cluster, and it needs root.
 collect_ignore = [] if platform.system() == "Linux" and os.geteuid() == 0 else ["test_node_cluster.py"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows the cluster as it is then."""
+    report = yield
+    add_report(item, report)
+    return report

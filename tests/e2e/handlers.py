@@ -1,0 +1,70 @@
+"""What the end-to-end tests' jobs do. It is put into a ConfigMap and runs in worker pods."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import uuid
+from pathlib import Path
+from typing import Any
+
+from crewline import Job
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+#: Tells a process from its successor in the same pod.
+PROCESS = uuid.uuid4().hex[:8]
+HERE = {"pod": socket.gethostname(), "process": PROCESS}
+
+
+async def echo(job: Job) -> dict[str, Any]:
+    """Says where it ran."""
+    return {"data": job.data, **HERE}
+
+
+async def gated(job: Job) -> dict[str, Any]:
+    """Runs until the Redis key `gate:<its queue>` is there."""
+    await job.progress({"done": 1, "of": 2, **HERE})
+    async with Redis.from_url(os.environ["CREWLINE_REDIS_URL"], socket_timeout=5) as redis:
+        is_open = False
+        while not is_open:
+            await asyncio.sleep(0.1)
+            # A Redis that is restarted is not this job's failure.
+            with contextlib.suppress(RedisError, OSError):
+                is_open = bool(await redis.exists(f"gate:{job.queue_name}"))
+    return HERE
+
+
+async def broken(job: Job) -> dict[str, Any]:
+    """Fails until the Redis key `mended:<its queue>` is there."""
+    async with Redis.from_url(os.environ["CREWLINE_REDIS_URL"]) as redis:
+        if not await redis.exists(f"mended:{job.queue_name}"):
+            raise ValueError(f"no such recipient: {job.data['to']}")
+    return HERE
+
+
+def look_around(_: Job) -> dict[str, Any]:
+    """What its process may do, read from inside. A plain function: it runs in a thread."""
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    return {
+        "uid": os.getuid(),
+        "gid": os.getgid(),
+        "capabilities": int(status["CapEff"], 16) | int(status["CapPrm"], 16) | int(status["CapBnd"], 16),
+        "no_new_privileges": status["NoNewPrivs"].strip(),
+        "seccomp": status["Seccomp"].strip(),
+        "secrets": Path("/var/run/secrets").exists(),
+        "writable": [folder for folder in ("/", "/opt/crewline", "/opt/code", "/tmp", "/etc") if _can_write(folder)],
+        "kubernetes_variables": sorted(name for name in os.environ if name.endswith("_SERVICE_HOST")),
+    }
+
+
+def _can_write(folder: str) -> bool:
+    probe = Path(folder) / f"probe-{PROCESS}"
+    try:
+        probe.touch()
+    except OSError:
+        return False
+    probe.unlink()
+    return True

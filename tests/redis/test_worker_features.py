@@ -343,15 +343,6 @@ def test_the_blocking_producer_has_the_same_names(redis_url: str) -> None:
         assert queue.pause() and queue.resume()
 
 
-async def test_jobs_of_a_lost_reply_are_put_back_at_once(queue: Queue, start_worker: Any) -> None:
-    job = await queue.add("n", 1)
-    fetched = await queue.scripts.finish_and_fetch([], letters="", token="lost:1", lease_ms=60_000, worker="w", room=5)
-    assert fetched.jobs
-    assert await queue.scripts.reclaim_jobs("lost:1", "lost:2") == [job.id]
-    assert await job.state() == "waiting"
-    assert await queue.scripts.reclaim_jobs("lost:1") == []
-
-
 async def test_a_longer_lease_is_not_made_shorter_by_renewals(queue: Queue, start_worker: Any) -> None:
     async def handle(job: Job) -> int:
         await job.extend(30)

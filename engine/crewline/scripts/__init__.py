@@ -104,9 +104,6 @@ class Scripts:
     async def extend_leases(self, lease_ms: int, *held: str) -> list[str]:
         return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]
 
-    async def reclaim_jobs(self, *tokens: str) -> list[str]:
-        return [text(job_id) for job_id in await self.call("reclaim_jobs", *tokens)]
-
     async def recover_stalled(self, interval_ms: int, most: int) -> tuple[list[str], list[str]]:
         reply = await self.call("recover_stalled", interval_ms, most, self.keys.stalled_check)
         if not reply:

@@ -7,6 +7,7 @@ It is kept this small for that reason.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class KindCluster:
         self._kind("delete", "cluster", f"--name={self._kind_name}")
         layout = Layout.of(self.name)
         layout.kubeconfig.unlink(missing_ok=True)
-        layout.record.unlink(missing_ok=True)
+        shutil.rmtree(layout.run, ignore_errors=True)
 
     def faults(self) -> list[str]:
         record = Record.read(self.name)

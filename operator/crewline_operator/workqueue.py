@@ -170,6 +170,8 @@ class WorkQueue(Generic[K]):
                     self._failures.pop(key, None)
             if observer is not None:
                 observer(key, time.monotonic() - started, error)
+            # A reconcile that never waits, of a key that is always ready, must not keep the loop to itself.
+            await asyncio.sleep(0)
 
 
 def describe(error: BaseException) -> str:

@@ -1,0 +1,95 @@
+"""Objects as the API server gives them after defaulting, for tests of pure functions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from crewline_operator.children.deployment import DeploymentInputs, build_deployment
+from crewline_operator.jobqueue import JobQueue, parse_jobqueue
+from crewline_operator.plan import Observed
+from crewline_operator.poller import Reading
+from crewline_operator.redis_endpoint import Endpoint
+from crewline_operator.snapshot import Snapshot
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+ENDPOINT = Endpoint("redis://redis.shop.svc:6379/0", "redis.shop.svc:6379/0")
+
+
+def jobqueue_object(**spec: Any) -> dict[str, Any]:
+    """A JobQueue `emails` in namespace `shop`; keyword arguments replace parts of its spec."""
+    defaults: dict[str, Any] = {
+        "redis": {"url": "redis://redis:6379/0", "prefix": "bull"},
+        "paused": False,
+        "worker": {
+            "handler": "handlers:handle",
+            "concurrency": 10,
+            "execution": "async",
+            "gracePeriodSeconds": 30,
+        },
+        "scaling": {"mode": "operator", "minReplicas": 0, "maxReplicas": 10, "idleSeconds": 60},
+    }
+    return {
+        "apiVersion": "crewline.dev/v1alpha1",
+        "kind": "JobQueue",
+        "metadata": {
+            "name": "emails",
+            "namespace": "shop",
+            "uid": "uid-1",
+            "generation": 4,
+            "creationTimestamp": "2026-03-01T11:00:00Z",
+            "resourceVersion": "10",
+        },
+        "spec": defaults | spec,
+    }
+
+
+def jobqueue(**spec: Any) -> JobQueue:
+    return parse_jobqueue(jobqueue_object(**spec))
+
+
+def snapshot(**counts: Any) -> Snapshot:
+    numbers = {"waiting": 0, "active": 0, "delayed": 0, "due": 0, "completed": 0, "failed": 0, "dead": 0}
+    return Snapshot(**({"now_ms": 1_000_000, "paused": False} | numbers | counts))
+
+
+def deployment(replicas: int, ready: int | None = None, **metadata: Any) -> dict[str, Any]:
+    """The Deployment of `jobqueue()`, rolled out, with `ready` of `replicas` pods ready."""
+    built = build_deployment(jobqueue(), DeploymentInputs(replicas, "worker:1", "IfNotPresent", code_digest="d0"))
+    built["metadata"] |= {"generation": 1, "uid": "uid-d", "resourceVersion": "5"} | metadata
+    built["status"] = {
+        "observedGeneration": 1,
+        "replicas": replicas,
+        "updatedReplicas": replicas,
+        "readyReplicas": replicas if ready is None else ready,
+    }
+    return built
+
+
+def observed(**parts: Any) -> Observed:
+    """A reachable Redis without jobs and no Deployment yet; keyword arguments replace parts of it."""
+    defaults: dict[str, Any] = {"now": NOW, "endpoint": ENDPOINT, "reading": Reading(snapshot=snapshot())}
+    return Observed(**(defaults | parts))
+
+
+def conditions(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Condition type -> (status, reason)."""
+    return {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]}
+
+
+def message(status: dict[str, Any], type_: str) -> str:
+    return next(each["message"] for each in status["conditions"] if each["type"] == type_)
+
+
+def patched(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """A JSON merge patch carried out as RFC 7386 says."""
+    result = dict(target)
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            before = result.get(key)
+            result[key] = patched(before if isinstance(before, dict) else {}, value)
+        else:
+            result[key] = value
+    return result

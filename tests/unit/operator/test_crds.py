@@ -1,0 +1,199 @@
+"""The CRDs: what they let pass the operator can read. That the API server enforces them is shown by tests/e2e."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from crewline_operator.jobqueue_status import NUMBERS
+from crewline_operator.schedule import Schedule
+from cronsim import CronSim, CronSimError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.operator.factories import NOW
+
+CRDS = Path(__file__).resolve().parents[3] / "crds"
+
+
+def schema(name: str) -> Any:
+    crd = yaml.safe_load((CRDS / f"{name}.yaml").read_text())
+    return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+
+
+def field(name: str, path: str) -> Any:
+    node = schema(name)
+    for part in path.split("."):
+        node = node["properties"][part]
+    return node
+
+
+#: Field -> what its rule's message calls it.
+FIELDS = {
+    "second": "second",
+    "minute": "minute",
+    "hour": "hour",
+    "day": "day of month",
+    "month": "month",
+    "weekday": "day of week",
+}
+
+
+def cron_patterns() -> dict[str, re.Pattern[str]]:
+    """The pattern of each field, out of the rules of spec.schedule. Go's RE2 and Python agree on what is used there."""
+    rules = field("scheduledjob", "spec.schedule")["x-kubernetes-validations"]
+    found = {}
+    for name, words in FIELDS.items():
+        (rule,) = [each["rule"] for each in rules if f"the {words} " in each["message"]]
+        found[name] = re.compile(re.findall(r"matches\('([^']+)'\)", rule)[-1])
+    return found
+
+
+PATTERNS = cron_patterns()
+
+
+def admits(expression: str) -> bool:
+    """Whether the rules on single fields let an expression pass (those on ranges and missing days are apart)."""
+    count = len(expression.split())
+    return count in (5, 6) and all(
+        pattern.match(expression.upper()) for name, pattern in PATTERNS.items() if count == 6 or name != "second"
+    )
+
+
+def goes_down(expression: str) -> bool:
+    names = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC SUN MON TUE WED THU FRI SAT"
+    numbers = re.findall(r"(\d+)-(\d+)", expression)
+    words = re.findall(r"([A-Z]{3})-([A-Z]{3})", expression.upper())
+    return any(int(a) > int(b) for a, b in numbers) or any(names.find(a) > names.find(b) for a, b in words)
+
+
+ACCEPTED = [
+    "* * * * *", "*/5 * * * *", "0 9 * * MON-FRI", "15,45 8-18/2 1,15 JAN,jul *", "0 0 L * *", "0 0 LW * *",
+    "0 12 * * FRI#2", "0 12 * * 5L", "*/10 * * * * *", "30 0 0 1 1 *", "00 05 01 01 07", "5/15 * * * *",
+    "0 0 31 JAN,MAR *",
+]  # fmt: skip
+REFUSED = [
+    "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *", "* * * 13 *", "* * * FOO *", "* * * * 8", "* * * * FUN",
+    "*/0 * * * *", "1- * * * *", ",1 * * * *", "1,,2 * * * *", "a * * * *", "* * * *", "* * * * * * *", "@hourly",
+    "60 * * * * *", "* * * * MON#6", "* * * * 5L,", "* * L-3 * *", "-1 * * * *", "*5 * * * *",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", ACCEPTED)
+def test_what_is_accepted_cronsim_reads(expression: str) -> None:
+    assert admits(expression)
+    assert not goes_down(expression)
+    assert Schedule(expression, "Etc/UTC").next_after(NOW) is not None
+
+
+@pytest.mark.parametrize("expression", REFUSED)
+def test_what_is_refused_cronsim_does_not_read_either(expression: str) -> None:
+    assert not admits(expression)
+    if expression != "* * L-3 * *":
+        with pytest.raises(CronSimError):
+            CronSim(expression, NOW)
+
+
+TERMS = st.sampled_from(
+    [
+        "*",
+        "0",
+        "1",
+        "5",
+        "7",
+        "12",
+        "23",
+        "24",
+        "29",
+        "30",
+        "31",
+        "32",
+        "59",
+        "60",
+        "99",
+        "00",
+        "07",
+        "JAN",
+        "feb",
+        "DEC",
+        "SUN",
+        "MON",
+        "sat",
+        "L",
+        "LW",
+        "5L",
+        "7L",
+        "FRI#2",
+        "1#5",
+        "1#6",
+        "X",
+    ]
+)
+RANGES = st.builds("{}-{}".format, TERMS, TERMS)
+STEPS = st.builds("{}/{}".format, TERMS | RANGES, st.sampled_from(["1", "2", "0", "15", "100", "x", ""]))
+ITEMS = TERMS | RANGES | STEPS
+CRON_FIELDS = ITEMS | st.builds("{},{}".format, ITEMS, ITEMS)
+
+
+@settings(max_examples=800, deadline=None)
+@given(st.lists(st.one_of(st.just("*"), CRON_FIELDS), min_size=5, max_size=6))
+def test_no_field_passes_that_cronsim_refuses(fields: list[str]) -> None:
+    expression = " ".join(fields)
+    if not admits(expression) or goes_down(expression):
+        return
+    # A day that no month has is for a rule of its own, and for a condition where CEL can't tell.
+    assert error_of(expression) in (None, "Bad day-of-month")
+
+
+def error_of(expression: str) -> str | None:
+    try:
+        CronSim(expression, NOW)
+    except CronSimError as error:
+        return str(error)
+    return None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 4), st.integers(0, 70))
+def test_plain_numbers_pass_exactly_if_cronsim_takes_them(position: int, number: int) -> None:
+    fields = ["*"] * 5
+    fields[position] = str(number)
+    expression = " ".join(fields)
+    assert admits(expression) == (error_of(expression) is None)
+
+
+def described(node: Any, path: str = "") -> list[str]:
+    """Paths of fields without a description, which `kubectl explain` would show bare."""
+    missing = []
+    for name, child in (node.get("properties") or {}).items():
+        here = f"{path}.{name}"
+        if "description" not in child:
+            missing.append(here)
+        missing += described(child, here)
+        missing += described(child["items"], f"{here}[]") if "items" in child else []
+    return missing
+
+
+@pytest.mark.parametrize("name", ["jobqueue", "scheduledjob"])
+def test_every_field_is_explained(name: str) -> None:
+    assert described(schema(name)) == []
+
+
+@pytest.mark.parametrize("name", ["jobqueue", "scheduledjob"])
+def test_every_rule_has_a_message_that_names_its_field(name: str) -> None:
+    def rules(node: Any) -> list[dict[str, str]]:
+        found = list(node.get("x-kubernetes-validations") or ())
+        children = [*(node.get("properties") or {}).values(), *([node["items"]] if "items" in node else [])]
+        return found + [rule for child in children for rule in rules(child)]
+
+    found = rules(schema(name))
+    assert found
+    for rule in found:
+        assert re.match(r"(spec|metadata)\.\w+", rule["message"]), rule
+
+
+def test_numbers_are_fields_of_the_status() -> None:
+    assert set(NUMBERS) <= set(field("jobqueue", "status")["properties"])

@@ -1,0 +1,207 @@
+"""What the API server refuses, with a message that names the field and the mend.
+
+Each object is sent with `--dry-run=server`: the real admission, nothing kept.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.fixtures import Cluster
+
+CRDS = Path(__file__).resolve().parents[2] / "crds"
+NAMES = ("jobqueues.crewline.dev", "scheduledjobs.crewline.dev")
+
+
+@pytest.fixture(scope="module")
+def crds(cluster: Cluster) -> None:
+    """The CRDs as they are in this working tree."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
+    cluster.kubectl("wait", "--for=condition=Established", *(f"crd/{name}" for name in NAMES), "--timeout=30s")
+
+
+def jobqueue(**spec: Any) -> dict[str, Any]:
+    """A valid JobQueue; keyword arguments replace parts of its spec, None removes one."""
+    base: dict[str, Any] = {"redis": {"url": "redis://redis:6379/0"}, "worker": {"handler": "handlers:handle"}}
+    wanted = {key: value for key, value in (base | spec).items() if value is not None}
+    return {
+        "apiVersion": "crewline.dev/v1alpha1", "kind": "JobQueue", "metadata": {"name": "emails"}, "spec": wanted,
+    }  # fmt: skip
+
+
+def scheduledjob(**spec: Any) -> dict[str, Any]:
+    """A valid ScheduledJob; keyword arguments replace parts of its spec."""
+    base = {"queueRef": {"name": "emails"}, "schedule": "*/5 * * * *", "job": {"name": "digest"}}
+    return {
+        "apiVersion": "crewline.dev/v1alpha1", "kind": "ScheduledJob", "metadata": {"name": "digest"}, "spec": base | spec,
+    }  # fmt: skip
+
+
+def send(cluster: Cluster, manifest: dict[str, Any], *options: str) -> str:
+    """What kubectl said to a manifest; "" if the API server took it."""
+    command = [*cluster.command, "-n", "default", "create", "--dry-run=server", *options, "-f", "-"]
+    done = subprocess.run(command, input=json.dumps(manifest), capture_output=True, text=True, timeout=60, check=False)
+    return "" if done.returncode == 0 else done.stderr
+
+
+def worker(**fields: Any) -> dict[str, Any]:
+    return {key: value for key, value in ({"handler": "handlers:handle"} | fields).items() if value is not None}
+
+
+def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) -> None:
+    secret = {"urlFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}}
+    program = {"command": ["node", "worker.js"], "image": "mails:3"}
+    for accepted in (
+        jobqueue(),
+        jobqueue(redis=secret, worker=program, deadLetter={"queue": "graveyard"}),
+        jobqueue(worker=worker(code={"configMap": "c"}, concurrency=1, env=[{"name": "A", "value": "b"}])),
+        jobqueue(scaling={"minReplicas": 3, "maxReplicas": 3}, queue="a.b_c-d", replicas=2),
+    ):
+        assert send(cluster, accepted) == ""
+
+
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        (jobqueue(queue=""), ["spec.queue is empty", "leave spec.queue out"]),
+        (jobqueue(queue="a:b"), ["spec.queue contains ':'", "use another character"]),
+        (jobqueue(worker=worker(concurrency=0)), ["spec.worker.concurrency", "greater than or equal to 1"]),
+        (
+            jobqueue(scaling={"minReplicas": 5, "maxReplicas": 2}),
+            ["spec.scaling.maxReplicas is less than spec.scaling.minReplicas", "raise maxReplicas"],
+        ),
+        (jobqueue(scaling={"minReplicas": 11}), ["less than spec.scaling.minReplicas"]),
+        (
+            jobqueue(worker=worker(command=["node"], image="i")),
+            ["spec.worker.handler and spec.worker.command exclude each other", "remove one"],
+        ),
+        (jobqueue(worker={"concurrency": 1}), ["neither handler nor command", "add handler (module:function)"]),
+        (jobqueue(worker={"command": ["node"]}), ["spec.worker.command needs spec.worker.image", "name the image"]),
+        (
+            jobqueue(worker={"command": ["n"], "image": "i", "code": {"configMap": "c"}}),
+            ["spec.worker.code is only for a handler", "add spec.worker.handler"],
+        ),
+        (jobqueue(worker=worker(handler="handle")), ["spec.worker.handler is not module:function", "handlers:handle"]),
+        (jobqueue(worker=worker(execution="fork")), ["spec.worker.execution", '"async", "thread"']),
+        (
+            jobqueue(worker=worker(env=[{"name": "CREWLINE_QUEUE", "value": "x"}])),
+            ["spec.worker.env", "set by the operator", "another name"],
+        ),
+        (jobqueue(redis={}), ["spec.redis has neither url nor urlFrom", "add url"]),
+        (
+            jobqueue(redis={"url": "redis://r", "urlFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
+            ["spec.redis.url and spec.redis.urlFrom exclude each other", "remove one"],
+        ),
+        (jobqueue(redis={"url": "http://redis"}), ["spec.redis.url is not a Redis URL", "redis://host:6379/0"]),
+        (jobqueue(redis={"url": "redis://r", "prefix": "a:b"}), ["spec.redis.prefix", "use a plain word"]),
+        (jobqueue(deadLetter={"queue": "a:b"}), ["spec.deadLetter.queue", "such as emails-dlq"]),
+        (jobqueue(queue="q", deadLetter={"queue": "q"}), ["spec.deadLetter.queue is the queue itself"]),
+        (jobqueue(worker=None), ["spec.worker", "Required value"]),
+    ],
+    ids=lambda value: value[0][:50] if isinstance(value, list) else "",
+)
+def test_a_wrong_jobqueue_is_refused_with_field_and_mend(
+    cluster: Cluster, crds: None, manifest: dict[str, Any], says: list[str]
+) -> None:
+    refusal = send(cluster, manifest)
+    assert "is invalid" in refusal
+    assert all(part in refusal for part in says), refusal
+
+
+@pytest.mark.parametrize(
+    ("manifest", "field"),
+    [
+        (jobqueue(worker=worker(concurency=5)), "spec.worker.concurency"),
+        (jobqueue(replica=5), "spec.replica"),
+        (scheduledjob(timezone="Europe/Berlin"), "spec.timezone"),
+    ],
+)
+def test_an_unknown_field_is_refused_by_name(
+    cluster: Cluster, crds: None, manifest: dict[str, Any], field: str
+) -> None:
+    assert f'unknown field "{field}"' in send(cluster, manifest, "--validate=strict")
+
+
+def test_any_job_data_passes_strict_validation(cluster: Cluster, crds: None) -> None:
+    data = {"to": ["a@example.com"], "nested": {"any": {"thing": 1.5}}}
+    assert send(cluster, scheduledjob(job={"name": "digest", "data": data}), "--validate=strict") == ""
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "* * * * *", "*/5 * * * *", "0 9 * * MON-FRI", "15,45 8-18/2 1,15 JAN,jul *", "0 0 L * *", "0 12 * * FRI#2",
+        "0 12 * * 5L", "*/10 * * * * *", "30 0 0 1 1 *", "5/15  * * * *", "22-23,0-5 * * * *", "0 0 31 JAN,MAR *",
+    ],
+)  # fmt: skip
+def test_a_cron_expression_passes(cluster: Cluster, crds: None, schedule: str) -> None:
+    assert send(cluster, scheduledjob(schedule=schedule)) == ""
+
+
+@pytest.mark.parametrize(
+    ("schedule", "says"),
+    [
+        ("* * * *", "is not a cron expression of 5 or 6 fields: write minute hour day-of-month"),
+        ("@hourly", "is not a cron expression of 5 or 6 fields"),
+        ("every 5 minutes", "is not a cron expression of 5 or 6 fields"),
+        ("60 * * * *", "the minute must be 0-59"),
+        ("*/0 * * * *", "the minute must be 0-59"),
+        ("61 * * * * *", "the second (the first of 6 fields) must be 0-59"),
+        ("* 24 * * *", "the hour must be 0-23"),
+        ("* * 0 * *", "the day of month must be 1-31"),
+        ("* * * 13 *", "the month must be 1-12"),
+        ("* * * FOO *", "the month must be 1-12"),
+        ("* * * * 8", "the day of week must be 0-7"),
+        ("* * * * MON#6", "the day of week must be 0-7"),
+        ("30-10 * * * *", "has a range that goes down: write its lower end first"),
+        ("* * * * FRI-MON", "has a range that goes down"),
+        ("0 0 30 2 *", "names a day that its month does not have"),
+        ("0 0 31 JUN *", "names a day that its month does not have"),
+    ],
+)
+def test_a_bad_cron_expression_is_refused_by_the_field_that_is_wrong(
+    cluster: Cluster, crds: None, schedule: str, says: str
+) -> None:
+    refusal = send(cluster, scheduledjob(schedule=schedule))
+    assert "spec.schedule" in refusal
+    assert says in refusal
+    assert refusal.count("Invalid value") == 1, "one mistake, one message"
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC", "Etc/GMT+2", "America/Argentina/Buenos_Aires"])
+def test_a_time_zone_passes(cluster: Cluster, crds: None, zone: str) -> None:
+    assert send(cluster, scheduledjob(timeZone=zone)) == ""
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "Europe/Berlinn", "+02:00", "Local", "Europe/Berlin ", "../UTC"])
+def test_a_bad_time_zone_is_refused(cluster: Cluster, crds: None, zone: str) -> None:
+    refusal = send(cluster, scheduledjob(timeZone=zone))
+    assert "spec.timeZone is not an IANA time zone: write it as in Europe/Berlin" in refusal
+
+
+@pytest.mark.parametrize(
+    ("manifest", "says"),
+    [
+        (scheduledjob(concurrencyPolicy="Skip"), ["spec.concurrencyPolicy", '"Allow", "Forbid", "Replace"']),
+        (scheduledjob(startingDeadlineSeconds=0), ["spec.startingDeadlineSeconds", "greater than or equal to 1"]),
+        (scheduledjob(queueRef={}), ["spec.queueRef.name", "Required value"]),
+        (scheduledjob(job={"name": "x", "attempts": 0}), ["spec.job.attempts", "greater than or equal to 1"]),
+        (scheduledjob(job={"name": "x", "data": [1]}), ["spec.job.data", "must be of type object"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_wrong_scheduledjob_is_refused_with_field_and_mend(
+    cluster: Cluster, crds: None, manifest: dict[str, Any], says: list[str]
+) -> None:
+    refusal = send(cluster, manifest)
+    assert all(part in refusal for part in says), refusal
+
+
+def test_kubectl_explain_teaches(cluster: Cluster, crds: None) -> None:
+    explained = cluster.kubectl("explain", "jobqueue.spec.scaling.idleSeconds")
+    assert "Seconds without any job after which the queue goes down to minReplicas" in explained

@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 
 PYTHON ?= python3
+BEGAN := $(shell date +%s)
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 BOOTSTRAP := $(PYTHON) tools/bootstrap.py
@@ -23,7 +24,7 @@ help: ## this list
 
 demo: setup ## Kubernetes, the operator and an example that scales from zero and back; answers in the end
 	@$(CLUSTER) prepare
-	@CREWLINE_REGISTRY="$(CREWLINE_REGISTRY)" $(BIN)/python -m tools.demo up
+	@CREWLINE_BEGAN=$(BEGAN) CREWLINE_REGISTRY="$(CREWLINE_REGISTRY)" $(BIN)/python -m tools.demo up
 
 demo-down: setup ## take away all that the demo made
 	@$(BIN)/python -m tools.demo down

@@ -1,6 +1,7 @@
 """`python -m tools.demo up` runs the demo, `python -m tools.demo down` takes away what it made."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -49,7 +50,8 @@ def main(arguments: list[str]) -> int:
 
 async def up() -> int:
     """From nothing to the checked answer."""
-    began = time.monotonic()
+    # make says when it began: the set-up before this process is part of what a person waits for.
+    began, began_at = time.monotonic(), time.time()
     cluster = Cluster()
     with step(f"Kubernetes ({cluster.how})"):
         cluster.up()
@@ -73,7 +75,7 @@ async def up() -> int:
         outcome.times,
         cluster_seconds=cluster_ready - began,
         install_seconds=installed - cluster_ready,
-        total=time.monotonic() - began,
+        total=time.time() - float(os.environ.get("CREWLINE_BEGAN", began_at)),
     )
     report.show_next(console, cluster.next_commands())
     return 0 if held else CHECK_FAILED

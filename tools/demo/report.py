@@ -54,7 +54,7 @@ def show_times(console: Console, times: Times, *, cluster_seconds: float, instal
         (times.first_completed - added, "first job added -> first job completed, as the status shows it"),
         (times.all_finished - added, "first job added -> every job completed or dead"),
         (times.at_zero - added, "first job added -> asleep at zero again"),
-        (total, "the whole of `make demo`"),
+        (total, "the whole of `make demo`, set-up included"),
     ):
         table.add_row(f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s", what)
     console.print(table)

@@ -106,6 +106,17 @@ def cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancels tasks until they have ended, since one cancellation may be lost (see `cancelled`)."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.5)
+    # what they raised is taken note of by those who waited for them
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def client_name(prefix: str, queue: str, worker: str = "") -> str:
     """The connection name by which BullMQ finds a queue's workers: ``<prefix>:<base64(queue)>[:w:<name>]``."""
     name = f"{prefix}:{base64.b64encode(queue.encode()).decode()}"

@@ -68,7 +68,8 @@ def dumps(value: Any, what: str, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
 def loads(text: bytes | str, what: str) -> Any:
     """Decodes strict JSON; raises InvalidPayload for NaN, Infinity and everything else that is not JSON."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        # decoded here: json.loads would take bytes for UTF-16 as well, and let lone surrogates pass
+        return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise InvalidPayload(f"{what} is not strict JSON: {error}") from None
 

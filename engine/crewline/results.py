@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from crewline import jsonio
+from crewline.connection import end_tasks
 from crewline.errors import JobFailed, JobNotFound
 from crewline.events import Event, follow, last_event_id
 
@@ -43,8 +44,7 @@ class Results:
 
     async def close(self) -> None:
         if self._reader:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
+            await end_tasks(self._reader)
         for future in self._waiting.values():
             future.cancel()
 

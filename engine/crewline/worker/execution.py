@@ -195,6 +195,7 @@ class Executor:
     ) -> Result:
         """The result of a job that has failed for good."""
         flags = ("e" if exhausted else "") + ("u" if unreadable else "") + ("" if letter else "n")
+        flags += "" if run.job.opts else "o"
         keep = keep_from_wire(run.job.opts.get("removeOnFail"), self.keep_failed)
         return result_of(run, "failed", reason, trace=trace, traces=_traces(run.job), keep=keep, flags=flags)
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from crewline.connection import UNAVAILABLE
+from crewline.connection import UNAVAILABLE, end_tasks
 from crewline.errors import CrewlineError
 from crewline.job import Job
 from crewline.options import Keep
@@ -82,9 +82,7 @@ class Keeper:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
 
     async def _first_in_this_round(self) -> bool:
         gate = self._queue.keys.extra("sweep")

@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
-from crewline.connection import client_name
+from crewline.connection import client_name, end_tasks
 from crewline.errors import InvalidOption
 from crewline.keys import Keys
 from crewline.middleware import Middleware
@@ -175,9 +175,7 @@ class Worker:
                 duty.result()
             await self._drain()
         finally:
-            for task in (*duties, stopping):
-                task.cancel()
-            await asyncio.gather(*duties, stopping, return_exceptions=True)
+            await end_tasks(*duties, stopping)
             self._leases.stop()
             await self._keeper.close()
             await self._presence.leave()

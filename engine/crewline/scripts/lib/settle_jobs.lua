@@ -54,7 +54,7 @@ local function settle_jobs(offset, points)
         redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
         increment(job, 'atm')
         redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp)
-        if links[1] then child_completed(links[1], links[2], job, value) end
+        if links[1] then attempt(child_completed, links[1], links[2], job, value) end
         keep_finished(done, 'c', id, ARGV[at + 8])
       elseif outcome == 'failed' then
         local traces = append_trace(job, ARGV[at + 5], tonumber(ARGV[at + 6]))
@@ -67,11 +67,11 @@ local function settle_jobs(offset, points)
         end
         if ARGV[3] ~= '' and not string.find(flags, 'n', 1, true) then
           local origin = redis.call('HMGET', job, 'name', 'data', 'opts')
-          local letter = dead_letter(ARGV[2], queue_at(ARGV[3]), id, origin[1] or '', value, traces, attempts,
-            origin[2] or 'null', origin[3], string.find(flags, 'u', 1, true) ~= nil)
-          redis.call('HSET', job, 'deadLetterId', letter)
+          local letter = attempt(dead_letter, ARGV[2], queue_at(ARGV[3]), id, origin[1] or '', value, traces, attempts,
+            origin[2] or 'null', origin[3], flags)
+          if letter then redis.call('HSET', job, 'deadLetterId', letter) end
         end
-        if links[1] then child_failed(links[1], links[2], job, value) end
+        if links[1] then attempt(child_failed, links[1], links[2], job, value) end
         keep_finished(dead, 'f', id, ARGV[at + 8])
       elseif outcome == 'retry' then
         local delay = tonumber(ARGV[at + 7])
@@ -90,8 +90,8 @@ local function settle_jobs(offset, points)
         woken = true
       end
       if links[3] and (outcome == 'completed' or outcome == 'failed') then
-        release_dedup(id, links[3])
-        add_kept_last(links[3])
+        attempt(release_dedup, id, links[3])
+        attempt(add_kept_last, links[3])
       end
     end
   end
@@ -102,7 +102,7 @@ local function settle_jobs(offset, points)
       freed_locks[i], freed_ids[i] = locks[released[i]], ids[released[i]]
     end
     redis.call('DEL', unpack(freed_locks))
-    redis.call('SREM', q.stalled, unpack(freed_ids))
+    redis.pcall('SREM', q.stalled, unpack(freed_ids))
   end
   if #done > 0 then redis.call('ZADD', q.completed, unpack(done)) end
   if #dead > 0 then redis.call('ZADD', q.failed, unpack(dead)) end

@@ -98,3 +98,9 @@ async def node5(start_peer: Callable[[str], Peer]) -> AsyncIterator[Peer]:
 async def node6(start_peer: Callable[[str], Peer]) -> AsyncIterator[Peer]:
     async for peer in _used(start_peer, "bullmq6"):
         yield peer
+
+
+@pytest.fixture
+async def port(start_peer: Callable[[str], Peer]) -> AsyncIterator[Peer]:
+    async for peer in _used(start_peer, "port"):
+        yield peer

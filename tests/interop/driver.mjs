@@ -2,6 +2,7 @@
 //
 //   node driver.mjs bullmq5|bullmq6 PORT
 //
+//   {id, op: "hello"}                             answered as soon as BullMQ is loaded
 //   {id, op: "open", kind: "Queue" | "Worker" | "QueueEvents", as, queue, options}
 //   {id, op: "call", on, method, args}           a method of what was opened
 //   {id, op: "job", on, job, method?, args}      a method of a job of the Queue `on`; the job itself without one
@@ -82,6 +83,8 @@ async function answer(request) {
   const args = (request.args ?? []).map((argument) => (argument?.handle ? opened.get(argument.handle) : argument));
   const target = opened.get(request.on);
   switch (request.op) {
+    case 'hello':
+      return null;
     case 'open':
       await open(request);
       return null;

@@ -64,6 +64,8 @@ def open_worker(name: str, queue: str, settings: dict[str, Any]) -> Worker:
 async def answer(request: dict[str, Any]) -> Any:
     arguments = request.get("args", [])
     match request["op"]:
+        case "hello":
+            pass
         case "open":
             settings = {"connection": f"redis://127.0.0.1:{sys.argv[1]}", **request.get("options", {})}
             name = request["as"]

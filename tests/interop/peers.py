@@ -21,8 +21,9 @@ from typing import Any
 
 HERE = Path(__file__).parent
 
-#: Seconds for any one answer.
+#: Seconds for any one answer, and for the first.
 ANSWER_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 class PeerError(Exception):
@@ -50,6 +51,8 @@ class Peer:
         self._opened: list[str] = []
         self._reader = threading.Thread(target=self._read, name=f"peer-{flavour}", daemon=True)
         self._reader.start()
+        # Node on a busy machine may need seconds for its start, which is no test's business
+        self._send(op="hello").result(START_SECONDS)
 
     def stop(self) -> None:
         assert self._process.stdin
@@ -78,6 +81,14 @@ class Peer:
         await self.request(op="close", on=name)
 
     async def request(self, **message: Any) -> Any:
+        answer = self._send(**message)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await asyncio.wrap_future(answer)
+
+    def events_of(self, name: str) -> list[dict[str, Any]]:
+        return self._events[name]
+
+    def _send(self, **message: Any) -> Future[Any]:
         number = next(self._ids)
         answer = self._answers[number] = Future()
         assert self._process.stdin
@@ -86,11 +97,7 @@ class Peer:
             self._process.stdin.flush()
         except OSError:
             raise AssertionError(f"{self.flavour} has ended; its own output says why") from None
-        async with asyncio.timeout(ANSWER_SECONDS):
-            return await asyncio.wrap_future(answer)
-
-    def events_of(self, name: str) -> list[dict[str, Any]]:
-        return self._events[name]
+        return answer
 
     def _read(self) -> None:
         assert self._process.stdout
@@ -165,3 +172,11 @@ async def until(check: Callable[[], Any] | Callable[[], Awaitable[Any]], what: s
             return value
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         await asyncio.sleep(0.005)
+
+
+async def stays(check: Callable[[], Any], what: str, seconds: float = 0.4) -> None:
+    """Looks on for `seconds` and fails with `what` as soon as `check()` is false: for what must not happen."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert check(), f"broken: {what}"
+        await asyncio.sleep(0.01)

@@ -16,6 +16,7 @@ Why      One call for many jobs costs Redis a third of one call each, and the cl
 -- @include keys
 -- @include clock
 -- @include fields
+-- @include check_types
 -- @include trim_events
 -- @include move_job
 -- @include delete_jobs

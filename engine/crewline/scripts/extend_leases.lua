@@ -21,5 +21,5 @@ for n = 1, #locks do
     lost[#lost + 1] = id
   end
 end
-if #kept > 0 then redis.call('SREM', q.stalled, unpack(kept)) end
+if #kept > 0 then redis.pcall('SREM', q.stalled, unpack(kept)) end
 return lost

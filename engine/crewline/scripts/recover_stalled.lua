@@ -13,12 +13,14 @@ Why      Two looks make one verdict: an id must have been active at the last loo
          whoever fetches it next (field defa), as in BullMQ. ]]
 -- @include keys
 -- @include fields
+-- @include check_types
 -- @include move_job
 -- @include trim_events
 
 if not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then return {} end
 trim_events(q)
 
+if redis.call('TYPE', q.stalled).ok ~= 'set' then redis.call('DEL', q.stalled) end
 local back, doomed = {}, {}
 for _, id in ipairs(redis.call('SMEMBERS', q.stalled)) do
   local job = base .. id

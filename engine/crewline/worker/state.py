@@ -108,7 +108,8 @@ class State:
                 return
             self._due_timer.cancel()
         self._due_ms = due_ms
-        seconds = max(due_ms - self.redis_now_ms() + 1, 1) / 1000
+        # a day at most: event loops refuse timers of a million years
+        seconds = min(max(due_ms - self.redis_now_ms() + 1, 1) / 1000, 86400.0)
         self._due_timer = asyncio.get_running_loop().call_later(seconds, self._due)
 
     def _due(self) -> None:

@@ -18,6 +18,8 @@ log = logging.getLogger("crewline.worker")
 
 #: Seconds that a read of the marker blocks at most: the longest that a lost token can delay a job.
 MAX_BLOCK_SECONDS = 5.0
+#: A due time beyond which any is as good as never; a foreign client may write an infinite one.
+MAX_SCORE = 2.0**53
 
 
 class MarkerWatch:
@@ -66,6 +68,6 @@ class MarkerWatch:
         score = float(popped[2]) if popped else 0.0
         if score > state.redis_now_ms() + 1:
             # this token is gone from Redis: only this worker knows the time now
-            state.expect_due(int(score))
+            state.expect_due(int(min(score, MAX_SCORE)))
         else:
             state.wake()

@@ -11,7 +11,7 @@ local function whole(n)
 end
 
 local function priority_of(job)
-  local n = number(redis.call('HGET', job, 'priority'), 0)
+  local n = number(redis.pcall('HGET', job, 'priority'), 0)
   if n < 0 or n > 2097151 then return 0 end
   return n
 end
@@ -21,6 +21,12 @@ local function increment(job, field)
   if type(n) == 'number' then return n end
   redis.call('HSET', job, field, 1)
   return 1
+end
+
+-- A step that touches keys which another client may have broken: it must not undo what the call does for others.
+local function attempt(step, ...)
+  local ok, result = pcall(step, ...)
+  if ok then return result end
 end
 
 local function parse(text)

@@ -12,7 +12,8 @@ end
 -- Tells idle workers when the next delayed job is due.
 local function mark_next_due(queue)
   local head = redis.call('ZRANGE', queue.delayed, 0, 0, 'WITHSCORES')
-  if head[2] then redis.call('ZADD', queue.marker, whole(math.floor(tonumber(head[2]) / 4096)), '1') end
+  local due = head[2] and number(tonumber(head[2]) / 4096, nil)
+  if due then redis.call('ZADD', queue.marker, whole(due), '1') end
 end
 
 -- Makes a job runnable: behind its equals, or before them (`front`).
@@ -20,7 +21,14 @@ end
 local function place_job(queue, id, priority, front)
   if priority > 0 then
     local place = 0
-    if not front then place = redis.call('INCR', queue.counter) % 4294967296 end
+    if not front then
+      place = redis.pcall('INCR', queue.counter)
+      if type(place) ~= 'number' then
+        redis.call('SET', queue.counter, '1')
+        place = 1
+      end
+      place = place % 4294967296
+    end
     redis.call('ZADD', queue.prioritized, whole(priority * 4294967296 + place), id)
   elseif front then
     redis.call('RPUSH', queue.wait, id)

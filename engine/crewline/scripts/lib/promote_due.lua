@@ -5,8 +5,11 @@ local function promote_due()
   redis.call('ZREM', q.delayed, unpack(due))
   for i = 1, #due do
     local job = base .. due[i]
-    push_job(q, due[i], priority_of(job), false, 'delayed')
-    redis.call('HSET', job, 'delay', '0')
+    -- an id without a job (a foreign client deleted it, or it never was one): nothing to run
+    if redis.call('TYPE', job).ok == 'hash' then
+      push_job(q, due[i], priority_of(job), false, 'delayed')
+      redis.call('HSET', job, 'delay', '0')
+    end
   end
   return #due
 end

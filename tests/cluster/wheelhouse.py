@@ -10,6 +10,7 @@ import importlib.util
 import platform
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 from tests.cluster import progress
@@ -17,14 +18,13 @@ from tests.cluster.lock import locked
 from tests.cluster.paths import REPOSITORY, cache
 from tests.cluster.shell import run
 
-#: The pip that installs inside the image and what builds this repository's own wheel there.
-_BUILD_TOOLS = ("pip==26.3", "hatchling==1.27.0")
+_PIP_VERSION = "26.3"
 _ESTIMATE_SECONDS = 20.0
 
 
 def key(lock: Path, python_version: str) -> str:
     """The hash that names a wheelhouse."""
-    wanted = f"{lock.read_text()}\0{python_version}\0{_BUILD_TOOLS}\0{platform.machine()}"
+    wanted = f"{lock.read_text()}\0{python_version}\0{_build_tools()}\0{platform.machine()}"
     return hashlib.sha256(wanted.encode()).hexdigest()[:16]
 
 
@@ -40,38 +40,41 @@ def wheelhouse(lock: Path, python_version: str) -> Path:
 
 def pip_build_arguments() -> dict[str, str]:
     """The build arguments that make an image's build use the wheelhouse that lies in /wheels there."""
-    name, version = _BUILD_TOOLS[0].split("==")
-    return {
-        "PIP": f"python3 /wheels/{name}-{version}-py3-none-any.whl/pip",
-        "PIP_ARGS": "--no-index --find-links=/wheels",
-    }
+    pip = f"python3 /wheels/pip-{_PIP_VERSION}-py3-none-any.whl/pip"
+    return {"PIP": pip, "PIP_ARGS": "--no-index --find-links=/wheels"}
 
 
 def _fill(target: Path, lock: Path, python_version: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as made:
         folder = Path(made, "wheels")
-        # pip would evaluate the markers for the Python that runs it; uv does so for the one it is told.
-        resolved = Path(made, "lock.txt")
-        run([
-            *_module("uv"), "pip", "compile", "--quiet", "--no-deps", "--generate-hashes", "--no-header",
-            f"--python-version={python_version}", f"--python-platform={platform.machine()}-manylinux_2_28",
-            f"--output-file={resolved}", lock,
-        ])  # fmt: skip
-        major_minor = python_version.rsplit(".", 1)[0]
-        download = [
-            *_pip(), "download", "--quiet", "--only-binary=:all:", f"--dest={folder}",
-            f"--python-version={major_minor}",
-            *(f"--platform={tag}" for tag in _platforms()),
-        ]  # fmt: skip
+        tools = Path(made, "build-tools.in")
+        tools.write_text("\n".join(_build_tools()))
         log = cache() / "log" / f"wheelhouse-{lock.stem}.log"
-        for what, words in (
-            (f"{lock.stem}'s wheels", ["--no-deps", "--require-hashes", f"--requirement={resolved}"]),
-            ("the build's wheels", list(_BUILD_TOOLS)),
-        ):
-            title = f"downloading {what}"
-            progress.run_long(title, [*download, *words], estimate_seconds=_ESTIMATE_SECONDS, log=log, cwd=REPOSITORY)
+        for what, wanted in ((f"{lock.stem}'s wheels", ["--no-deps", lock]), ("the build's wheels", [tools])):
+            # pip would evaluate the markers for the Python that runs it; uv does so for the one it is told.
+            resolved = Path(made, "resolved.txt")
+            run([
+                *_module("uv"), "pip", "compile", "--quiet", "--generate-hashes", "--no-header",
+                f"--constraints={REPOSITORY}/requirements/dev.txt",
+                f"--python-version={python_version}", f"--python-platform={platform.machine()}-manylinux_2_28",
+                f"--output-file={resolved}", *wanted,
+            ])  # fmt: skip
+            words = [
+                *_pip(), "download", "--quiet", "--only-binary=:all:", "--no-deps", "--require-hashes",
+                f"--dest={folder}", f"--requirement={resolved}",
+                f"--python-version={python_version.rsplit('.', 1)[0]}",
+                *(f"--platform={tag}" for tag in _platforms()),
+            ]  # fmt: skip
+            progress.run_long(f"downloading {what}", words, estimate_seconds=_ESTIMATE_SECONDS, log=log)
+            resolved.unlink()
         folder.rename(target)
+
+
+def _build_tools() -> list[str]:
+    """The pip that installs inside the image and what builds this repository's own wheel there."""
+    requires: list[str] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["build-system"]["requires"]
+    return [f"pip=={_PIP_VERSION}", *requires]
 
 
 def _platforms() -> list[str]:

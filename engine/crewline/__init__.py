@@ -28,8 +28,9 @@ from crewline.events import Event, Update
 from crewline.flows import FlowJob, FlowNode
 from crewline.job import Job
 from crewline.middleware import Middleware
+from crewline.observing import Metrics
 from crewline.options import Dedup, Keep
-from crewline.queue import Metrics, Queue
+from crewline.queue import Queue
 from crewline.routing import Router, on
 from crewline.schedules import Schedule
 from crewline.worker import JobQueue, SyncJob, Worker

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +55,34 @@ class DeadLetter:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Filter:
+    """Which letters are meant; all that is given must hold.
+
+    Args:
+        name: the job's name.
+        reason: a part of the reason, in any case.
+        since, until: aware datetimes between which it failed.
+        text: a part of the job's data as JSON.
+    """
+
+    name: str | None = None
+    reason: str | None = None
+    since: datetime.datetime | None = None
+    until: datetime.datetime | None = None
+    text: str | None = None
+
+    def matches(self, letter: DeadLetter) -> bool:
+        failed_at = datetime.datetime.fromtimestamp(letter.failed_at_ms / 1000, datetime.UTC)
+        return (
+            (self.name is None or letter.name == self.name)
+            and (self.reason is None or self.reason.casefold() in letter.reason.casefold())
+            and (self.since is None or failed_at >= self.since)
+            and (self.until is None or failed_at <= self.until)
+            and (self.text is None or self.text in json.dumps(letter.data, ensure_ascii=False))
+        )
+
+
 class DeadLetters:
     """The dead letters of one queue.
 
@@ -67,9 +98,21 @@ class DeadLetters:
         """How many letters there are that were not replayed."""
         return int(await self._letters.redis.llen(self._letters.keys.wait))
 
-    async def list(self, limit: int = 100) -> list[DeadLetter]:
-        """The newest letters, newest first; what is no letter is left out."""
-        return [letter async for letter in self._newest(limit)]
+    async def list(self, limit: int = 100, **wanted: Any) -> list[DeadLetter]:
+        """The newest letters, newest first; what is no letter is left out.
+
+        Args:
+            limit: how many at most.
+            wanted: what `Filter` takes, to get only those that match.
+        """
+        chosen = Filter(**wanted)
+        found: list[DeadLetter] = []
+        async for letter in self._all(newest_first=True):
+            if chosen.matches(letter):
+                found.append(letter)
+                if len(found) == limit:
+                    break
+        return found
 
     async def get(self, letter_id: str) -> DeadLetter:
         """The letter with that id, replayed or not; raises JobNotFound."""
@@ -97,24 +140,36 @@ class DeadLetters:
         )  # fmt: skip
         return code == 1
 
-    async def replay_all(self, limit: int | None = None) -> int:
-        """Replays the letters that are there now, oldest first, ``limit`` at most; returns how many were put back."""
-        ids = await self._letters.redis.lrange(self._letters.keys.wait, 0, -1)
+    async def replay_all(
+        self, limit: int | None = None, *, per_second: float | None = None, dry_run: bool = False, **wanted: Any
+    ) -> int:
+        """Replays the letters that are there now, oldest first; returns how many were put back.
+
+        Args:
+            limit: how many at most; None for all.
+            per_second: how many a second, so that what they failed on is not run over again; None for no bound.
+            dry_run: only count them.
+            wanted: what `Filter` takes, to replay only those that match.
+        """
+        chosen = Filter(**wanted)
         replayed = 0
-        for letter_id in reversed(ids):
+        async for letter in self._all(newest_first=False):
             if limit is not None and replayed >= limit:
                 break
-            try:
-                letter = await self.get(text(letter_id))
-            except (InvalidPayload, JobNotFound):
+            if letter.queue != self._origin.name or not chosen.matches(letter):
                 continue
-            if letter.queue == self._origin.name:
-                replayed += await self.replay(letter.id)
+            if dry_run:
+                replayed += 1
+            elif await self.replay(letter.id):
+                replayed += 1
+                if per_second is not None:
+                    await asyncio.sleep(1 / per_second)
         return replayed
 
-    async def _newest(self, limit: int) -> AsyncIterator[DeadLetter]:
-        ids = await self._letters.redis.lrange(self._letters.keys.wait, 0, limit - 1)
-        for letter_id in ids:
+    async def _all(self, *, newest_first: bool) -> AsyncIterator[DeadLetter]:
+        """The letters that are there now, however many leave or come meanwhile."""
+        ids = await self._letters.redis.lrange(self._letters.keys.wait, 0, -1)
+        for letter_id in ids if newest_first else reversed(ids):
             try:
                 yield await self.get(text(letter_id))
             except (InvalidPayload, JobNotFound):

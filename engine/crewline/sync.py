@@ -14,7 +14,8 @@ from typing import Any, Self, TypeVar
 from crewline import queue as asynchronous
 from crewline.flows import FlowJob, FlowNode
 from crewline.job import Job as AsyncJob
-from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Metrics
+from crewline.observing import Metrics
+from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS
 
 T = TypeVar("T")
 

@@ -145,3 +145,80 @@ async def test_wrong_usage_is_2_and_an_unreachable_redis_3(crewline: Any) -> Non
     assert code == 3 and "redis://127.0.0.1:1/0" in err and "secret" not in err
     code, _, err = await _run(crewline, "metrics", "-r", "http://x")
     assert code == 2 and "redis://host:6379/0" in err
+
+
+async def test_jobs_are_listed_shown_logged_and_changed(
+    crewline: Any, queue: Queue, start_worker: Any, until: Any
+) -> None:
+    async def handle(job: Job) -> str:
+        if job.data == "fail":
+            raise ValueError("as told")
+        await job.log("a line")
+        return "fine"
+
+    worker = await start_worker(handle)
+    await queue.add("good", {"to": "ä"})
+    await queue.add("bad", "fail", attempts=1)
+    await until(lambda: _counts(queue, completed=1, failed=1))
+    await worker.stop()
+    code, out, _ = await _run(crewline, "jobs", "list", "failed")
+    assert code == 0 and "as told" in out and "bad" in out
+    code, out, _ = await _run(crewline, "jobs", "show", "2", "--json")
+    told = json.loads(out)
+    assert code == 0 and (told["state"], told["failed_reason"], told["attempts_made"]) == ("failed", "as told", 1)
+    code, out, _ = await _run(crewline, "jobs", "show", "2")
+    assert code == 0 and "ValueError: as told" in out
+    code, out, _ = await _run(crewline, "jobs", "logs", "1")
+    assert (code, out) == (0, "a line\n")
+    code, out, err = await _run(crewline, "jobs", "retry", "2", "9")
+    assert code == 1 and "retried 2" in out and "no job 9" in err
+    code, out, _ = await _run(crewline, "jobs", "cancel", "2", "--reason", "not needed")
+    assert code == 0 and "cancelled 2" in out
+    code, out, _ = await _run(crewline, "jobs", "remove", "1", "2")
+    assert code == 0 and await queue.redis.zcard(queue.keys.failed) == 0
+    code, _, err = await _run(crewline, "jobs", "list", "lost")
+    assert code == 2 and "waiting-children" in err
+
+
+async def _counts(queue: Queue, **wanted: int) -> bool:
+    counts = await queue.metrics()
+    return all(getattr(counts, name) == count for name, count in wanted.items())
+
+
+async def test_queues_are_listed_paused_resumed_cleaned_and_watched(crewline: Any, queue: Queue) -> None:
+    await queue.add("n", 1)
+    await queue.add("n", 1, delay=60)
+    code, out, _ = await _run(crewline, "queues", "--json")
+    assert code == 0 and json.loads(out)["emails"]["waiting"] == 1
+    assert (await _run(crewline, "pause"))[1] == "paused emails\n"
+    assert (await _run(crewline, "pause"))[1] == "emails was paused already\n"
+    code, out, _ = await _run(crewline, "top", "--once")
+    assert code == 0 and "emails (paused)" in out
+    assert (await _run(crewline, "resume"))[1] == "resumed emails\n"
+    code, out, _ = await _run(crewline, "clean", "delayed", "--json")
+    assert code == 0 and json.loads(out)["deleted"] == 1
+    code, _, err = await _run(crewline, "clean", "everything")
+    assert code == 2 and "can't be cleaned" in err
+
+
+async def test_events_are_followed_until_ctrl_c(crewline: Any, queue: Queue) -> None:
+    await queue.add("before", 1)
+    process = await crewline("events", "--after", "0", "--only", "added", "--json")
+    seen = [json.loads(await asyncio.wait_for(process.stdout.readline(), 20))]
+    await queue.add("after", 1)
+    seen.append(json.loads(await asyncio.wait_for(process.stdout.readline(), 20)))
+    assert [(event["event"], event["jobId"], event["name"]) for event in seen] == [
+        ("added", "1", "before"),
+        ("added", "2", "after"),
+    ]
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_help_teaches_with_an_example_for_each_command(crewline: Any) -> None:
+    commands = (["worker"], ["enqueue"], ["metrics"], ["queues"], ["top"], ["events"], ["clean"], ["jobs", "list"],
+                ["jobs", "show"], ["dlq", "list"], ["dlq", "show"], ["dlq", "replay"])  # fmt: skip
+    results = await asyncio.gather(*(_run(crewline, *command, "--help") for command in commands))
+    for command, (code, out, _) in zip(commands, results, strict=True):
+        assert code == 0 and f"crewline {' '.join(command)}" in out, command
+        assert "Example" in out, command

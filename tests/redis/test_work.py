@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import itertools
 import threading
 import time
@@ -274,3 +275,28 @@ async def test_waiting_for_a_result_ends_at_its_timeout(queue: Queue) -> None:
     job = await queue.add("n", None)
     with pytest.raises(TimeoutError, match=r"had not ended after 0\.1 s"):
         await job.result(timeout=0.1)
+
+
+async def test_letters_are_found_and_replayed_by_what_they_say(queue: Queue, start_worker: Any, until: Any) -> None:
+    async def fail(job: Job) -> None:
+        raise ValueError("no route" if job.data["to"] == "mars" else "full")
+
+    worker = await start_worker(fail)
+    await queue.add_bulk(("n", {"to": to}, {"attempts": 1}) for to in ("mars", "venus", "mars"))
+    letters = DeadLetters(queue)
+    await until(lambda: _count_is(letters, 3))
+    await worker.stop()
+    assert [letter.data["to"] for letter in await letters.list(reason="No Route")] == ["mars", "mars"]
+    assert len(await letters.list(text="venus")) == 1
+    assert await letters.list(until=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)) == []
+    assert await letters.replay_all(reason="no route", dry_run=True) == 2
+    assert await letters.count() == 3
+    before = time.monotonic()
+    assert await letters.replay_all(reason="no route", per_second=10) == 2
+    assert time.monotonic() - before >= 0.19
+    assert [letter.data["to"] for letter in await letters.list()] == ["venus"]
+    assert (await queue.metrics()).waiting == 2
+
+
+async def _count_is(letters: DeadLetters, count: int) -> bool:
+    return await letters.count() == count

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from crewline.cli import dlq, enqueue, metrics, worker
+from crewline.cli import dlq, enqueue, jobs, metrics, queues, top, worker
 
 app = typer.Typer(
     name="crewline",
@@ -21,4 +21,11 @@ app = typer.Typer(
 app.command("worker")(worker.run_worker)
 app.command("enqueue")(enqueue.enqueue)
 app.command("metrics")(metrics.metrics)
+app.command("queues")(queues.queues)
+app.command("top")(top.top)
+app.command("events")(queues.events)
+app.command("pause")(queues.pause)
+app.command("resume")(queues.resume)
+app.command("clean")(queues.clean)
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(dlq.app, name="dlq")

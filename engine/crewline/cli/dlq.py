@@ -24,6 +24,9 @@ from crewline.cli.common import (
 from crewline.dead_letters import DeadLetter, DeadLetters
 from crewline.queue import Queue
 
+NameOption = Annotated[str | None, typer.Option("--name", help="Only jobs of this name.")]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those whose reason holds this.")]
+
 app = typer.Typer(help="Look at the jobs that failed for good, and replay them.", no_args_is_help=True)
 
 
@@ -34,6 +37,8 @@ def list_letters(
     prefix: PrefixOption = DEFAULT_PREFIX,
     dead_letter_queue: LettersOption = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 50,
+    name: NameOption = None,
+    reason: ReasonOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters: which job, why, after how many attempts.
@@ -44,7 +49,7 @@ def list_letters(
     async def read() -> tuple[int, list[DeadLetter]]:
         async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
             letters = DeadLetters(origin)
-            return await letters.count(), await letters.list(limit)
+            return await letters.count(), await letters.list(limit, name=name, reason=reason)
 
     count, letters = run(read(), redis)
     if as_json:
@@ -70,6 +75,26 @@ def list_letters(
     print(f"replay one with: crewline dlq replay <letter> -q {queue}")
 
 
+@app.command("show")
+def show(
+    letter_id: Annotated[str, typer.Argument(help="The letter's id.", show_default=False)],
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    dead_letter_queue: LettersOption = None,
+) -> None:
+    """Show all of a dead letter, as JSON: the job's data and options, why it failed, its stack traces.
+
+    Example: [bold]crewline dlq show 7 -q emails[/bold]
+    """
+
+    async def read() -> DeadLetter:
+        async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
+            return await DeadLetters(origin).get(letter_id)
+
+    print(json.dumps(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
+
+
 @app.command("replay")
 def replay(
     letters: Annotated[list[str] | None, typer.Argument(help="The letters' ids.", show_default=False)] = None,
@@ -79,24 +104,35 @@ def replay(
     prefix: PrefixOption = DEFAULT_PREFIX,
     dead_letter_queue: LettersOption = None,
     everything: Annotated[bool, typer.Option("--all", help="All that are there now.")] = False,
+    name: NameOption = None,
+    reason: ReasonOption = None,
+    per_second: Annotated[
+        float | None, typer.Option(min=0.01, help="How many a second.", show_default="no bound")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put dead jobs back into their queue, with all their attempts. Twice is once.
 
-    Examples: [bold]crewline dlq replay 7 9 -q emails[/bold], [bold]crewline dlq replay --all -q emails[/bold]
+    Examples: [bold]crewline dlq replay 7 9 -q emails[/bold], or
+    [bold]crewline dlq replay --reason timeout --per-second 5 -q emails[/bold]
     """
-    if everything == bool(letters):
-        fail("name the letters to replay (crewline dlq list shows them), or --all", EXIT_USAGE)
+    chosen = everything or name is not None or reason is not None
+    if chosen == bool(letters):
+        fail(
+            "name the letters to replay (crewline dlq list shows them), or choose with --all, --name, --reason",
+            EXIT_USAGE,
+        )
 
     async def put_back() -> int:
         async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
             dead = DeadLetters(origin)
-            if everything:
-                return await dead.replay_all()
+            if chosen:
+                return await dead.replay_all(per_second=per_second, dry_run=dry_run, name=name, reason=reason)
             return sum([await dead.replay(letter) for letter in letters or []])
 
     count = run(put_back(), redis)
     if as_json:
         print(json.dumps({"queue": queue, "replayed": count}))
     else:
-        print(f"replayed {count} of {'all' if everything else len(letters or [])}; a letter is replayed once only")
+        print(f"{'would replay' if dry_run else 'replayed'} {count}; a letter is replayed once only")

@@ -15,7 +15,8 @@ from crewline.cli.common import (
     RedisOption,
     run,
 )
-from crewline.queue import Metrics, Queue
+from crewline.observing import Metrics
+from crewline.queue import Queue
 
 
 def metrics(

@@ -11,7 +11,8 @@ from typing import Any
 from crewline import jsonio
 from crewline.errors import CrewlineError, InvalidPayload
 from crewline.job import Job
-from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Metrics, Queue
+from crewline.observing import Metrics
+from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
 from crewline.worker.targets import Handler
 from crewline.worker.worker import Worker
 

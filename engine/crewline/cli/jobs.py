@@ -1,0 +1,240 @@
+"""``crewline jobs``: look at jobs and change what becomes of them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import typer
+
+from crewline.cli.common import (
+    DEFAULT_PREFIX,
+    DEFAULT_REDIS,
+    EXIT_USAGE,
+    JsonOption,
+    PrefixOption,
+    QueueOption,
+    RedisOption,
+    fail,
+    run,
+)
+from crewline.connection import text
+from crewline.errors import CrewlineError, JobNotFound
+from crewline.job import Job
+from crewline.queue import Queue
+
+app = typer.Typer(help="Look at jobs: list, show, logs; retry, remove, cancel or promote them.", no_args_is_help=True)
+
+#: Where the ids of a state are, newest first, and whether that is a list.
+STATES = {
+    "waiting": ("wait", True),
+    "active": ("active", True),
+    "prioritized": ("prioritized", False),
+    "delayed": ("delayed", False),
+    "completed": ("completed", False),
+    "failed": ("failed", False),
+    "waiting-children": ("waiting-children", False),
+}
+
+IdsArgument = Annotated[list[str], typer.Argument(help="The jobs' ids.", show_default=False)]
+
+
+def moment(epoch_ms: int | None) -> str:
+    """An epoch in milliseconds as people read it, in UTC."""
+    if epoch_ms is None:
+        return ""
+    return datetime.datetime.fromtimestamp(epoch_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def as_dict(job: Job, state: str) -> dict[str, Any]:
+    """A job as the commands print it in JSON."""
+    names = (
+        "id", "name", "data", "opts", "timestamp_ms", "priority", "attempts_made", "attempts_started", "stalled_count",
+        "processed_on_ms", "finished_on_ms", "progress_value", "return_value", "failed_reason", "stacktrace",
+        "parent_key", "dead_letter_id",
+    )  # fmt: skip
+    return {"state": state, **{name: getattr(job, name) for name in names}}
+
+
+@app.command("list")
+def list_jobs(
+    queue: QueueOption,
+    state: Annotated[str, typer.Argument(help=f"One of {', '.join(STATES)}.")] = "waiting",
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many, newest first.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List a state's jobs, newest first.
+
+    Example: [bold]crewline jobs list failed -q emails[/bold]
+    """
+    if state not in STATES:
+        fail(f"state {state!r} is unknown: use one of {', '.join(STATES)}", EXIT_USAGE)
+
+    async def read() -> list[Job]:
+        async with Queue(queue, redis=redis, prefix=prefix) as target:
+            suffix, listed = STATES[state]
+            key = target.keys.base + suffix
+            if listed:
+                ids: Any = await target.redis.lrange(key, 0, limit - 1)
+            else:
+                ids = await target.redis.zrange(key, 0, limit - 1, desc=state in ("completed", "failed"))
+            jobs = [await target.get_job(text(job_id)) for job_id in ids]
+            return [job for job in jobs if job is not None]
+
+    jobs = run(read(), redis)
+    if as_json:
+        print(json.dumps([as_dict(job, state) for job in jobs]))
+        return
+    if not jobs:
+        print(f"no {state} jobs in {queue}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for column in ("id", "name", "added", "attempts", "progress"):
+        table.add_column(column, no_wrap=True, min_width=len(column))
+    table.add_column("reason" if state == "failed" else "data", overflow="ellipsis", no_wrap=True, ratio=1)
+    for job in jobs:
+        last = job.failed_reason if state == "failed" else json.dumps(job.data, ensure_ascii=False)
+        table.add_row(
+            job.id, job.name, moment(job.timestamp_ms), f"{job.attempts_made}/{job.attempts}",
+            json.dumps(job.progress_value) if job.progress_value else "", (last or "").split("\n")[0],
+        )  # fmt: skip
+    Console().print(table)
+
+
+@app.command("show")
+def show(
+    job_id: Annotated[str, typer.Argument(help="The job's id.", show_default=False)],
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    as_json: JsonOption = False,
+) -> None:
+    """Show all of a job: data, options, times, result, why it failed.
+
+    Example: [bold]crewline jobs show 42 -q emails[/bold]
+    """
+
+    async def read() -> tuple[Job, str]:
+        async with Queue(queue, redis=redis, prefix=prefix) as target:
+            job = await target.get_job(job_id)
+            if job is None:
+                raise JobNotFound(f"there is no job {job_id} in queue {queue!r}")
+            return job, await job.state()
+
+    job, state = run(read(), redis)
+    told = as_dict(job, state)
+    if as_json:
+        print(json.dumps(told))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for name, value in told.items():
+        if value in (None, [], ""):
+            continue
+        label = name.removesuffix("_ms").replace("_", " ")
+        if name == "stacktrace":
+            console.print(f"{label}:", style="bold")
+            console.print(value[-1].rstrip(), markup=False)
+        elif name.endswith("_ms"):
+            console.print(f"[bold]{label:18}[/bold] {moment(value)}")
+        else:
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            console.print(f"[bold]{label:18}[/bold]", end=" ")
+            console.print(shown, markup=False)
+
+
+@app.command("logs")
+def logs(
+    job_id: Annotated[str, typer.Argument(help="The job's id.", show_default=False)],
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+) -> None:
+    """Print what a job logged."""
+
+    async def read() -> list[str]:
+        async with Queue(queue, redis=redis, prefix=prefix) as target:
+            job = await target.get_job(job_id)
+            if job is None:
+                raise JobNotFound(f"there is no job {job_id} in queue {queue!r}")
+            return await job.logs()
+
+    for line in run(read(), redis):
+        print(line)
+
+
+def _each(
+    ids: list[str], queue: str, redis: str, prefix: str, done: str, act: Callable[[Queue, str], Awaitable[bool]]
+) -> None:
+    """Does something to each job; says of each what came of it, and fails at the end if one did not work."""
+
+    async def work() -> list[str]:
+        problems = []
+        async with Queue(queue, redis=redis, prefix=prefix) as target:
+            for job_id in ids:
+                try:
+                    if await act(target, job_id):
+                        print(f"{done} {job_id}")
+                    else:
+                        problems.append(f"job {job_id}: a worker holds it, it has ended, or it is not there")
+                except CrewlineError as error:
+                    problems.append(str(error))
+        return problems
+
+    problems = run(work(), redis)
+    if problems:
+        fail("; ".join(problems))
+
+
+@app.command("retry")
+def retry(
+    ids: IdsArgument, queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX
+) -> None:
+    """Run finished jobs again, with all their attempts."""
+
+    async def act(target: Queue, job_id: str) -> bool:
+        await target.retry(job_id)
+        return True
+
+    _each(ids, queue, redis, prefix, "retried", act)
+
+
+@app.command("remove")
+def remove(
+    ids: IdsArgument, queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX
+) -> None:
+    """Delete jobs that no worker runs."""
+    _each(ids, queue, redis, prefix, "removed", lambda target, job_id: target.remove(job_id))
+
+
+@app.command("cancel")
+def cancel(
+    ids: IdsArgument,
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    reason: Annotated[str, typer.Option(help="Why, for the jobs' failedReason.")] = "cancelled",
+) -> None:
+    """End jobs from outside, running ones too: they fail with the reason, without retry and dead letter."""
+    _each(ids, queue, redis, prefix, "cancelled", lambda target, job_id: target.cancel(job_id, reason))
+
+
+@app.command("promote")
+def promote(
+    ids: IdsArgument, queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX
+) -> None:
+    """Let delayed jobs run now."""
+
+    async def act(target: Queue, job_id: str) -> bool:
+        await target.promote(job_id)
+        return True
+
+    _each(ids, queue, redis, prefix, "promoted", act)

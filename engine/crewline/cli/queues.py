@@ -1,0 +1,166 @@
+"""``crewline queues``, ``pause``, ``resume``, ``clean``, ``events``: queues as a whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from crewline.cli.common import (
+    DEFAULT_PREFIX,
+    DEFAULT_REDIS,
+    EXIT_USAGE,
+    JsonOption,
+    PrefixOption,
+    QueueOption,
+    RedisOption,
+    fail,
+    run,
+)
+from crewline.connection import connect
+from crewline.housekeeping import CLEANABLE
+from crewline.observing import Metrics
+from crewline.queue import Queue
+
+
+async def find_queues(redis: str, prefix: str) -> list[str]:
+    """The names of all queues under a prefix, sorted: those that have settings or an id counter."""
+    client = connect(redis)
+    names: set[str] = set()
+    try:
+        for suffix in ("id", "meta"):
+            async for key in client.scan_iter(match=f"{prefix}:*:{suffix}", count=1000):
+                name = key.decode(errors="replace")[len(prefix) + 1 : -len(suffix) - 1]
+                if ":" not in name:
+                    names.add(name)
+    finally:
+        await client.aclose()
+    return sorted(names)
+
+
+async def read_queues(redis: str, prefix: str) -> dict[str, Metrics]:
+    """Metrics by queue name."""
+    found = {}
+    for name in await find_queues(redis, prefix):
+        async with Queue(name, redis=redis, prefix=prefix) as target:
+            found[name] = await target.metrics()
+    return found
+
+
+def queues(
+    redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX, as_json: JsonOption = False
+) -> None:
+    """List the queues of a Redis and how many jobs they have in each state.
+
+    Example: [bold]crewline queues[/bold]
+    """
+    found = run(read_queues(redis, prefix), redis)
+    if as_json:
+        print(json.dumps({name: vars(counts) for name, counts in found.items()}))
+        return
+    if not found:
+        print(f"no queues under prefix {prefix!r}")
+        return
+    from rich.console import Console
+
+    Console().print(queue_table(found))
+
+
+def queue_table(found: dict[str, Metrics]) -> object:
+    """The table that ``queues`` and ``top`` show."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    table.add_column("queue")
+    columns = ("waiting", "active", "delayed", "completed", "failed", "dead")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name, counts in found.items():
+        style = {"failed": "red", "dead": "red", "active": "green"}
+        cells = []
+        for column in columns:
+            count = getattr(counts, column)
+            cells.append(f"[{style[column]}]{count:,}[/]" if count and column in style else f"{count:,}")
+        table.add_row(f"{name} [yellow](paused)[/]" if counts.paused else name, *cells)
+    return table
+
+
+def pause(queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX) -> None:
+    """Stop all workers of a queue from fetching; what runs goes on."""
+
+    async def work() -> bool:
+        async with Queue(queue, redis=redis, prefix=prefix) as target:
+            return await target.pause()
+
+    print(f"paused {queue}" if run(work(), redis) else f"{queue} was paused already")
+
+
+def resume(queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX) -> None:
+    """Let the workers of a paused queue fetch again."""
+
+    async def work() -> bool:
+        async with Queue(queue, redis=redis, prefix=prefix) as target:
+            return await target.resume()
+
+    print(f"resumed {queue}" if run(work(), redis) else f"{queue} was not paused")
+
+
+def clean(
+    state: Annotated[str, typer.Argument(help=f"One of {', '.join(CLEANABLE)}.", show_default=False)],
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    older_than: Annotated[float, typer.Option(min=0, help="Seconds since they ended, or were added.")] = 0.0,
+    limit: Annotated[int | None, typer.Option(min=1, help="How many at most.", show_default="all")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete jobs of one state; those that a worker holds stay.
+
+    Example: [bold]crewline clean failed -q emails --older-than 86400[/bold]
+    """
+
+    async def work() -> list[str]:
+        async with Queue(queue, redis=redis, prefix=prefix) as target:
+            return await target.clean(state, older_than=older_than, limit=limit)
+
+    ids = run(work(), redis)
+    print(json.dumps({"queue": queue, "deleted": len(ids)}) if as_json else f"deleted {len(ids):,} {state} jobs")
+
+
+def events(
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    after: Annotated[
+        str | None, typer.Option(help="An entry's id to go on after; 0 for all that is kept.", show_default="now")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Only these events; may be repeated.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow what happens in a queue, until Ctrl-C.
+
+    Example: [bold]crewline events -q emails --only failed --only completed[/bold]
+    """
+    if after is not None and not after.replace("-", "").isdigit():
+        fail(f"--after {after!r} is no entry's id: use one that this command printed, or 0", EXIT_USAGE)
+
+    async def work() -> None:
+        async with Queue(queue, redis=redis, prefix=prefix) as target:
+            await target.metrics()  # an unreachable Redis is said at once, not waited for
+            async for event in target.events(after):
+                if only and event.name not in only:
+                    continue
+                if as_json:
+                    print(
+                        json.dumps({"id": event.id, "event": event.name, "jobId": event.job_id, **event.fields}),
+                        flush=True,
+                    )
+                else:
+                    more = " ".join(f"{key}={value}" for key, value in event.fields.items())
+                    print(f"{event.id}  {event.name:16} {event.job_id:12} {more}"[:400], flush=True)
+
+    try:
+        run(work(), redis)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None

@@ -1,0 +1,124 @@
+"""``crewline top``: all queues of a Redis, live."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, PrefixOption, RedisOption, run
+from crewline.cli.queues import queue_table, read_queues
+from crewline.observing import Metrics
+from crewline.queue import Queue
+
+if TYPE_CHECKING:
+    from rich.console import ConsoleRenderable
+
+#: Keys that sort: what they sort by.
+SORTS = {"n": "name", "w": "waiting", "a": "active", "f": "failed", "d": "dead", "r": "rate"}
+
+
+def top(
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
+    sort: Annotated[str, typer.Option(help=f"Sort by {', '.join(SORTS.values())}.")] = "waiting",
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
+) -> None:
+    """Show all queues and workers, live. Keys: n w a f d r sort, q quits.
+
+    Example: [bold]crewline top --sort rate[/bold]
+    """
+    try:
+        run(_watch(redis, prefix, interval, sort, once), redis)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+async def _watch(redis: str, prefix: str, interval: float, sort: str, once: bool) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console()
+    before: dict[str, int] = {}
+    looked_at = time.monotonic()
+    picture = await _picture(redis, prefix, sort, before, 0.0)
+    if once or not console.is_terminal:
+        console.print(picture)
+        return
+    with _keys() as pressed, Live(picture, console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            deadline = time.monotonic() + interval
+            while time.monotonic() < deadline:
+                key = pressed()
+                if key == "q":
+                    return
+                if key in SORTS:
+                    sort = SORTS[key]
+                    break
+                await asyncio.sleep(0.05)
+            now = time.monotonic()
+            live.update(await _picture(redis, prefix, sort, before, now - looked_at), refresh=True)
+            looked_at = now
+
+
+async def _picture(redis: str, prefix: str, sort: str, before: dict[str, int], seconds: float) -> ConsoleRenderable:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    found = await read_queues(redis, prefix)
+    rates: dict[str, float] = {}
+    workers = Table(box=None, header_style="bold")
+    for column in ("worker", "queue", "busy", "slots", "running"):
+        workers.add_column(column, overflow="ellipsis", no_wrap=True)
+    for name, counts in found.items():
+        ended = await _ended(redis, prefix, name, counts)
+        rates[name] = max(ended - before.get(name, ended), 0) / seconds if seconds else 0.0
+        before[name] = ended
+        async with Queue(name, redis=redis, prefix=prefix) as target:
+            for worker in await target.workers():
+                running = ", ".join(worker["running"][:5])
+                workers.add_row(worker["name"], name, str(worker["busy"]), str(worker["slots"]), running)
+
+    def order(name: str) -> tuple[float, str]:
+        if sort == "name":
+            return (0, name)
+        return (-(rates[name] if sort == "rate" else getattr(found[name], sort, 0)), name)
+
+    table = queue_table({name: found[name] for name in sorted(found, key=order)})
+    assert isinstance(table, Table)
+    table.add_column("jobs/s", justify="right")
+    table.columns[-1]._cells = [f"{rates[name]:,.1f}" for name in sorted(found, key=order)]
+    head = Text(f"{len(found)} queues under {prefix!r}, sorted by {sort}; keys: n w a f d r sort, q quits", style="dim")
+    return Group(head, table, Text(""), workers)
+
+
+async def _ended(redis: str, prefix: str, name: str, counts: Metrics) -> int:
+    """Jobs that have ever ended, as near as the queue tells: ids given less what is still to be done."""
+    async with Queue(name, redis=redis, prefix=prefix) as target:
+        given = int(await target.redis.get(target.keys.base + "id") or 0)
+    return given - counts.waiting - counts.active - counts.delayed - counts.waiting_children
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[Callable[[], str]]:
+    """Reads single keys without waiting for them, where there is a terminal."""
+    if not sys.stdin.isatty():
+        yield lambda: ""
+        return
+    import select
+    import termios
+    import tty
+
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin.fileno())
+    try:
+        yield lambda: sys.stdin.read(1) if select.select([sys.stdin], [], [], 0)[0] else ""
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

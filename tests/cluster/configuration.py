@@ -70,6 +70,7 @@ def _kubelet(layout: Layout) -> str:
     # failCgroupV1: machines with cgroup v1 still run with Kubernetes 1.37 if asked to.
     # oomScoreAdj: lowering it needs CAP_SYS_RESOURCE.
     # evictionHard, imageGCHighThresholdPercent: a developer's full disk must not evict the tests' pods.
+    # podLogsDir: in a common folder each of two kubelets deletes the logs of the pods that it does not know.
     # crashLoopBackOff: 2 s at most between two starts, so that tests of crashing workers don't wait for minutes.
     return f"""\
         apiVersion: kubelet.config.k8s.io/v1beta1
@@ -83,6 +84,7 @@ def _kubelet(layout: Layout) -> str:
         clusterDNS: [{NODE_IP}]
         clusterDomain: cluster.local
         resolvConf: {layout.data}/resolv.conf
+        podLogsDir: {layout.data}/pod-logs
         cgroupRoot: /{layout.namespace}
         cgroupDriver: cgroupfs
         failCgroupV1: false

@@ -79,6 +79,9 @@ class JobQueueController:
         except StaleChild:
             self._requeue(key, STALE_CHILD_SECONDS)
             return
+        if observed.first_read_pending:
+            # The poller is at it and adds the key again; until then there is nothing to decide by.
+            return
         planned = plan(jobqueue, observed, self._settings)
         await self._apply(planned, observed, state)
         state.history = planned.history

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 NUMBERS = ("counts", "oldestWaitingSince", "oldestWaitingSeconds", "running")
 
 
+#: Between the faults in the Degraded condition's message.
+ALSO = "; also: "
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What the plan came to."""
@@ -162,7 +166,7 @@ def _degraded(faults: list[Fault]) -> Condition:
     if not faults:
         return Condition("Degraded", False, "AsExpected", "nothing is wrong")
     first, *others = faults
-    message = "; also: ".join([first.message, *(f"{fault.reason}: {fault.message}" for fault in others)])
+    message = ALSO.join([first.message, *(f"{fault.reason}: {fault.message}" for fault in others)])
     return Condition("Degraded", True, first.reason, message)
 
 
@@ -171,8 +175,6 @@ def _redis_reachable(observed: Observed) -> Condition:
         return Condition("RedisReachable", False, observed.endpoint.reason, observed.endpoint.message)
     if observed.reading.fault is not None:
         return Condition("RedisReachable", False, observed.reading.fault.reason, observed.reading.fault.message)
-    if observed.reading.snapshot is None:
-        return Condition("RedisReachable", None, "Pending", f"Redis {observed.endpoint.shown} has not been read yet")
     return Condition("RedisReachable", True, "Connected", f"Redis {observed.endpoint.shown} answers")
 
 
@@ -183,7 +185,7 @@ def _scaling_active(jobqueue: JobQueue, outcome: Outcome, observed: Observed) ->
         return Condition("ScalingActive", True, "External", "spec.replicas decides the number of workers")
     if observed.reading.snapshot is None:
         fault = observed.endpoint if isinstance(observed.endpoint, Fault) else observed.reading.fault
-        reason = fault.reason if fault is not None else "Pending"
+        reason = fault.reason if fault is not None else "RedisUnreachable"
         return Condition("ScalingActive", False, reason, "the demand can't be read: workers stay as they are")
     ignored = "; spec.replicas is ignored in mode operator" if jobqueue.scaling.replicas is not None else ""
     return Condition("ScalingActive", True, "Operator", f"the demand decides the number of workers{ignored}")

@@ -17,9 +17,9 @@ from crewline_operator.children.deployment import CODE_DIGEST, DeploymentInputs,
 from crewline_operator.children.service_account import build_service_account
 from crewline_operator.conditions import find_condition
 from crewline_operator.jobqueue import JobQueue
-from crewline_operator.jobqueue_status import Outcome, build_status
+from crewline_operator.jobqueue_status import ALSO, Outcome, build_status
 from crewline_operator.pause import pause_state
-from crewline_operator.pods import deployment_fault, pod_fault
+from crewline_operator.pods import POD_REASONS, deployment_fault, pod_fault, ready_pods
 from crewline_operator.poller import Reading
 from crewline_operator.redis_endpoint import Endpoint, Fault
 from crewline_operator.scaling import Decision, History, decide
@@ -54,6 +54,11 @@ class Observed:
     #: What else has a child's name, such as "Deployment emails".
     taken_name: str | None = None
     history: History = field(default_factory=History)
+
+    @property
+    def first_read_pending(self) -> bool:
+        """Whether Redis is known but was neither read nor found faulty yet."""
+        return isinstance(self.endpoint, Endpoint) and self.reading == Reading()
 
 
 @dataclass(frozen=True)
@@ -136,8 +141,18 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
                 f"{jobqueue.namespace!r}: create it with the handler's source, or name another",
             )
         )
-    faults += [fault for fault in (pod_fault(observed.pods), deployment_fault(observed.deployment)) if fault]
+    faults += [fault for fault in (_worker_fault(observed), deployment_fault(observed.deployment)) if fault]
     return faults
+
+
+def _worker_fault(observed: Observed) -> Fault | None:
+    """What keeps the workers from running. Told until they are ready: pods that start anew have mended nothing yet."""
+    fault = pod_fault(observed.pods)
+    degraded = find_condition(observed.status, "Degraded")
+    starting = ready_pods(observed.pods) < _current_replicas(observed.deployment)
+    if fault is None and starting and degraded.get("status") == "True" and degraded.get("reason") in POD_REASONS:
+        return Fault(str(degraded["reason"]), str(degraded.get("message", "")).partition(ALSO)[0])
+    return fault
 
 
 def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:

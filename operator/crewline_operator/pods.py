@@ -20,6 +20,8 @@ EXIT_HANDLER_NOT_FOUND = 78
 PODS_REFUSED = "PodsRefused"
 
 IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+#: All that `pod_fault` may tell.
+POD_REASONS = {"ImagePullFailed", "WorkerConfigError", "HandlerImportFailed", "WorkerCrashing", "Unschedulable"}
 CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
 
@@ -30,6 +32,11 @@ def pod_fault(pods: Sequence[Object]) -> Fault | None:
         if fault is not None:
             return fault
     return None
+
+
+def ready_pods(pods: Sequence[Object]) -> int:
+    """How many pods of the newest rollout are ready."""
+    return sum(1 for pod in _newest_rollout(pods) if _worker_status(pod).get("ready"))
 
 
 def deployment_fault(deployment: Object | None) -> Fault | None:
@@ -59,8 +66,7 @@ def _rollout(pod: Object) -> Any:
 
 
 def _container_fault(pod: Object) -> Fault | None:
-    statuses = pod.get("status", {}).get("containerStatuses") or ()
-    status: Mapping[str, Any] = next((each for each in statuses if each.get("name") == CONTAINER), {})
+    status = _worker_status(pod)
     if status.get("ready"):
         return None
     name = pod["metadata"]["name"]
@@ -90,6 +96,11 @@ def _container_fault(pod: Object) -> Fault | None:
         # One death is what a queue is made to bear; only repeated ones are the user's to mend.
         return None
     return Fault("WorkerCrashing", f"pod {name}: the worker ended ({cause}): {line or 'see kubectl logs --previous'}")
+
+
+def _worker_status(pod: Object) -> Mapping[str, Any]:
+    statuses = pod.get("status", {}).get("containerStatuses") or ()
+    return next((each for each in statuses if each.get("name") == CONTAINER), {})
 
 
 def _scheduling_fault(pod: Object) -> Fault | None:

@@ -58,8 +58,11 @@ def decide(spec: ScalingSpec, demand: Demand | None, current: int, history: Hist
         return _external(spec, current, history)
     if demand is None:
         held = _clamp(spec, current)
-        limit = "" if held == current else f", but minReplicas is {spec.min_replicas}, maxReplicas {spec.max_replicas}"
-        return Decision(held, f"the demand can't be read: workers stay as they are{limit}", None, history)
+        reason = "the demand can't be read: workers stay as they are"
+        if held != current:
+            bound = "minReplicas" if held > current else "maxReplicas"
+            reason = f"{bound} is {held}, and the demand is not known yet -> {_replicas(held)}"
+        return Decision(held, reason, None, history)
     jobs = demand.total
     wanted = _clamp(spec, math.ceil(jobs / spec.jobs_per_replica))
     # A process that has just started knows no earlier wish: it takes what it finds for one.

@@ -135,6 +135,39 @@ def test_a_foreign_deployment_of_the_same_name_is_left_alone() -> None:
     assert conditions(result.status)["Available"] == ("False", "NameTaken")
 
 
+def pod(rollout: str, created: str, **status: Any) -> dict[str, Any]:
+    metadata = {"name": f"emails-{rollout}", "labels": {"pod-template-hash": rollout}, "creationTimestamp": created}
+    return {"metadata": metadata, "status": {"containerStatuses": [{"name": "worker", "ready": False} | status]}}
+
+
+def test_a_fault_of_the_workers_is_told_until_they_are_ready() -> None:
+    dead = {"state": {"terminated": {"exitCode": 78, "message": "ImportError: no handlers"}}}
+    one_job = {"deployment": deployment(1, 0), "reading": reading(waiting=1)}
+    broken = planned(observed(pods=[pod("r1", "2026-03-01T12:00:00Z", **dead)], **one_job))
+    assert conditions(broken.status)["Degraded"] == ("True", "HandlerImportFailed")
+    starting = [pod("r1", "2026-03-01T12:00:00Z", **dead), pod("r2", "2026-03-01T12:01:00Z")]
+    rolled = planned(observed(pods=starting, status=broken.status, **one_job))
+    assert rolled.status["conditions"] == broken.status["conditions"]
+    assert rolled.notes == []
+    ready = [pod("r2", "2026-03-01T12:01:00Z", ready=True)]
+    mended = planned(observed(pods=ready, status=rolled.status, deployment=deployment(1), reading=reading(waiting=1)))
+    assert conditions(mended.status)["Degraded"] == ("False", "AsExpected")
+    assert [note.reason for note in mended.notes] == ["Recovered"]
+
+
+def test_a_fault_of_the_workers_ends_with_the_last_of_them() -> None:
+    before = {"conditions": [{"type": "Degraded", "status": "True", "reason": "WorkerCrashing", "message": "boom"}]}
+    status = planned(observed(deployment=deployment(0), status=before)).status
+    assert conditions(status)["Degraded"] == ("False", "AsExpected")
+
+
+def test_nothing_is_planned_before_redis_was_read_once() -> None:
+    assert observed(reading=Reading()).first_read_pending
+    assert not observed().first_read_pending
+    assert not observed(reading=Reading(fault=UNREACHABLE)).first_read_pending
+    assert not observed(reading=Reading(), endpoint=Fault("MissingSecret", "create it")).first_read_pending
+
+
 def test_what_hides_other_faults_comes_first_and_the_others_are_named_too() -> None:
     result = planned(
         observed(code=Code(missing=True), reading=Reading(fault=UNREACHABLE)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import platform
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -39,15 +38,15 @@ class Provider(Protocol):
         """Why the cluster can't be used, in words; empty when it can."""
         ...
 
-    def load_image(self, names: Sequence[str], archive: Path, image_id: str) -> bool:
-        """Give the nodes an image, which the archive has under the first name; says whether that was needed."""
+    def load_image(self, reference: str, archive: Path, image_id: str) -> bool:
+        """Give the nodes an image of a docker archive; says whether that was needed."""
         ...
 
 
 def pick(name: str, choice: str | None = None) -> Provider:
     """The provider of a cluster: the caller's KUBECONFIG, else a kind cluster, else a node made here.
 
-    `choice` (`node` or `kind`) overrides the pick for a cluster that does not run yet.
+    `choice` (`node` or `kind`), else CREWLINE_PROVIDER, overrides the pick for a cluster that does not run yet.
     """
     from tests.cluster.caller import CallerCluster
     from tests.cluster.kind import KindCluster
@@ -57,7 +56,7 @@ def pick(name: str, choice: str | None = None) -> Provider:
     running = Record.of_kubeconfig(named) if named else Record.read(name)
     if named and running is None:
         return CallerCluster(named)
-    wanted = running.provider if running else choice
+    wanted = running.provider if running else choice or os.environ.get("CREWLINE_PROVIDER")
     name = running.name if running else name
     if wanted == "kind" or (wanted is None and engine() is not None):
         return KindCluster(name)

@@ -1,6 +1,7 @@
 -- Takes an id out of whatever state it is in; returns that state's name as BullMQ's events say it.
 local function remove_from_state(id)
-  if redis.call('LREM', q.wait, 0, id) + redis.call('LREM', q.paused, 0, id) > 0 then return 'waiting' end
+  if redis.call('LREM', q.wait, 0, id) > 0 then return 'wait' end
+  if redis.call('LREM', q.paused, 0, id) > 0 then return 'paused' end
   if redis.call('ZREM', q.prioritized, id) == 1 then return 'prioritized' end
   if redis.call('ZREM', q.delayed, id) == 1 then
     mark_next_due(q)

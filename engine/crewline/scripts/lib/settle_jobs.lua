@@ -29,7 +29,7 @@ local function settle_jobs(offset, points)
     locks[r] = base .. ids[r] .. ':lock'
   end
   local held = redis.call('MGET', unpack(locks))
-  local done, dead, released, policies, woken, postponed = {}, {}, {}, {}, false, false
+  local done, dead, released, policies, woken, postponed, ended = {}, {}, {}, {}, false, false, false
 
   local function keep_finished(list, state, id, keep)
     if keep == '0' then
@@ -89,6 +89,7 @@ local function settle_jobs(offset, points)
         push_job(q, id, priority_of(job), true, 'active')
         woken = true
       end
+      ended = ended or outcome == 'completed' or outcome == 'failed'
       if links[3] and (outcome == 'completed' or outcome == 'failed') then
         attempt(release_dedup, id, links[3])
         attempt(add_kept_last, links[3])
@@ -116,5 +117,5 @@ local function settle_jobs(offset, points)
   end
   if postponed then mark_next_due(q) end
   if woken then wake_worker(q) end
-  return codes
+  return codes, ended
 end

@@ -147,7 +147,7 @@ class Committer:
                     result.job_id, self._queue.name, result.outcome, REFUSED.get(code, str(code)),
                 )  # fmt: skip
         for job_id, values in fetched.jobs:
-            self._start(text(job_id), values, token)
+            self._start(job_id, values, token)
         if room:
             if len(fetched.jobs) < room:
                 if fetched.next_due_ms:
@@ -158,8 +158,15 @@ class Committer:
             else:
                 state.hot = True
 
-    def _start(self, job_id: str, values: list[Any], token: str) -> None:
+    def _start(self, raw_id: bytes | str, values: list[Any], token: str) -> None:
         state = self._state
+        job_id = text(raw_id)
+        if "\ufffd" in job_id and isinstance(raw_id, bytes) and job_id.encode() != raw_id:
+            # no client could name the job; only its bytes can settle it
+            run = Run(Job(self._queue, job_id, text(values[0]), None, self._queue.decode_opts(values[2])), token)
+            result = self._executor.failed(run, "its id is no UTF-8 text", "", unreadable=True)
+            state.settle(result._replace(job_id=raw_id))  # type: ignore[arg-type]
+            return
         state.leases[job_id] = token
         try:
             job = Job.from_fields(self._queue, job_id, values, token)

@@ -29,7 +29,7 @@ local function dead_letter(name, letters, id, title, reason, stack, attempts, da
   title = as_utf8(title)
   if string.find(flags, 'u', 1, true) then data = cjson.encode(as_utf8(data)) end
   if string.find(flags, 'o', 1, true) or not next(parse(opts)) then opts = '{}' end
-  local body = '{"queue":' .. cjson.encode(name) .. ',"jobId":' .. cjson.encode(id) ..
+  local body = '{"queue":' .. cjson.encode(name) .. ',"jobId":' .. cjson.encode(as_utf8(id)) ..
     ',"name":' .. cjson.encode(title) .. ',"reason":' .. cjson.encode(reason) ..
     ',"stack":' .. stack .. ',"attempts":' .. attempts .. ',"failedAt":' .. stamp ..
     ',"data":' .. data .. ',"options":' .. opts .. '}'

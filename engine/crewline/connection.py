@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError
 from redis.retry import Retry
 
-from crewline.errors import InvalidOption
+from crewline.topology import open_client, open_sync_client
 
 #: Seconds that any command may take before its connection counts as dead.
 COMMAND_TIMEOUT_SECONDS = 10.0
@@ -28,26 +28,12 @@ COMMAND_TIMEOUT_SECONDS = 10.0
 UNAVAILABLE = (RedisError, OSError, TimeoutError)
 
 
-def check_url(url: str) -> str:
-    """Returns a URL that redis-py understands, else raises InvalidOption. Never shows the password."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise InvalidOption(
-            f"redis URL with scheme {parts.scheme!r} can't be used: write redis://host:6379/0, or rediss:// for TLS"
-        )
-    try:
-        _ = parts.port
-    except ValueError:
-        raise InvalidOption("redis URL has a port that is not a number: write redis://host:6379/0") from None
-    return url
-
-
 def connect(redis: str | Redis, **options: Any) -> Redis:
-    """A client for ``redis``: a URL, or a client of the caller's, which is used as it is."""
-    if isinstance(redis, Redis):
+    """A client for ``redis``: a URL (see crewline.topology), or a client of the caller's, which is used as it is."""
+    if not isinstance(redis, str):
         return redis
-    client = Redis.from_url(
-        check_url(redis),
+    client = open_client(
+        redis,
         **{
             "socket_timeout": COMMAND_TIMEOUT_SECONDS,
             "socket_connect_timeout": 5.0,
@@ -56,9 +42,10 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
             **options,
         },
     )
-    client.connection_pool.connection_class = _told_of_resets(
-        client.connection_pool.connection_class  # type: ignore[arg-type]
-    )
+    if isinstance(client, Redis):
+        client.connection_pool.connection_class = _told_of_resets(
+            client.connection_pool.connection_class  # type: ignore[arg-type]
+        )
     return client
 
 
@@ -90,8 +77,8 @@ def connect_blocking(url: str, client_name: str) -> Redis:
 
 def connect_sync(url: str, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> sync_redis.Redis:
     """A blocking client for a thread of its own; no command or connection attempt takes longer than the timeout."""
-    return sync_redis.Redis.from_url(
-        check_url(url), socket_timeout=timeout_seconds, socket_connect_timeout=min(timeout_seconds, 5.0),
+    return open_sync_client(
+        url, socket_timeout=timeout_seconds, socket_connect_timeout=min(timeout_seconds, 5.0),
         retry=Retry(NoBackoff(), 0),
     )  # fmt: skip
 

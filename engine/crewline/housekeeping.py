@@ -44,7 +44,7 @@ class Housekeeping:
         """
         if state not in CLEANABLE:
             raise InvalidOption(f"state {state!r} can't be cleaned: use one of {', '.join(CLEANABLE)}")
-        before = await self._now_ms() - round(older_than * 1000)
+        before = await self.scripts.read_clock() - round(older_than * 1000)
         return await self._clean(state, before, limit)
 
     async def drain(self, *, delayed: bool = False) -> int:
@@ -72,7 +72,7 @@ class Housekeeping:
 
     async def retry_all(self, state: Literal["failed", "completed"] = "failed", *, fresh: bool = True) -> int:
         """Runs all failed (or completed) jobs again; returns how many. ``fresh``: with all their attempts."""
-        until, total = await self._now_ms(), 0
+        until, total = await self.scripts.read_clock(), 0
         while count := await self.scripts.retry_jobs(state, until, BATCH, fresh):
             total += count
         return total
@@ -151,10 +151,6 @@ class Housekeeping:
             if not ids and not kept:
                 break
         return gone
-
-    async def _now_ms(self) -> int:
-        seconds, microseconds = await self.redis.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
 
     def _found(self, job_id: str, code: int, otherwise: str) -> None:
         if code == -1:

@@ -22,6 +22,7 @@ from crewline.options import Dedup, Keep, encode_job
 from crewline.results import Results
 from crewline.schedules import Schedules
 from crewline.scripts import Scripts
+from crewline.topology import check_slot
 
 #: Jobs that one add_jobs call carries: large enough to be cheap, small enough to keep Redis' pause near 2 ms.
 BULK = 200
@@ -57,8 +58,10 @@ class Queue(Observing, Housekeeping):
         self.name = name
         self.prefix = prefix
         self.dead_letter_queue = dead_letter_queue or f"{name}-dlq"
-        self._owned = not isinstance(redis, Redis)
+        self._owned = isinstance(redis, str)
         self._url = redis if isinstance(redis, str) else None
+        if self._url is not None:
+            check_slot(self._url, prefix, name)
         self.redis = connect(redis)
         self.scripts = Scripts(self.redis, self.keys)
         self._max_payload_bytes = max_payload_bytes

@@ -93,7 +93,7 @@ class Schedules:
             if every_ms < 1:
                 raise InvalidOption(f"every {every!r} must be more than 0 seconds")
         start_ms, end_ms = _moment_ms(start, "start"), _moment_ms(end, "end")
-        now_ms = await self._now_ms()
+        now_ms = await self._queue.scripts.read_clock()
         if end_ms is not None and end_ms <= now_ms:
             raise InvalidOption(f"end {end!r} is over: the schedule would never run")
         next_ms: int | None = None
@@ -137,7 +137,7 @@ class Schedules:
             return None
         count = repeat.get("count")
         count = count + 1 if isinstance(count, int) else schedule.iterations + 1
-        now_ms = await self._now_ms()
+        now_ms = await self._queue.scripts.read_clock()
         if schedule.limit is not None and count > schedule.limit:
             return None
         next_ms: int | None = None
@@ -161,8 +161,8 @@ class Schedules:
         placed: list[str] = []
         queue = self._queue
         found: Any = await queue.redis.zrange(
-            queue.keys.base + "repeat", "-inf", await self._now_ms() + 1000, byscore=True, offset=0, num=most,
-            withscores=True,
+            queue.keys.base + "repeat", "-inf", await queue.scripts.read_clock() + 1000, byscore=True, offset=0,
+            num=most, withscores=True,
         )  # fmt: skip
         for schedule_id, score in found:
             job_id = f"repeat:{text(schedule_id)}:{int(score)}"
@@ -179,10 +179,6 @@ class Schedules:
             if placed_id:
                 placed.append(placed_id)
         return placed
-
-    async def _now_ms(self) -> int:
-        seconds, microseconds = await self._queue.redis.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def _read(self, schedule_id: str, next_ms: int) -> Schedule | None:
         raw = await self._queue.redis.hgetall(self._queue.keys.base + "repeat:" + schedule_id)

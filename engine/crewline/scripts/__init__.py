@@ -157,6 +157,9 @@ class Scripts:
     async def cancel_job(self, job_id: str, reason: str) -> int:
         return int(await self.call("cancel_job", job_id, reason, self.keys.extra("cancels")))
 
+    async def read_clock(self) -> int:
+        return int(await self.call("read_clock"))
+
     async def retry_job(self, job_id: str, fresh: bool) -> int:
         return int(await self.call("retry_job", job_id, "1" if fresh else ""))
 

@@ -1,0 +1,215 @@
+"""The whole path (add, work, fail, follow) against what Redis comes as: TLS, an ACL user, Sentinel, a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from crewline import DeadLetters, FlowJob, InvalidOption, Job, JobFailed, Queue, Worker
+
+from tests import redis_server
+
+
+async def _exercise(url: str, prefix: str = "bull") -> None:
+    """Adds, works, retries, fails, follows, repeats; every part of the engine talks to Redis here."""
+
+    async def handle(job: Job) -> Any:
+        if job.name == "bad":
+            raise ValueError("as told")
+        await job.progress(50)
+        await job.log("line")
+        return sorted((await job.children_values()).values()) or job.data
+
+    async with _worker(url, prefix, handle), Queue("emails", redis=url, prefix=prefix) as queue:
+        jobs = await queue.add_bulk(("n", i) for i in range(300))
+        assert await asyncio.gather(*(job.result(timeout=20) for job in jobs)) == list(range(300))
+        bad = await queue.add("bad", 1, attempts=2, backoff=0.05)
+        with pytest.raises(JobFailed, match="as told"):
+            await bad.result(timeout=20)
+        (letter,) = await DeadLetters(queue).list()
+        assert letter.job_id == bad.id
+        flow = await queue.add_flow(FlowJob("parent", children=[FlowJob("child", 7)]))
+        assert await flow.job.result(timeout=20) == [7]
+        assert await (await queue.add("later", 2, delay=0.2, priority=3)).result(timeout=20) == 2
+        await queue.schedule("tick", "n", 1, every=60, limit=1)
+        assert await jobs[0].state() == "completed" and await jobs[0].logs() == ["line"]
+        assert await queue.retry_all() == 1
+        assert len(await queue.clean("completed")) >= 300
+
+
+@contextlib.asynccontextmanager
+async def _worker(url: str, prefix: str, handle: Callable[[Job], Any]) -> AsyncIterator[Worker]:
+    worker = Worker("emails", handle, redis=url, prefix=prefix, concurrency=20, lease_seconds=2)
+    running = asyncio.create_task(worker.run())
+    try:
+        await asyncio.wait_for(worker.wait_ready(), 20)
+        yield worker
+    finally:
+        await worker.stop(grace_seconds=1)
+        await asyncio.wait_for(running, 20)
+
+
+def _certificates(folder: Path) -> None:
+    """A CA of the test's own and a certificate for 127.0.0.1."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=test CA",
+            "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
+    openssl("req", *key, "-keyout", "redis.key", "-out", "redis.csr", "-subj", "/CN=redis")
+    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
+    openssl("x509", "-req", "-in", "redis.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+            "-out", "redis.crt", "-extfile", "san")  # fmt: skip
+
+
+async def test_tls_with_a_ca_of_ones_own(tmp_path: Path) -> None:
+    _certificates(tmp_path)
+    tls_port = redis_server.free_port()
+    options = ("--tls-port", str(tls_port), "--tls-cert-file", "redis.crt", "--tls-key-file", "redis.key",
+               "--tls-ca-cert-file", "ca.crt", "--tls-auth-clients", "no")  # fmt: skip
+    with redis_server.start(tmp_path, *options):
+        await _exercise(f"rediss://127.0.0.1:{tls_port}/0?ssl_ca_certs={tmp_path / 'ca.crt'}")
+        async with Queue("emails", redis=f"rediss://127.0.0.1:{tls_port}/0") as untrusting:
+            with pytest.raises(redis.ConnectionError, match="certificate"):
+                await untrusting.metrics()
+
+
+async def test_an_acl_user_that_may_touch_only_its_own_keys(tmp_path: Path) -> None:
+    with redis_server.start(tmp_path) as server:
+        admin = redis.Redis(port=server.port)
+        admin.execute_command(
+            "ACL", "SETUSER", "worker", "on", ">se:cret@1", "~bull:*", "~bull-crewline:*", "+@all", "-@admin",
+            "-@dangerous", "+info", "+client",
+        )  # fmt: skip
+        admin.close()
+        await _exercise(f"redis://worker:se%3Acret%401@127.0.0.1:{server.port}/0")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[list[redis_server.RedisServer]]:
+    with contextlib.ExitStack() as stack:
+        nodes = [
+            stack.enter_context(
+                redis_server.start(tmp_path / str(n), "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+            )
+            for n in range(3)
+        ]
+        clients = [stack.enter_context(contextlib.closing(redis.Redis(port=node.port))) for node in nodes]
+        for n, client in enumerate(clients):
+            first, last = n * 16384 // 3, (n + 1) * 16384 // 3 - 1
+            client.execute_command("CLUSTER", "ADDSLOTS", *range(first, last + 1))
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
+        _until(lambda: all(b"cluster_state:ok" in _cluster_info(client) for client in clients))
+        _until(lambda: all(len(client.execute_command("CLUSTER", "SLOTS")) == 3 for client in clients))
+        yield nodes
+
+
+def _cluster_info(client: redis.Redis) -> bytes:
+    info = client.execute_command("CLUSTER", "INFO")
+    return info if isinstance(info, bytes) else repr(info).replace("': '", ":").encode()
+
+
+def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+async def test_a_cluster_with_a_tagged_prefix(cluster: list[redis_server.RedisServer]) -> None:
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in cluster)
+    with pytest.raises(InvalidOption, match=r"prefix='\{bull\}'"):
+        Queue("emails", redis=url)
+    await _exercise(url, prefix="{bull}")
+    # no key outside the queue's own slot
+    held = [redis.Redis(port=node.port) for node in cluster]
+    sizes = [client.dbsize() for client in held]
+    for client in held:
+        client.close()
+    assert sorted(size > 0 for size in sizes) == [False, False, True]
+
+
+async def test_sentinel_takes_a_worker_to_the_new_master(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        master = stack.enter_context(redis_server.start(tmp_path / "master"))
+        replica = stack.enter_context(
+            redis_server.start(tmp_path / "replica", "--replicaof", "127.0.0.1", str(master.port))
+        )
+        sentinels = [stack.enter_context(_sentinel(tmp_path / f"sentinel{n}", master.port)) for n in range(3)]
+        guard = stack.enter_context(contextlib.closing(redis.Redis(port=sentinels[0], decode_responses=True)))
+        _until(lambda: _knows(guard))
+        url = "redis+sentinel://" + ",".join(f"127.0.0.1:{port}" for port in sentinels) + "/main/0"
+        await _exercise(url)
+
+        seen: set[int] = set()
+        first = asyncio.Event()
+
+        async def handle(job: Job) -> None:
+            seen.add(job.data)
+            first.set()
+
+        async with _worker(url, "bull", handle), Queue("emails", redis=url) as queue:
+            await queue.add("before", 1)
+            await asyncio.wait_for(first.wait(), 20)
+            guard.execute_command("SENTINEL", "FAILOVER", "main")
+            _until(lambda: guard.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")[1] == str(replica.port))
+            deadline = time.monotonic() + 30
+            while 2 not in seen:
+                assert time.monotonic() < deadline
+                with contextlib.suppress(redis.RedisError, OSError):
+                    await queue.add("after", 2, job_id="after")
+                await asyncio.sleep(0.2)
+
+
+def _knows(guard: redis.Redis) -> bool:
+    told = guard.execute_command("SENTINEL", "MASTER", "main")
+    fields = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=False))
+    return int(fields["num-slaves"]) >= 1 and int(fields["num-other-sentinels"]) >= 2
+
+
+@contextlib.contextmanager
+def _sentinel(folder: Path, master_port: int) -> Iterator[int]:
+    folder.mkdir()
+    port = redis_server.free_port()
+    (folder / "sentinel.conf").write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {folder}\nlogfile sentinel.log\n"
+        f"sentinel monitor main 127.0.0.1 {master_port} 2\nsentinel down-after-milliseconds main 2000\n"
+        "sentinel failover-timeout main 5000\n"
+    )
+    process = subprocess.Popen(["redis-server", str(folder / "sentinel.conf"), "--sentinel"])
+    try:
+        _until(lambda: _answers(port))
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.closing(redis.Redis(port=port)) as client, contextlib.suppress(redis.RedisError):
+        return bool(client.ping())
+    return False
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://x", "redis://host:6379/0"),
+        ("redis://host:port/0", "not a number"),
+        ("redis+sentinel://host:26379", "master's name"),
+        ("redis+cluster://host:7000/3", "one database"),
+        ("redis+cluster://host:x", "no host:port"),
+    ],
+)
+def test_a_url_that_cant_be_used_is_refused(url: str, said: str) -> None:
+    with pytest.raises(InvalidOption, match=said):
+        Queue("emails", redis=url, prefix="{bull}")

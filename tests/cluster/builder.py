@@ -138,7 +138,10 @@ class _Buildah:
     def _policy(self) -> Path:
         """Images that are made here carry no signature."""
         path = cache() / "policy.json"
-        path.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+        # In one step: other builds read it at any time.
+        written = path.with_suffix(f".{os.getpid()}")
+        written.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+        written.replace(path)
         return path
 
 

@@ -30,8 +30,8 @@ class Builder(Protocol):
         """Build `context/Dockerfile` and return the image's id."""
         ...
 
-    def pull(self, source: str, reference: str) -> str | None:
-        """Take an image from a registry under a name of ours and return its id; None where none is served."""
+    def pull(self, reference: str) -> str | None:
+        """Take an image from a registry and return its id; None for a builder that knows no registry."""
         ...
 
     def save(self, reference: str, archive: Path) -> None:
@@ -70,9 +70,8 @@ class _Engine:
         _run_build(words, reference, estimate_seconds)
         return self._id(reference)
 
-    def pull(self, source: str, reference: str) -> str | None:
-        run([self.command, "pull", "--quiet", source], timeout_seconds=600)
-        run([self.command, "tag", source, reference])
+    def pull(self, reference: str) -> str | None:
+        run([self.command, "pull", "--quiet", reference], timeout_seconds=600)
         return self._id(reference)
 
     def save(self, reference: str, archive: Path) -> None:
@@ -98,7 +97,7 @@ class _Buildah:
         self._bud(reference, context, self.arguments(), estimate_seconds)
         return self._id(reference)
 
-    def pull(self, source: str, reference: str) -> str | None:
+    def pull(self, reference: str) -> str | None:
         return None
 
     def save(self, reference: str, archive: Path) -> None:

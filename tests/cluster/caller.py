@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster import tools
@@ -41,10 +40,10 @@ class CallerCluster:
             return [str(error)]
         return []
 
-    def load_image(self, names: Sequence[str], archive: Path, image_id: str) -> bool:
+    def load_image(self, reference: str, archive: Path, image_id: str) -> bool:
         # How an image gets to somebody else's nodes is theirs to say; the pods tell if it did not.
         say(
-            f"{names[0]}: if your cluster's nodes have not got this image, load it from {archive} "
+            f"{reference}: if your cluster's nodes have not got this image, load it from {archive} "
             "(`kind load image-archive`, `minikube image load`, `k3s ctr images import`)"
         )
         return False

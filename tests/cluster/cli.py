@@ -92,7 +92,7 @@ def load_image(
     """Load an image of your own from an archive, so that pods with imagePullPolicy IfNotPresent can use it."""
     with archive.open("rb") as file:
         image_id = hashlib.file_digest(file, "sha256").hexdigest()
-    loaded = pick(name).load_image([reference], archive, image_id)
+    loaded = pick(name).load_image(reference, archive, image_id)
     progress.say(f"{reference} is {'loaded' if loaded else 'there already'}")
 
 

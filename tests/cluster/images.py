@@ -30,10 +30,8 @@ class Image:
     dockerfile: str
     sources: tuple[str, ...] = ()
     lock: str | None = None
-    #: The image that a registry serves instead, where one is at hand.
-    registry: str | None = None
-    #: A second name that the image gets in the cluster.
-    alias: str | None = None
+    #: Whether a registry serves the image under this very name; it is built only where none is at hand.
+    published: bool = False
     estimate_seconds: float = 20.0
 
 
@@ -62,10 +60,9 @@ OPERATOR = Image(
 )
 REDIS = Image(
     "redis",
-    "localhost/redis:7",
+    "redis:7",
     "tests/cluster/redis/Dockerfile",
-    registry="docker.io/library/redis:7",
-    alias="docker.io/library/redis:7",
+    published=True,
 )
 ALL = (WORKER, OPERATOR, REDIS)
 
@@ -80,9 +77,8 @@ def load(cluster: Provider, *images: Image) -> list[Built]:
     """Build what changed of these images, or of all, give the cluster those it has not got, and return all."""
     loaded = build(*images)
     for built in loaded:
-        names = [built.image.reference, *([built.image.alias] if built.image.alias else [])]
         began = time.monotonic()
-        if cluster.load_image(names, built.archive, built.id):
+        if cluster.load_image(built.image.reference, built.archive, built.id):
             say(f"{built.image.reference} is loaded ({time.monotonic() - began:.1f} s)")
     return loaded
 
@@ -96,7 +92,7 @@ def _built(image: Image, chosen: Builder) -> Built:
         if known.get("key") == key and archive.exists():
             return Built(image, known["id"], archive)
         record.unlink(missing_ok=True)
-        image_id = chosen.pull(image.registry, image.reference) if image.registry else None
+        image_id = chosen.pull(image.reference) if image.published else None
         if image_id is None:
             with tempfile.TemporaryDirectory(prefix="crewline-image-") as context:
                 _stage(image, chosen, Path(context))
@@ -109,7 +105,9 @@ def _built(image: Image, chosen: Builder) -> Built:
 
 
 def _key(image: Image, chosen: Builder) -> str:
-    digest = hashlib.sha256(json.dumps([type(chosen).__name__, chosen.arguments(), image.registry]).encode())
+    digest = hashlib.sha256(
+        json.dumps([type(chosen).__name__, chosen.arguments(), image.reference, image.published]).encode()
+    )
     for path in _files(image):
         digest.update(f"\0{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
     return digest.hexdigest()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster import tools
@@ -70,14 +69,14 @@ class KindCluster:
             return [str(error)]
         return []
 
-    def load_image(self, names: Sequence[str], archive: Path, image_id: str) -> bool:
+    def load_image(self, reference: str, archive: Path, image_id: str) -> bool:
         record = Record.read(self.name)
         if record is None:
             raise ClusterError(f"cluster {self.name} does not run: `python -m tests.cluster up --name {self.name}`")
-        if record.images.get(names[0]) == image_id:
+        if record.images.get(reference) == image_id:
             return False
         self._kind("load", "image-archive", str(archive), f"--name={self._kind_name}")
-        record.images[names[0]] = image_id
+        record.images[reference] = image_id
         record.save()
         return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.cluster import (
@@ -75,16 +75,14 @@ class NodeCluster:
             found.append("the node is not ready")
         return found
 
-    def load_image(self, names: Sequence[str], archive: Path, image_id: str) -> bool:
+    def load_image(self, reference: str, archive: Path, image_id: str) -> bool:
         record = Record.read(self.name)
         if record is None:
             raise ClusterError(f"cluster {self.name} does not run: `python -m tests.cluster up --name {self.name}`")
-        if record.images.get(names[0]) == image_id:
+        if record.images.get(reference) == image_id:
             return False
         self._ctr(record.layout, "image", "import", archive)
-        for alias in names[1:]:
-            self._ctr(record.layout, "image", "tag", "--force", names[0], alias)
-        record.images[names[0]] = image_id
+        record.images[reference] = image_id
         record.save()
         return True
 
@@ -134,7 +132,7 @@ class NodeCluster:
     def _load_pause(self, record: Record, pause: Path) -> None:
         archive = record.layout.data / "pause.tar"
         write_single_file_image(archive, configuration.PAUSE_IMAGE, pause, "/pause")
-        self.load_image([configuration.PAUSE_IMAGE], archive, pause.name)
+        self.load_image(configuration.PAUSE_IMAGE, archive, pause.name)
         archive.unlink()
 
     def _sweep(self, record: Record | None) -> None:

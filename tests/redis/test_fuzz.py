@@ -32,9 +32,11 @@ fuzz = settings(
 )  # fmt: skip
 
 numbers = st.sampled_from(
-    [b"0", b"-1", b"1", b"1.5", b"-0", b"1e15", b"1e309", b"-1e309", b"nan", b"inf", b"-inf", b"0x10", b" 7 ", b"1e-9"]
-    + [b"9007199254740993", b"99999999999999999999999", b"2097152", b"4294967296", b"1_0", b"\xd9\xa1"]
-)
+    (
+        b"0", b"-1", b"1", b"1.5", b"-0", b"1e15", b"1e309", b"-1e309", b"nan", b"inf", b"-inf", b"0x10", b" 7 ",
+        b"1e-9", b"9007199254740993", b"99999999999999999999999", b"2097152", b"4294967296", b"1_0", b"\xd9\xa1",
+    )
+)  # fmt: skip
 texts = st.sampled_from(
     [b"", b"null", b"true", b"NaN", b"[]", b"{}", b'"x"', b"{", b"[1", b"\x00", b"\xff\xfe", b":", b"*"]
 )
@@ -95,13 +97,40 @@ class Bench:
 
     async def still_works(self) -> None:
         """A good job goes through, workers and readers live, and nothing stays active."""
-        good = await self.queue.add("good", {"n": 1})
-        async with asyncio.timeout(SOON):
-            result = await good.result(timeout=SOON)
-        assert result == {"ran": "good"}
-        await self.until(lambda: good.id in self.seen, "the event of the good job")
+        await self.complete(await self.queue.add("good", {"n": 1}))
         await self.until(self._idle, "garbage to leave `active`")
         self.alive()
+
+    @contextlib.asynccontextmanager
+    async def among_good_ones(self, *bad: bytes) -> AsyncIterator[None]:
+        """What is written within is fetched and ended in one call with good jobs, which must complete.
+
+        The jobs ``bad``, if they have a name, must end too: completed, failed with a reason, or to be retried.
+        """
+        await self.fresh()
+        await self.queue.pause()
+        first = await self.queue.add("good", 1)
+        yield
+        last = await self.queue.add("good", 2)
+        due = await self.queue.add("good", 3, delay=0.001)
+        await self.queue.resume()
+        for job in (first, last, due):
+            await self.complete(job)
+        await self.still_works()
+        for job_id in bad:
+            await self._accounted_for(job_id)
+
+    async def complete(self, job: Job) -> None:
+        assert await job.result(timeout=SOON) == {"ran": "good"}
+        assert await job.state() == "completed"
+        await self.until(lambda: job.id in self.seen, "the event of the good job")
+
+    async def _accounted_for(self, job_id: bytes) -> None:
+        name, reason = await self.queue.redis.hmget(self.base + job_id, "name", "failedReason")
+        if name is not None:
+            state = await self.queue.job_state(job_id)  # type: ignore[arg-type]
+            assert state in ("completed", "failed", "delayed", "waiting"), f"the bad job is {state}"
+            assert reason or state != "failed"
 
     async def _idle(self) -> bool:
         return bool(await self.queue.redis.llen(self.queue.keys.active) == 0)
@@ -182,12 +211,11 @@ async def _place(bench: Bench, where: str, job_id: bytes, score: float) -> None:
 async def test_garbage_in_the_fields_of_a_job_harms_no_other(
     bench: Bench, fields: dict[str, bytes], named: bool, where: str, job_id: bytes
 ) -> None:
-    await bench.fresh()
     mapping: dict[str, bytes] = ({"name": b"n", "data": b"{}", "opts": b"{}"} if named else {}) | fields
-    if mapping:
-        await bench.queue.redis.hset(bench.base + job_id, mapping=mapping)
-    await _place(bench, where, job_id, 1.0)
-    await bench.still_works()
+    async with bench.among_good_ones(job_id):
+        if mapping:
+            await bench.queue.redis.hset(bench.base + job_id, mapping=mapping)
+        await _place(bench, where, job_id, 1.0)
 
 
 @fuzz
@@ -195,27 +223,30 @@ async def test_garbage_in_the_fields_of_a_job_harms_no_other(
     reference=st.sampled_from(("parentKey", "deid", "rjk")),
     target=st.sampled_from(("wait", "meta", "events", "nothing", "", "\u00e9", "a:b", "job")),
     structure=st.sampled_from(STRUCTURES),
-    suffix=st.sampled_from(("", ":dependencies", ":processed", ":failed", ":unsuccessful", ":lock")),
+    suffix=st.sampled_from((":dependencies", "", ":processed", ":failed", ":unsuccessful", ":lock")),
     failing=st.booleans(),
     parent=raw,
 )
 async def test_references_to_keys_of_any_kind_harm_no_other(
     bench: Bench, reference: str, target: str, structure: str, suffix: str, failing: bool, parent: bytes
 ) -> None:
-    await bench.fresh()
     redis, base = bench.queue.redis, bench.queue.keys.base
     value = f"{base}{target}" if reference == "parentKey" else target
-    referred = {"parentKey": value, "deid": f"{base}de:{target}", "rjk": f"{base}repeat:{target}"}[reference]
-    if target not in ("wait", "meta", "events") or suffix:
-        await _make(redis, referred + suffix, structure)
+    referred = {
+        "parentKey": [value + suffix], "deid": [f"{base}de:{target}", f"{base}dn:{target}"],
+        "rjk": [f"{base}repeat:{target}", f"{base}repeat"],
+    }[reference]  # fmt: skip
     opts = {"attempts": 1, "de": {"id": target, "keepLastIfActive": True}, "fpof": True, "repeat": {"every": 1000}}
     job_id = b"bad-fail" if failing else b"bad"
-    await redis.hset(
-        bench.base + job_id,
-        mapping={"name": "n", "data": "{}", "opts": json.dumps(opts), reference: value, "parent": parent},
-    )
-    await _place(bench, "wait", job_id, 0)
-    await bench.still_works()
+    async with bench.among_good_ones(job_id):
+        for key in referred:
+            if key not in bench.queue.keys.declared():
+                await _make(redis, key, structure)
+        await redis.hset(
+            bench.base + job_id,
+            mapping={"name": "n", "data": "{}", "opts": json.dumps(opts), reference: value, "parent": parent},
+        )
+        await _place(bench, "wait", job_id, 0)
 
 
 OPTIONS = (
@@ -228,13 +259,12 @@ inner = st.dictionaries(st.sampled_from(("type", "delay", "jitter", "count", "ag
 @fuzz
 @given(opts=st.dictionaries(st.sampled_from(OPTIONS), json_values | inner, max_size=6), failing=st.booleans())
 async def test_options_of_any_shape_harm_no_other(bench: Bench, opts: dict[str, Any], failing: bool) -> None:
-    await bench.fresh()
     job_id = b"bad-fail" if failing else b"bad"
-    await bench.queue.redis.hset(
-        bench.base + job_id, mapping={"name": "n", "data": "{}", "opts": json.dumps(opts).encode()}
-    )
-    await _place(bench, "wait", job_id, 0)
-    await bench.still_works()
+    async with bench.among_good_ones(job_id):
+        await bench.queue.redis.hset(
+            bench.base + job_id, mapping={"name": "n", "data": "{}", "opts": json.dumps(opts).encode()}
+        )
+        await _place(bench, "wait", job_id, 0)
 
 
 def _number(value: bytes) -> float | None:
@@ -254,10 +284,9 @@ async def test_garbage_in_the_queue_s_settings_is_ignored(bench: Bench, meta: di
     # what is a number is a setting, and a setting of 0 at once, or of 1 in an hour, is meant so
     assume(not (limits.get("concurrency") is not None and limits["concurrency"] < 1))  # type: ignore[operator]
     assume(not (limits.get("max") and limits.get("duration") and limits["duration"] > 1000))  # type: ignore[operator]
-    await bench.fresh()
-    if meta:
-        await bench.queue.redis.hset(bench.queue.keys.meta, mapping=meta)
-    await bench.still_works()
+    async with bench.among_good_ones():
+        if meta:
+            await bench.queue.redis.hset(bench.queue.keys.meta, mapping=meta)
 
 
 EVENTS = st.sampled_from((b"completed", b"failed", b"progress", b"removed", b"added", b"", b"\xff", b"waiting"))
@@ -266,7 +295,7 @@ EVENTS = st.sampled_from((b"completed", b"failed", b"progress", b"removed", b"ad
 @fuzz
 @given(
     entries=st.lists(
-        st.tuples(EVENTS, st.dictionaries(st.sampled_from((b"jobId", b"returnvalue", b"data", b"prev", b"")) | raw, raw)),
+        st.tuples(EVENTS, st.dictionaries(st.sampled_from((b"jobId", b"returnvalue", b"data", b"")) | raw, raw)),
         min_size=1, max_size=5,
     )
 )  # fmt: skip
@@ -297,16 +326,11 @@ async def test_events_of_any_shape_end_no_reader(bench: Bench, entries: list[tup
 async def test_entries_without_a_job_behind_them_harm_no_other(
     bench: Bench, where: str, ids: list[bytes], structure: str, score: float
 ) -> None:
-    await bench.fresh()
-    own = {key.removeprefix(bench.queue.keys.base).encode() for key in bench.queue.keys.declared()}
-    for job_id in ids:
-        if structure != "nothing" and job_id not in own:
-            await _make(bench.queue.redis, bench.base + job_id, structure)
-        await _place(bench, where, job_id, score)
-    # a good job that came due at the same time
-    due = await bench.queue.add("good", 1, delay=0.001)
-    await bench.still_works()
-    assert await due.result(timeout=SOON) == {"ran": "good"}
+    async with bench.among_good_ones():
+        for job_id in ids:
+            if structure != "nothing" and (bench.base + job_id).decode("latin-1") not in bench.queue.keys.declared():
+                await _make(bench.queue.redis, bench.base + job_id, structure)
+            await _place(bench, where, job_id, score)
 
 
 @settings(fuzz, max_examples=12)
@@ -326,8 +350,8 @@ async def test_entries_of_active_that_nobody_holds_are_cleared_away(
     bench: Bench, job_id: bytes, structure: str, named: bool
 ) -> None:
     await bench.fresh()
-    own = {key.removeprefix(bench.queue.keys.base).encode() for key in bench.queue.keys.declared()}
-    if job_id not in own and structure != "nothing":
+    declared = (bench.base + job_id).decode("latin-1") in bench.queue.keys.declared()
+    if structure != "nothing" and not declared:
         await _make(bench.queue.redis, bench.base + job_id, structure)
         if structure == "hash" and named:
             await bench.queue.redis.hset(bench.base + job_id, mapping={"name": "n", "data": "{}", "stc": b"\xff"})
@@ -344,12 +368,24 @@ async def test_entries_of_active_that_nobody_holds_are_cleared_away(
 async def test_a_job_s_own_keys_of_any_type_harm_no_other(
     bench: Bench, key: str, structure: str, failing: bool
 ) -> None:
-    await bench.fresh()
     job_id = b"bad-fail" if failing else b"bad"
-    await bench.queue.redis.hset(bench.base + job_id, mapping={"name": "n", "data": "{}", "opts": '{"attempts":1}'})
-    await _make(bench.queue.redis, bench.base + job_id + key.encode(), structure)
-    await _place(bench, "wait", job_id, 0)
-    await bench.still_works()
+    async with bench.among_good_ones(job_id):
+        await bench.queue.redis.hset(bench.base + job_id, mapping={"name": "n", "data": "{}", "opts": '{"attempts":1}'})
+        await _make(bench.queue.redis, bench.base + job_id + key.encode(), structure)
+        await _place(bench, "wait", job_id, 0)
+
+
+LETTERS = ("id", "wait", "events", "meta", "marker", "active")
+
+
+@pytest.mark.parametrize("key", LETTERS)
+@pytest.mark.parametrize("structure", ["list", "hash"])
+async def test_a_broken_dead_letter_queue_holds_up_no_failing_job(bench: Bench, key: str, structure: str) -> None:
+    async with bench.among_good_ones(b"bad-fail"):
+        await _make(bench.queue.redis, f"bull:emails-dlq:{key}", structure)
+        await bench.queue.redis.hset(bench.base + b"bad-fail", mapping={"name": "n", "data": "1", "opts": "{}"})
+        await _place(bench, "wait", b"bad-fail", 0)
+    assert await bench.queue.job_state("bad-fail") == "failed"
 
 
 @pytest.mark.parametrize("value", [b"garbage", b"\xff", b"-5", b"1.5", b"9007199254740993", b"1e400", b""])
@@ -412,3 +448,4 @@ async def test_a_key_of_the_wrong_type_stops_a_queue_only_until_it_is_mended(ben
         await queue.redis.restore(name, 0, kept)
     await bench.until(lambda: all(job.id in bench.seen for job in jobs), f"the jobs, {key} being mended", 12)
     await bench.still_works()
+    assert {await job.state() for job in jobs} == {"completed"}

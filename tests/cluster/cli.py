@@ -41,19 +41,18 @@ def _name(value: str) -> str:
 
 
 Name = Annotated[str, typer.Option("--name", callback=_name, envvar="CREWLINE_CLUSTER", help="Which cluster.")]
-Choice = Annotated[str | None, typer.Option("--provider", help="`node` or `kind` instead of what would be picked.")]
 
 
 @app.command()
-def up(name: Name = "dev", provider: Choice = None) -> None:
+def up(name: Name = "dev") -> None:
     """Start the cluster, or keep the one that runs, and print its kubeconfig's path."""
-    print(pick(name, provider).up())
+    print(pick(name).up())
 
 
 @app.command()
-def down(name: Name = "dev", provider: Choice = None) -> None:
+def down(name: Name = "dev") -> None:
     """Take the cluster away and leave nothing behind, whatever state it is in."""
-    pick(name, provider).down()
+    pick(name).down()
 
 
 @app.command()

@@ -43,10 +43,11 @@ class Provider(Protocol):
         ...
 
 
-def pick(name: str, choice: str | None = None) -> Provider:
-    """The provider of a cluster: the caller's KUBECONFIG, else a kind cluster, else a node made here.
+def pick(name: str) -> Provider:
+    """The provider of a cluster: the caller's KUBECONFIG, else kind, else a node made here.
 
-    `choice` (`node` or `kind`), else CREWLINE_PROVIDER, overrides the pick for a cluster that does not run yet.
+    CREWLINE_PROVIDER (`node` or `kind`) overrides the choice for a cluster that does not run yet. Raises ClusterError
+    where none of the three is possible.
     """
     from tests.cluster.caller import CallerCluster
     from tests.cluster.kind import KindCluster
@@ -56,11 +57,13 @@ def pick(name: str, choice: str | None = None) -> Provider:
     running = Record.of_kubeconfig(named) if named else Record.read(name)
     if named and running is None:
         return CallerCluster(named)
-    wanted = running.provider if running else choice or os.environ.get("CREWLINE_PROVIDER")
     name = running.name if running else name
-    if wanted == "kind" or (wanted is None and engine() is not None):
+    wanted = running.provider if running else os.environ.get("CREWLINE_PROVIDER") or ("kind" if engine() else "node")
+    if wanted not in ("node", "kind"):
+        raise ClusterError(f"CREWLINE_PROVIDER is {wanted!r}: set it to `node` or `kind`, or not at all")
+    if wanted == "kind":
         return KindCluster(name)
-    if wanted is None and (why := _no_node()):
+    if why := _no_node():
         raise ClusterError(
             f"no Kubernetes can be had here ({why}): set KUBECONFIG to a cluster of yours, or start docker or podman "
             "so that kind can make one, or run this as root on Linux, where one is built from source"
@@ -76,7 +79,5 @@ def engine() -> str | None:
 
 def _no_node() -> str:
     if platform.system() != "Linux":
-        return f"this is {platform.system()} and no container engine answers"
-    if os.geteuid() != 0:
-        return "no container engine answers and you are not root"
-    return ""
+        return f"this is {platform.system()}, without a container engine that answers"
+    return "" if os.geteuid() == 0 else "you are not root, and no container engine answers"

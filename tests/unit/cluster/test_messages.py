@@ -28,7 +28,13 @@ def test_without_root_and_engine_it_names_the_three_ways_to_a_cluster(monkeypatc
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(provider, "engine", lambda: None)
     with pytest.raises(ClusterError, match=r"set KUBECONFIG .* docker or podman .* root on Linux"):
-        provider.pick("test")
+        provider.pick("no-such-cluster")
+
+
+def test_an_unknown_provider_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREWLINE_PROVIDER", "minikube")
+    with pytest.raises(ClusterError, match="CREWLINE_PROVIDER is 'minikube': set it to `node` or `kind`"):
+        provider.pick("no-such-cluster")
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

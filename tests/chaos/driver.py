@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crewline.connection import text
+from crewline.connection import UNAVAILABLE, text
 
 from tests.chaos.faults import Fault
 from tests.chaos.ledger import Ledger
@@ -57,6 +58,15 @@ async def run(fault: Fault, form: Form, seed: int, folder: Path) -> Row:
     began = time.monotonic()
     form = fault.form(form)
     row = Row(fault.name, form.jobs, twice_because=fault.twice_because)
+    try:
+        await _play(fault, form, seed, folder, row)
+    except (AssertionError, *UNAVAILABLE):
+        row.problems.append(f"the driver was stopped: {traceback.format_exc()}")
+    row.seconds = round(time.monotonic() - began, 1)
+    return row
+
+
+async def _play(fault: Fault, form: Form, seed: int, folder: Path, row: Row) -> None:
     async with stage(
         form, seed, folder, redis_options=fault.redis_options, proxied=fault.proxied,
         grace_seconds=fault.grace_seconds, environments=fault.environments(),
@@ -74,8 +84,6 @@ async def run(fault: Fault, form: Form, seed: int, folder: Path) -> Row:
         early = _early(Ledger.read(scene.fleet.ledger), ids, jobs, added_at)
         if early:
             row.problems.append(f"{len(early)} jobs began before they were due: {early[:5]}")
-    row.seconds = round(time.monotonic() - began, 1)
-    return row
 
 
 async def _settled(scene: Scene, injecting: asyncio.Task[None]) -> None:
@@ -87,8 +95,8 @@ async def _settled(scene: Scene, injecting: asyncio.Task[None]) -> None:
             if injecting.done() and await scene.drained():
                 break
             await asyncio.sleep(0.05)
-        if injecting.done():
-            await injecting
+        assert injecting.done(), "the fault could not be injected as often as it should"
+        await injecting
     finally:
         injecting.cancel()
         await asyncio.gather(injecting, return_exceptions=True)

@@ -296,7 +296,7 @@ class _Hog(Fault):
             while not any(run.ended is None for run in self._runs(scene, job_id)):
                 if await scene.drained():
                     return
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(scene.form.lease_seconds / 20)
             (first, *_) = self._runs(scene, job_id)
             scene.incidents.append(Incident(first.began, first.pid, first.began + scene.form.lease_seconds * 3.5))
             await scene.mark()

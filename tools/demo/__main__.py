@@ -98,6 +98,7 @@ def show(outcome: Outcome) -> bool:
     wrong = answer.differences(found, answer.from_files(chunks()))
     report.show_answer(console, found, wrong)
     report.show_letters(console, outcome.letters)
+    report.show_schedule(console, outcome.schedule)
     return not wrong
 
 

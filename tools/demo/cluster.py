@@ -19,7 +19,7 @@ REGISTRY_VARIABLE = "CREWLINE_REGISTRY"
 HOW = {
     "caller": "the cluster that KUBECONFIG names",
     "kind": "kind, in the container engine of this machine",
-    "node": "one real node made here: nothing on this machine runs containers yet",
+    "node": "one real node, made here",
 }
 
 

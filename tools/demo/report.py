@@ -1,6 +1,7 @@
 """The demo's last screen: the answer and whether it is right, the dead letters, the times, and what to try next."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -38,6 +39,15 @@ def show_letters(console: Console, letters: Iterable[Letter]) -> None:
     for letter in letters:
         table.add_row(letter.chunk, Text(f"{letter.attempts} attempts", style="dim"), letter.reason)
     console.print(table)
+
+
+def show_schedule(console: Console, status: Mapping[str, Any]) -> None:
+    """What the ScheduledJob did meanwhile: it is due at each full minute, so it may not have run yet."""
+    console.print()
+    console.rule("scheduledjob/digest", align="left", style="cyan")
+    last, result = status.get("lastScheduleTime"), status.get("lastResult", {}).get("state", "not ended yet")
+    ran = f"last run {last}, {result}" if last else "not due yet"
+    console.print(f"{ran}; next run {status.get('nextScheduleTime')}", highlight=False)
 
 
 def show_times(console: Console, times: Times, *, cluster_seconds: float, install_seconds: float, total: float) -> None:

@@ -20,6 +20,7 @@ PLAIN_LINE_SECONDS = 3.0
 #: jobs/s is the mean over this window: shorter ones jump with each status write
 RATE_WINDOW_SECONDS = 10.0
 RUNNING_SHOWN = 8
+PANEL_COLUMNS = 96
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ class Screen:
             decision = Text(now.trouble, style="bold red")
         seconds = int(time.monotonic() - self._started)
         title = f"{self._title}  {seconds // 60}:{seconds % 60:02d}"
-        return Panel(Group(numbers, "", total, "", running, "", decision), title=title, title_align="left", width=96)
+        shown = Group(numbers, "", total, "", running, "", decision)
+        return Panel(shown, title=title, title_align="left", width=min(PANEL_COLUMNS, self._console.width))
 
 
 def _trouble(status: Mapping[str, Any]) -> str:

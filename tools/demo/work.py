@@ -16,7 +16,7 @@ from tools.demo.screen import Screen, Snapshot
 
 FRAMES_A_SECOND = 8
 #: Without any change of the JobQueue's status for so long, something is wrong: ours takes a second or two a job.
-STUCK_SECONDS = 60.0
+STUCK_SECONDS = 120.0
 
 
 @dataclass
@@ -46,6 +46,8 @@ class Outcome:
 
     return_values: list[dict[str, Any]]
     letters: list[Letter]
+    #: The status of the ScheduledJob `digest`, which ran beside.
+    schedule: dict[str, Any]
     times: Times
 
 
@@ -74,7 +76,7 @@ async def count_the_log(console: Console, kube: Kube, queue: Queue) -> Outcome:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-    return await _collect(queue, [f.stem for f in files], times)
+    return await _collect(kube, queue, [f.stem for f in files], times)
 
 
 async def _first_patch(kube: Kube, times: Times) -> None:
@@ -122,10 +124,12 @@ def _conditions(status: dict[str, Any]) -> str:
     return "; ".join(told) or "it has no conditions"
 
 
-async def _collect(queue: Queue, ids: list[str], times: Times) -> Outcome:
+async def _collect(kube: Kube, queue: Queue, ids: list[str], times: Times) -> Outcome:
     jobs = await asyncio.gather(*(queue.get_job(job_id) for job_id in ids))
     completed = [job for job in jobs if job is not None and await job.state() == "completed"]
     letters = [
         Letter(letter.id, letter.job_id, letter.attempts, letter.reason) for letter in await DeadLetters(queue).list()
     ]
-    return Outcome([job.return_value for job in completed], sorted(letters, key=lambda one: one.chunk), times)
+    letters.sort(key=lambda letter: letter.chunk)
+    digest = await kube.get(API, "ScheduledJob", "digest", NAMESPACE) or {}
+    return Outcome([job.return_value for job in completed], letters, digest.get("status", {}), times)

@@ -1,0 +1,101 @@
+"""All that a queue has in Redis, as plain values that can be compared: times become steps of 100 s from the start."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from redis.asyncio import Redis
+
+#: Milliseconds: delays in these tests are whole multiples of 1,000 s, and a test takes far less than half a step.
+STEP_MS = 100_000
+
+TIMES = {"timestamp", "processedOn", "finishedOn"}
+JSON_TEXTS = {"data", "opts", "returnvalue", "progress"}
+
+
+async def dump(redis: Redis, prefix: str, queue: str, start_ms: float) -> dict[str, Any]:
+    """The queue's keys without `<prefix>:<queue>:`, each with its type and content.
+
+    Args:
+        redis: a client that decodes replies.
+        start_ms: epoch milliseconds that count as the start.
+    """
+    base = f"{prefix}:{queue}:"
+    found = {}
+    for key in sorted(await redis.keys(f"{base}*")):
+        kind = await redis.type(key)
+        found[key.removeprefix(base)] = (kind, await _content(redis, key, key.removeprefix(base), kind, start_ms))
+    return found
+
+
+async def _content(redis: Redis, key: str, name: str, kind: str, start_ms: float) -> Any:
+    match kind:
+        case "string":
+            return await redis.get(key)
+        case "list":
+            return await redis.lrange(key, 0, -1)
+        case "set":
+            return sorted(await redis.smembers(key))
+        case "zset":
+            members = await redis.zrange(key, 0, -1, withscores=True)
+            if name == "prioritized":
+                return [(member, int(score)) for member, score in members]
+            if name == "delayed":
+                return [(member, _when(score / 4096, start_ms)) for member, score in members]
+            # what ended in the same millisecond stands in the order of its name, which is nobody's decision
+            return sorted((member, _when(score, start_ms) if score else 0) for member, score in members)
+        case "hash":
+            fields = await redis.hgetall(key)
+            return {field: _field(field, value, start_ms) for field, value in fields.items()}
+        case "stream":
+            return [_event(fields, start_ms) for _, fields in await redis.xrange(key)]
+    raise AssertionError(f"{key} is a {kind}")
+
+
+def _field(field: str, value: str, start_ms: float) -> Any:
+    if field in TIMES:
+        return _when(float(value), start_ms)
+    if field in JSON_TEXTS:
+        return json.loads(value)
+    if field == "stacktrace":
+        return f"{len(json.loads(value))} traces"
+    return value
+
+
+def _event(fields: dict[str, str], start_ms: float) -> dict[str, Any]:
+    event: dict[str, Any] = dict(fields)
+    if event["event"] == "delayed":
+        event["delay"] = _when(float(event["delay"]), start_ms)
+    for field in ("returnvalue", "data"):
+        if field in event:
+            event[field] = json.loads(event[field])
+    return event
+
+
+def _when(value: float, start_ms: float) -> str:
+    return f"start + {round((value - start_ms) / STEP_MS) * STEP_MS // 1000} s"
+
+
+def differences(ours: Any, theirs: Any, where: str = "") -> list[str]:
+    """Where two dumps differ, one line each."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        lines = []
+        for key in sorted(ours.keys() | theirs.keys()):
+            path = f"{where}/{key}"
+            if key not in ours:
+                lines.append(f"{path}: only theirs: {theirs[key]!r}")
+            elif key not in theirs:
+                lines.append(f"{path}: only ours: {ours[key]!r}")
+            else:
+                lines += differences(ours[key], theirs[key], path)
+        return lines
+    if isinstance(ours, tuple) and isinstance(theirs, tuple) and ours[0] == theirs[0]:
+        return differences(ours[1], theirs[1], where)
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        return [
+            line
+            for index, pair in enumerate(zip(ours, theirs, strict=True))
+            for line in differences(*pair, f"{where}/{index}")
+        ]
+    return [] if ours == theirs else [f"{where}: ours {ours!r}, theirs {theirs!r}"]

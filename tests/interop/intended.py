@@ -1,0 +1,77 @@
+"""Where our keys differ from BullMQ's on purpose, and why. The differential tests take these away, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Dump = dict[str, Any]
+
+
+def _version(found: Dump) -> None:
+    """`meta.version` names the BullMQ that wrote it last. We are none, and tools judge a queue's abilities by it."""
+    _fields(found, "meta").pop("version", None)
+
+
+def _event_cap(found: Dump) -> None:
+    """`meta.opts.maxLenEvents`: BullMQ writes it when a Queue object is made, we with the first change to the queue."""
+    _fields(found, "meta").pop("opts.maxLenEvents", None)
+
+
+def _stalled_check(found: Dump) -> None:
+    """`stalled-check`: the gate of the check that a running worker makes; the BullMQ worker here makes none."""
+    found.pop("stalled-check", None)
+
+
+def _pause_events(found: Dump) -> None:
+    """`paused` and `resumed`: we tell of a change only, BullMQ of every call."""
+    paused, kept = False, []
+    for event in found.get("events", ("stream", []))[1]:
+        if event["event"] in ("paused", "resumed"):
+            if paused == (event["event"] == "paused"):
+                continue
+            paused = not paused
+        kept.append(event)
+    if "events" in found:
+        found["events"] = ("stream", kept)
+    if not kept:
+        found.pop("events", None)
+
+
+def _delay_of_promoted(found: Dump) -> None:
+    """`delay` of a job that is delayed no more: 0 with us and after BullMQ's promote, but not its promoteJobs."""
+    delayed = {member for member, _ in found.get("delayed", ("zset", []))[1]}
+    for name, (kind, content) in found.items():
+        if kind == "hash" and "delay" in content and name not in delayed:
+            content["delay"] = "0"
+
+
+def _trace_of_rejected(found: Dump) -> None:
+    """`stacktrace` of a rejected job: BullMQ keeps its UnrecoverableError's; a Reject is a decision, no fault."""
+    for kind, content in found.values():
+        if kind == "hash" and isinstance(content.get("data"), dict) and "reject" in content["data"]:
+            content.pop("stacktrace", None)
+
+
+INTENDED: tuple[Callable[[Dump], None], ...] = (
+    _version,
+    _event_cap,
+    _stalled_check,
+    _pause_events,
+    _delay_of_promoted,
+    _trace_of_rejected,
+)
+
+
+def without_intended(found: Dump) -> Dump:
+    """The dump without what may differ; changes it."""
+    for take_away in INTENDED:
+        take_away(found)
+    if found.get("meta") == ("hash", {}):
+        del found["meta"]
+    return found
+
+
+def _fields(found: Dump, name: str) -> Dump:
+    fields: Dump = found.get(name, ("hash", {}))[1]
+    return fields

@@ -1,0 +1,189 @@
+"""The same steps through npm bullmq 6 and through us leave the same keys, byte for byte but for what is listed here."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from tests.interop.dump import differences, dump
+from tests.interop.intended import without_intended
+from tests.interop.peers import Peer
+from tests.interop.steps import Options, Ours, Step, Theirs
+from tests.redis_server import RedisServer
+
+_numbers = itertools.count(1)
+
+EVERY_OPTION = Options(delay=1000, priority=3, lifo=True, attempts=4, backoff=1000, keep=5)
+
+SEQUENCES: dict[str, list[Step]] = {
+    "nothing": [],
+    "add": [("add", "a", {"n": 1}, Options())],
+    "add: any JSON as data": [
+        ("add", f"a{n}", data, Options()) for n, data in enumerate([None, 0, "ü✉", [], {"a": [{}, 1.5, -2]}, True])
+    ],
+    "add: priorities": [("add", f"p{p}{n}", {}, Options(priority=p)) for n, p in enumerate((9, 1, 9, 0, 2097151))],
+    "add: delays": [("add", f"d{n}", {}, Options(delay=d)) for n, d in enumerate((3000, 1000, 2000, 1000))],
+    "add: a delay and a priority": [("add", "dp", {}, Options(delay=1000, priority=2))],
+    "add: lifo": [("add", "a", {}, Options()), ("add", "b", {}, Options(lifo=True)), ("add", "c", {}, Options())],
+    "add: every option": [("add", "all", {"x": 1}, EVERY_OPTION)],
+    "add: the same id again": [("add", "a", {"n": 1}, Options()), ("add", "a", {"n": 2}, Options(priority=1))],
+    "add in bulk": [
+        ("add_bulk", [("a", {}, Options()), ("b", {}, Options(priority=1)), ("c", {}, Options(delay=1000)),
+                      ("d", {}, Options(lifo=True)), ("a", {}, Options())]),
+    ],
+    "work: none there": [("work",)],
+    "work: completed": [("add", "a", {"returns": {"ok": [1, "ü"]}}, Options()), ("work",)],
+    "work: completed without a result": [("add", "a", {}, Options()), ("work",)],
+    "work: first of three": [*(("add", i, {}, Options()) for i in "abc"), ("work",)],
+    "work: the last priority": [("add", "a", {}, Options(priority=3)), ("work",)],
+    "work: priorities in turn": [*(("add", f"p{p}", {}, Options(priority=p)) for p in (3, 1, 2)), ("work",), ("work",)],
+    "work: none due": [("add", "a", {}, Options(delay=1000)), ("work",)],
+    "work: removed at once": [("add", "a", {}, Options(keep=0)), ("work",)],
+    "work: the newest kept": [*(("add", i, {}, Options(keep=1)) for i in "abc"), ("work",), ("work",), ("work",)],
+    "work: failed for good": [("add", "a", {"fails": 1}, Options()), ("work",)],
+    "work: failed and removed": [("add", "a", {"fails": 1}, Options(keep=0)), ("work",)],
+    "work: rejected": [("add", "a", {"reject": "no"}, Options(attempts=3)), ("work",)],
+    "work: retried at once": [("add", "a", {"fails": 1}, Options(attempts=2)), ("work",)],
+    "work: retried, then completed": [
+        ("add", "a", {"fails": 1, "returns": 1}, Options(attempts=2)), ("work",), ("work",),
+    ],
+    "work: all attempts used": [("add", "a", {"fails": 9}, Options(attempts=2)), ("work",), ("work",)],
+    "work: retried behind those that wait": [
+        ("add", "a", {"fails": 1}, Options(attempts=2)), ("add", "b", {}, Options()), ("work",),
+    ],
+    "work: retried in its priority": [
+        ("add", "a", {"fails": 1}, Options(attempts=2, priority=2)), ("add", "b", {}, Options(priority=2)), ("work",),
+    ],
+    "work: retried after a backoff": [("add", "a", {"fails": 1}, Options(attempts=2, backoff=1000)), ("work",)],
+    "work: progress and log": [("add", "a", {"progress": {"done": 1}, "log": "a line"}, Options()), ("work",)],
+    "progress": [
+        ("add", "a", {}, Options()), ("progress", "a", 50), ("progress", "a", {"done": 3}), ("progress", "x", 1),
+    ],
+    "log": [("add", "a", {}, Options()), ("log", "a", "one"), ("log", "a", "zwölf"), ("log", "x", "lost")],
+    "update data": [("add", "a", {}, Options()), ("update_data", "a", {"new": "ü"}), ("update_data", "x", {})],
+    "pause": [("add", "a", {}, Options()), ("pause",)],
+    "pause twice": [("pause",), ("pause",)],
+    "pause: adds": [("pause",), ("add", "a", {}, Options()), ("add", "b", {}, Options(delay=1000)),
+                    ("add", "c", {}, Options(priority=1))],
+    "pause: work": [("add", "a", {}, Options()), ("pause",), ("work",)],
+    "pause and resume": [("add", "a", {}, Options()), ("pause",), ("add", "b", {}, Options()), ("resume",)],
+    "resume: nothing there": [("pause",), ("resume",)],
+    "resume: a delayed job": [("pause",), ("add", "a", {}, Options(delay=1000)), ("resume",)],
+    "resume: not paused": [("add", "a", {}, Options()), ("resume",)],
+    "remove": [*(("add", i, {}, Options()) for i in "abc"), ("remove", "b"), ("remove", "x")],
+    "remove: delayed": [("add", "a", {}, Options(delay=1000)), ("remove", "a")],
+    "remove: prioritized": [("add", "a", {}, Options(priority=1)), ("remove", "a")],
+    "remove: completed": [("add", "a", {"log": "x"}, Options()), ("work",), ("remove", "a")],
+    "remove: failed": [("add", "a", {"fails": 1}, Options()), ("work",), ("remove", "a")],
+    "promote": [("add", "a", {}, Options(delay=1000)), ("add", "b", {}, Options(delay=2000)), ("promote", "b")],
+    "promote: with a priority": [("add", "a", {}, Options(delay=1000, priority=2)), ("promote", "a")],
+    "promote: waiting": [("add", "a", {}, Options()), ("promote", "a"), ("promote", "x")],
+    "promote all": [*(("add", f"a{d}", {}, Options(delay=d)) for d in (2000, 1000)), ("promote_all",)],
+    "retry": [("add", "a", {"fails": 1}, Options()), ("work",), ("retry", "a")],
+    "retry: completes": [("add", "a", {"fails": 1}, Options()), ("work",), ("retry", "a"), ("work",)],
+    "retry: with a priority": [("add", "a", {"fails": 1}, Options(priority=2)), ("work",), ("retry", "a")],
+    "retry: not failed": [("add", "a", {}, Options()), ("retry", "a")],
+    "retry all": [*(("add", i, {"fails": 1}, Options()) for i in "ab"), ("work",), ("work",), ("retry_all",)],
+    "change delay": [*(("add", i, {}, Options(delay=1000)) for i in "ab"), ("change_delay", "a", 3000)],
+    "change delay: to the front": [*(("add", i, {}, Options(delay=2000)) for i in "ab"), ("change_delay", "b", 1000)],
+    "change delay: waiting": [("add", "a", {}, Options()), ("change_delay", "a", 1000)],
+    "change priority": [*(("add", i, {}, Options(priority=2)) for i in "ab"), ("change_priority", "b", 1)],
+    "change priority: to none": [("add", "a", {}, Options(priority=2)), ("change_priority", "a", 0)],
+    "change priority: from none": [*(("add", i, {}, Options()) for i in "ab"), ("change_priority", "a", 5)],
+    "change priority: delayed": [("add", "a", {}, Options(delay=1000)), ("change_priority", "a", 5)],
+    "drain": [("add", "a", {}, Options()), ("add", "b", {}, Options(priority=1)), ("add", "c", {}, Options(delay=1000)),
+              ("drain", False)],
+    "drain: the delayed, too": [("add", "a", {}, Options()), ("add", "c", {}, Options(delay=1000)), ("drain", True)],
+    "clean: completed": [("add", "a", {"log": "x"}, Options()), ("work",), ("clean", "completed")],
+    "clean: failed": [("add", "a", {"fails": 1}, Options()), ("work",), ("clean", "failed")],
+    "clean: waiting": [*(("add", i, {}, Options()) for i in "ab"), ("clean", "wait")],
+    "clean: delayed": [("add", "a", {}, Options(delay=1000)), ("clean", "delayed")],
+    "obliterate": [("add", "a", {}, Options()), ("add", "b", {}, Options(delay=1000)), ("work",),
+                   ("obliterate",)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", SEQUENCES.values(), ids=SEQUENCES)
+def test_leaves_the_keys_that_bullmq_leaves(
+    steps: list[Step], server: RedisServer, start_peer: Callable[[str], Peer]
+) -> None:
+    asyncio.run(compare(steps, server.url, start_peer("bullmq6")))
+
+
+def _plays() -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "returns": st.sampled_from([1, None, {"ok": "ü"}]),
+            "fails": st.integers(1, 3),
+            "reject": st.just("no"),
+            "progress": st.integers(0, 100),
+            "log": st.just("a line"),
+        },
+    )
+
+
+def _options() -> st.SearchStrategy[Options]:
+    return st.builds(
+        Options,
+        delay=st.sampled_from([0, 0, 0, 1000, 2000]),
+        priority=st.sampled_from([0, 0, 1, 2, 2]),
+        lifo=st.booleans(),
+        attempts=st.integers(1, 3),
+        backoff=st.sampled_from([0, 0, 1000]),
+        keep=st.sampled_from([None, None, None, 0, 1, 2]),
+    )
+
+
+def _steps() -> st.SearchStrategy[list[Step]]:
+    ids = st.sampled_from("abcdef")
+    job = st.tuples(ids, _plays(), _options())
+    add = job.map(lambda job: ("add", *job))
+    work = st.just(("work",))
+    step = st.one_of(
+        add, add, add, add, work, work, work, work,
+        st.tuples(st.just("add_bulk"), st.lists(job, max_size=4)),
+        st.sampled_from([("pause",), ("resume",), ("retry_all",), ("promote_all",), ("drain", False), ("drain", True)]),
+        st.tuples(st.sampled_from(["remove", "promote", "retry"]), ids),
+        st.tuples(st.just("progress"), ids, st.integers(0, 100)),
+        st.tuples(st.just("update_data"), ids, _plays()),
+        st.tuples(st.just("change_delay"), ids, st.sampled_from([1000, 2000, 3000])),
+        st.tuples(st.just("change_priority"), ids, st.integers(0, 3)),
+        st.tuples(st.just("clean"), st.sampled_from(["completed", "failed", "wait", "delayed", "prioritized"])),
+    )  # fmt: skip
+    return st.lists(step, min_size=3, max_size=25)
+
+
+@given(steps=_steps())
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_sequence_leaves_the_keys_that_bullmq_leaves(
+    steps: list[Step], server: RedisServer, start_peer: Callable[[str], Peer]
+) -> None:
+    asyncio.run(compare(steps, server.url, start_peer("bullmq6")))
+
+
+async def compare(steps: list[Step], url: str, peer: Peer) -> None:
+    """Takes the steps on both sides and fails where they leave different keys."""
+    name = f"differential-{next(_numbers)}"
+    start_ms = time.time() * 1000
+    ours = Ours(url, "ours", name)
+    theirs = await Theirs.open(peer, "theirs", name)
+    try:
+        for step in steps:
+            await ours.take(step)
+            await theirs.take(step)
+        async with Redis.from_url(url, decode_responses=True) as redis:
+            found, expected = [await dump(redis, prefix, name, start_ms) for prefix in ("ours", "theirs")]
+    finally:
+        await ours.close()
+        await theirs.close()
+    wrong = differences(without_intended(found), without_intended(expected))
+    assert not wrong, "\n".join(["after", *(f"  {step}" for step in steps), "differ", *(f"  {line}" for line in wrong)])

@@ -27,7 +27,7 @@ SOON = 4.0
 CALM = 40
 
 fuzz = settings(
-    derandomize=True, max_examples=60, deadline=None, database=None,
+    derandomize=True, max_examples=40, deadline=None, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 

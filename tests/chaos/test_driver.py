@@ -1,0 +1,79 @@
+"""The driver sees what it is there for: a lost job, one handled twice, an attempt used up, a fault that never struck."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from crewline.connection import connect
+from redis.exceptions import ConnectionError
+
+from tests import redis_server
+from tests.chaos import driver
+from tests.chaos.faults import Fault
+from tests.chaos.ledger import Ledger, Run
+from tests.chaos.proxy import Proxy
+from tests.chaos.scene import SHORT, Scene
+
+FORM = replace(SHORT, jobs=40, workers=1, span_seconds=0.5)
+
+
+class Sabotage(Fault):
+    """Takes a waiting job away, writes an effect down again, and counts an attempt too many."""
+
+    async def inject(self, scene: Scene) -> None:
+        queue = scene.queue
+        scene.struck()
+        await queue.redis.lrem(queue.keys.wait, 1, "40")
+        await queue.redis.hset(queue.keys.job("39"), "atm", 1)
+        with scene.fleet.ledger.open("a") as ledger:
+            ledger.write("38 9 1 begin 1.0\n38 9 1 end 2.0\n")
+
+
+class NoFault(Fault):
+    async def inject(self, scene: Scene) -> None:
+        pass
+
+
+async def test_the_driver_sees_loss_repetition_and_used_up_attempts(tmp_path: Path) -> None:
+    row = await driver.run(Sabotage(), FORM, 1, tmp_path)
+    assert (row.lost, row.twice, row.attempts_used) == (1, 1, 1)
+    told = "\n".join(row.problems)
+    assert "1 jobs lost" in told and "['40']" in told
+    assert "handled twice without a reason: {'38'" in told
+    assert "1 attempts were used up" in told
+
+
+async def test_a_fault_that_never_struck_is_no_success(tmp_path: Path) -> None:
+    row = await driver.run(NoFault(), FORM, 1, tmp_path)
+    assert row.problems == ["the fault never struck: the work was over before"]
+
+
+def test_a_ledger_tells_runs_apart(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.txt"
+    lines = (
+        "7 1 9 begin 1.0",
+        "7 2 8 begin 2.0",
+        "7 2 8 end 3.0",
+        "7 1 9 end 4.0",
+        "8 1 9 begin 5.0",
+        "8 1 9 stopped 6.0",
+    )
+    path.write_text("\n".join(lines))
+    ledger = Ledger.read(path)
+    assert ledger.runs["7"] == [Run(9, 1, 1.0, 4.0), Run(8, 2, 2.0, 3.0)]
+    assert ledger.twice() == ["7"] and ledger.begun_again() == ["7"]
+    assert ledger.ends()["8"] == 0
+
+
+@pytest.mark.parametrize("cut", ["cut_requests", "cut_replies"])
+async def test_the_proxy_cuts_a_call_before_or_after_redis_carried_it_out(cut: str, tmp_path: Path) -> None:
+    with redis_server.start(tmp_path) as server:
+        async with Proxy(server.port) as proxy, connect(proxy.url) as client:
+            setattr(proxy, cut, 1)
+            with pytest.raises(ConnectionError):
+                await client.eval("return redis.call('SET', KEYS[1], 'done')", 1, "key")
+            assert proxy.hits == 1
+        async with connect(server.url) as direct:
+            assert await direct.get("key") == (b"done" if cut == "cut_replies" else None)

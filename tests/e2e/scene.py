@@ -96,6 +96,10 @@ class Scene:
         """kubectl in this namespace."""
         return await asyncio.to_thread(self.cluster.kubectl, "-n", self.namespace, *words, stdin=stdin)
 
+    async def cluster_kubectl(self, *words: str) -> str:
+        """kubectl in no particular namespace."""
+        return await asyncio.to_thread(self.cluster.kubectl, *words)
+
     def queue(self, name: str) -> Queue:
         """The queue as a producer sees it; open until the test ends."""
         if name not in self._queues:
@@ -156,8 +160,9 @@ class Scene:
     async def restart_operator(self) -> None:
         """Kill the operator's pod. Its successor is made at once; this does not wait for it."""
         selector = f"app.kubernetes.io/instance={OPERATOR}"
-        words = ("-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false")
-        await asyncio.to_thread(self.cluster.kubectl, *words)
+        await self.cluster_kubectl(
+            "-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false"
+        )
 
     async def scale_operator(self, replicas: int) -> None:
         """Stop the operator, or start it again, and wait until that is so."""
@@ -167,8 +172,7 @@ class Scene:
             assert found
             return found
 
-        words = ("-n", SYSTEM, "scale", "deployment", OPERATOR, f"--replicas={replicas}")
-        await asyncio.to_thread(self.cluster.kubectl, *words)
+        await self.cluster_kubectl("-n", SYSTEM, "scale", "deployment", OPERATOR, f"--replicas={replicas}")
         await until(
             f"the operator has {replicas} replicas",
             deployment,

@@ -1,0 +1,94 @@
+"""What runs in a worker pod: with no privilege, with the newest code, and what becomes of jobs that fail there."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crewline.backoff import Backoff
+
+from tests.cluster.errors import ClusterError
+from tests.cluster.shell import run
+from tests.e2e.scene import Scene, config_map, jobqueue, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CREWLINE = Path(sys.executable).with_name("crewline")
+
+
+async def dead_letters(scene: Scene, *words: str) -> Any:
+    """`crewline dlq ...`, as an operator of the queue types it."""
+    argv = [CREWLINE, "dlq", *words, "--redis", scene.redis_url, "--json"]
+    return json.loads(await asyncio.to_thread(run, argv))
+
+
+async def test_a_worker_has_no_privilege_and_no_token(scene: Scene) -> None:
+    with pytest.raises(ClusterError, match='violates PodSecurity "restricted'):
+        await scene.kubectl("run", "careless", "--image=localhost/pause:1", "--dry-run=server")
+
+    await scene.apply(jobqueue("humble", "handlers:look_around", worker={"execution": "thread"}))
+    job = await scene.queue("humble").add("look", {})
+    assert await job.result(timeout=60) == {
+        "uid": 10001,
+        "gid": 10001,
+        "capabilities": 0,
+        "no_new_privileges": "1",
+        "seccomp": "2",
+        "secrets": False,
+        "writable": ["/tmp"],
+        "kubernetes_variables": ["KUBERNETES_SERVICE_HOST"],
+    }
+    (pod,) = await scene.pods("humble")
+    assert pod["spec"]["serviceAccountName"] == "humble"
+    account = await scene.get("ServiceAccount", "humble", "v1")
+    assert account and account["automountServiceAccountToken"] is False
+
+
+async def test_a_job_that_keeps_failing_is_retried_with_backoff_becomes_a_dead_letter_and_can_be_replayed(
+    scene: Scene,
+) -> None:
+    await scene.apply(jobqueue("letters", "handlers:broken", scaling={"idleSeconds": 60}))
+    queue = scene.queue("letters")
+    backoff = Backoff("exponential", delay=0.5, jitter=0)
+    added = await queue.add("welcome", {"to": "nobody"}, attempts=3, backoff=backoff)
+    dead = await scene.wait("letters", "counts a dead letter", lambda seen: seen["status"]["counts"]["dead"] == 1)
+    assert (dead["status"]["counts"]["failed"], dead["status"]["counts"]["delayed"]) == (1, 0)
+    row = (await scene.kubectl("get", "jobqueues", "letters", "--no-headers")).split()
+    assert row[4:7] == ["0", "1", "1"]
+
+    failed = await queue.get_job(added.id)
+    assert failed
+    assert (failed.attempts_made, failed.failed_reason) == (3, "no such recipient: nobody")
+    assert failed.finished_on_ms and failed.finished_on_ms - failed.timestamp_ms >= 1500
+
+    (letter,) = (await dead_letters(scene, "list", "-q", "letters"))["letters"]
+    assert letter["queue"] == "letters"
+    assert (letter["job_id"], letter["name"], letter["data"]) == (added.id, "welcome", {"to": "nobody"})
+    assert (letter["reason"], letter["attempts"]) == ("no such recipient: nobody", 3)
+    assert "ValueError: no such recipient: nobody" in letter["stack"][-1]
+
+    await queue.redis.set("mended:letters", "yes")
+    assert (await dead_letters(scene, "replay", letter["id"], "-q", "letters"))["replayed"] == 1
+    assert "pod" in await added.result(timeout=60)
+    replayed = await scene.wait("letters", "counts no dead letter", lambda seen: seen["status"]["counts"]["dead"] == 0)
+    assert (replayed["status"]["counts"]["failed"], replayed["status"]["counts"]["completed"]) == (0, 1)
+
+
+async def test_changed_code_replaces_the_workers(scene: Scene) -> None:
+    await scene.apply(config_map("greeting", "async def handle(job): return 'good morning'"))
+    greeter = jobqueue("greeter", worker={"handler": "handlers:handle", "code": {"configMap": "greeting"}})
+    greeter["spec"]["scaling"]["minReplicas"] = 1
+    await scene.apply(greeter)
+    queue = scene.queue("greeter")
+    assert await (await queue.add("greet", {})).result(timeout=60) == "good morning"
+    (before,) = await scene.pods("greeter")
+
+    await scene.apply(config_map("greeting", "async def handle(job): return 'good evening'"))
+    await until(
+        "other pods run",
+        lambda: scene.pods("greeter"),
+        lambda pods: pods and before["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in pods},
+    )
+    assert await (await queue.add("greet", {})).result(timeout=60) == "good evening"

@@ -29,6 +29,8 @@ REFILL_SECONDS = 20.0
 QUEUE_MAX = 1000
 REMEMBERED_MAX = 4096
 MESSAGE_MAX_CHARS = 1024
+#: Of the object's name in that of its Event, which may have 253 characters.
+NAME_MAX_CHARS = 200
 COMPONENT = "crewline-operator"
 
 
@@ -110,7 +112,7 @@ def _event(kind: str, metadata: Any, note: Note) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{metadata['name']}.{digest}", "namespace": metadata["namespace"]},
+        "metadata": {"name": f"{metadata['name'][:NAME_MAX_CHARS]}.{digest}", "namespace": metadata["namespace"]},
         "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": kind,

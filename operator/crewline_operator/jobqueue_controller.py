@@ -6,10 +6,11 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from crewline.queue import Queue
 
-from crewline_operator.api import DEPLOYMENTS, JOBQUEUES, SERVICE_ACCOUNTS, Api
+from crewline_operator.api import DEPLOYMENTS, JOBQUEUES, SERVICE_ACCOUNTS, Api, ApiError
 from crewline_operator.event_recorder import EventRecorder
 from crewline_operator.jobqueue import JobQueue, parse_jobqueue
 from crewline_operator.jobqueue_status import NUMBERS
@@ -18,6 +19,7 @@ from crewline_operator.observe import Observer, StaleChild
 from crewline_operator.plan import Note, Observed, Plan, plan
 from crewline_operator.pods import PODS_REFUSED, deployment_fault
 from crewline_operator.poller import Pollers
+from crewline_operator.redis_endpoint import Fault
 from crewline_operator.scaling import History
 from crewline_operator.settings import Settings
 from crewline_operator.status_patch import is_material, merge_patch
@@ -25,6 +27,8 @@ from crewline_operator.store import Key, Object, Store
 
 KIND = "JobQueue"
 CHILDREN = {"Deployment": DEPLOYMENTS, "ServiceAccount": SERVICE_ACCOUNTS}
+#: Answers to an apply that will be the same until the user changes something: bad request, forbidden, invalid.
+REFUSALS = (400, 403, 422)
 #: Garbage collection takes an old child away within this, when a JobQueue is made anew under the same name.
 STALE_CHILD_SECONDS = 1.0
 
@@ -83,7 +87,9 @@ class JobQueueController:
             # The poller is at it and adds the key again; until then there is nothing to decide by.
             return
         planned = plan(jobqueue, observed, self._settings)
-        await self._apply(planned, observed, state)
+        refusal = await self._apply(planned, observed, state)
+        if refusal is not None:
+            planned = plan(jobqueue, replace(observed, refusal=refusal), self._settings)
         state.history = planned.history
         await self._write_status(key, obj, planned, state)
         await self._pause(key, obj, jobqueue, planned)
@@ -105,7 +111,8 @@ class JobQueueController:
         if self._states.pop(key, None) is not None:
             self._metrics.forget(key)
 
-    async def _apply(self, planned: Plan, observed: Observed, state: _State) -> None:
+    async def _apply(self, planned: Plan, observed: Observed, state: _State) -> Fault | None:
+        """Apply what changed. Gives what the user has to mend if the API server does not take a manifest."""
         deployment = observed.deployment
         generation = deployment["metadata"].get("generation") if deployment is not None else None
         fault = deployment_fault(deployment)
@@ -116,11 +123,18 @@ class JobQueueController:
             digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
             if state.applied.get(kind) == digest and not drifted:
                 continue
-            applied = await self._api.apply(CHILDREN[kind], manifest)
+            try:
+                applied = await self._api.apply(CHILDREN[kind], manifest)
+            except ApiError as error:
+                if error.status not in REFUSALS:
+                    raise
+                name = manifest["metadata"]["name"]
+                return Fault("ApplyRefused", f"the API server refuses {kind} {name!r}: {error}: correct spec.worker")
             state.applied[kind] = digest
             if kind == "Deployment":
                 self._store.deployments.put(applied)
                 state.applied_generation = applied["metadata"].get("generation")
+        return None
 
     async def _write_status(self, key: Key, obj: Object, planned: Plan, state: _State) -> None:
         patch = merge_patch(obj.get("status", {}), planned.status)
@@ -130,7 +144,13 @@ class JobQueueController:
         if not is_material(patch, NUMBERS) and age < self._settings.status_seconds:
             self._requeue(key, self._settings.status_seconds - age)
             return
-        written = await self._api.patch_status(JOBQUEUES, key.namespace, key.name, patch)
+        try:
+            written = await self._api.patch_status(JOBQUEUES, key.namespace, key.name, patch)
+        except ApiError as error:
+            if error.not_found:
+                # It was deleted meanwhile; the watch will say so.
+                return
+            raise
         state.status_written = time.monotonic()
         self._store.jobqueues.put(written)
 

@@ -136,6 +136,7 @@ def _available(workers: _Workers, outcome: Outcome, observed: Observed) -> Condi
     if stops_all is not None and (
         observed.older_twin is not None
         or observed.taken_name is not None
+        or observed.refusal is not None
         or isinstance(observed.endpoint, Fault)
         or observed.reading.fault is not None
         or (observed.deployment is None and not outcome.creating)

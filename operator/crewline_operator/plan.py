@@ -53,6 +53,8 @@ class Observed:
     older_twin: str | None = None
     #: What else has a child's name, such as "Deployment emails".
     taken_name: str | None = None
+    #: What the API server said to the manifests that were just applied, if it does not take them.
+    refusal: Fault | None = None
     history: History = field(default_factory=History)
 
     @property
@@ -105,7 +107,8 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         manifests=manifests,
         status=status,
         notes=_notes(jobqueue, observed, outcome),
-        pause=pause.action,
+        # The queue is the older JobQueue's to pause.
+        pause=pause.action if observed.older_twin is None else None,
         history=decision.history,
         check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
     )
@@ -129,6 +132,8 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
                 f"{observed.taken_name} exists and does not belong to this JobQueue: rename or delete one of them",
             )
         )
+    if observed.refusal is not None:
+        faults.append(observed.refusal)
     if isinstance(observed.endpoint, Fault):
         faults.append(observed.endpoint)
     elif observed.reading.fault is not None:
@@ -164,7 +169,7 @@ def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:
 
 
 def _manifests(jobqueue: JobQueue, observed: Observed, decision: Decision, settings: Settings) -> list[dict[str, Any]]:
-    if observed.taken_name is not None or isinstance(observed.endpoint, Fault):
+    if observed.taken_name is not None or observed.refusal is not None or isinstance(observed.endpoint, Fault):
         return []
     if observed.deployment is None and (observed.older_twin is not None or observed.code.missing):
         return []

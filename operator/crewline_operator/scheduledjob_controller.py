@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crewline.connection import UNAVAILABLE, text
+from crewline.errors import CrewlineError
 from crewline.queue import Queue
 from redis.asyncio import Redis
 
-from crewline_operator.api import SCHEDULEDJOBS, Api
+from crewline_operator.api import SCHEDULEDJOBS, Api, ApiError
 from crewline_operator.conditions import Condition, find_condition, merge_conditions
 from crewline_operator.event_recorder import EventRecorder
 from crewline_operator.jobqueue import parse_jobqueue
@@ -76,6 +77,9 @@ class ScheduledJobController:
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                 now, planned = await self._run(key, scheduled, schedule, status, queue)
+        except CrewlineError as error:
+            await self._report(key, obj, scheduled, dict(status), Fault("InvalidJob", f"spec.job: {error}"))
+            return
         except UNAVAILABLE as error:
             fault = redis_fault(error, f"of JobQueue {scheduled.queue_ref!r}")
             await self._report(key, obj, scheduled, dict(status), fault)
@@ -169,7 +173,14 @@ class ScheduledJobController:
         wanted["conditions"] = merged if len(conditions) == 2 else merged + [dict(each) for each in kept]
         patch = merge_patch(earlier, wanted)
         if patch:
-            self._store.scheduledjobs.put(await self._api.patch_status(SCHEDULEDJOBS, key.namespace, key.name, patch))
+            try:
+                written = await self._api.patch_status(SCHEDULEDJOBS, key.namespace, key.name, patch)
+            except ApiError as error:
+                if error.not_found:
+                    # It was deleted meanwhile; the watch will say so.
+                    return
+                raise
+            self._store.scheduledjobs.put(written)
         if fault is not None and find_condition(earlier, "Ready").get("reason") != fault.reason:
             self._events.record(KIND, obj, Note("Warning", fault.reason, fault.message))
 

@@ -24,6 +24,7 @@ DELAYED_SCORE_FACTOR = 4096
 QUEUES_PER_PIPELINE = 250
 #: Progress is shown in a status, so it is bounded in characters of JSON.
 PROGRESS_MAX_CHARS = 512
+NAME_MAX_CHARS = 256
 
 
 @dataclass(frozen=True)
@@ -206,9 +207,9 @@ def _snapshot(count: _Counts, detail: _Details, now_ms: int) -> Snapshot:
 def _running(job_id: bytes, fields: Sequence[bytes | None]) -> Running:
     name, worker, started, progress = fields
     return Running(
-        id=text(job_id),
-        name=text(name or b""),
-        worker=text(worker or b""),
+        id=text(job_id)[:NAME_MAX_CHARS],
+        name=text(name or b"")[:NAME_MAX_CHARS],
+        worker=text(worker or b"")[:NAME_MAX_CHARS],
         started_ms=_integer(started),
         progress=_progress(progress),
     )
@@ -220,8 +221,10 @@ def _progress(encoded: bytes | None) -> Any:
     if len(encoded) > PROGRESS_MAX_CHARS:
         return f"(progress of {len(encoded)} bytes is not shown)"
     try:
-        # The API server takes no NaN, and any BullMQ client may have written this.
-        return json.loads(encoded, parse_constant=str)
+        # The API server takes no NaN and no 1e400, and any BullMQ client may have written this.
+        value = json.loads(encoded, parse_constant=str)
+        json.dumps(value, allow_nan=False)
+        return value
     except (ValueError, RecursionError):
         return text(encoded)
 

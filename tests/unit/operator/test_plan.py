@@ -129,6 +129,19 @@ def test_the_newer_of_two_jobqueues_on_one_queue_gets_no_workers_and_names_the_o
     assert manifest(had_some, "Deployment")["spec"]["replicas"] == 0
 
 
+def test_manifests_that_the_api_server_refuses_are_told_and_scale_nothing() -> None:
+    refusal = Fault("ApplyRefused", "the API server refuses Deployment 'emails': limits below requests")
+    result = planned(observed(deployment=deployment(1), reading=reading(waiting=50), refusal=refusal))
+    assert result.manifests == []
+    assert [note.reason for note in result.notes] == ["ApplyRefused"]
+    assert conditions(result.status)["Available"] == ("False", "ApplyRefused")
+    assert result.status["desiredReplicas"] == 1
+
+
+def test_the_newer_twin_does_not_pause_the_olders_queue() -> None:
+    assert planned(observed(older_twin="shop/mails", deployment=deployment(0)), paused=True).pause is None
+
+
 def test_a_foreign_deployment_of_the_same_name_is_left_alone() -> None:
     result = planned(observed(taken_name="Deployment 'emails'", reading=reading(waiting=50)))
     assert result.manifests == []

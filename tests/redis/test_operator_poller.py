@@ -1,0 +1,227 @@
+"""What the operator reads of its queues, and how it bears a Redis that goes and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from crewline import Job, Queue, Reject, Worker
+from crewline_operator.poller import Poller, Pollers
+from crewline_operator.redis_endpoint import Endpoint
+from crewline_operator.snapshot import RUNNING_MAX, Snapshot, Target, read_snapshots
+from crewline_operator.store import Key
+from redis.asyncio import Redis
+
+from tests import redis_server
+
+StartWorker = Callable[..., Awaitable[Worker]]
+
+EMAILS = Target("bull", "emails", "emails-dlq")
+
+
+async def until(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], Any] = bool) -> Any:
+    """Look again and again until `holds` is true of what was seen, and return that."""
+    deadline = time.monotonic() + 10
+    while True:
+        seen = await look()
+        if seen is not None and holds(seen):
+            return seen
+        assert time.monotonic() < deadline, f"not within 10 s: last seen {seen!r}"
+        await asyncio.sleep(0.01)
+
+
+@pytest_asyncio.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+async def snapshot(redis: Redis) -> Snapshot:
+    return (await read_snapshots(redis, [EMAILS]))[EMAILS]
+
+
+async def test_a_queue_that_nobody_used_yet_is_empty(redis: Redis) -> None:
+    seen = await snapshot(redis)
+    assert (seen.waiting, seen.active, seen.delayed, seen.due, seen.dead, seen.paused) == (0, 0, 0, 0, 0, False)
+    assert (seen.next_due_ms, seen.oldest_waiting_ms, seen.running) == (None, None, ())
+
+
+async def test_jobs_are_counted_by_state_and_the_oldest_waiting_one_is_found(queue: Queue, redis: Redis) -> None:
+    first = await queue.add("a", {})
+    await queue.add_bulk([("b", {}), ("c", {}, {"priority": 5}), ("d", {}, {"delay": 3600})])
+    seen = await snapshot(redis)
+    assert (seen.waiting, seen.delayed, seen.due) == (3, 1, 0)
+    timestamp = await redis.hget(queue.keys.job(first.id), "timestamp")
+    assert seen.oldest_waiting_ms == int(timestamp or 0)
+    assert seen.next_due_ms is not None
+    assert 3_590_000 < seen.next_due_ms - seen.now_ms <= 3_600_000
+
+
+async def test_a_delayed_job_counts_as_due_once_its_time_has_come(queue: Queue, redis: Redis) -> None:
+    await queue.add("soon", {}, delay=0.05)
+    await queue.add("later", {}, delay=3600)
+    seen = await until(lambda: snapshot(redis), lambda seen: seen.due == 1)
+    assert (seen.delayed, seen.demand.total) == (2, 1)
+
+
+async def test_a_paused_queue_is_known_as_paused_and_its_jobs_as_waiting(queue: Queue, redis: Redis) -> None:
+    await queue.add("a", {})
+    await queue.pause()
+    # BullMQ 5 moves a paused queue's jobs there.
+    await redis.rename(queue.keys.wait, queue.keys.paused)
+    seen = await snapshot(redis)
+    assert (seen.paused, seen.waiting, seen.demand.total) == (True, 1, 0)
+
+
+async def test_running_jobs_are_shown_with_worker_and_progress(
+    queue: Queue, redis: Redis, start_worker: StartWorker
+) -> None:
+    release = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        await job.progress({"done": 3, "of": 10})
+        await release.wait()
+
+    await start_worker(handle, concurrency=30, name="worker-1")
+    await queue.add_bulk([("welcome", {})] * 25)
+    seen = await until(
+        lambda: snapshot(redis),
+        lambda seen: [run.progress for run in seen.running] == [{"done": 3, "of": 10}] * RUNNING_MAX,
+    )
+    assert seen.active == 25
+    assert {(run.name, run.worker) for run in seen.running} == {("welcome", "worker-1")}
+    assert [int(run.id) for run in seen.running] == list(range(1, RUNNING_MAX + 1)), "those that have run longest"
+    assert all(run.started_ms and 0 <= seen.now_ms - run.started_ms < 60_000 for run in seen.running)
+    release.set()
+    await until(lambda: snapshot(redis), lambda seen: seen.completed == 25)
+
+
+async def test_dead_letters_are_counted(queue: Queue, redis: Redis, start_worker: StartWorker) -> None:
+    async def handle(_: Job) -> None:
+        raise Reject("bad address")
+
+    await start_worker(handle)
+    await queue.add("welcome", {})
+    seen = await until(lambda: snapshot(redis), lambda seen: seen.dead == 1)
+    assert seen.failed == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (b"50", 50),
+        (b'{"done": NaN}', {"done": "NaN"}),
+        (b"1e999", "1e999"),
+        (b"{broken", "{broken"),
+        (b"\xff\xfe", "��"),
+        (b'"' + b"x" * 600 + b'"', "(progress of 602 bytes is not shown)"),
+    ],
+)
+async def test_progress_that_any_client_may_have_written_is_fit_for_a_status(
+    queue: Queue, redis: Redis, written: bytes, shown: Any
+) -> None:
+    job = await queue.add("a", {})
+    await redis.rpoplpush(queue.keys.wait, queue.keys.active)
+    await redis.hset(queue.keys.job(job.id), mapping={"progress": written, "processedOn": b"soon"})
+    (run,) = (await snapshot(redis)).running
+    assert (run.progress, run.started_ms) == (shown, None)
+
+
+async def test_many_queues_are_read_together(redis: Redis, redis_url: str) -> None:
+    targets = [Target("bull", f"q{number}", f"q{number}-dlq") for number in range(600)]
+    async with Queue("q599", redis=redis_url) as last:
+        await last.add("a", {})
+    seen = await read_snapshots(redis, targets)
+    assert [seen[target].waiting for target in targets] == [0] * 599 + [1]
+
+
+KEY = Key("JobQueue", "shop", "emails")
+
+
+@pytest_asyncio.fixture
+async def polled(redis_url: str) -> AsyncIterator[tuple[Pollers, Poller, list[Key]]]:
+    """A poller of `emails` that reads every 50 ms, and the keys it told of."""
+    told: list[Key] = []
+
+    def on_change(keys: Iterable[Key]) -> None:
+        told.extend(keys)
+
+    pollers = Pollers(on_change, 0.05)
+    yield pollers, pollers.watch(KEY, Endpoint(redis_url, "shown"), EMAILS), told
+    await pollers.close()
+
+
+async def test_a_change_in_redis_is_told_once(polled: tuple[Pollers, Poller, list[Key]], queue: Queue) -> None:
+    _, poller, told = polled
+
+    async def reading() -> Snapshot | None:
+        return poller.reading(KEY).snapshot
+
+    await until(reading)
+    told.clear()
+    await queue.add("a", {})
+    await until(reading, lambda seen: seen.waiting == 1)
+    assert told == [KEY]
+    before = poller.reading(KEY).snapshot
+    await until(reading, lambda seen: seen.now_ms > before.now_ms)
+    assert told == [KEY], "a read without news is no news"
+
+
+async def test_queues_of_one_redis_share_a_poller_which_goes_with_the_last(
+    polled: tuple[Pollers, Poller, list[Key]], redis_url: str
+) -> None:
+    pollers, poller, _ = polled
+    other = Key("JobQueue", "shop", "reports")
+    assert pollers.watch(other, Endpoint(redis_url, "shown"), Target("bull", "reports", "r-dlq")) is poller
+    pollers.unwatch(KEY)
+    assert pollers.of(other) is poller
+    pollers.unwatch(other)
+    assert pollers.of(other) is None
+    assert pollers.watch(KEY, Endpoint(redis_url, "shown"), EMAILS) is not poller
+
+
+async def test_a_redis_that_goes_is_a_fault_and_one_that_comes_back_is_read_again(tmp_path: Path) -> None:
+    pollers = Pollers(lambda _: None, 0.05)
+
+    async def fault() -> str:
+        found = poller.reading(KEY).fault
+        return found.reason if found else ""
+
+    async def waiting() -> int | None:
+        seen = poller.reading(KEY).snapshot
+        return seen.waiting if seen else None
+
+    server = redis_server.start(tmp_path)
+    poller = pollers.watch(KEY, Endpoint(server.url, "shown"), EMAILS)
+    try:
+        await until(waiting, lambda seen: seen == 0)
+        server.stop()
+        await until(fault, lambda seen: seen == "RedisUnreachable")
+        assert await waiting() is None, "no number older than the fault is given out"
+        server = redis_server.start(tmp_path, port=server.port)
+        async with Queue("emails", redis=server.url) as queue:
+            await queue.add("a", {})
+        await until(waiting, lambda seen: seen == 1)
+        assert await fault() == ""
+    finally:
+        await pollers.close()
+        server.stop()
+
+
+async def test_a_wrong_password_is_told_apart(redis: Redis, redis_url: str) -> None:
+    pollers = Pollers(lambda _: None, 0.05)
+    wrong = redis_url.replace("redis://", "redis://nobody:wrong@")
+    poller = pollers.watch(KEY, Endpoint(wrong, "shown"), EMAILS)
+
+    async def fault() -> Any:
+        return poller.reading(KEY).fault
+
+    found = await until(fault)
+    assert found.reason == "RedisAuthFailed"
+    assert "wrong" not in found.message
+    await pollers.close()

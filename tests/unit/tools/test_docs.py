@@ -43,3 +43,12 @@ def test_the_manifests_on_a_page_are_valid_yaml_of_our_kinds(page: Path) -> None
         for document in yaml.safe_load_all(block):
             assert document["kind"] in ("JobQueue", "ScheduledJob")
             assert (ROOT / "crds" / f"{document['kind'].lower()}.yaml").is_file()
+
+
+@pytest.mark.parametrize("page", ["jobqueue.md", "scheduledjob.md"])
+def test_every_reason_on_a_page_is_one_that_the_operator_gives(page: str) -> None:
+    operator = "\n".join(file.read_text() for file in (ROOT / "operator").rglob("*.py"))
+    text = (ROOT / "docs" / page).read_text()
+    reasons = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][A-Za-z]*)+)`", text)) - {"ScheduledJob", "JobQueue"}
+    assert reasons
+    assert {reason for reason in reasons if f'"{reason}"' not in operator} == set()

@@ -24,6 +24,14 @@ _maybe_unsafe_integer = re.compile(r"\d{16}")
 _encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 
 
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not allowed in JSON")
+
+
+# made once: json.loads makes a decoder a call where it is given a hook
+_decode = json.JSONDecoder(parse_constant=_refuse).decode
+
+
 class UnsafeIntegerWarning(UserWarning):
     """An integer beyond 2^53: Node reads JSON numbers as doubles and would round it."""
 
@@ -69,13 +77,9 @@ def loads(text: bytes | str, what: str) -> Any:
     """Decodes strict JSON; raises InvalidPayload for NaN, Infinity and everything else that is not JSON."""
     try:
         # decoded here: json.loads would take bytes for UTF-16 as well, and let lone surrogates pass
-        return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_refuse)
+        return _decode(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError) as error:
         raise InvalidPayload(f"{what} is not strict JSON: {error}") from None
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not allowed in JSON")
 
 
 def _mend(error: Exception) -> str:

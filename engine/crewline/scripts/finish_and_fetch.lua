@@ -20,7 +20,8 @@ ARGV     1 base      "<prefix>:<queue>:"
            delay     retry: milliseconds
            keep      retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"
            flags     e: attempts exhausted, u: the job's data is not JSON, s: it was a suspect and ended alive,
-                     n: no dead letter, o: the job's options are none that can be read
+                     n: no dead letter, o: the job's options are none that can be read,
+                     l: lifo
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed

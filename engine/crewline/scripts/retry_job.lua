@@ -17,7 +17,7 @@ local prev
 if redis.call('ZREM', q.failed, id) == 1 then prev = 'failed'
 elseif redis.call('ZREM', q.completed, id) == 1 then prev = 'completed'
 else return -3 end
-rerun_job(id, prev, ARGV[3] == '1')
+rerun_job(id, prev, ARGV[3] == '1', parse(redis.call('HGET', base .. id, 'opts')).lifo == true)
 wake_worker(q)
 trim_events(q)
 return 1

@@ -169,7 +169,8 @@ class Executor:
         if isinstance(error, Reject) or attempts_made >= job.attempts:
             return self.failed(run, reason, trace, exhausted=attempts_made >= job.attempts)
         delay_ms = self._delay_ms(job, attempts_made, error)
-        return result_of(run, "retry", reason, trace=trace, traces=_traces(job), delay_ms=delay_ms)
+        flags = "l" if job.opts.get("lifo") is True else ""
+        return result_of(run, "retry", reason, trace=trace, traces=_traces(job), delay_ms=delay_ms, flags=flags)
 
     def _delay_ms(self, job: Job, attempts_made: int, error: Exception) -> int:
         if isinstance(error, Retry) and error.delay is not None:

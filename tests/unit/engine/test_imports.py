@@ -10,7 +10,7 @@ import pytest
 ENGINE = Path(__file__).parents[3] / "engine" / "crewline"
 
 #: What the engine may import from outside, beside the standard library and itself.
-ALLOWED = {"redis", "cronsim", "typer", "rich", "uvloop", "pydantic", "prometheus_client"}
+ALLOWED = {"redis", "hiredis", "cronsim", "typer", "rich", "uvloop", "pydantic", "prometheus_client"}
 MODULES = sorted(ENGINE.rglob("*.py"))
 
 

@@ -93,6 +93,6 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
     delay_job(queue, id, due)
     return id, 'delayed'
   end
-  push_job(queue, id, tonumber(priority), lifo)
+  push_job(queue, id, tonumber(priority), lifo_place(lifo, tonumber(priority)))
   return id, 'wait'
 end

@@ -37,6 +37,11 @@ local function place_job(queue, id, priority, front)
   end
 end
 
+-- A job that was added `lifo` runs before those that wait, whenever it comes to wait; within a priority order is by time.
+local function lifo_place(lifo, priority)
+  return lifo and priority == 0
+end
+
 local function push_job(queue, id, priority, front, prev)
   place_job(queue, id, priority, front)
   if prev then

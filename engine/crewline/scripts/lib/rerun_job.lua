@@ -1,5 +1,5 @@
 -- Makes a finished job runnable again; its parent waits for it again.
-local function rerun_job(id, prev, fresh)
+local function rerun_job(id, prev, fresh, lifo)
   local job = base .. id
   redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'crashes', 'suspect')
   if fresh then redis.call('HDEL', job, 'atm', 'ats', 'stc') end
@@ -11,5 +11,6 @@ local function rerun_job(id, prev, fresh)
       redis.call('SADD', parent .. ':dependencies', job)
     end
   end
-  push_job(q, id, priority_of(job), false, prev)
+  local priority = priority_of(job)
+  push_job(q, id, priority, lifo_place(lifo, priority), prev)
 end

@@ -82,7 +82,8 @@ local function settle_jobs(offset, points)
           delay_job(q, id, now + delay)
           postponed = true
         else
-          push_job(q, id, priority_of(job), false, 'active')
+          local priority = priority_of(job)
+          push_job(q, id, priority, lifo_place(string.find(flags, 'l', 1, true) ~= nil, priority), 'active')
           woken = true
         end
       else

@@ -163,11 +163,7 @@ async def _check_hashes(scene: Scene, row: Row, ids: list[str]) -> None:
 
 def _fenced(scene: Scene) -> int:
     marks = ("was refused", "the lease is lost", "lost its lease is dropped")
-    return sum(
-        any(mark in line for mark in marks)
-        for worker in scene.fleet.workers
-        for line in worker.log.read_text(errors="replace").splitlines()
-    )
+    return sum(any(mark in line for mark in marks) for log in scene.fleet.logs() for line in log.splitlines())
 
 
 def _early(ledger: Ledger, ids: list[str], jobs: list[tuple[dict[str, Any], dict[str, Any]]], at: float) -> list[str]:

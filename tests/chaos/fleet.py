@@ -114,10 +114,10 @@ class Fleet:
             await worker.wait()
             worker.ready.unlink(missing_ok=True)
 
+    def logs(self) -> list[str]:
+        """What each worker wrote to its log."""
+        return [worker.log.read_text(errors="replace") for worker in self.workers]
+
     def complaints(self) -> list[str]:
         """Tracebacks of the engine's own: a fault must not surface as one."""
-        return [
-            f"{worker.log.name}: {text[text.index('Traceback') :][:1500]}"
-            for worker in self.workers
-            if "Traceback" in (text := worker.log.read_text(errors="replace"))
-        ]
+        return [log[log.index("Traceback") :][:3000] for log in self.logs() if "Traceback" in log]

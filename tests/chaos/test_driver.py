@@ -1,4 +1,4 @@
-"""The driver sees what it is there for: a lost job, one handled twice, an attempt used up, a fault that never struck."""
+"""The driver sees what it is there for: jobs lost or handled twice, attempts used up, a fault that never struck."""
 
 from __future__ import annotations
 

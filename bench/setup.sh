@@ -24,6 +24,7 @@ declare -A VENVS=(
   [rq]="rq hiredis"
   [arq]="arq hiredis uvloop"
   [huey]="huey[redis] hiredis gevent"
+  [plot]="matplotlib"
 )
 
 for name in "${@:-${!VENVS[@]}}"; do

@@ -55,7 +55,7 @@ test-e2e: setup cluster ## the operator on a real Kubernetes
 
 lint: setup ## ruff and the import rules
 	@echo "lint: ruff check, ruff format, import rules"
-	@$(BIN)/ruff check --quiet . || { echo "mend: $(BIN)/ruff check --fix ."; exit 1; }
+	@$(BIN)/ruff check --quiet . || { echo "mend: $(BIN)/ruff check --fix ., then by hand what is left"; exit 1; }
 	@$(BIN)/ruff format --quiet --check . || { echo "mend: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/lint-imports --no-logo >.venv/lint-imports.log 2>&1 || { cat .venv/lint-imports.log; \
 	  echo "mend: move the import; [tool.importlinter] in pyproject.toml says which way they point"; exit 1; }

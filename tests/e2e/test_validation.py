@@ -38,7 +38,8 @@ def scheduledjob(**spec: Any) -> dict[str, Any]:
     """A valid ScheduledJob; keyword arguments replace parts of its spec."""
     base = {"queueRef": {"name": "emails"}, "schedule": "*/5 * * * *", "job": {"name": "digest"}}
     return {
-        "apiVersion": "crewline.dev/v1alpha1", "kind": "ScheduledJob", "metadata": {"name": "digest"}, "spec": base | spec,
+        "apiVersion": "crewline.dev/v1alpha1", "kind": "ScheduledJob",
+        "metadata": {"name": "digest"}, "spec": base | spec,
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crewline import jsonio
@@ -21,6 +21,9 @@ FIELDS = (
 
 #: Further fields that only a reader of finished jobs wants.
 FINISHED_FIELDS = ("returnvalue", "failedReason", "finishedOn", "stacktrace", "deadLetterId")
+
+#: Milliseconds of a lease that a handler's own call takes again; the worker's renewals go on from there.
+LEASE_MS = 30_000
 
 #: Log lines that a job keeps when its options say nothing.
 MAX_LOG_LINES = 1000
@@ -135,20 +138,21 @@ class Job:
             JobNotFound: it was removed.
         """
         encoded = jsonio.dumps(value, "progress")
-        self._check(await self._queue.scripts.update_progress(self.id, encoded, self._token))
+        await self._write(lambda: self._queue.scripts.update_progress(self.id, encoded, self._token))
         self.progress_value = value
 
     async def log(self, line: str) -> int:
         """Appends a line to the job's log; returns how many lines it holds. Raises as `progress` does."""
         most = max(_number(self.opts.get("kl"), MAX_LOG_LINES), 1)
-        return self._check(await self._queue.scripts.append_log(self.id, printable(str(line)), most, self._token))
+        printed = printable(str(line))
+        return await self._write(lambda: self._queue.scripts.append_log(self.id, printed, most, self._token))
 
     async def extend(self, seconds: float) -> None:
         """Makes the lease at least ``seconds`` long, for a stretch in which nothing can renew it (a call into C).
 
         Raises LeaseLost if another worker has the job now.
         """
-        if await self._queue.scripts.extend_leases(round(seconds * 1000), self.id, self._token):
+        if await self._queue.scripts.extend_leases(round(seconds * 1000), self.id, self._token, self.attempts_started):
             self._check(-6)
 
     async def logs(self) -> list[str]:
@@ -215,6 +219,15 @@ class Job:
     async def remove(self) -> bool:
         """Deletes the job; False if a worker runs it now."""
         return await self._queue.remove(self.id)
+
+    async def _write(self, call: Callable[[], Awaitable[int]]) -> int:
+        """Makes a call that the lease fences; one that ran out is taken again if nobody has the job since."""
+        code = await call()
+        if code == -6 and not await self._queue.scripts.extend_leases(
+            LEASE_MS, self.id, self._token, self.attempts_started
+        ):
+            code = await call()
+        return self._check(code)
 
     def _check(self, code: int) -> int:
         if code == -1:

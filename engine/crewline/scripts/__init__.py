@@ -59,6 +59,12 @@ class Result(NamedTuple):
     delay_ms: int = 0
     keep: str = ""
     flags: str = ""
+    #: the attempt it ended, for a lease that ran out; 0 if it is not to be taken again. Not sent.
+    started: int = 0
+
+
+#: The fields of a Result that finish_and_fetch takes.
+SENT = 9
 
 
 class Scripts:
@@ -97,11 +103,11 @@ class Scripts:
         reply = await self.call(
             "finish_and_fetch", self.keys.queue, letters, token, lease_ms, worker, room, *rate, points,
             "1" if again else "",
-            *(argument for result in results for argument in result),
+            *(argument for result in results for argument in result[:SENT]),
         )  # fmt: skip
         return Fetched(*reply)
 
-    async def extend_leases(self, lease_ms: int, *held: str) -> list[str]:
+    async def extend_leases(self, lease_ms: int, *held: str | int) -> list[str]:
         return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]
 
     async def recover_stalled(self, interval_ms: int, most: int) -> tuple[list[str], list[str]]:

@@ -21,7 +21,7 @@ from crewline.scripts import Fetched, Result
 from crewline.worker.execution import Executor
 from crewline.worker.isolation import Isolator
 from crewline.worker.keeping import Keeper
-from crewline.worker.state import Run, State, result_of
+from crewline.worker.state import Lease, Run, State, result_of
 
 log = logging.getLogger("crewline.worker")
 
@@ -30,10 +30,12 @@ BATCH = 50
 #: finish_and_fetch calls in flight.
 CALLS = 2
 
-#: Why Redis refused a result; see scripts/finish_and_fetch.lua.
+#: The code of a result whose lease had run out; see scripts/finish_and_fetch.lua.
+EXPIRED = -2
+#: Why Redis refused a result.
 REFUSED = {
     -1: "the job was removed",
-    -2: "its lease ran out",
+    EXPIRED: "its lease ran out, and others were given the job",
     -3: "it is not active any more",
     -6: "another worker runs it now",
 }
@@ -118,8 +120,10 @@ class Committer:
                 state.work.set()
             else:
                 state.reserved -= room
-                self._accept(results, fetched, token, room, repeated=failures > 0)
+                expired = self._accept(results, fetched, token, room, repeated=failures > 0)
                 failures = 0
+                if expired:
+                    await self._take_again(expired)
             finally:
                 state.in_flight -= 1
 
@@ -127,8 +131,12 @@ class Committer:
         state = self._state
         return bool(state.settled) or (state.hot and not state.stopping and state.free_slots() > 0)
 
-    def _accept(self, results: list[Result], fetched: Fetched, token: str, room: int, *, repeated: bool) -> None:
+    def _accept(
+        self, results: list[Result], fetched: Fetched, token: str, room: int, *, repeated: bool
+    ) -> list[Result]:
+        """Takes an answer in; returns the results whose lease had run out."""
         state = self._state
+        expired: list[Result] = []
         state.clock_offset_ms = fetched.now_ms - asyncio.get_running_loop().time() * 1000
         if self._down or not self.reached.is_set():
             if self._down:
@@ -139,7 +147,11 @@ class Committer:
             if code in CHILDREN:
                 state.settle(result._replace(outcome="failed", value=CHILDREN[code]))
                 continue
-            if state.leases.get(result.job_id) == result.token:
+            if code == EXPIRED and result.started:
+                expired.append(result)
+                continue
+            lease = state.leases.get(result.job_id)
+            if lease and lease.token == result.token:
                 del state.leases[result.job_id]
             if code and not repeated:
                 log.warning(
@@ -157,6 +169,18 @@ class Committer:
                 state.cool()
             else:
                 state.hot = True
+        return expired
+
+    async def _take_again(self, results: list[Result]) -> None:
+        """Settles once more what nobody else has fetched since its lease ran out; the rest is refused."""
+        arguments = [argument for result in results for argument in (result.job_id, result.token, result.started)]
+        try:
+            await self._queue.scripts.extend_leases(self._lease_ms, *arguments)
+        except UNAVAILABLE:
+            self._state.settled.extend(results)
+        else:
+            for result in results:
+                self._state.settle(result._replace(started=0))
 
     def _start(self, raw_id: bytes | str, values: list[Any], token: str) -> None:
         state = self._state
@@ -167,9 +191,10 @@ class Committer:
             result = self._executor.failed(run, "its id is no UTF-8 text", "", unreadable=True)
             state.settle(result._replace(job_id=raw_id))  # type: ignore[arg-type]
             return
-        state.leases[job_id] = token
+        state.leases[job_id] = Lease(token, 0)
         try:
             job = Job.from_fields(self._queue, job_id, values, token)
+            state.leases[job_id] = Lease(token, job.attempts_started)
         except (InvalidPayload, UnicodeDecodeError) as error:
             # unreadable by anyone: a retry would meet the same bytes
             name = text(values[0])

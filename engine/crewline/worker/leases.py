@@ -12,6 +12,7 @@ from collections.abc import Callable
 from crewline.connection import COMMAND_TIMEOUT_SECONDS, UNAVAILABLE, connect_sync, text
 from crewline.keys import Keys
 from crewline.scripts import source
+from crewline.worker.state import Lease
 
 log = logging.getLogger("crewline.worker")
 
@@ -24,16 +25,16 @@ class LeaseKeeper:
 
     Args:
         url, keys: where the queue is.
-        leases: token by job id; copied at each turn.
+        leases: by job id; copied at each turn.
         lease_ms: the length of a lease, in milliseconds.
-        on_lost: called in the keeper's thread with the ids whose lease is gone.
+        on_lost: called in the keeper's thread with id and token of each lease that is gone.
     """
 
     def __init__(
         self,
         url: str,
         keys: Keys,
-        leases: dict[str, str],
+        leases: dict[str, Lease],
         lease_ms: int,
         on_lost: Callable[[list[tuple[str, str]]], None],
     ) -> None:
@@ -63,11 +64,11 @@ class LeaseKeeper:
             try:
                 for start in range(0, len(held), BATCH):
                     part = held[start : start + BATCH]
-                    arguments = [argument for pair in part for argument in pair]
+                    arguments = [argument for job_id, lease in part for argument in (job_id, *lease)]
                     lost = extend(keys=declared, args=[self._keys.base, self._lease_ms, *arguments])
                     if lost:
                         gone = {text(job_id) for job_id in lost}
-                        self._on_lost([pair for pair in part if pair[0] in gone])
+                        self._on_lost([(job_id, lease.token) for job_id, lease in part if job_id in gone])
                 wait_seconds, failing = self._lease_ms / 3000, False
             except UNAVAILABLE as error:
                 if not failing:

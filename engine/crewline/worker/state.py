@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from crewline.job import Job
 from crewline.scripts import Result
@@ -37,6 +37,13 @@ class Run:
     handing_back: bool = False
 
 
+class Lease(NamedTuple):
+    """What fences a run: the token of the fetch, and the attempt that it began (0: not to be taken again)."""
+
+    token: str
+    started: int
+
+
 @dataclass(slots=True)
 class State:
     """The state of one worker.
@@ -45,7 +52,7 @@ class State:
         concurrency: how many jobs may run at once.
         running: by job id.
         settled: results that no call has carried to Redis yet, oldest first.
-        leases: token by job id, from the fetch until Redis has the result.
+        leases: lease by job id, from the fetch until Redis has the result.
         reserved: slots that a fetch under way may fill.
         in_flight: finish_and_fetch calls under way.
         hot: the queue may have runnable jobs; False once a fetch came back with less than it had room for.
@@ -61,7 +68,7 @@ class State:
     concurrency: int
     running: dict[str, Run] = field(default_factory=dict)
     settled: deque[Result] = field(default_factory=deque)
-    leases: dict[str, str] = field(default_factory=dict)
+    leases: dict[str, Lease] = field(default_factory=dict)
     reserved: int = 0
     in_flight: int = 0
     hot: bool = True
@@ -123,4 +130,4 @@ class State:
 
 def result_of(run: Run, outcome: str, value: str, **more: Any) -> Result:
     flags = more.pop("flags", "") + ("s" if run.suspect and outcome != "back" else "")
-    return Result(run.job.id, run.token, outcome, value, flags=flags, **more)
+    return Result(run.job.id, run.token, outcome, value, flags=flags, started=run.job.attempts_started, **more)

@@ -245,7 +245,8 @@ class Worker:
 
     def _lose(self, lost: list[tuple[str, str]]) -> None:
         for job_id, token in lost:
-            if self._state.leases.get(job_id) != token:
+            lease = self._state.leases.get(job_id)
+            if lease is None or lease.token != token:
                 continue  # settled meanwhile
             run = self._state.running.get(job_id)
             if run is None or run.token != token:

@@ -120,10 +120,10 @@ class Committer:
                 state.work.set()
             else:
                 state.reserved -= room
-                expired = self._accept(results, fetched, token, room, repeated=failures > 0)
-                failures = 0
+                repeated, failures = failures > 0, 0
+                expired = self._accept(results, fetched, token, room, repeated)
                 if expired:
-                    await self._take_again(expired)
+                    await self._take_again(expired, repeated)
             finally:
                 state.in_flight -= 1
 
@@ -131,9 +131,7 @@ class Committer:
         state = self._state
         return bool(state.settled) or (state.hot and not state.stopping and state.free_slots() > 0)
 
-    def _accept(
-        self, results: list[Result], fetched: Fetched, token: str, room: int, *, repeated: bool
-    ) -> list[Result]:
+    def _accept(self, results: list[Result], fetched: Fetched, token: str, room: int, repeated: bool) -> list[Result]:
         """Takes an answer in; returns the results whose lease had run out."""
         state = self._state
         expired: list[Result] = []
@@ -150,14 +148,7 @@ class Committer:
             if code == EXPIRED and result.started:
                 expired.append(result)
                 continue
-            lease = state.leases.get(result.job_id)
-            if lease and lease.token == result.token:
-                del state.leases[result.job_id]
-            if code and not repeated:
-                log.warning(
-                    "job %s of queue %s: how it ended (%s) was refused: %s",
-                    result.job_id, self._queue.name, result.outcome, REFUSED.get(code, str(code)),
-                )  # fmt: skip
+            self._settled(result, code, repeated)
         for job_id, values in fetched.jobs:
             self._start(job_id, values, token)
         if room:
@@ -171,15 +162,29 @@ class Committer:
                 state.hot = True
         return expired
 
-    async def _take_again(self, results: list[Result]) -> None:
+    def _settled(self, result: Result, code: int, repeated: bool) -> None:
+        lease = self._state.leases.get(result.job_id)
+        if lease and lease.token == result.token:
+            del self._state.leases[result.job_id]
+        # a repeated call may have been carried out the first time
+        if code and not repeated:
+            log.warning(
+                "job %s of queue %s: how it ended (%s) was refused: %s",
+                result.job_id, self._queue.name, result.outcome, REFUSED.get(code, str(code)),
+            )  # fmt: skip
+
+    async def _take_again(self, results: list[Result], repeated: bool) -> None:
         """Settles once more what nobody else has fetched since its lease ran out; the rest is refused."""
         arguments = [argument for result in results for argument in (result.job_id, result.token, result.started)]
         try:
-            await self._queue.scripts.extend_leases(self._lease_ms, *arguments)
+            lost = await self._queue.scripts.extend_leases(self._lease_ms, *arguments)
         except UNAVAILABLE:
             self._state.settled.extend(results)
-        else:
-            for result in results:
+            return
+        for result in results:
+            if result.job_id in lost:
+                self._settled(result, EXPIRED, repeated)
+            else:
                 self._state.settle(result._replace(started=0))
 
     def _start(self, raw_id: bytes | str, values: list[Any], token: str) -> None:

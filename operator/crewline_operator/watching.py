@@ -56,6 +56,9 @@ def make_kopf_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
+    # An API server that restarts is found again within 5 s. One that is away for 10 minutes ends the process, and the
+    # kubelet's own backoff takes over.
+    settings.networking.error_backoffs = (0.5, 1, 2, 3, *[5] * 120)
     return settings
 
 

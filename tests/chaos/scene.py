@@ -58,7 +58,7 @@ class Form:
 
 
 SHORT = Form(jobs=200, rounds=1, workers=2, concurrency=8, lease_seconds=2.0, span_seconds=3.0, stop_seconds=5.0)
-LONG = Form(jobs=20_000, rounds=3, workers=3, concurrency=20, lease_seconds=10.0, span_seconds=60.0, stop_seconds=60.0)
+LONG = Form(jobs=20_000, rounds=3, workers=3, concurrency=20, lease_seconds=10.0, span_seconds=45.0, stop_seconds=60.0)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from tests.chaos.faults.base import Fault
 from tests.chaos.faults.clocks import ClocksSkewed
 from tests.chaos.faults.hogs import InterpreterHeld, LoopBlocked
 from tests.chaos.faults.links import BlackHole, Latency, ReplyCut, RequestCut, Reset
-from tests.chaos.faults.outages import PowerLost, RedisKilled, WritesRefused
+from tests.chaos.faults.outages import LongOutage, PowerLost, RedisKilled, WritesRefused
 from tests.chaos.faults.workers import Drain, HandBack, Kill, Poison, Stop
 
 __all__ = ["FAULTS", "Fault"]
@@ -17,6 +17,7 @@ FAULTS: dict[str, Fault] = {
     "sigterm-no-grace": HandBack(),
     "sigstop": Stop(),
     "redis-always": RedisKilled(),
+    "redis-away": LongOutage(),
     "redis-everysec": PowerLost(),
     "redis-readonly": WritesRefused(),
     "cut-request": RequestCut(),

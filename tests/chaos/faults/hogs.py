@@ -48,8 +48,8 @@ class LoopBlocked(_Hog):
 class InterpreterHeld(_Hog):
     name = "handler holds the GIL in C past its lease"
     twice_because = (
-        "no thread of that process runs, so none of its leases is renewed: others run its jobs too, "
-        "and its results are refused"
+        "no thread of that process runs, so none of its leases is renewed: once a check has put its jobs back, others "
+        "run them too, and its results are refused"
     )
     key = "gil_seconds"
 

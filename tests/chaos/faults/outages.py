@@ -30,6 +30,15 @@ class RedisKilled(Fault):
         return {job_id for incident in long for job_id in overlapping(ledger, incident)}
 
 
+class LongOutage(RedisKilled):
+    name = "Redis away past the leases, AOF always"
+    twice_because = "a check found the lease gone before its worker had taken it again: the job was put back"
+
+    async def strike(self, scene: Scene) -> None:
+        await scene.mark()
+        await scene.kill_redis(down_seconds=scene.form.lease_seconds * 1.5)
+
+
 class WritesRefused(RedisKilled):
     name = "Redis refuses writes (read-only)"
     twice_because = "never, while it is shorter than what is left of the leases: results are held and sent again"

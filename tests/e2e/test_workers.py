@@ -11,7 +11,7 @@ from crewline.backoff import Backoff
 
 from tests.cluster.errors import ClusterError
 from tests.cluster.shell import run
-from tests.e2e.scene import Scene, config_map, jobqueue, until
+from tests.e2e.scene import Object, Scene, config_map, jobqueue, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -77,18 +77,21 @@ async def test_a_job_that_keeps_failing_is_retried_with_backoff_becomes_a_dead_l
 
 
 async def test_changed_code_replaces_the_workers(scene: Scene) -> None:
-    await scene.apply(config_map("greeting", "async def handle(job): return 'good morning'"))
-    greeter = jobqueue("greeter", worker={"handler": "handlers:handle", "code": {"configMap": "greeting"}})
-    greeter["spec"]["scaling"]["minReplicas"] = 1
-    await scene.apply(greeter)
-    queue = scene.queue("greeter")
-    assert await (await queue.add("greet", {})).result(timeout=60) == "good morning"
-    (before,) = await scene.pods("greeter")
+    def code(greeting: str) -> Object:
+        return config_map("greeting", f"import os\nasync def handle(job): return ['{greeting}', os.uname().nodename]")
 
-    await scene.apply(config_map("greeting", "async def handle(job): return 'good evening'"))
-    await until(
-        "other pods run",
-        lambda: scene.pods("greeter"),
-        lambda pods: pods and before["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in pods},
-    )
-    assert await (await queue.add("greet", {})).result(timeout=60) == "good evening"
+    greeter = {"handler": "handlers:handle", "code": {"configMap": "greeting"}}
+    await scene.apply(code("good morning"), jobqueue("greeter", worker=greeter, scaling={"minReplicas": 1}))
+    queue = scene.queue("greeter")
+
+    async def greet() -> list[str]:
+        said: list[str] = await (await queue.add("greet", {})).result(timeout=60)
+        return said
+
+    morning, first_pod = await greet()
+    assert morning == "good morning"
+    await scene.apply(code("good evening"))
+    # Until it is told to end the first worker may take one more job.
+    evening, second_pod = await until("another pod greets", greet, lambda said: said[1] != first_pod)
+    assert evening == "good evening"
+    assert second_pod in {pod["metadata"]["name"] for pod in await scene.pods("greeter")}

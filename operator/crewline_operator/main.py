@@ -73,16 +73,20 @@ async def run(settings: Settings) -> None:
         controller = Controller(api, settings, metrics)
         async with serve_http(settings.http_port, metrics, lambda: controller.ready) as port:
             log.info("/healthz, /readyz and /metrics are on port %d", port)
-            stop = asyncio.Event()
-            watching = asyncio.create_task(
-                run_kopf(settings, make_registry(controller.on_object), stop=stop), name="kopf"
-            )
             working = asyncio.create_task(controller.run(), name="controller")
-            await asyncio.wait({watching, working}, return_when=asyncio.FIRST_COMPLETED)
-            # kopf ends at SIGTERM; the controller only by failing.
-            stop.set()
-            if not working.done():
+
+            async def stop_working() -> None:
                 working.cancel()
+                await asyncio.wait({working})
+
+            stop = asyncio.Event()
+            registry = make_registry(controller.on_object, stop_working)
+            watching = asyncio.create_task(run_kopf(settings, registry, stop=stop), name="kopf")
+            await asyncio.wait({watching, working}, return_when=asyncio.FIRST_COMPLETED)
+            # kopf ends at SIGTERM and takes the controller with it; the controller ends by itself only by failing.
+            stop.set()
+            await asyncio.wait({watching})
+            await stop_working()
             results = await asyncio.gather(watching, working, return_exceptions=True)
             for result in results:
                 if isinstance(result, Exception):

@@ -21,8 +21,8 @@ OnObject = Callable[[str, dict[str, Any], bool], None]
 NOT_CODE = "metadata.name!=kube-root-ca.crt"
 
 
-def make_registry(on_object: OnObject) -> kopf.OperatorRegistry:
-    """kopf's handlers, which pass all objects on."""
+def make_registry(on_object: OnObject, on_stop: Callable[[], Awaitable[None]]) -> kopf.OperatorRegistry:
+    """kopf's handlers, which pass all objects on, and say when kopf is about to end."""
     registry = kopf.OperatorRegistry()
 
     def forward(kind: str) -> Callable[..., Awaitable[None]]:
@@ -38,6 +38,12 @@ def make_registry(on_object: OnObject) -> kopf.OperatorRegistry:
     kopf.on.event("", "v1", "pods", registry=registry, id="pods")(forward("Pod"))
     kopf.on.event("", "v1", "configmaps", registry=registry, id="configmaps")(forward("ConfigMap"))
     kopf.on.login(registry=registry, id="login")(log_in)
+
+    async def stop(**_: Any) -> None:
+        # kopf waits 5 s at its end for tasks in its loop that it does not know: ours have to end before.
+        await on_stop()
+
+    kopf.on.cleanup(registry=registry, id="stop")(stop)
     return registry
 
 

@@ -3,7 +3,7 @@
 //   node driver.mjs bullmq5|bullmq6 PORT
 //
 //   {id, op: "hello"}                             answered as soon as BullMQ is loaded
-//   {id, op: "open", kind: "Queue" | "Worker" | "QueueEvents", as, queue, options}
+//   {id, op: "open", kind: "Queue" | "Worker" | "QueueEvents" | "FlowProducer", as, queue, options}
 //   {id, op: "call", on, method, args}           a method of what was opened
 //   {id, op: "job", on, job, method?, args}      a method of a job of the Queue `on`; the job itself without one
 //   {id, op: "work", on}                         lets a Worker opened with `manual` run one job, if there is one
@@ -13,7 +13,7 @@
 import { createInterface } from 'node:readline';
 
 const [flavour, port] = process.argv.slice(2);
-const { Job, Queue, QueueEvents, UnrecoverableError, Worker } = await import(flavour);
+const { FlowProducer, Job, Queue, QueueEvents, UnrecoverableError, Worker } = await import(flavour);
 
 const FIELDS = [
   'id', 'name', 'data', 'opts', 'timestamp', 'delay', 'priority', 'attemptsMade', 'attemptsStarted', 'stalledCounter',
@@ -29,6 +29,7 @@ const say = (message) => process.stdout.write(JSON.stringify(message) + '\n');
 
 const plain = (value) => {
   if (value instanceof Job) return Object.fromEntries(FIELDS.map((field) => [field, value[field] ?? null]));
+  if (value?.job instanceof Job) return plain(value.job); // the root of a flow
   if (Array.isArray(value)) return value.map(plain);
   return value;
 };
@@ -41,6 +42,7 @@ async function play(job) {
   if (data.takesMs) await new Promise((resolve) => setTimeout(resolve, data.takesMs));
   if (data.reject !== undefined) throw new UnrecoverableError(data.reject);
   if (job.attemptsMade < (data.fails ?? 0)) throw new Error(`attempt ${job.attemptsMade + 1} failed`);
+  if (data.returnsChildren) return Object.values(await job.getChildrenValues()).sort();
   return data.returns;
 }
 
@@ -48,6 +50,7 @@ function open({ kind, as, queue, options = {} }) {
   const { manual, ...rest } = options;
   const settings = { connection: { host: '127.0.0.1', port: Number(port) }, ...rest };
   if (kind === 'Queue') opened.set(as, new Queue(queue, settings));
+  if (kind === 'FlowProducer') opened.set(as, new FlowProducer(settings));
   if (kind === 'QueueEvents') {
     const events = new QueueEvents(queue, settings);
     for (const event of EVENTS) events.on(event, (args) => say({ from: as, event, ...args }));
@@ -69,7 +72,12 @@ function open({ kind, as, queue, options = {} }) {
 
 async function work(worker) {
   const token = 'driver';
-  const job = await worker.getNextJob(token, { block: false });
+  let job = await worker.getNextJob(token, { block: false });
+  // as BullMQ's own loop does before it calls a handler
+  while (job?.deferredFailure) {
+    await job.moveToFailed(new UnrecoverableError(job.deferredFailure), token, false);
+    job = await worker.getNextJob(token, { block: false });
+  }
   if (!job) return null;
   try {
     await job.moveToCompleted(await play(job), token, false);

@@ -47,6 +47,8 @@ async def play(job: Job) -> Any:
         raise UnrecoverableError(data["reject"])
     if job.attemptsMade < data.get("fails", 0):
         raise RuntimeError(f"attempt {job.attemptsMade + 1} failed")
+    if data.get("returnsChildren"):
+        return sorted((await job.getChildrenValues()).values())
     return data.get("returns")
 
 

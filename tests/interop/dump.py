@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from redis.asyncio import Redis
@@ -10,8 +11,11 @@ from redis.asyncio import Redis
 #: Milliseconds: delays in these tests are whole multiples of 1,000 s, and a test takes far less than half a step.
 STEP_MS = 100_000
 
-TIMES = {"timestamp", "processedOn", "finishedOn"}
-JSON_TEXTS = {"data", "opts", "returnvalue", "progress"}
+TIMES = {"timestamp", "processedOn", "finishedOn", "startDate"}
+JSON_TEXTS = {"data", "opts", "returnvalue", "progress", "parent"}
+
+#: A moment in the id of a scheduled job.
+MOMENT = re.compile(r"(?<=:)1[0-9]{12}\b")
 
 
 async def dump(redis: Redis, prefix: str, queue: str, start_ms: float) -> dict[str, Any]:
@@ -26,7 +30,20 @@ async def dump(redis: Redis, prefix: str, queue: str, start_ms: float) -> dict[s
     for key in sorted(await redis.keys(f"{base}*")):
         kind = await redis.type(key)
         found[key.removeprefix(base)] = (kind, await _content(redis, key, key.removeprefix(base), kind, start_ms))
-    return found
+    named: dict[str, Any] = _rename(found, prefix, start_ms)
+    return named
+
+
+def _rename(value: Any, prefix: str, start_ms: float) -> Any:
+    """With the same prefix on both sides, and no moment in any id."""
+    if isinstance(value, str):
+        value = MOMENT.sub(lambda match: _when(float(match[0]), start_ms), value)
+        return re.sub(rf"\b{prefix}:", "prefix:", value)
+    if isinstance(value, dict):
+        return {_rename(key, prefix, start_ms): _rename(item, prefix, start_ms) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_rename(item, prefix, start_ms) for item in value)
+    return value
 
 
 async def _content(redis: Redis, key: str, name: str, kind: str, start_ms: float) -> Any:
@@ -57,7 +74,11 @@ def _field(field: str, value: str, start_ms: float) -> Any:
     if field in TIMES:
         return _when(float(value), start_ms)
     if field in JSON_TEXTS:
-        return json.loads(value)
+        decoded = json.loads(value)
+        if isinstance(decoded, dict):
+            for key in TIMES & decoded.keys() | {"prevMillis"} & decoded.keys():
+                decoded[key] = _when(decoded[key], start_ms)
+        return decoded
     if field == "stacktrace":
         return f"{len(json.loads(value))} traces"
     return value

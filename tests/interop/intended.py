@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 Dump = dict[str, Any]
 
-#: The reason with which these tests' jobs are rejected.
+#: The reason with which these tests' jobs are rejected, and that of a parent whose child failed.
 REJECTED = "no"
+CONDEMNED = re.compile(r"^child \S+ failed$")
 
 
 def _version(found: Dump) -> None:
@@ -52,10 +54,44 @@ def _delay_of_promoted(found: Dump) -> None:
 
 
 def _trace_of_rejected(found: Dump) -> None:
-    """`stacktrace` of a rejected job: BullMQ keeps its UnrecoverableError's; a Reject is a decision, no fault."""
+    """`stacktrace` of a rejected job: BullMQ keeps its UnrecoverableError's; a Reject is a decision, no fault.
+
+    So is the failure of a parent whose child failed.
+    """
     for event in found.get("events", ("stream", []))[1]:
-        if event.get("failedReason") == REJECTED:
+        if event.get("failedReason") == REJECTED or CONDEMNED.search(event.get("failedReason", "")):
             _fields(found, event["jobId"]).pop("stacktrace", None)
+
+
+def _unneeded_replacement(found: Dump) -> None:
+    """`deduplicated`, where a job would have replaced one that is delayed no more: BullMQ drops it without a word."""
+    events = found.get("events", ("stream", []))[1]
+    added = {event["jobId"] for event in events if event["event"] == "added"}
+    for event in list(events):
+        if event["event"] == "deduplicated" and event["deduplicatedJobId"] not in added:
+            opts = _fields(found, event["jobId"]).get("opts", {})
+            if opts.get("de", {}).get("replace"):
+                events.remove(event)
+
+
+def _scheduled(found: Dump) -> None:
+    """Iterations of a schedule: ours are placed beside the handler, BullMQ's before it, so that the order of events is
+    one job's own; we tell that a changed schedule's old iteration was removed; `prevMillis` is always there. `offset`
+    and `delay` depend on the millisecond in which a side did it.
+    """
+    if not any(event.get("jobId", "").startswith("repeat:") for event in found.get("events", ("stream", []))[1]):
+        return
+    found["events"][1].sort(key=lambda event: event.get("jobId", ""))
+    if "repeat" in found:
+        kept = [event for event in found["events"][1] if event["event"] != "removed"]
+        found["events"] = ("stream", kept)
+    for name, (kind, content) in found.items():
+        if kind == "hash" and name.startswith("repeat:"):
+            content.pop("offset", None)
+            content.get("opts", {}).pop("prevMillis", None)
+            content.get("opts", {}).pop("delay", None)
+            if "delay" in content:
+                content["delay"] = round(int(content["delay"]) / 100_000)
 
 
 INTENDED: tuple[Callable[[Dump], None], ...] = (
@@ -65,6 +101,8 @@ INTENDED: tuple[Callable[[Dump], None], ...] = (
     _events_of_nothing,
     _delay_of_promoted,
     _trace_of_rejected,
+    _unneeded_replacement,
+    _scheduled,
 )
 
 

@@ -58,6 +58,8 @@ async def play(job: Job) -> Any:
         raise Reject(data["reject"])
     if job.attempts_made < data.get("fails", 0):
         raise RuntimeError(f"attempt {job.attempts_made + 1} failed")
+    if data.get("returnsChildren"):
+        return sorted((await job.children_values()).values())
     return data.get("returns")
 
 

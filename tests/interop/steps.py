@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from crewline import Backoff, CrewlineError, Job, Keep, Queue, Worker
+from crewline import Backoff, CrewlineError, Dedup, FlowJob, Job, Keep, Queue, Worker
 
 from tests.interop.peers import Peer, PeerError, Remote
 from tests.interop.play import play
@@ -18,6 +18,39 @@ from tests.interop.play import play
 Step = tuple[Any, ...]
 
 WORKER_NAME = "worker"
+
+
+#: What a child's failure does to its parent, as BullMQ's options name it.
+ON_FAILURE = {
+    "fail": "failParentOnFailure",
+    "ignore": "ignoreDependencyOnFailure",
+    "continue": "continueParentOnFailure",
+    "remove": "removeDependencyOnFailure",
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A job of a flow and its children."""
+
+    job_id: str
+    data: Any = None
+    children: tuple[Node, ...] = ()
+    on_failure: str = "wait"
+    attempts: int = 1
+
+    def ours(self) -> FlowJob:
+        return FlowJob(
+            f"name-{self.job_id}", self.data, [child.ours() for child in self.children], on_failure=self.on_failure,
+            options={"job_id": self.job_id, "attempts": self.attempts, "backoff": None},
+        )  # fmt: skip
+
+    def theirs(self, queue: str) -> dict[str, Any]:
+        options: dict[str, Any] = {"jobId": self.job_id, "attempts": self.attempts}
+        if self.on_failure != "wait":
+            options[ON_FAILURE[self.on_failure]] = True
+        node = {"name": f"name-{self.job_id}", "queueName": queue, "data": self.data, "opts": options}
+        return node | ({"children": [child.theirs(queue) for child in self.children]} if self.children else {})
 
 
 @dataclass(frozen=True)
@@ -30,6 +63,7 @@ class Options:
     attempts: int = 1
     backoff: int = 0
     keep: int | None = None
+    dedup: Dedup | None = None
 
     def ours(self) -> dict[str, Any]:
         options: dict[str, Any] = {
@@ -39,6 +73,8 @@ class Options:
             "attempts": self.attempts,
             "backoff": Backoff("fixed", self.backoff, jitter=0) if self.backoff else None,
         }
+        if self.dedup:
+            options["dedup"] = self.dedup
         if self.keep is not None:
             options |= {"remove_on_complete": self.keep or True, "remove_on_fail": self.keep or True}
         return options
@@ -53,6 +89,8 @@ class Options:
             options["lifo"] = True
         if self.backoff:
             options["backoff"] = {"type": "fixed", "delay": self.backoff * 1000}
+        if self.dedup:
+            options["deduplication"] = self.dedup.to_wire()
         if self.keep is not None:
             options |= {"removeOnComplete": self.keep or True, "removeOnFail": self.keep or True}
         return options
@@ -80,10 +118,21 @@ class Ours:
     async def _add_bulk(self, jobs: list[tuple[str, Any, Options]]) -> None:
         await self._queue.add_bulk([(f"name-{i}", data, {"job_id": i, **options.ours()}) for i, data, options in jobs])
 
+    async def _flow(self, root: Node) -> None:
+        await self._queue.add_flow(root.ours())
+
+    async def _schedule(self, schedule_id: str, every: int) -> None:
+        await self._queue.schedule(schedule_id, "name", {"returns": 1}, every=every, attempts=2, backoff=None)
+
+    async def _unschedule(self, schedule_id: str) -> None:
+        await self._queue.schedules.remove(schedule_id)
+
     async def _work(self) -> None:
-        """One job: the worker is told to stop while it runs its first."""
+        """One job, and what fails without being run: the worker is told to stop while it runs its first."""
+        ran = asyncio.Event()
 
         async def handle(job: Job) -> Any:
+            ran.set()
             await worker.stop()
             return await play(job)
 
@@ -93,9 +142,12 @@ class Ours:
         )  # fmt: skip
         running = asyncio.create_task(worker.run())
         await asyncio.wait_for(worker.wait_ready(), 10)
-        # it has fetched by now: either a job runs, or there was none
-        if not worker.running:
-            await worker.stop()
+        while not ran.is_set():
+            found = await self._queue.metrics()
+            if found.paused or found.waiting + found.active == 0:
+                await worker.stop()
+                break
+            await asyncio.sleep(0.005)
         await asyncio.wait_for(running, 20)
 
     async def _pause(self) -> None:
@@ -151,18 +203,23 @@ class Ours:
 class Theirs:
     """Steps through npm bullmq."""
 
-    def __init__(self, queue: Remote, worker: Remote) -> None:
+    def __init__(self, name: str, queue: Remote, worker: Remote, flows: Remote) -> None:
+        self._name = name
         self._queue = queue
         self._worker = worker
+        self._flows = flows
 
     @classmethod
     async def open(cls, peer: Peer, prefix: str, name: str) -> Theirs:
         return cls(
+            name,
             await peer.open("Queue", name, prefix=prefix),
             await peer.open("Worker", name, prefix=prefix, manual=True, name=WORKER_NAME),
+            await peer.open("FlowProducer", name, prefix=prefix),
         )
 
     async def close(self) -> None:
+        await self._flows.close()
         await self._worker.close()
         await self._queue.close()
 
@@ -181,6 +238,16 @@ class Theirs:
             {"name": f"name-{i}", "data": data, "opts": {"jobId": i, **options.theirs()}} for i, data, options in jobs
         ]
         await self._queue("addBulk", bulk)
+
+    async def _flow(self, root: Node) -> None:
+        await self._flows("add", root.theirs(self._name))
+
+    async def _schedule(self, schedule_id: str, every: int) -> None:
+        template = {"name": "name", "data": {"returns": 1}, "opts": {"attempts": 2}}
+        await self._queue("upsertJobScheduler", schedule_id, {"every": every * 1000}, template)
+
+    async def _unschedule(self, schedule_id: str) -> None:
+        await self._queue("removeJobScheduler", schedule_id)
 
     async def _work(self) -> None:
         await self._worker.work()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from crewline import Dedup
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
@@ -16,7 +17,7 @@ from redis.asyncio import Redis
 from tests.interop.dump import differences, dump
 from tests.interop.intended import REJECTED, without_intended
 from tests.interop.peers import Peer
-from tests.interop.steps import Options, Ours, Step, Theirs
+from tests.interop.steps import Node, Options, Ours, Step, Theirs
 from tests.redis_server import RedisServer
 
 _numbers = itertools.count(1)
@@ -24,6 +25,7 @@ _numbers = itertools.count(1)
 #: Random sequences a run; the same ones each time.
 EXAMPLES = 40
 
+WORKED_OFF: list[Step] = [("work",), ("work",), ("work",)]
 EVERY_OPTION = Options(delay=1000, priority=3, lifo=True, attempts=4, backoff=1000, keep=5)
 
 SEQUENCES: dict[str, list[Step]] = {
@@ -111,6 +113,63 @@ SEQUENCES: dict[str, list[Step]] = {
     "clean: delayed": [("add", "a", {}, Options(delay=1000)), ("clean", "delayed")],
     "obliterate": [("add", "a", {}, Options()), ("add", "b", {}, Options(delay=1000)), ("work",),
                    ("obliterate",)],
+    "dedup: a second one": [*(("add", i, {}, Options(dedup=Dedup("d"))) for i in "ab"), ("add", "c", {}, Options())],
+    "dedup: ended, and free again": [
+        ("add", "a", {}, Options(dedup=Dedup("d"))), ("work",), ("add", "b", {}, Options(dedup=Dedup("d"))),
+    ],
+    "dedup: failed, and free again": [
+        ("add", "a", {"fails": 1}, Options(dedup=Dedup("d"))), ("work",), ("add", "b", {}, Options(dedup=Dedup("d"))),
+    ],
+    "dedup: held through a retry": [
+        ("add", "a", {"fails": 1}, Options(dedup=Dedup("d"), attempts=2)), ("work",),
+        ("add", "b", {}, Options(dedup=Dedup("d"))),
+    ],
+    "dedup: removed, and free again": [
+        ("add", "a", {}, Options(dedup=Dedup("d"))), ("remove", "a"), ("add", "b", {}, Options(dedup=Dedup("d"))),
+    ],
+    "dedup: throttled": [
+        ("add", "a", {}, Options(dedup=Dedup("d", 1000))), ("work",), ("add", "b", {}, Options(dedup=Dedup("d", 1000))),
+    ],
+    "dedup: prolonged": [*(("add", i, {}, Options(dedup=Dedup("d", 1000, extend=True))) for i in "ab")],
+    "dedup: replaced": [
+        *(("add", i, {"n": i}, Options(delay=1000, dedup=Dedup("d", 2000, extend=True, replace=True))) for i in "abc"),
+    ],
+    "dedup: not replaced when it waits": [
+        *(("add", i, {"n": i}, Options(dedup=Dedup("d", 2000, extend=True, replace=True))) for i in "ab"),
+    ],
+    "dedup: bulk": [("add_bulk", [(i, {}, Options(dedup=Dedup(d))) for i, d in ("ax", "by", "cx", "dy")])],
+    "flow": [("flow", Node("p", {}, (Node("c1"), Node("c2"))))],
+    "flow: three levels": [("flow", Node("p", {}, (Node("c", {}, (Node("g"),)), Node("d"))))],
+    "flow: one child done": [("flow", Node("p", {}, (Node("c1", {"returns": 1}), Node("c2")))), ("work",)],
+    "flow: all done": [
+        ("flow", Node("p", {"returns": "p"}, (Node("c1", {"returns": 1}), Node("c2")))), *WORKED_OFF,
+    ],
+    **{
+        f"flow: child failed, {policy}": [
+            ("flow", Node("p", {}, (Node("c1", {"fails": 1}, (), policy), Node("c2")))), ("work",),
+        ]
+        for policy in ("wait", "fail", "ignore", "continue", "remove")
+    },
+    **{
+        f"flow: child failed, {policy}, worked off": [
+            ("flow", Node("p", {}, (Node("c1", {"fails": 1}, (), policy), Node("c2")))), *WORKED_OFF,
+        ]
+        # a parent that goes on while a child waits ends in an error whose text is each side's own
+        for policy in ("wait", "fail", "ignore", "remove")
+    },
+    "flow: child retried": [("flow", Node("p", {}, (Node("c", {"fails": 1}, (), "fail", 2),))), ("work",), ("work",)],
+    "flow: child removed": [("flow", Node("p", {}, (Node("c1"), Node("c2")))), ("remove", "c1"), ("remove", "c2")],
+    "flow: failed child retried by hand": [
+        ("flow", Node("p", {}, (Node("c", {"fails": 1}),))), ("work",), ("retry", "c"), ("work",), ("work",),
+    ],
+    "schedule": [("schedule", "s", 1000)],
+    "schedule: iteration run": [("schedule", "s", 1000), ("work",)],
+    "schedule: none due after it": [("schedule", "s", 1000), ("work",), ("work",)],
+    "schedule: changed": [("schedule", "s", 1000), ("schedule", "s", 2000)],
+    "schedule: removed": [("schedule", "s", 1000), ("work",), ("unschedule", "s")],
+    "schedule: next iteration promoted": [("schedule", "s", 1000), ("work",), ("promote_all",), ("work",)],
+    "schedule: drained": [("schedule", "s", 1000), ("drain", False), ("drain", True)],
+    "schedule: next iteration can not be cleaned": [("schedule", "s", 1000), ("work",), ("clean", "delayed")],
 }  # fmt: skip
 
 

@@ -7,9 +7,10 @@ Waiting is polling with a deadline; what was seen last is in the failure.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -164,22 +165,26 @@ class Scene:
             "-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false"
         )
 
-    async def scale_operator(self, replicas: int) -> None:
-        """Stop the operator, or start it again, and wait until that is so."""
+    @contextlib.asynccontextmanager
+    async def without_operator(self) -> AsyncIterator[None]:
+        """No operator runs in the block; one runs again after it."""
+        await self._scale_operator(0)
+        try:
+            yield
+        finally:
+            await self._scale_operator(1)
 
-        async def deployment() -> Object:
+    async def _scale_operator(self, replicas: int) -> None:
+        async def status() -> Object:
             found = await self.kube.get("apps/v1", "Deployment", OPERATOR, SYSTEM)
             assert found
-            return found
+            return {"replicas": 0, "readyReplicas": 0} | found["status"]
+
+        def reached(seen: Object) -> bool:
+            return [seen["replicas"], seen["readyReplicas"]] == [replicas, replicas]
 
         await self.cluster_kubectl("-n", SYSTEM, "scale", "deployment", OPERATOR, f"--replicas={replicas}")
-        await until(
-            f"the operator has {replicas} replicas",
-            deployment,
-            lambda seen: (
-                seen["status"].get("replicas", 0) == replicas and seen["status"].get("readyReplicas", 0) == replicas
-            ),
-        )
+        await until(f"the operator has {replicas} replicas", status, reached)
 
     def describe(self) -> str:
         """What one wants to see when a test has failed."""

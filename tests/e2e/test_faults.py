@@ -64,7 +64,7 @@ async def test_a_restarted_redis_has_all_jobs_and_work_goes_on(scene: Scene) -> 
     await scene.apply(jobqueue("durable", "handlers:gated", worker={"concurrency": 1}, scaling={"maxReplicas": 1}))
     queue = scene.queue("durable")
     jobs = [await queue.add("work", {}) for _ in range(5)]
-    await scene.wait("durable", "runs a job", lambda seen: seen["status"]["counts"]["active"] == 1)
+    before = await scene.wait("durable", "runs a job", lambda seen: seen["status"]["counts"]["active"] == 1)
     later = await queue.add("later", {"kept": True}, delay=3600)
 
     redis = await scene.get("Pod", "redis-0", "v1")
@@ -73,6 +73,9 @@ async def test_a_restarted_redis_has_all_jobs_and_work_goes_on(scene: Scene) -> 
     assert "redis" in gone["message"]
 
     await scene.wait_condition("durable", "RedisReachable", "Connected")
+    after = await scene.get("JobQueue", "durable")
+    # A demand that could not be read scaled nothing.
+    assert after and after["status"]["lastDecision"] == before["status"]["lastDecision"]
     successor = await scene.get("Pod", "redis-0", "v1")
     assert redis and successor and redis["metadata"]["uid"] != successor["metadata"]["uid"]
     await until("Redis answers here, too", lambda: answered(queue))

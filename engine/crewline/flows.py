@@ -60,9 +60,11 @@ class Planned:
     children: list[Planned]
 
     def walk(self) -> Iterator[Planned]:
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        """Level by level, as BullMQ adds them: what is nearer to the root comes to wait first."""
+        level = [self]
+        while level:
+            yield from level
+            level = [child for each in level for child in each.children]
 
 
 def plan_flow(root: FlowJob, queue: str, prefix: str, max_payload_bytes: int) -> Planned:

@@ -38,6 +38,8 @@ if planned and redis.call('EXISTS', base .. current) == 1 and redis.call('EXISTS
   and not redis.call('ZSCORE', q.completed, current) and not redis.call('ZSCORE', q.failed, current) then
   redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', remove_from_state(current))
   delete_jobs(base, { current })
+  -- it never ran: it does not count towards the schedule's limit
+  redis.pcall('HINCRBY', key, 'ic', -1)
 end
 local due = tonumber(ARGV[7])
 if not due then

@@ -167,7 +167,7 @@ class Executor:
         trace = "" if isinstance(error, Reject) else printable(_trace(error))
         attempts_made = job.attempts_made + 1
         if isinstance(error, Reject) or attempts_made >= job.attempts:
-            return self.failed(run, reason, trace, exhausted=attempts_made >= job.attempts)
+            return self.failed(run, reason, trace)
         delay_ms = self._delay_ms(job, attempts_made, error)
         flags = "l" if job.opts.get("lifo") is True else ""
         return result_of(run, "retry", reason, trace=trace, traces=_traces(job), delay_ms=delay_ms, flags=flags)
@@ -190,11 +190,12 @@ class Executor:
         reason: str,
         trace: str,
         *,
-        exhausted: bool = False,
         unreadable: bool = False,
         letter: bool = True,
     ) -> Result:
         """The result of a job that has failed for good."""
+        # as BullMQ counts: the last attempt is the last, whatever ended it
+        exhausted = run.job.attempts_made + 1 >= run.job.attempts
         flags = ("e" if exhausted else "") + ("u" if unreadable else "") + ("" if letter else "n")
         flags += "" if run.job.opts else "o"
         keep = keep_from_wire(run.job.opts.get("removeOnFail"), self.keep_failed)

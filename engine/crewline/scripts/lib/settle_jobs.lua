@@ -51,12 +51,14 @@ local function settle_jobs(offset, points)
       local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid')
       if string.find(flags, 's', 1, true) then redis.call('HDEL', job, 'suspect', 'alone') end
       if outcome == 'completed' then
+        -- a parent's event precedes its child's, as in BullMQ
+        if links[1] then attempt(child_completed, links[1], links[2], job, value) end
         redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
         increment(job, 'atm')
         redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp)
-        if links[1] then attempt(child_completed, links[1], links[2], job, value) end
         keep_finished(done, 'c', id, ARGV[at + 8])
       elseif outcome == 'failed' then
+        if links[1] then attempt(child_failed, links[1], links[2], job, value) end
         local traces = append_trace(job, ARGV[at + 5], tonumber(ARGV[at + 6]))
         local attempts = increment(job, 'atm')
         redis.call('HSET', job, 'failedReason', value, 'stacktrace', traces, 'finishedOn', stamp)
@@ -71,7 +73,6 @@ local function settle_jobs(offset, points)
             origin[2] or 'null', origin[3], flags)
           if letter then redis.call('HSET', job, 'deadLetterId', letter) end
         end
-        if links[1] then attempt(child_failed, links[1], links[2], job, value) end
         keep_finished(dead, 'f', id, ARGV[at + 8])
       elseif outcome == 'retry' then
         local delay = tonumber(ARGV[at + 7])

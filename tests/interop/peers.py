@@ -85,6 +85,10 @@ class Peer:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await asyncio.wrap_future(answer)
 
+    async def heard(self) -> None:
+        """Returns once all that the peer said so far is read: Redis may tell of an end before the pipe does."""
+        await self.request(op="hello")
+
     def events_of(self, name: str) -> list[dict[str, Any]]:
         return self._events[name]
 

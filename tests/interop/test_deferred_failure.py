@@ -60,6 +60,7 @@ async def test_they_fail_a_job_that_we_condemned(peer: Peer, name: str, queue: Q
     await queue.redis.hset(queue.keys.job(job.id), "defa", "job took its worker down 3 times")
     worker = await peer.open("Worker", name)
     await until(lambda: _state(queue, job.id, "failed"), "their worker fails it")
+    await peer.heard()
     assert worker.handled == []
     seen = await queue.get_job(job.id)
     assert seen is not None and seen.failed_reason == "job took its worker down 3 times"
@@ -75,6 +76,7 @@ async def test_they_run_what_our_check_put_back(peer: Peer, name: str, url: str,
     await queue.resume()
     worker = await peer.open("Worker", name)
     assert await job.result(timeout=10) == "ran"
+    await peer.heard()
     assert worker.handled == [job.id]
     theirs = await peer.open("Queue", name)
     assert (await theirs.job(job.id))["stalledCounter"] == 1

@@ -32,6 +32,7 @@ async def test_they_run_our_flow_and_the_parent_gets_its_childrens_results(peer:
     root = await queue.add_flow(FlowJob("sum", {"returnsChildren": True}, children))
     worker = await peer.open("Worker", name)
     assert await root.job.result(timeout=15) == [1, 2, 3]
+    await peer.heard()
     assert worker.handled[-1] == root.job.id
 
 

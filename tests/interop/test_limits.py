@@ -44,6 +44,7 @@ async def test_a_global_concurrency_is_shared_between_their_worker_and_ours(
             return found.waiting + found.active == 0
 
         await until(finished, "all run, three at a time", seconds=20)
+        await node.heard()
         assert len(ours.handled) + len(worker.handled) == 60
     assert most == 3
 

@@ -33,6 +33,8 @@ async def test_each_job_is_handled_exactly_once(node5: Peer, node6: Peer, port: 
             return found.waiting + found.active == 0
 
         await until(finished, "the queue is worked off", seconds=60)
+        for peer in (node5, node6, port):
+            await peer.heard()
         shares = [len(ours.handled), *(len(worker.handled) for worker in theirs)]
         runs = Counter(ours.ids)
         for worker in theirs:
@@ -73,6 +75,8 @@ async def test_a_retry_may_be_made_by_any_worker(node5: Peer, node6: Peer, name:
             [("flaky", {"fails": 2, "returns": n, "takesMs": 5}, {"attempts": 3, "backoff": 0.01}) for n in range(200)]
         )
         assert [await job.result(timeout=30) for job in jobs] == list(range(200))
+        for peer in (node5, node6):
+            await peer.heard()
         attempts = Counter((run.job, run.attempt) for run in ours.handled)
         for worker in theirs:
             attempts.update((event["job"], event["attempt"]) for event in worker.said("handled"))

@@ -121,6 +121,7 @@ async def test_they_retry_as_our_attempts_and_backoff_say(peer: Peer, name: str,
     job = await queue.add("flaky", {"fails": 2, "returns": "well"}, attempts=3, backoff=0.2)
     worker = await peer.open("Worker", name)
     assert await job.result(timeout=15) == "well"
+    await peer.heard()
     runs = worker.said("handled")
     assert [run["attempt"] for run in runs] == [1, 2, 3]
     waits = [b["at"] - a["at"] for a, b in itertools.pairwise(runs)]

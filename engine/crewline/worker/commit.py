@@ -32,6 +32,9 @@ CALLS = 2
 
 #: The code of a result whose lease had run out; see scripts/finish_and_fetch.lua.
 EXPIRED = -2
+#: Places in what Redis tells of a fetched job.
+DEFA, RJK, SUSPECT = (FIELDS.index(name) for name in ("defa", "rjk", "suspect"))
+
 #: Why Redis refused a result.
 REFUSED = {
     -1: "the job was removed",
@@ -206,11 +209,11 @@ class Committer:
             run = Run(Job(self._queue, job_id, name, None, self._queue.decode_opts(values[2])), token)
             state.settle(self._executor.failed(run, f"data can't be read: {error}", "", unreadable=True))
             return
-        schedule = values[FIELDS.index("rjk")]
+        schedule = values[RJK]
         if schedule:
             self._keeper.advance(text(schedule), job)
-        run = Run(job, token, suspect=values[FIELDS.index("suspect")] is not None)
-        deferred = values[FIELDS.index("defa")]
+        run = Run(job, token, suspect=values[SUSPECT] is not None)
+        deferred = values[DEFA]
         if deferred:
             state.settle(self._executor.failed(run, text(deferred), ""))
         elif state.stopping:

@@ -48,14 +48,13 @@ local function settle_jobs(offset, points)
     codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id)
     if codes[r] == 0 then
       released[#released + 1] = r
-      local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid')
+      local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid', 'atm')
       if string.find(flags, 's', 1, true) then redis.call('HDEL', job, 'suspect', 'alone') end
       if outcome == 'completed' then
         -- a parent's event precedes its child's, as in BullMQ
         if links[1] then attempt(child_completed, links[1], links[2], job, value) end
         redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
-        increment(job, 'atm')
-        redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp)
+        redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp, 'atm', number(links[4], 0) + 1)
         keep_finished(done, 'c', id, ARGV[at + 8])
       elseif outcome == 'failed' then
         if links[1] then attempt(child_failed, links[1], links[2], job, value) end

@@ -9,10 +9,12 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
+from crewline import flows
 from crewline import queue as asynchronous
-from crewline.flows import FlowJob, FlowNode
+from crewline.flows import FlowJob
 from crewline.job import Job as AsyncJob
 from crewline.observing import Metrics
 from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS
@@ -37,7 +39,7 @@ def _wait(work: Coroutine[Any, Any, T]) -> T:
 
 
 class Job:
-    """A job; the attributes of `crewline.Job`, and its methods blocking."""
+    """A job; the attributes of `crewline.Job`, and its methods blocking, but for `watch`, which has no blocking form."""
 
     def __init__(self, job: AsyncJob) -> None:
         self._job = job
@@ -50,6 +52,18 @@ class Job:
 
     def __repr__(self) -> str:
         return repr(self._job)
+
+
+@dataclass(frozen=True)
+class FlowNode:
+    """A job of a flow that was added, and its children; as `crewline.FlowNode`, with blocking jobs."""
+
+    job: Job
+    children: list[FlowNode]
+
+    @classmethod
+    def of(cls, node: flows.FlowNode) -> FlowNode:
+        return cls(Job(node.job), [cls.of(child) for child in node.children])
 
 
 class Queue:
@@ -79,7 +93,7 @@ class Queue:
 
     def add_flow(self, root: FlowJob) -> FlowNode:
         """As `crewline.Queue.add_flow`."""
-        return _wait(self._open().add_flow(root))
+        return FlowNode.of(_wait(self._open().add_flow(root)))
 
     def schedule(self, schedule_id: str, name: str, data: Any = None, **rule: Any) -> str:
         """As `crewline.Queue.schedule`."""

@@ -26,7 +26,9 @@ QueueOption = Annotated[
 ]
 RedisOption = Annotated[
     str,
-    typer.Option("--redis", "-r", envvar="CREWLINE_REDIS_URL", help="Redis, as redis://[user:password@]host:port/db."),
+    typer.Option(
+        "--redis", "-r", envvar="CREWLINE_REDIS_URL", help="Redis, as redis://\\[user:password@]host:port/db."
+    ),
 ]
 PrefixOption = Annotated[str, typer.Option("--prefix", envvar="CREWLINE_PREFIX", help="BullMQ's key prefix.")]
 LettersOption = Annotated[

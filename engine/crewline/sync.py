@@ -39,7 +39,7 @@ def _wait(work: Coroutine[Any, Any, T]) -> T:
 
 
 class Job:
-    """A job; the attributes of `crewline.Job`, and its methods blocking, but for `watch`, which has no blocking form."""
+    """A job; the attributes of `crewline.Job`, and its methods blocking, but `watch`, which has no blocking form."""
 
     def __init__(self, job: AsyncJob) -> None:
         self._job = job

@@ -49,6 +49,8 @@ class Results:
             future.cancel()
 
     async def _start(self) -> None:
+        # a queue that can't be followed says so here: a reader that ends with it would leave its waiters waiting
+        _ = self._queue.url
         async with self._starting:
             if self._reader is None or self._reader.done():
                 after = await last_event_id(self._queue.redis, self._queue.keys)

@@ -86,7 +86,8 @@ async def _add_lines(queue: str, redis: str, prefix: str, name: str, options: di
             jobs.append((name, jsonio.loads(line, f"line {number}"), options))
     ids: list[str] = []
     columns = (TextColumn("adding"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("adding", total=len(jobs))
         async with Queue(queue, redis=redis, prefix=prefix) as target:
             for start in range(0, len(jobs), CHUNK):

@@ -47,9 +47,9 @@ def main() -> int:
             for problem in row.problems:
                 print(f"  PROBLEM: {problem}")
             sys.stdout.flush()
-        if arguments.json:
-            with redis_server.start(Path(folder) / "version") as server:
-                report.write(arguments.json, rows, form, arguments.seed, server.url)
+            if arguments.json:
+                with redis_server.start(Path(folder) / "version") as server:
+                    report.write(arguments.json, rows, form, arguments.seed, server.url)
     print(report.table(rows))
     return 1 if any(row.problems for row in rows) else 0
 

@@ -27,7 +27,9 @@ class Ledger:
     @classmethod
     def read(cls, path: Path) -> Ledger:
         ledger = cls()
-        for line in path.read_text().splitlines() if path.exists() else ():
+        text = path.read_text() if path.exists() else ""
+        # a reader may see the last line half written
+        for line in text[: text.rfind("\n") + 1].splitlines():
             job_id, number, pid, what, at = line.split()
             runs = ledger.runs.setdefault(job_id, [])
             if what == "begin":

@@ -47,7 +47,7 @@ test-interop: setup redis-server node ## the engine and BullMQ's own Node packag
 test-chaos: setup redis-server ## one fault at a time: no job lost, none handled twice without a reason
 	@$(PYTEST) tests/chaos $(ARGS)
 
-chaos: setup redis-server ## the same for 20,000 jobs a fault, some 40 minutes: make chaos ARGS="sigkill --json rows.json"
+chaos: setup redis-server ## the same for 20,000 jobs a fault, some 20 minutes: make chaos ARGS="sigkill --json rows.json"
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 test-e2e: setup cluster ## the operator on a real Kubernetes

@@ -16,6 +16,10 @@ from redis import Redis
 from tests.chaos.driver import Row
 from tests.chaos.scene import Form
 
+DOCS = Path(__file__).parents[2] / "docs"
+#: The rows of the run that docs/reliability.md shows.
+ROWS = DOCS / "reliability.json"
+
 COLUMNS = (
     ("fault", "fault"), ("jobs", "jobs"), ("strikes", "strikes"), ("lost", "lost"), ("twice", "handled twice"),
     ("begun_again", "begun again"), ("fenced", "fenced off"), ("recover_seconds", "recovers in s, at worst"),
@@ -44,3 +48,13 @@ def write(path: Path, rows: list[Row], form: Form, seed: int, redis_url: str) ->
         "redis-py": version("redis"),
     }  # fmt: skip
     path.write_text(json.dumps({"made_with": made_with, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+
+
+def read(path: Path) -> list[Row]:
+    """The rows that `write` wrote."""
+    return [Row(**row) for row in json.loads(path.read_text())["rows"]]
+
+
+def page() -> str:
+    """docs/reliability.md."""
+    return (DOCS / "reliability.md").read_text()

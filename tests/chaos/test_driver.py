@@ -10,8 +10,8 @@ from crewline.connection import connect
 from redis.exceptions import ConnectionError
 
 from tests import redis_server
-from tests.chaos import driver
-from tests.chaos.faults import Fault
+from tests.chaos import driver, report
+from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.ledger import Ledger, Run
 from tests.chaos.proxy import Proxy
 from tests.chaos.scene import SHORT, Scene
@@ -60,7 +60,7 @@ def test_a_ledger_tells_runs_apart(tmp_path: Path) -> None:
         "8 1 9 begin 5.0",
         "8 1 9 stopped 6.0",
     )
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(lines) + "\n8 1 9 e")
     ledger = Ledger.read(path)
     assert ledger.runs["7"] == [Run(9, 1, 1.0, 4.0), Run(8, 2, 2.0, 3.0)]
     assert ledger.twice() == ["7"] and ledger.begun_again() == ["7"]
@@ -77,3 +77,10 @@ async def test_the_proxy_cuts_a_call_before_or_after_redis_carried_it_out(cut: s
             assert proxy.hits == 1
         async with connect(server.url) as direct:
             assert await direct.get("key") == (b"done" if cut == "cut_replies" else None)
+
+
+def test_the_page_shows_what_the_run_found_and_leaves_out_no_fault() -> None:
+    page, rows = report.page(), report.read(report.ROWS)
+    assert report.table(rows) in page
+    assert {row.fault for row in rows} == {fault.name for fault in FAULTS.values()}
+    assert all(row.lost == 0 and row.problems == [] for row in rows)

@@ -19,7 +19,11 @@ class Middleware:
         """The handler returned. What it raises is logged, and changes nothing."""
 
     async def failed(self, job: Job, error: BaseException) -> None:
-        """The handler raised. What it raises is logged, and changes nothing."""
+        """The handler raised, or a later hook's `before`, or no route takes the job's name.
+
+        A run that is cancelled or handed back comes as a CancelledError. What the hook raises is logged, and changes
+        nothing.
+        """
 
 
 class PrometheusMetrics(Middleware):

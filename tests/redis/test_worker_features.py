@@ -175,6 +175,35 @@ async def test_hooks_run_around_every_job_and_their_errors_hold_up_nobody(queue:
     assert seen == [("before", "good"), ("after", "yes"), ("before", "bad"), ("failed", "no")]
 
 
+async def test_a_hook_hears_of_the_end_of_what_it_heard_begin_and_of_nothing_else(
+    queue: Queue, start_worker: Any
+) -> None:
+    seen: list[str] = []
+
+    class Spy(Middleware):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def before(self, job: Job) -> None:
+            seen.append(f"{self.name} before {job.name}")
+            if job.name == "refused" and self.name == "first":
+                raise ValueError("not now")
+
+        async def failed(self, job: Job, error: BaseException) -> None:
+            seen.append(f"{self.name} failed {job.name}")
+
+    router = Router()
+    router.on("refused")(lambda job: None)
+    await start_worker(router, middleware=[Spy("first"), Spy("second")])
+    for name in ("refused", "unknown"):
+        with pytest.raises(JobFailed):
+            await (await queue.add(name, 1, attempts=1)).result(timeout=5)
+    assert seen == [
+        "first before refused", "first failed refused",
+        "first before unknown", "second before unknown", "first failed unknown", "second failed unknown",
+    ]  # fmt: skip
+
+
 async def test_a_worker_tells_its_program_what_happens(queue: Queue, redis_url: str, until: Any) -> None:
     seen: list[Any] = []
 

@@ -85,16 +85,18 @@ class Executor:
 
     async def _run(self, run: Run) -> None:
         job = run.job
+        begun: list[Middleware] = []
         try:
+            for hook in self.middleware:
+                begun.append(hook)
+                await hook.before(job)
             target = self.targets.find(job)
             run.stoppable = target.execution != "thread"
-            for hook in self.middleware:
-                await hook.before(job)
             result = self._completed(run, value := await self._call(target, job))
             for hook in self.middleware:
                 await self._quietly(hook.after(job, value))
         except asyncio.CancelledError as error:
-            await self._tell_failed(job, error)
+            await self._tell_failed(begun, job, error)
             if run.lost:
                 return
             if run.cancelled is not None:
@@ -104,7 +106,7 @@ class Executor:
             else:
                 result = self.failed(run, "the run was cancelled", "")
         except Exception as error:
-            await self._tell_failed(job, error)
+            await self._tell_failed(begun, job, error)
             result = self._raised(run, error)
         finally:
             self.state.forget(run)
@@ -139,8 +141,9 @@ class Executor:
                 raise TimeoutError(f"timed out after {self.timeout_seconds:g} s") from None
             raise
 
-    async def _tell_failed(self, job: Job, error: BaseException) -> None:
-        for hook in self.middleware:
+    async def _tell_failed(self, begun: Sequence[Middleware], job: Job, error: BaseException) -> None:
+        # none but those that were told of its beginning: a gauge would go below zero
+        for hook in begun:
             await self._quietly(hook.failed(job, error))
 
     @staticmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crewline import jsonio
@@ -13,14 +13,7 @@ from crewline.events import Update
 if TYPE_CHECKING:
     from crewline.queue import Queue
 
-#: The job hash's fields in the order in which finish_and_fetch returns them (scripts/lib/lease_jobs.lua).
-FIELDS = (
-    "name", "data", "opts", "timestamp", "delay", "priority", "atm", "ats", "stc", "defa",
-    "parentKey", "rjk", "deid", "progress", "processedOn", "suspect",
-)  # fmt: skip
-
-#: Further fields that only a reader of finished jobs wants.
-FINISHED_FIELDS = ("returnvalue", "failedReason", "finishedOn", "stacktrace", "deadLetterId")
+_UNSET = object()
 
 #: Milliseconds of a lease that a handler's own call takes again; the worker's renewals go on from there.
 LEASE_MS = 30_000
@@ -62,63 +55,102 @@ class Job:
         return_value, failed_reason, finished_on_ms: how it ended, None before.
     """
 
-    __slots__ = (
-        "_queue", "_token", "attempts_made", "attempts_started", "data", "dead_letter_id", "failed_reason",
-        "finished_on_ms", "id", "name", "opts", "parent_key", "priority", "processed_on_ms", "progress_value",
-        "return_value", "stacktrace", "stalled_count", "timestamp_ms",
-    )  # fmt: skip
+    # decoded when looked at: a worker makes tens of thousands of jobs a second, and a handler looks at little
+    __slots__ = ("_fields", "_progress", "_queue", "_token", "data", "id", "name", "opts")
 
-    def __init__(self, queue: Queue, job_id: str, name: str, data: Any, opts: dict[str, Any], token: str = "") -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        job_id: str,
+        name: str,
+        data: Any,
+        opts: dict[str, Any],
+        token: str = "",
+        fields: Mapping[bytes, Any] | None = None,
+    ) -> None:
         self._queue = queue
         self._token = token
+        self._fields: Mapping[bytes, Any] = fields or {}
+        self._progress: Any = _UNSET
         self.id = job_id
         self.name = name
         self.data = data
         self.opts = opts
-        self.timestamp_ms = 0
-        self.priority = 0
-        self.attempts_made = 0
-        self.attempts_started = 0
-        self.stalled_count = 0
-        self.processed_on_ms: int | None = None
-        self.progress_value: Any = 0
-        self.parent_key: str | None = None
-        self.return_value: Any = None
-        self.failed_reason: str | None = None
-        self.finished_on_ms: int | None = None
-        self.stacktrace: list[str] = []
-        self.dead_letter_id: str | None = None
 
     def __repr__(self) -> str:
         return f"<Job {self._queue.name}/{self.id} {self.name!r}>"
 
     @classmethod
-    def from_fields(cls, queue: Queue, job_id: str, values: Sequence[Any], token: str = "") -> Job:
-        """A job from its hash: values of FIELDS, and of FINISHED_FIELDS where they were read.
+    def from_hash(cls, queue: Queue, job_id: str, fields: Mapping[bytes, Any], token: str = "") -> Job:
+        """A job from its hash; raises InvalidPayload if its data can't be decoded."""
+        encoded = fields.get(b"data")
+        data = jsonio.loads(encoded, f"data of job {job_id}") if encoded else {}
+        return cls(
+            queue, job_id, text(fields.get(b"name", b"")), data, queue.decode_opts(fields.get(b"opts")), token, fields
+        )
 
-        Raises InvalidPayload if its data can't be decoded.
-        """
-        name = text(values[0]) if values[0] is not None else ""
-        data = jsonio.loads(values[1], f"data of job {job_id}") if values[1] else {}
-        job = cls(queue, job_id, name, data, queue.decode_opts(values[2]), token)
-        job.timestamp_ms = _number(values[3])
-        job.priority = _number(values[5])
-        job.attempts_made = _number(values[6])
-        job.attempts_started = _number(values[7])
-        job.stalled_count = _number(values[8])
-        job.parent_key = text(values[10]) if values[10] else None
-        if values[13]:
-            job.progress_value = _lenient(values[13])
-        job.processed_on_ms = _number(values[14]) if values[14] else None
-        if len(values) > len(FIELDS):
-            returned, reason, finished, stack, letter = values[len(FIELDS) :]
-            job.return_value = _lenient(returned) if returned else None
-            job.failed_reason = text(reason) if reason is not None else None
-            job.finished_on_ms = _number(finished) if finished else None
-            traces = _lenient(stack) if stack else []
-            job.stacktrace = traces if isinstance(traces, list) else []
-            job.dead_letter_id = text(letter) if letter else None
-        return job
+    @property
+    def timestamp_ms(self) -> int:
+        return _number(self._fields.get(b"timestamp"))
+
+    @property
+    def priority(self) -> int:
+        return _number(self._fields.get(b"priority"))
+
+    @property
+    def attempts_made(self) -> int:
+        return _number(self._fields.get(b"atm"))
+
+    @property
+    def attempts_started(self) -> int:
+        return _number(self._fields.get(b"ats"))
+
+    @property
+    def stalled_count(self) -> int:
+        return _number(self._fields.get(b"stc"))
+
+    @property
+    def processed_on_ms(self) -> int | None:
+        value = self._fields.get(b"processedOn")
+        return _number(value) if value else None
+
+    @property
+    def progress_value(self) -> Any:
+        if self._progress is _UNSET:
+            value = self._fields.get(b"progress")
+            self._progress = _lenient(value) if value else 0
+        return self._progress
+
+    @property
+    def parent_key(self) -> str | None:
+        value = self._fields.get(b"parentKey")
+        return text(value) if value else None
+
+    @property
+    def return_value(self) -> Any:
+        value = self._fields.get(b"returnvalue")
+        return _lenient(value) if value else None
+
+    @property
+    def failed_reason(self) -> str | None:
+        value = self._fields.get(b"failedReason")
+        return None if value is None else text(value)
+
+    @property
+    def finished_on_ms(self) -> int | None:
+        value = self._fields.get(b"finishedOn")
+        return _number(value) if value else None
+
+    @property
+    def stacktrace(self) -> list[str]:
+        value = self._fields.get(b"stacktrace")
+        traces = _lenient(value) if value else []
+        return traces if isinstance(traces, list) else []
+
+    @property
+    def dead_letter_id(self) -> str | None:
+        value = self._fields.get(b"deadLetterId")
+        return text(value) if value else None
 
     @property
     def queue_name(self) -> str:
@@ -139,7 +171,7 @@ class Job:
         """
         encoded = jsonio.dumps(value, "progress")
         await self._write(lambda: self._queue.scripts.update_progress(self.id, encoded, self._token))
-        self.progress_value = value
+        self._progress = value
 
     async def log(self, line: str) -> int:
         """Appends a line to the job's log; returns how many lines it holds. Raises as `progress` does."""

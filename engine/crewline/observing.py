@@ -10,7 +10,7 @@ from crewline import jsonio
 from crewline.connection import text
 from crewline.errors import InvalidOption, InvalidPayload, JobNotFound
 from crewline.events import Event, Update, follow, last_event_id
-from crewline.job import FIELDS, FINISHED_FIELDS, Job
+from crewline.job import Job
 from crewline.keys import Keys
 
 if TYPE_CHECKING:
@@ -75,8 +75,10 @@ class Observing:
 
     async def get_job(self, job_id: str) -> Job | None:
         """The job with that id as it is now, or None. Raises InvalidPayload if its data is not JSON."""
-        values = await self.redis.hmget(self.keys.job(job_id), [*FIELDS, *FINISHED_FIELDS])
-        return Job.from_fields(cast("Queue", self), job_id, values) if values[0] is not None else None
+        stored = await self.redis.hgetall(self.keys.job(job_id))
+        # a caller's own client may decode replies already
+        fields = {key if isinstance(key, bytes) else key.encode(): value for key, value in stored.items()}
+        return Job.from_hash(cast("Queue", self), job_id, fields) if b"name" in fields else None
 
     async def job_state(self, job_id: str) -> str:
         """The state of the job with that id; see `Job.state`."""

@@ -224,9 +224,8 @@ class Queue(Observing, Housekeeping):
         return await self.scripts.resume_queue()
 
     def _handle(self, job_id: str, encoded: tuple[str, ...], data: Any) -> Job:
-        job = Job(self, job_id, encoded[1], data, self.decode_opts(encoded[3].encode()))
-        job.priority = int(encoded[5])
-        return job
+        opts = self.decode_opts(encoded[3].encode())
+        return Job(self, job_id, encoded[1], data, opts, fields={b"priority": encoded[5]})
 
 
 def _unknown_option(error: TypeError) -> str:

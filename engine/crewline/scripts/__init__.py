@@ -8,6 +8,7 @@ calls: what a script does is done whole or not at all.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -62,9 +63,13 @@ class Result(NamedTuple):
     #: the attempt it ended, for a lease that ran out; 0 if it is not to be taken again. Not sent.
     started: int = 0
 
-
-#: The fields of a Result that finish_and_fetch takes.
-SENT = 9
+    def sent(self) -> tuple[str, str, str, str, str]:
+        """As finish_and_fetch takes it: few arguments, since each costs both sides."""
+        if self.outcome == "completed":
+            more = f"{self.keep};{self.flags}" if self.flags else self.keep
+        else:
+            more = json.dumps([self.trace, self.traces, self.delay_ms, self.keep, self.flags])
+        return self.job_id, self.token, self.outcome, self.value, more
 
 
 class Scripts:
@@ -103,7 +108,7 @@ class Scripts:
         reply = await self.call(
             "finish_and_fetch", self.keys.queue, letters, token, lease_ms, worker, room, *rate, points,
             "1" if again else "",
-            *(argument for result in results for argument in result[:SENT]),
+            *(argument for result in results for argument in result.sent()),
         )  # fmt: skip
         return Fetched(*reply)
 

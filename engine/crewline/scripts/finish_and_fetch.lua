@@ -11,21 +11,22 @@ ARGV     1 base      "<prefix>:<queue>:"
          8 max, 9 duration   the worker's own rate limit: jobs a duration in ms; 0 for none
          10 points   minutes of metrics to keep, 0 for none
          11 again    '1' if a call with this token was not answered: what it leased is returned first
-         then 9 a result:
+         then 5 a result:
            id, token
            outcome   completed | failed | retry | back (handed back: no attempt is used up)
            value     completed: the result (JSON text); failed, retry: the reason
-           trace     the stack trace, '' for none
-           traces    how many stack traces a job keeps
-           delay     retry: milliseconds
-           keep      retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"
-           flags     e: attempts exhausted, u: the job's data is not JSON, s: it was a suspect and ended alive,
+           more      completed: "<keep>" or "<keep>;<flags>"; else a JSON array [trace, traces, delay, keep, flags]
+             trace   the stack trace, '' for none
+             traces  how many stack traces a job keeps
+             delay   retry: milliseconds
+             keep    retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"
+             flags   e: attempts exhausted, u: the job's data is not JSON, s: it was a suspect and ended alive,
                      n: no dead letter, o: the job's options are none that can be read,
                      l: lifo
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed
-         jobs:  {id, values of the fields in FIELDS} each
+         jobs:  {id, its hash} each, ats counting this attempt
 Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
 Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.
          Locks are read, and leases and finished sets written, once a call instead of once a job. ]]

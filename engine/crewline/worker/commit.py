@@ -15,7 +15,7 @@ from typing import Any
 
 from crewline.connection import UNAVAILABLE, cancelled, redact, text
 from crewline.errors import InvalidPayload
-from crewline.job import FIELDS, Job
+from crewline.job import Job
 from crewline.queue import Queue
 from crewline.scripts import Fetched, Result
 from crewline.worker.execution import Executor
@@ -32,9 +32,6 @@ CALLS = 2
 
 #: The code of a result whose lease had run out; see scripts/finish_and_fetch.lua.
 EXPIRED = -2
-#: Places in what Redis tells of a fetched job.
-DEFA, RJK, SUSPECT = (FIELDS.index(name) for name in ("defa", "rjk", "suspect"))
-
 #: Why Redis refused a result.
 REFUSED = {
     -1: "the job was removed",
@@ -190,30 +187,29 @@ class Committer:
             else:
                 self._state.settle(result._replace(started=0))
 
-    def _start(self, raw_id: bytes | str, values: list[Any], token: str) -> None:
+    def _start(self, raw_id: bytes | str, told: list[Any], token: str) -> None:
         state = self._state
         job_id = text(raw_id)
+        fields: dict[bytes, Any] = dict(zip(told[::2], told[1::2], strict=True))
         if "\ufffd" in job_id and isinstance(raw_id, bytes) and job_id.encode() != raw_id:
             # no client could name the job; only its bytes can settle it
-            run = Run(Job(self._queue, job_id, text(values[0]), None, self._queue.decode_opts(values[2])), token)
+            run = Run(self._unreadable(job_id, fields), token)
             result = self._executor.failed(run, "its id is no UTF-8 text", "", unreadable=True)
             state.settle(result._replace(job_id=raw_id))  # type: ignore[arg-type]
             return
-        state.leases[job_id] = Lease(token, 0)
         try:
-            job = Job.from_fields(self._queue, job_id, values, token)
-            state.leases[job_id] = Lease(token, job.attempts_started)
+            job = Job.from_hash(self._queue, job_id, fields, token)
         except (InvalidPayload, UnicodeDecodeError) as error:
             # unreadable by anyone: a retry would meet the same bytes
-            name = text(values[0])
-            run = Run(Job(self._queue, job_id, name, None, self._queue.decode_opts(values[2])), token)
+            state.leases[job_id] = Lease(token, 0)
+            run = Run(self._unreadable(job_id, fields), token)
             state.settle(self._executor.failed(run, f"data can't be read: {error}", "", unreadable=True))
             return
-        schedule = values[RJK]
-        if schedule:
-            self._keeper.advance(text(schedule), job)
-        run = Run(job, token, suspect=values[SUSPECT] is not None)
-        deferred = values[DEFA]
+        state.leases[job_id] = Lease(token, job.attempts_started)
+        if b"rjk" in fields:
+            self._keeper.advance(text(fields[b"rjk"]), job)
+        run = Run(job, token, suspect=b"suspect" in fields)
+        deferred = fields.get(b"defa")
         if deferred:
             state.settle(self._executor.failed(run, text(deferred), ""))
         elif state.stopping:
@@ -227,6 +223,10 @@ class Committer:
             self._executor.start(run)
             if self._executor.listeners:
                 self._executor.listeners.emit("active", job)
+
+    def _unreadable(self, job_id: str, fields: dict[bytes, Any]) -> Job:
+        opts = self._queue.decode_opts(fields.get(b"opts"))
+        return Job(self._queue, job_id, text(fields.get(b"name", b"")), None, opts, fields=fields)
 
     def _report_down(self, error: Exception) -> None:
         if not self._down:

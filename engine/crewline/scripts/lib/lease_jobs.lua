@@ -1,6 +1,16 @@
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
-local FIELDS = { 'name', 'data', 'opts', 'timestamp', 'delay', 'priority', 'atm', 'ats', 'stc', 'defa',
-  'parentKey', 'rjk', 'deid', 'progress', 'processedOn', 'suspect' }
+
+-- Counts one more attempt in a job's hash as it was read; false if that is no job (a name is all that one needs).
+local function begin_attempt(fields)
+  local named, place = false, #fields + 1
+  for i = 1, #fields, 2 do
+    if fields[i] == 'name' then named = true elseif fields[i] == 'ats' then place = i end
+  end
+  if not named then return false end
+  local started = place <= #fields and number(fields[place + 1], 0) + 1 or 1
+  fields[place], fields[place + 1] = 'ats', started
+  return started
+end
 
 -- What of the rate is used up. What is no counter is taken away: INCRBY would raise when jobs are leased already.
 local function used_of_rate()
@@ -50,7 +60,7 @@ local function leased_before(token, lease_ms)
   for i = #ids, 1, -1 do
     if held[i] == token then
       redis.call('PEXPIRE', locks[i], lease_ms)
-      jobs[#jobs + 1] = { ids[i], redis.call('HMGET', base .. ids[i], unpack(FIELDS)) }
+      jobs[#jobs + 1] = { ids[i], redis.call('HGETALL', base .. ids[i]) }
     end
   end
   if #jobs > 0 and has_runnable(q) then wake_worker(q) end
@@ -77,13 +87,13 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     for i = 1, #ids do
       local id, job = ids[i], base .. ids[i]
       -- pcall: the key may be anything, and one id must not hold up the rest
-      local values = redis.pcall('HMGET', job, unpack(FIELDS))
-      if values[1] then
-        values[8] = number(values[8], 0) + 1
+      local fields = redis.pcall('HGETALL', job)
+      local started = begin_attempt(fields)
+      if started then
         redis.call('SET', job .. ':lock', token, 'PX', lease_ms)
-        redis.call('HSET', job, 'processedOn', stamp, 'pb', worker, 'ats', values[8])
+        redis.call('HSET', job, 'processedOn', stamp, 'pb', worker, 'ats', started)
         redis.call('XADD', q.events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-        jobs[#jobs + 1] = { id, values }
+        jobs[#jobs + 1] = { id, fields }
       else
         -- an id without a job (a foreign client deleted it): nothing to run, and it must not stay active
         redis.call('LREM', q.active, 1, id)

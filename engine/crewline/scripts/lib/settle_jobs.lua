@@ -19,13 +19,22 @@ local function refusal(job, held, token, outcome, id)
   return 0
 end
 
+-- What a result says beyond its value: trace, traces, delay, keep, flags.
+local function details(outcome, more)
+  if outcome == 'completed' then
+    local keep, flags = string.match(more, '^([^;]*);?(.*)$')
+    return '', 0, 0, keep, flags
+  end
+  return unpack(cjson.decode(more))
+end
+
 local function settle_jobs(offset, points)
-  local count = math.floor((#ARGV - offset) / 9)
+  local count = math.floor((#ARGV - offset) / 5)
   local codes = {}
   if count == 0 then return codes end
   local locks, ids = {}, {}
   for r = 1, count do
-    ids[r] = ARGV[offset + (r - 1) * 9 + 1]
+    ids[r] = ARGV[offset + (r - 1) * 5 + 1]
     locks[r] = base .. ids[r] .. ':lock'
   end
   local held = redis.call('MGET', unpack(locks))
@@ -42,8 +51,9 @@ local function settle_jobs(offset, points)
   end
 
   for r = 1, count do
-    local at = offset + (r - 1) * 9
-    local id, outcome, value, flags = ids[r], ARGV[at + 3], ARGV[at + 4], ARGV[at + 9]
+    local at = offset + (r - 1) * 5
+    local id, outcome, value = ids[r], ARGV[at + 3], ARGV[at + 4]
+    local trace, traces_kept, delay, keep, flags = details(outcome, ARGV[at + 5])
     local job = base .. id
     codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id)
     if codes[r] == 0 then
@@ -55,10 +65,10 @@ local function settle_jobs(offset, points)
         if links[1] then attempt(child_completed, links[1], links[2], job, value) end
         redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
         redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp, 'atm', number(links[4], 0) + 1)
-        keep_finished(done, 'c', id, ARGV[at + 8])
+        keep_finished(done, 'c', id, keep)
       elseif outcome == 'failed' then
         if links[1] then attempt(child_failed, links[1], links[2], job, value) end
-        local traces = append_trace(job, ARGV[at + 5], tonumber(ARGV[at + 6]))
+        local traces = append_trace(job, trace, traces_kept)
         local attempts = increment(job, 'atm')
         redis.call('HSET', job, 'failedReason', value, 'stacktrace', traces, 'finishedOn', stamp)
         redis.call('HDEL', job, 'defa')
@@ -72,12 +82,11 @@ local function settle_jobs(offset, points)
             origin[2] or 'null', origin[3], flags)
           if letter then redis.call('HSET', job, 'deadLetterId', letter) end
         end
-        keep_finished(dead, 'f', id, ARGV[at + 8])
+        keep_finished(dead, 'f', id, keep)
       elseif outcome == 'retry' then
-        local delay = tonumber(ARGV[at + 7])
         increment(job, 'atm')
         redis.call('HSET', job, 'failedReason', value, 'stacktrace',
-          append_trace(job, ARGV[at + 5], tonumber(ARGV[at + 6])), 'delay', whole(delay))
+          append_trace(job, trace, traces_kept), 'delay', whole(delay))
         if delay > 0 then
           delay_job(q, id, now + delay)
           postponed = true

@@ -49,7 +49,7 @@ async def _keep(process: asyncio.subprocess.Process, argv: list[str]) -> None:
             await _stop(process)
             raise
         await asyncio.sleep(_AGAIN_AFTER_SECONDS)
-        with contextlib.suppress(ClusterError):
+        with contextlib.suppress(ClusterError, TimeoutError):
             process = await _open(argv)
 
 

@@ -85,8 +85,9 @@ async def stage(cluster: Cluster, crewline: None) -> AsyncIterator[Stage]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def scene(stage: Stage) -> AsyncIterator[Scene]:
-    """The test's own part of the stage."""
+    """The test's own part of the stage, once Redis answers: an earlier test may have restarted it, and failed."""
     scene = stage.scene()
+    await until("Redis answers", scene.redis_answers)
     yield scene
     await scene.close()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crewline import Queue
+from redis.exceptions import RedisError
 
 from tests.cluster.errors import ClusterError
 from tests.cluster.fixtures import Cluster
@@ -107,6 +108,15 @@ class Scene:
             self._queues[name] = Queue(name, redis=self.redis_url)
         return self._queues[name]
 
+    async def redis_answers(self, name: str = "nothing") -> bool:
+        """Whether Redis can be reached through a queue's own connections, which may lead to a pod that is gone."""
+        redis = self.queue(name).redis
+        await redis.connection_pool.disconnect(inuse_connections=False)
+        try:
+            return bool(await redis.ping())
+        except RedisError:
+            return False
+
     async def open_gate(self, name: str) -> None:
         """Let the jobs of a queue with handlers:gated end."""
         await self.queue(name).redis.set(f"gate:{name}", "open")
@@ -118,13 +128,16 @@ class Scene:
         self, name: str, what: str, holds: Callable[[Object], Any], *, kind: str = "JobQueue",
         seconds: float = PODS_SECONDS,
     ) -> Object:  # fmt: skip
-        """Wait until `holds` is true of an object that has a status, and return it."""
-        seen: Object = await until(
-            f"{kind} {name} {what}",
-            lambda: self.get(kind, name),
-            lambda obj: obj and "status" in obj and holds(obj),
-            seconds,
-        )
+        """Wait until an object has the fields that `holds` looks at and it is true of them, and return the object."""
+
+        def ready(obj: Object | None) -> Any:
+            try:
+                return obj and holds(obj)
+            except KeyError:
+                # Some fields of a status come later, as when Redis could not be read at first.
+                return False
+
+        seen: Object = await until(f"{kind} {name} {what}", lambda: self.get(kind, name), ready, seconds)
         return seen
 
     async def wait_condition(self, name: str, type_: str, reason: str, **options: Any) -> Mapping[str, Any]:

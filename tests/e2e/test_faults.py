@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from crewline import Job, Queue
-from redis.exceptions import RedisError
 
 from tests.e2e.scene import Object, Scene, condition, jobqueue, until
 
@@ -78,7 +77,7 @@ async def test_a_restarted_redis_has_all_jobs_and_work_goes_on(scene: Scene) -> 
     assert after and after["status"]["lastDecision"] == before["status"]["lastDecision"]
     successor = await scene.get("Pod", "redis-0", "v1")
     assert redis and successor and redis["metadata"]["uid"] != successor["metadata"]["uid"]
-    await until("Redis answers here, too", lambda: answered(queue))
+    await until("Redis answers here, too", lambda: scene.redis_answers("durable"))
     await scene.open_gate("durable")
     jobs.append(await queue.add("work", {}))
     await results(queue, jobs)
@@ -89,14 +88,6 @@ async def test_a_restarted_redis_has_all_jobs_and_work_goes_on(scene: Scene) -> 
     counts = await queue.metrics()
     assert (counts.completed, counts.failed, counts.delayed) == (len(jobs), 0, 1)
     await scene.wait_event("durable", "RedisRecovered")
-
-
-async def answered(queue: Queue) -> bool:
-    try:
-        await queue.metrics()
-    except RedisError:
-        return False
-    return True
 
 
 async def test_a_deleted_jobqueue_takes_its_workers_along_and_leaves_its_jobs(scene: Scene) -> None:

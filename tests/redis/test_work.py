@@ -62,6 +62,38 @@ async def _drained(queue: Queue) -> bool:
     return counts.waiting == counts.active == 0
 
 
+async def test_a_job_added_while_an_answer_is_on_its_way_is_not_slept_through(
+    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, slow = asyncio.Event(), asyncio.Event()
+
+    async def note(job: Job) -> str:
+        return job.name
+
+    worker = await start_worker(note)
+    call = worker.queue.scripts.finish_and_fetch
+
+    async def answer_late(results: Any, **options: Any) -> Any:
+        answer = await call(results, **options)
+        if results and not ended.is_set():
+            # Redis found nothing to run; what is added now is told by the marker before this answer is read
+            ended.set()
+            await slow.wait()
+        return answer
+
+    monkeypatch.setattr(worker.queue.scripts, "finish_and_fetch", answer_late)
+    await queue.add("first", {})
+    await ended.wait()
+    second = await queue.add("second", {})
+    async with asyncio.timeout(2):
+        while await queue.redis.exists(queue.keys.marker):
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    slow.set()
+    # a worker that sleeps looks again after 5 s
+    assert await second.result(timeout=3) == "second"
+
+
 async def test_a_delayed_job_runs_when_due_and_not_before(queue: Queue, start_worker: Any) -> None:
     async def when(job: Job) -> float:
         return time.time()

@@ -93,7 +93,7 @@ class Committer:
     async def _loop(self) -> None:
         state = self._state
         failures = 0
-        token, room = "", 0
+        token, room, wakes = "", 0, 0
         while not cancelled():
             await state.work.wait()
             if not failures and not self._worth_a_call():
@@ -104,6 +104,7 @@ class Committer:
                 token = next(self._tokens)
                 room = 0 if state.stopping else min(max(state.free_slots(), 0), BATCH)
                 state.reserved += room
+                wakes = state.wakes
             state.in_flight += 1
             try:
                 fetched = await self._queue.scripts.finish_and_fetch(
@@ -121,7 +122,7 @@ class Committer:
             else:
                 state.reserved -= room
                 repeated, failures = failures > 0, 0
-                expired = self._accept(results, fetched, token, room, repeated)
+                expired = self._accept(results, fetched, token, room, wakes, repeated)
                 if expired:
                     await self._take_again(expired, repeated)
             finally:
@@ -131,7 +132,9 @@ class Committer:
         state = self._state
         return bool(state.settled) or (state.hot and not state.stopping and state.free_slots() > 0)
 
-    def _accept(self, results: list[Result], fetched: Fetched, token: str, room: int, repeated: bool) -> list[Result]:
+    def _accept(
+        self, results: list[Result], fetched: Fetched, token: str, room: int, wakes: int, repeated: bool
+    ) -> list[Result]:
         """Takes an answer in; returns the results whose lease had run out."""
         state = self._state
         expired: list[Result] = []
@@ -157,7 +160,7 @@ class Committer:
                     state.expect_due(fetched.next_due_ms)
                 if fetched.limited_ms:
                     asyncio.get_running_loop().call_later(fetched.limited_ms / 1000, state.wake)
-                state.cool()
+                state.cool(wakes)
             else:
                 state.hot = True
         return expired

@@ -56,6 +56,7 @@ class State:
         reserved: slots that a fetch under way may fill.
         in_flight: finish_and_fetch calls under way.
         hot: the queue may have runnable jobs; False once a fetch came back with less than it had room for.
+        wakes: how often something became runnable, as far as this worker was told.
         work: set when there may be something to settle or to fetch.
         stopping: no fetch any more.
         paused: no fetch until resumed, in this worker alone.
@@ -72,6 +73,7 @@ class State:
     reserved: int = 0
     in_flight: int = 0
     hot: bool = True
+    wakes: int = 0
     work: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: bool = False
@@ -93,12 +95,20 @@ class State:
     def wake(self) -> None:
         """Something may be runnable: fetch."""
         self.hot = True
+        self.wakes += 1
         self.work.set()
 
-    def cool(self) -> None:
-        """Nothing more is runnable: wait for the marker."""
-        self.hot = False
-        self.idle.set()
+    def cool(self, wakes: int) -> None:
+        """Nothing was runnable for a fetch that left after so many ``wakes``: wait for the marker.
+
+        Unless a wake came after that fetch left: the fetch may have been too early to see what it told of, and the
+        marker is taken, so nobody would tell of it again.
+        """
+        if wakes == self.wakes:
+            self.hot = False
+            self.idle.set()
+        else:
+            self.work.set()
 
     def forget(self, run: Run) -> None:
         if self.running.get(run.job.id) is run:

@@ -95,13 +95,9 @@ def _plan(
         extra = {"parentKey": parent_keys.job(parent_id), "parent": jsonio.dumps(link, "options")}
     if job.children:
         extra["children"] = True
-    try:
-        encoded = encode_job(
-            job.name, job.data, what=f"{path}: ", more=more, extra=extra, max_payload_bytes=max_bytes, **options
-        )
-    except TypeError as error:
-        raise InvalidOption(f"{path}: {error}: use the options of Queue.add") from None
-    encoded = (job_id, *encoded[1:])
+    encoded = encode_job(
+        job.name, job.data, what=f"{path}: ", more=more, extra=extra, max_payload_bytes=max_bytes, **options
+    )._replace(job_id=job_id)
     children = [
         _plan(child, keys.queue, prefix, max_bytes, (keys, job_id), f"{path} > {child.name}", depth + 1)
         for child in job.children

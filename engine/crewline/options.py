@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from crewline import jsonio
 from crewline.backoff import DEFAULT_BACKOFF, Backoff
@@ -141,8 +142,23 @@ class Dedup:
         return wire
 
 
-#: One job as add_jobs takes it: id, name, data, opts, delay, priority, lifo, extra.
-Encoded = tuple[str, str, str, str, str, str, str, str]
+class Shape(NamedTuple):
+    """All of a job but its id and its data, encoded: what many jobs of a producer share, and add_jobs takes once."""
+
+    name: str
+    opts: str
+    delay: str
+    priority: str
+    lifo: str
+    extra: str
+
+
+class Encoded(NamedTuple):
+    """One job, checked and encoded. The id is '' for the next number of the queue's counter."""
+
+    job_id: str
+    data: str
+    shape: Shape
 
 
 def encode_job(
@@ -150,6 +166,51 @@ def encode_job(
     data: Any,
     *,
     what: str = "",
+    max_payload_bytes: int = jsonio.MAX_PAYLOAD_BYTES,
+    **options: Any,
+) -> Encoded:
+    """Checks one job and encodes it.
+
+    Args:
+        what: put before an error's text.
+        options: as `encode_shape` takes them.
+    """
+    try:
+        job_id, shape = encode_shape(name, **options)
+    except InvalidOption as error:
+        raise InvalidOption(f"{what}{error}") from None
+    except TypeError as error:
+        raise InvalidOption(f"{what}{_unknown_option(error)}") from None
+    return Encoded(job_id, jsonio.dumps(data, f"{what}data", max_payload_bytes), shape)
+
+
+def encode_jobs(items: Sequence[Any], max_payload_bytes: int = jsonio.MAX_PAYLOAD_BYTES) -> list[Encoded]:
+    """As `encode_job` for each ``(name, data)`` or ``(name, data, options)``; an error says which item is wrong."""
+    encoded = []
+    # jobs without options, or with the same object as options, have one shape, which is made once
+    shapes: dict[tuple[str, int], tuple[str, Shape]] = {}
+    none: dict[str, Any] = {}
+    for index, item in enumerate(items):
+        if not isinstance(item, tuple | list) or not 2 <= len(item) <= 3:
+            raise InvalidOption(f"item {index} must be (name, data) or (name, data, options), not {item!r}")
+        name, options = item[0], item[2] if len(item) == 3 else none
+        known = shapes.get((name, id(options))) if isinstance(name, str) else None
+        if known is None:
+            what = f"item {index}: "
+            try:
+                each = encode_job(name, item[1], what=what, max_payload_bytes=max_payload_bytes, **options)
+            except TypeError as error:
+                raise InvalidOption(f"{what}{_unknown_option(error)}") from None
+            shapes[each.shape.name, id(options)] = each.job_id, each.shape
+        else:
+            each = Encoded(known[0], jsonio.dumps(item[1], f"item {index}: data", max_payload_bytes), known[1])
+        encoded.append(each)
+    return encoded
+
+
+def encode_shape(
+    name: object,
+    *,
     job_id: str | None = None,
     delay: float | datetime.timedelta | datetime.datetime = 0,
     priority: int = 0,
@@ -162,40 +223,42 @@ def encode_job(
     trace: str | None = None,
     more: dict[str, Any] | None = None,
     extra: dict[str, Any] | None = None,
-    max_payload_bytes: int = jsonio.MAX_PAYLOAD_BYTES,
-) -> Encoded:
-    """Checks one job and encodes it for add_jobs.
+) -> tuple[str, Shape]:
+    """Checks a job's name and options and encodes them; returns the job's own id, or '', and the rest.
 
     Args:
-        what: put before an error's text.
         more: further members of the job's ``opts``, written by flows and schedules.
         extra: what lib/add_job.lua takes as ``extra``.
     """
     if not isinstance(name, str) or not name:
-        raise InvalidOption(f"{what}name {name!r} must be a string that is not empty")
-    text = jsonio.dumps(data, f"{what}data", max_payload_bytes)
-    try:
-        delay_argument = delay_to_script(delay)
-        priority_argument = str(check_priority(priority))
-        opts = _encode_opts(attempts, backoff, priority, lifo, remove_on_complete, remove_on_fail)
-        own: dict[str, Any] = dict(more or {})
-        if job_id is not None:
-            own["jobId"] = check_job_id(job_id)
-        if delay_argument[0] != "@" and delay_argument != "0":
-            own["delay"] = int(delay_argument)
-        if trace is not None:
-            own["tm"] = trace
-        if dedup is not None:
-            own["de"] = (Dedup(dedup) if isinstance(dedup, str) else dedup).to_wire()
-            extra = {**(extra or {}), "de": own["de"]}
-        if own:
-            opts = f"{opts[:-1]},{jsonio.dumps(own, 'options')[1:]}"
-    except (InvalidOption, TypeError) as error:
-        raise InvalidOption(f"{what}{error}") from None
-    return (
-        job_id or "", name, text, opts, delay_argument, priority_argument, "1" if lifo else "",
+        raise InvalidOption(f"name {name!r} must be a string that is not empty")
+    delay_argument = delay_to_script(delay)
+    priority_argument = str(check_priority(priority))
+    opts = _encode_opts(attempts, backoff, priority, lifo, remove_on_complete, remove_on_fail)
+    own: dict[str, Any] = dict(more or {})
+    if job_id is not None:
+        own["jobId"] = check_job_id(job_id)
+    if delay_argument[0] != "@" and delay_argument != "0":
+        own["delay"] = int(delay_argument)
+    if trace is not None:
+        own["tm"] = trace
+    if dedup is not None:
+        own["de"] = (Dedup(dedup) if isinstance(dedup, str) else dedup).to_wire()
+        extra = {**(extra or {}), "de": own["de"]}
+    if own:
+        opts = f"{opts[:-1]},{jsonio.dumps(own, 'options')[1:]}"
+    return job_id or "", Shape(
+        name, opts, delay_argument, priority_argument, "1" if lifo else "",
         jsonio.dumps(extra, "options") if extra else "",
     )  # fmt: skip
+
+
+def _unknown_option(error: TypeError) -> str:
+    """What to tell a caller who named an option that does not exist."""
+    text = str(error)
+    if "unexpected keyword argument" in text:
+        return f"unknown option {text.rsplit(' ', 1)[-1]}: use those of Queue.add"
+    return text
 
 
 @lru_cache(maxsize=512, typed=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Iterable
 from types import TracebackType
@@ -18,7 +19,7 @@ from crewline.housekeeping import Housekeeping
 from crewline.job import Job
 from crewline.keys import Keys
 from crewline.observing import Observing
-from crewline.options import Dedup, Keep, encode_job
+from crewline.options import Dedup, Encoded, Keep, encode_job, encode_jobs
 from crewline.results import Results
 from crewline.schedules import Schedules
 from crewline.scripts import Scripts
@@ -144,23 +145,14 @@ class Queue(Observing, Housekeeping):
             InvalidOption, InvalidPayload: an item is wrong; the message says which, and nothing was sent at all.
         """
         items = list(jobs)
-        encoded = []
-        for index, item in enumerate(items):
-            if not isinstance(item, tuple | list) or not 2 <= len(item) <= 3:
-                raise InvalidOption(f"item {index} must be (name, data) or (name, data, options), not {item!r}")
-            options = item[2] if len(item) == 3 else {}
-            try:
-                encoded.append(
-                    encode_job(
-                        item[0], item[1], what=f"item {index}: ", max_payload_bytes=self._max_payload_bytes, **options
-                    )
-                )
-            except TypeError as error:
-                raise InvalidOption(f"item {index}: {_unknown_option(error)}") from None
-        added: list[str] = []
-        for start in range(0, len(encoded), BULK):
-            added += await self.scripts.add_jobs(encoded[start : start + BULK])
-        return [self._handle(*each) for each in zip(added, encoded, (item[1] for item in items), strict=True)]
+        encoded = encode_jobs(items, self._max_payload_bytes)
+        batches = (encoded[start : start + BULK] for start in range(0, len(encoded), BULK))
+        rest = zip(encoded, items, strict=True)
+        added: list[Job] = []
+        async with contextlib.aclosing(self.scripts.add_in_turn(batches)) as replies:
+            async for ids in replies:
+                added += [self._handle(job_id, each, item[1]) for job_id, (each, item) in zip(ids, rest, strict=False)]
+        return added
 
     async def add_flow(self, root: FlowJob) -> FlowNode:
         """Adds a tree of jobs in one go; each parent waits for its children.
@@ -169,13 +161,13 @@ class Queue(Observing, Housekeeping):
             InvalidOption, InvalidPayload: a job of it is wrong; the message says which, and nothing was sent.
         """
         plan = plan_flow(root, self.name, self.prefix, self._max_payload_bytes)
-        await self.scripts.add_flow([(each.base, *each.encoded) for each in plan.walk()])
+        await self.scripts.add_flow([(each.base, each.encoded) for each in plan.walk()])
         return self._node(plan)
 
     def _node(self, plan: Planned) -> FlowNode:
         own = plan.queue == self.name
         owner = self if own else Queue(plan.queue, redis=self._url or self.redis, prefix=self.prefix)
-        job = owner._handle(plan.encoded[0], plan.encoded, plan.source.data)
+        job = owner._handle(plan.encoded.job_id, plan.encoded, plan.source.data)
         return FlowNode(job, [self._node(child) for child in plan.children])
 
     async def schedule(
@@ -223,14 +215,6 @@ class Queue(Observing, Housekeeping):
         """Lets workers fetch again; False if it was not paused."""
         return await self.scripts.resume_queue()
 
-    def _handle(self, job_id: str, encoded: tuple[str, ...], data: Any) -> Job:
-        opts = self.decode_opts(encoded[3].encode())
-        return Job(self, job_id, encoded[1], data, opts, fields={b"priority": encoded[5]})
-
-
-def _unknown_option(error: TypeError) -> str:
-    """What to tell a caller who named an option that does not exist."""
-    text = str(error)
-    if "unexpected keyword argument" in text:
-        return f"unknown option {text.rsplit(' ', 1)[-1]}: use those of Queue.add"
-    return text
+    def _handle(self, job_id: str, encoded: Encoded, data: Any) -> Job:
+        shape = encoded.shape
+        return Job(self, job_id, shape.name, data, self.decode_opts(shape.opts), fields={b"priority": shape.priority})

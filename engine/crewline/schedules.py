@@ -102,13 +102,13 @@ class Schedules:
             if next_ms is None:
                 raise InvalidOption(f"cron {cron!r} is never due: check its day and month")
         encoded = encode_job(name, data, **options)
-        template = encoded[3]
+        template = encoded.shape.opts
         rule: dict[str, Any] = {"pattern": cron, "every": every_ms, "startDate": start_ms, "endDate": end_ms}
         rule |= {"limit": limit, "tz": time_zone if cron else None}
         rule = {key: value for key, value in rule.items() if value is not None}
         iteration = {**jsonio.loads(template, "options"), "repeat": {**rule, "count": 1}, "repeatJobKey": schedule_id}
         return await self._queue.scripts.upsert_schedule(
-            schedule_id, encoded[1], encoded[2], template, jsonio.dumps(iteration, "options"), next_ms,
+            schedule_id, encoded.shape.name, encoded.data, template, jsonio.dumps(iteration, "options"), next_ms,
             jsonio.dumps(rule, "rule"),
         )  # fmt: skip
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from typing import Any
 
 import pytest
 from crewline import Backoff, InvalidOption, InvalidPayload, Queue
 from crewline.jsonio import UnsafeIntegerWarning
+from redis.exceptions import ResponseError
 
 
 async def test_a_job_is_stored_as_bullmq_reads_it(queue: Queue) -> None:
@@ -33,6 +35,74 @@ async def test_bulk_keeps_order_over_many_calls_and_counts_ids_up(queue: Queue) 
     assert [job.id for job in jobs] == [str(i) for i in range(1, 451)]
     waiting = await queue.redis.lrange(queue.keys.wait, 0, -1)
     assert [int(job_id) for job_id in reversed(waiting)] == list(range(1, 451))
+
+
+async def test_bulk_goes_on_where_redis_forgets_its_scripts(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = queue.scripts.add_jobs
+
+    async def forget(jobs: Any) -> list[str]:
+        ids = await first(jobs)
+        await queue.redis.script_flush()
+        return ids
+
+    monkeypatch.setattr(queue.scripts, "add_jobs", forget)
+    jobs = await queue.add_bulk([("n", {"n": n}) for n in range(1001)])
+    assert [job.id for job in jobs] == [str(n) for n in range(1, 1002)]
+    assert await queue.redis.lrange(queue.keys.wait, 0, -1) == [str(n).encode() for n in range(1001, 0, -1)]
+
+
+async def test_bulk_that_redis_refuses_midway_leaves_no_answer_for_the_next_call(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = queue.scripts.add_jobs
+
+    async def then_break(jobs: Any) -> list[str]:
+        ids = await first(jobs)
+        await queue.redis.rename(queue.keys.wait, "aside")
+        await queue.redis.set(queue.keys.wait, "no list")
+        return ids
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue.scripts, "add_jobs", then_break)
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            await queue.add_bulk([("n", {}) for _ in range(1001)])
+    assert await queue.redis.get(queue.keys.wait) == b"no list"
+    assert await queue.redis.llen("aside") == 200
+    await queue.redis.delete(queue.keys.wait, "aside")
+    assert len(await queue.add_bulk([("n", {}) for _ in range(401)])) == 401
+    assert await queue.redis.llen(queue.keys.wait) == 401
+
+
+async def test_jobs_of_many_kinds_in_one_bulk_each_get_their_own(queue: Queue) -> None:
+    rush = {"priority": 2}
+    jobs = await queue.add_bulk(
+        [
+            ("plain", {"n": 0}),
+            ("rush", {"n": 1}, rush),
+            ("first", {"n": 2}, {"lifo": True}),
+            ("late", {"n": 3}, {"delay": 60}),
+            ("own", {"n": 4}, {"job_id": "own"}),
+            ("once", {"n": 5}, {"dedup": "d"}),
+            ("once", {"n": 6}, {"dedup": "d"}),
+            ("rush", {"n": 7}, rush),
+            ("plain", {"n": 8}),
+        ]
+    )
+    assert [job.id for job in jobs] == ["1", "2", "3", "4", "own", "6", "6", "8", "9"]
+    assert await queue.redis.lrange(queue.keys.wait, 0, -1) == [b"9", b"6", b"own", b"1", b"3"]
+    assert await queue.redis.zrange(queue.keys.prioritized, 0, -1) == [b"2", b"8"]
+    assert await queue.redis.zrange(queue.keys.delayed, 0, -1) == [b"4"]
+    for n, job in enumerate(jobs):
+        if n != 6:
+            assert json.loads(await queue.redis.hget(queue.keys.job(job.id), "data")) == {"n": n}
+
+
+async def test_a_lost_counter_takes_no_new_job_for_an_old_one(queue: Queue) -> None:
+    old = await queue.add_bulk([("old", {}) for _ in range(300)])
+    await queue.redis.delete(queue.keys.id)
+    new = [await queue.add("new", {}), *await queue.add_bulk([("new", {}) for _ in range(500)])]
+    assert not {job.id for job in new} & {job.id for job in old}
+    assert await queue.redis.llen(queue.keys.wait) == 801
 
 
 async def test_a_custom_id_is_stored_once_however_often_it_is_added(queue: Queue) -> None:

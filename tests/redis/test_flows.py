@@ -108,6 +108,6 @@ async def test_a_removed_child_is_not_waited_for(queue: Queue, start_worker: Any
 async def test_a_wrong_job_deep_in_a_flow_is_named_and_nothing_is_added(queue: Queue) -> None:
     with pytest.raises(InvalidPayload, match="root > leaf: data"):
         await queue.add_flow(FlowJob("root", children=[FlowJob("leaf", {"v": float("nan")})]))
-    with pytest.raises(InvalidOption, match=r"root > leaf: .*unexpected keyword argument 'retries'"):
+    with pytest.raises(InvalidOption, match=r"root > leaf: unknown option 'retries'"):
         await queue.add_flow(FlowJob("root", children=[FlowJob("leaf", options={"retries": 1})]))
     assert await queue.redis.keys("*") == []

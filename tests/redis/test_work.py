@@ -63,7 +63,7 @@ async def _drained(queue: Queue) -> bool:
 
 
 async def test_a_job_added_while_an_answer_is_on_its_way_is_not_slept_through(
-    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended, slow = asyncio.Event(), asyncio.Event()
 
@@ -85,9 +85,12 @@ async def test_a_job_added_while_an_answer_is_on_its_way_is_not_slept_through(
     await queue.add("first", {})
     await ended.wait()
     second = await queue.add("second", {})
-    async with asyncio.timeout(2):
-        while await queue.redis.exists(queue.keys.marker):
-            await asyncio.sleep(0.01)
+
+    async def taken() -> bool:
+        return not await queue.redis.exists(queue.keys.marker)
+
+    await until(taken)
+    # the answer that told the worker of it is read by then
     await asyncio.sleep(0.1)
     slow.set()
     # a worker that sleeps looks again after 5 s

@@ -7,10 +7,13 @@ calls: what a script does is done whole or not at all.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -20,7 +23,8 @@ from redis.exceptions import NoScriptError
 
 from crewline.connection import text
 from crewline.keys import Keys
-from crewline.options import Keep
+from crewline.options import Encoded, Keep, Shape
+from crewline.pipelining import call_ahead
 
 _include = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
 
@@ -72,6 +76,18 @@ class Result(NamedTuple):
         return self.job_id, self.token, self.outcome, self.value, more
 
 
+def _shaped(jobs: Sequence[Encoded]) -> list[str | int]:
+    """Jobs as add_jobs takes them: each shape once, then its number, the id and the data of each job."""
+    numbers: dict[Shape, int] = {}
+    sent: list[str | int] = []
+    for job_id, data, shape in jobs:
+        number = numbers.get(shape)
+        if number is None:
+            number = numbers[shape] = len(numbers) + 1
+        sent += (number, job_id, data)
+    return [len(numbers), *itertools.chain.from_iterable(numbers), *sent]
+
+
 class Scripts:
     """The scripts of one queue on one connection pool."""
 
@@ -88,9 +104,30 @@ class Scripts:
         except NoScriptError:
             return await self.redis.eval(source(name), len(declared), *declared, self.keys.base, *args)
 
-    async def add_jobs(self, jobs: Sequence[tuple[str, ...]]) -> list[str]:
-        ids = await self.call("add_jobs", *(argument for job in jobs for argument in job))
-        return [text(job_id) for job_id in ids]
+    async def add_jobs(self, jobs: Sequence[Encoded]) -> list[str]:
+        return [text(job_id) for job_id in await self.call("add_jobs", *_shaped(jobs))]
+
+    async def add_in_turn(self, batches: Iterable[Sequence[Encoded]]) -> AsyncGenerator[list[str]]:
+        """As `add_jobs` for each batch, in their order; the next one is sent before the last is answered."""
+        rest = iter(batches)
+        # the first loads the script where Redis does not know it
+        for batch in itertools.islice(rest, 1):
+            yield await self.add_jobs(batch)
+        declared = self._declared
+        sent: deque[Sequence[Encoded]] = deque()
+
+        def commands() -> Iterator[tuple[Any, ...]]:
+            for batch in rest:
+                sent.append(batch)
+                yield ("EVALSHA", sha("add_jobs"), len(declared), *declared, self.keys.base, *_shaped(batch))
+
+        async with contextlib.aclosing(call_ahead(self.redis, commands())) as replies:
+            async for ids in replies:
+                batch = sent.popleft()
+                if isinstance(ids, NoScriptError):
+                    yield await self.add_jobs(batch)
+                else:
+                    yield [text(job_id) for job_id in ids]
 
     async def finish_and_fetch(
         self,
@@ -121,8 +158,9 @@ class Scripts:
             return [], []
         return [text(i) for i in reply[0]], [text(i) for i in reply[1]]
 
-    async def add_flow(self, jobs: Sequence[tuple[str, ...]]) -> list[str]:
-        ids = await self.call("add_flow", *(argument for job in jobs for argument in job))
+    async def add_flow(self, jobs: Sequence[tuple[str, Encoded]]) -> list[str]:
+        sent = [(base, each.job_id, each.shape.name, each.data, *each.shape[1:]) for base, each in jobs]
+        ids = await self.call("add_flow", *itertools.chain.from_iterable(sent))
         return [text(job_id) for job_id in ids]
 
     async def sweep_jobs(self, state: str, keep: Keep, most: int) -> int:

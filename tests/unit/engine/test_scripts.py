@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 from crewline import scripts
 from crewline.keys import DECLARED
-from crewline.options import encode_job
+from crewline.options import Encoded, Shape
 from crewline.scripts import Result, Scripts, source
 
 NAMES = sorted(path.name.removesuffix(".lua") for path in files(scripts).iterdir() if path.name.endswith(".lua"))
@@ -45,7 +45,9 @@ def test_every_key_the_scripts_name_is_declared(name: str) -> None:
 
 
 def test_the_strides_of_python_and_lua_agree() -> None:
-    assert "for i = 2, #ARGV, 8 do" in source("add_jobs")
-    assert len(encode_job("n", {})) == 8
+    assert "tonumber(ARGV[2]) * 6" in source("add_jobs")
+    assert "(#ARGV - first + 1) / 3" in source("add_jobs")
+    assert len(Shape._fields) == 6
+    assert len(Encoded._fields) == 3
     assert "(#ARGV - offset) / 5" in source("finish_and_fetch")
     assert len(Result("1", "t", "completed", "null").sent()) == 5

@@ -4,6 +4,10 @@
 --   children                   true: it waits for children that are added with it
 --   rjk                        the job scheduler it is an iteration of
 --   de                         {id, ttl, extend, replace, keepLastIfActive}: deduplication
+-- `batch` (a table) is given by a caller that adds many:
+--   number                     the queue's number for this job, counted already
+--   fresh                      true: no job has that number
+--   waiting                    a list that takes the id of a job that waits behind all others, for the caller to push
 -- Returns the id, and what became of it: wait, delayed, children, duplicate, deduplicated.
 
 local function link_existing(queue, id, job, extra)
@@ -52,12 +56,22 @@ local function is_deduplicated(queue, id, name, data, opts, extra)
   return not replaced, holder
 end
 
-local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra)
+local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra, batch)
   -- the counter also counts custom ids, as BullMQ's does: dashboards find queues by it
-  local count = redis.call('INCR', queue.id)
-  if id == '' then id = tostring(count) end
+  local number = batch and batch.number or redis.call('INCR', queue.id)
+  local fresh = id == '' and batch and batch.fresh
+  if id == '' then
+    id = whole(number)
+    -- a counter that was lost while jobs were kept must not take the next job for one of them
+    local step = 1
+    while not fresh and redis.call('EXISTS', queue.base .. id) == 1 do
+      id = whole(redis.call('INCRBY', queue.id, step))
+      step = step * 2
+    end
+    fresh = true
+  end
   local job = queue.base .. id
-  if redis.call('EXISTS', job) == 1 then
+  if not fresh and redis.call('EXISTS', job) == 1 then
     if extra and extra.parentKey then link_existing(queue, id, job, extra) end
     redis.call('XADD', queue.events, '*', 'event', 'duplicated', 'jobId', id)
     return id, 'duplicate'
@@ -93,6 +107,12 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
     delay_job(queue, id, due)
     return id, 'delayed'
   end
-  push_job(queue, id, tonumber(priority), lifo_place(lifo, tonumber(priority)))
+  priority = tonumber(priority)
+  if batch and batch.waiting and priority == 0 and not lifo then
+    batch.waiting[#batch.waiting + 1] = id
+    redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id)
+  else
+    push_job(queue, id, priority, lifo_place(lifo, priority))
+  end
   return id, 'wait'
 end

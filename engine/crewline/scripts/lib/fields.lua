@@ -10,6 +10,12 @@ local function whole(n)
   return string.format('%.0f', n)
 end
 
+-- One more than a count was, as text: Redis writes Lua's numbers slowly.
+local function counted(value)
+  if not value or value == '0' then return '1' end
+  return whole(number(value, 0) + 1)
+end
+
 local function priority_of(job)
   local n = number(redis.pcall('HGET', job, 'priority'), 0)
   if n < 0 or n > 2097151 then return 0 end

@@ -7,7 +7,7 @@ local function begin_attempt(fields)
     if fields[i] == 'name' then named = true elseif fields[i] == 'ats' then place = i end
   end
   if not named then return false end
-  local started = place <= #fields and number(fields[place + 1], 0) + 1 or 1
+  local started = counted(fields[place + 1])
   fields[place], fields[place + 1] = 'ats', started
   return started
 end

@@ -7,12 +7,12 @@ local function append_trace(job, trace, limit)
   return cjson.encode(traces)
 end
 
-local function refusal(job, held, token, outcome, id)
+local function refusal(job, held, token, outcome, id, parents)
   if held ~= token then
     if redis.call('EXISTS', job) == 0 then return -1 end
     return held and -6 or -2
   end
-  if outcome == 'completed' and redis.call('EXISTS', job .. ':dependencies', job .. ':unsuccessful') > 0 then
+  if parents and outcome == 'completed' and redis.call('EXISTS', job .. ':dependencies', job .. ':unsuccessful') > 0 then
     return redis.call('EXISTS', job .. ':dependencies') == 1 and -4 or -9
   end
   if redis.call('LREM', q.active, -1, id) == 0 then return -3 end
@@ -22,6 +22,7 @@ end
 -- What a result says beyond its value: trace, traces, delay, keep, flags.
 local function details(outcome, more)
   if outcome == 'completed' then
+    if more == '' then return '', 0, 0, '', '' end
     local keep, flags = string.match(more, '^([^;]*);?(.*)$')
     return '', 0, 0, keep, flags
   end
@@ -38,6 +39,13 @@ local function settle_jobs(offset, points)
     locks[r] = base .. ids[r] .. ':lock'
   end
   local held = redis.call('MGET', unpack(locks))
+  -- few jobs have children: most calls need one look for all of theirs
+  local children = {}
+  for r = 1, count do
+    children[r] = base .. ids[r] .. ':dependencies'
+    children[count + r] = base .. ids[r] .. ':unsuccessful'
+  end
+  local parents = redis.call('EXISTS', unpack(children)) > 0
   local done, dead, released, policies, woken, postponed, ended = {}, {}, {}, {}, false, false, false
 
   local function keep_finished(list, state, id, keep)
@@ -55,7 +63,7 @@ local function settle_jobs(offset, points)
     local id, outcome, value = ids[r], ARGV[at + 3], ARGV[at + 4]
     local trace, traces_kept, delay, keep, flags = details(outcome, ARGV[at + 5])
     local job = base .. id
-    codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id)
+    codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id, parents)
     if codes[r] == 0 then
       released[#released + 1] = r
       local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid', 'atm')
@@ -64,7 +72,7 @@ local function settle_jobs(offset, points)
         -- a parent's event precedes its child's, as in BullMQ
         if links[1] then attempt(child_completed, links[1], links[2], job, value) end
         redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
-        redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp, 'atm', number(links[4], 0) + 1)
+        redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp, 'atm', counted(links[4]))
         keep_finished(done, 'c', id, keep)
       elseif outcome == 'failed' then
         if links[1] then attempt(child_failed, links[1], links[2], job, value) end

@@ -74,7 +74,8 @@ lock: setup ## renew requirements/*.txt from pyproject.toml; UPGRADE=1 takes new
 	@echo "lock: requirements/worker.txt, operator.txt, dev.txt"
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra cli --extra typed --extra metrics --extra fast -o requirements/worker.txt
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra operator --extra fast -o requirements/operator.txt
-	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/dev.in --extra cli --extra operator --extra typed --extra metrics --extra fast \
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml requirements/dev.in --extra cli --extra operator --extra typed --extra metrics --extra tracing --extra reload \
+	  --extra fast \
 	  -c requirements/worker.txt -c requirements/operator.txt -o requirements/dev.txt
 
 clean: ## remove .venv, node_modules and caches; clusters stay (make demo-down)

@@ -122,7 +122,7 @@ class Queue(Observing, Housekeeping):
             backoff: the wait between attempts; seconds for a fixed one, None for none.
             remove_on_complete, remove_on_fail: True, a count, or Keep(...); None: as the worker is set.
             dedup: an id, or Dedup(...): while a job with it is there, that job stands for this one and is returned.
-            trace: trace context (a W3C ``traceparent``) that the handler's side continues (`Job.trace`).
+            trace: the trace that the handler's side continues, as `crewline.tracing.current_trace` tells it.
 
         Raises:
             InvalidOption, InvalidPayload: nothing was sent.

@@ -6,6 +6,8 @@ Nothing can stop a thread: a run that exceeds its time keeps its slot until it e
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import inspect
 import logging
 import time
@@ -56,6 +58,8 @@ class Threads:
         """Calls ``call`` with a `SyncJob` and the other arguments; TimeoutError once it ended too late."""
         loop = asyncio.get_running_loop()
         started = time.monotonic()
+        # the thread sees what hooks have set for this run, such as its span
+        call = functools.partial(contextvars.copy_context().run, call)
         future = loop.run_in_executor(self._pool, call, SyncJob(job, loop), *arguments[1:])
         if timeout is None:
             return await future

@@ -10,7 +10,8 @@ import pytest
 ENGINE = Path(__file__).parents[3] / "engine" / "crewline"
 
 #: What the engine may import from outside, beside the standard library and itself.
-ALLOWED = {"redis", "hiredis", "cronsim", "typer", "rich", "uvloop", "pydantic", "prometheus_client"}
+ALLOWED = {"redis", "hiredis", "cronsim", "typer", "rich", "uvloop", "pydantic", "prometheus_client", "opentelemetry",
+           "watchfiles"}  # fmt: skip
 MODULES = sorted(ENGINE.rglob("*.py"))
 
 

@@ -9,10 +9,12 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import typer
 
+from crewline import handlers
 from crewline.cli.common import (
     DEFAULT_PREFIX,
     DEFAULT_REDIS,
@@ -83,6 +85,9 @@ def run_worker(
     log_level: Annotated[
         str, typer.Option(envvar="CREWLINE_LOG_LEVEL", help="debug, info, warning or error.")
     ] = "info",
+    reload: Annotated[
+        bool, typer.Option("--reload", help="For development: start again whenever the handler's source changes.")
+    ] = False,
 ) -> None:
     """Run one worker process until SIGTERM or SIGINT.
 
@@ -91,19 +96,22 @@ def run_worker(
 
     Example: [bold]crewline worker handlers:handle --queue emails --concurrency 50[/bold]
     """
+    if reload:
+        from crewline.cli.reload import reload_worker
+
+        raise typer.Exit(reload_worker(handler, code_path, grace_seconds))
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s %(message)s", stream=sys.stderr
     )
-    from crewline.handlers import load_handler
     from crewline.worker import Worker
 
     if execution not in (None, "", "async", "thread", "process"):
         fail(f"--execution {execution!r} is unknown: use async, thread or process", EXIT_USAGE)
     try:
-        target = load_handler(handler, code_path)
+        target = handlers.load_handler(handler, code_path)
     except HandlerNotFound as error:
         if error.__cause__ is not None:
-            log.error("importing the handler failed", exc_info=error.__cause__)
+            log.error("importing the handler failed", exc_info=_users_part(error.__cause__))
         _tell_kubernetes(str(error))
         fail(str(error), EXIT_HANDLER)
 
@@ -163,6 +171,16 @@ async def _serve(worker: object, ready_file: Path | None) -> None:
 def _mark_ready(ready_file: Path | None, ready: bool = True) -> None:
     if ready_file:
         ready_file.touch() if ready else ready_file.unlink(missing_ok=True)
+
+
+def _users_part(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """What to log of an import's error: the frames from the user's module on."""
+    frame = error.__traceback__
+    while frame and (
+        frame.tb_frame.f_code.co_filename == handlers.__file__ or "importlib" in frame.tb_frame.f_globals["__name__"]
+    ):
+        frame = frame.tb_next
+    return type(error), error, frame
 
 
 def _tell_kubernetes(message: str) -> None:

@@ -5,6 +5,7 @@ Everything that may touch many jobs goes in bounded batches: Redis serves others
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ from crewline.errors import CrewlineError, InvalidOption, JobNotFound
 from crewline.keys import Keys
 from crewline.options import check_priority, delay_to_script
 from crewline.scripts import Scripts
+from crewline.settings import SETTINGS_KEY, Settings, read_settings
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -53,7 +55,7 @@ class Housekeeping:
         return sum([len(await self._clean(state, 1 << 52, None, quiet=True)) for state in states])
 
     async def obliterate(self, *, force: bool = False) -> None:
-        """Deletes the queue with all that it holds. Pause it first.
+        """Deletes the queue with all that it holds, its settings too. Pause it first.
 
         Args:
             force: even while jobs run.
@@ -68,6 +70,7 @@ class Housekeeping:
             if code == -2:
                 raise CrewlineError(f"jobs of queue {self.name!r} are active: wait for them, or use force=True")
             if code == 1:
+                await self.redis.delete(self.keys.extra(SETTINGS_KEY))
                 return
 
     async def retry_all(self, state: Literal["failed", "completed"] = "failed", *, fresh: bool = True) -> int:
@@ -139,6 +142,33 @@ class Housekeeping:
             await self.redis.hset(
                 self.keys.meta, mapping={"max": str(most), "duration": str(round(per_seconds * 1000))}
             )
+
+    async def configure(self, *, generation: int | None = None, **settings: Any) -> int:
+        """Sets what the queue's Crewline workers follow; those that run do so within about a second.
+
+        Args:
+            generation: the number that a worker tells of what it has applied (``settings`` in `Queue.workers`); one
+                more than the last if None.
+            settings: all of `Settings` that is to hold. What is left out is each worker's own; with nothing at all the
+                settings are removed.
+
+        Returns the generation, 0 if they were removed. Raises InvalidOption: nothing was changed.
+        """
+        key = self.keys.extra(SETTINGS_KEY)
+        unknown = settings.keys() - {field.name for field in dataclasses.fields(Settings)}
+        if unknown:
+            raise InvalidOption(
+                f"no setting is called {', '.join(sorted(unknown))}: use those of crewline.settings.Settings"
+            )
+        if generation is None and all(value is None for value in settings.values()):
+            await self.redis.delete(key)
+            return 0
+        if generation is None:
+            # two at once may take the same number; workers tell settings apart by their text
+            last, _ = read_settings(await self.redis.get(key) or "{}", Settings())
+            generation = last.generation + 1
+        await self.redis.set(key, Settings(generation=generation, **settings).to_json())
+        return generation
 
     async def _clean(self, state: str, before: int, limit: int | None, *, quiet: bool = False) -> list[str]:
         gone: list[str] = []

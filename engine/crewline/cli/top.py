@@ -75,7 +75,7 @@ async def _picture(redis: str, prefix: str, sort: str, before: dict[str, int], s
     found = await read_queues(redis, prefix)
     rates: dict[str, float] = {}
     workers = Table(box=None, header_style="bold")
-    for column in ("worker", "queue", "busy", "slots", "running"):
+    for column in ("worker", "queue", "busy", "slots", "settings", "running"):
         workers.add_column(column, overflow="ellipsis", no_wrap=True)
     for name, counts in found.items():
         ended = await _ended(redis, prefix, name, counts)
@@ -84,7 +84,8 @@ async def _picture(redis: str, prefix: str, sort: str, before: dict[str, int], s
         async with Queue(name, redis=redis, prefix=prefix) as target:
             for worker in await target.workers():
                 running = ", ".join(worker["running"][:5])
-                workers.add_row(worker["name"], name, str(worker["busy"]), str(worker["slots"]), running)
+                cells = (str(worker[column]) for column in ("busy", "slots", "settings"))
+                workers.add_row(worker["name"], name, *cells, running)
 
     def order(name: str) -> tuple[float, str]:
         if sort == "name":

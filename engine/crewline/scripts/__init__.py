@@ -195,13 +195,13 @@ class Scripts:
         return int(await self.call("replay_dead_letter", job_id, letters, letter_id, name, data, opts, priority))
 
     async def beat(
-        self, keys: Keys, name: str, ttl_ms: int, told: str, running: Sequence[str]
-    ) -> list[tuple[str, str]]:
-        reply = await self.call(
-            "beat", keys.extra("workers"), keys.extra(f"worker:{name}"), keys.extra("cancels"), name, ttl_ms, told,
-            *running,
+        self, keys: Keys, name: str, ttl_ms: int, told: str, settings_sha: str, running: Sequence[str]
+    ) -> tuple[list[tuple[str, str]], bytes | None]:
+        cancels, *settings = await self.call(
+            "beat", keys.extra("workers"), keys.extra(f"worker:{name}"), keys.extra("cancels"), keys.extra("settings"),
+            name, ttl_ms, told, settings_sha, *running,
         )  # fmt: skip
-        return [(text(job_id), text(reason)) for job_id, reason in reply]
+        return [(text(job_id), text(reason)) for job_id, reason in cancels], settings[0] if settings else None
 
     async def cancel_job(self, job_id: str, reason: str) -> int:
         return int(await self.call("cancel_job", job_id, reason, self.keys.extra("cancels")))

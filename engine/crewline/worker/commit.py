@@ -128,8 +128,15 @@ class Committer:
             finally:
                 state.in_flight -= 1
 
+    def limit(self, rate: tuple[int, int]) -> None:
+        """Sets the worker's own rate limit, from the next fetch on."""
+        self._rate = rate
+
     def _worth_a_call(self) -> bool:
         state = self._state
+        if not self.reached.is_set():
+            # a worker that is to fetch nothing yet is ready all the same
+            return True
         return bool(state.settled) or (state.hot and not state.stopping and state.free_slots() > 0)
 
     def _accept(

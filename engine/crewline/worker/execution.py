@@ -48,6 +48,7 @@ class Executor:
         middleware: hooks around each run, outermost first.
         backoffs: the user's own waits, by name.
         keep_completed, keep_failed: retention for jobs that do not bring their own.
+        default_attempts, default_backoff: for jobs that say nothing of attempts, as BullMQ's clients add them.
     """
 
     targets: Targets
@@ -58,6 +59,8 @@ class Executor:
     backoffs: Mapping[str, BackoffFunction] = field(default_factory=dict)
     keep_completed: Keep = KEEP_COMPLETED
     keep_failed: Keep = KEEP_FAILED
+    default_attempts: int = 1
+    default_backoff: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         kinds = {target.execution for target in self.targets.all()}
@@ -169,16 +172,22 @@ class Executor:
         reason = printable(str(error) or type(error).__name__)
         trace = "" if isinstance(error, Reject) else printable(_trace(error))
         attempts_made = job.attempts_made + 1
-        if isinstance(error, Reject) or attempts_made >= job.attempts:
+        if isinstance(error, Reject) or attempts_made >= self._attempts(job):
             return self.failed(run, reason, trace)
         delay_ms = self._delay_ms(job, attempts_made, error)
         flags = "l" if job.opts.get("lifo") is True else ""
         return result_of(run, "retry", reason, trace=trace, traces=_traces(job), delay_ms=delay_ms, flags=flags)
 
+    def _attempts(self, job: Job) -> int:
+        # BullMQ writes 0 where its user said nothing
+        return job.attempts if job.opts.get("attempts") else self.default_attempts
+
     def _delay_ms(self, job: Job, attempts_made: int, error: Exception) -> int:
         if isinstance(error, Retry) and error.delay is not None:
             return max(round(error.delay * 1000), 0)
         wanted = job.opts.get("backoff")
+        if wanted is None and not job.opts.get("attempts"):
+            wanted = self.default_backoff
         own = self.backoffs.get(wanted.get("type", "")) if isinstance(wanted, dict) else None
         if own is not None:
             try:
@@ -198,7 +207,7 @@ class Executor:
     ) -> Result:
         """The result of a job that has failed for good."""
         # as BullMQ counts: the last attempt is the last, whatever ended it
-        exhausted = run.job.attempts_made + 1 >= run.job.attempts
+        exhausted = run.job.attempts_made + 1 >= self._attempts(run.job)
         flags = ("e" if exhausted else "") + ("u" if unreadable else "") + ("" if letter else "n")
         flags += "" if run.job.opts else "o"
         keep = keep_from_wire(run.job.opts.get("removeOnFail"), self.keep_failed)

@@ -40,8 +40,12 @@ class Keeper:
         self._queue = queue
         self._interval_seconds = interval_seconds
         self._max_crashes = max_crashes
-        self._keep = {"completed": keep_completed, "failed": keep_failed}
+        self.retain(keep_completed, keep_failed)
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def retain(self, completed: Keep, failed: Keep) -> None:
+        """Sets retention for jobs that do not bring their own."""
+        self._keep = {"completed": completed, "failed": failed}
 
     def advance(self, schedule_id: str, job: Job) -> None:
         """An iteration was fetched: places the next one, beside the handler."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import logging
 import re
 import socket
@@ -14,12 +16,14 @@ from crewline.keys import Keys
 from crewline.middleware import Middleware
 from crewline.options import KEEP_COMPLETED, KEEP_FAILED, Keep
 from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
+from crewline.settings import Settings, check_count
 from crewline.worker.commit import Committer
 from crewline.worker.execution import BackoffFunction, Executor
 from crewline.worker.isolation import Isolator
 from crewline.worker.keeping import Keeper
 from crewline.worker.leases import LeaseKeeper
 from crewline.worker.listeners import Listeners
+from crewline.worker.live import LiveSettings
 from crewline.worker.presence import Presence
 from crewline.worker.state import State, result_of
 from crewline.worker.targets import Execution, Handler, Targets
@@ -27,6 +31,8 @@ from crewline.worker.wakeup import MarkerWatch
 
 log = logging.getLogger("crewline.worker")
 
+#: Seconds that the first fetch waits at most for the queue's settings.
+SETTINGS_SECONDS = 2.0
 #: Seconds after which what is settled but not written is given up when a worker stops.
 FLUSH_SECONDS = 5.0
 
@@ -87,14 +93,16 @@ class Worker:
         letters = _letters_queue(queue, dead_letter_queue)
         if not lease_seconds >= 0.5:
             raise InvalidOption(f"lease_seconds {lease_seconds!r} must be 0.5 or more")
-        if rate is not None and not (rate[0] >= 1 and rate[1] > 0):
-            raise InvalidOption(f"rate {rate!r} must be (jobs, seconds), both more than 0")
+        self._own = Settings(
+            concurrency=concurrency, paused=False, rate=rate, keep_completed=keep_completed, keep_failed=keep_failed
+        )
+        self._followed = Settings()
         lease_ms = round(lease_seconds * 1000)
         self.name = re.sub(r"[^!-~]", "-", name or socket.gethostname())
         self.queue = Queue(queue, redis=redis, prefix=prefix)
         self._grace_seconds = grace_seconds
         self._listeners = Listeners()
-        self._state = State(_check_concurrency(concurrency))
+        self._state = State(check_count(concurrency, "concurrency"))
         self._state.work.set()
         self._executor = Executor(
             Targets(handler, execution), self._state, self._listeners, timeout_seconds, middleware, backoffs or {},
@@ -107,11 +115,11 @@ class Worker:
         self._committer = Committer(
             self.queue, self._state, self._executor, self._isolator, self._keeper,
             letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
-            rate=(rate[0], round(rate[1] * 1000)) if rate else (0, 0), points=metrics_minutes,
+            rate=_rate(rate), points=metrics_minutes,
         )  # fmt: skip
         self._watch = MarkerWatch(redis, self.queue.keys, self._state, client_name(prefix, queue, self.name))
         self._leases = LeaseKeeper(redis, self.queue.keys, self._state.leases, lease_ms, self._lost_in_thread)
-        self._presence = Presence(self.queue, self._state, self.name, self._cancel)
+        self._presence = Presence(self.queue, self._state, self.name, LiveSettings(queue, self._follow), self._cancel)
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -127,7 +135,8 @@ class Worker:
 
     @concurrency.setter
     def concurrency(self, value: int) -> None:
-        self._state.concurrency = _check_concurrency(value)
+        self._state.concurrency = check_count(value, "concurrency")
+        self._own = dataclasses.replace(self._own, concurrency=value)
         self._executor.resize(value)
         self._state.wake()
 
@@ -159,7 +168,7 @@ class Worker:
         duties = [
             asyncio.create_task(duty, name=f"crewline-{name}")
             for name, duty in (
-                ("commit", self._committer.run()),
+                ("commit", self._commit()),
                 ("wakeup", self._watch.run()),
                 ("stalled", self._keeper.recover()),
                 ("sweep", self._keeper.sweep()),
@@ -193,6 +202,29 @@ class Worker:
         self._state.stopping = True
         self._stopping.set()
         self._listeners.emit("stopping")
+
+    async def _commit(self) -> None:
+        # the queue's settings come before the first fetch; a Redis that is away is the committer's to tell of
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._presence.begun.wait(), SETTINGS_SECONDS)
+        await self._committer.run()
+
+    def _follow(self, settings: Settings) -> None:
+        """Applies the queue's settings; what they leave out is as this worker was made."""
+        own, executor = self._own, self._executor
+        if settings.paused:
+            self.pause()
+        elif self._followed.paused:
+            self.resume()
+        self._followed = settings
+        self.concurrency = settings.concurrency or own.concurrency or 1
+        self._own = own
+        self._committer.limit(_rate(settings.rate or own.rate))
+        executor.keep_completed = settings.keep_completed or own.keep_completed or KEEP_COMPLETED
+        executor.keep_failed = settings.keep_failed or own.keep_failed or KEEP_FAILED
+        self._keeper.retain(executor.keep_completed, executor.keep_failed)
+        executor.default_attempts = settings.attempts or 1
+        executor.default_backoff = settings.backoff.to_wire() if settings.backoff else None
 
     async def _drain(self) -> None:
         state = self._state
@@ -259,10 +291,9 @@ class Worker:
             self._listeners.emit("lost", run.job)
 
 
-def _check_concurrency(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidOption(f"concurrency {value!r} must be an integer of 1 or more")
-    return value
+def _rate(rate: tuple[int, float] | None) -> tuple[int, int]:
+    """As finish_and_fetch takes it: jobs, milliseconds; (0, 0) for none."""
+    return (rate[0], round(rate[1] * 1000)) if rate else (0, 0)
 
 
 def _letters_queue(queue: str, letters: str | None) -> str:

@@ -1,0 +1,175 @@
+"""Workers follow the settings of their queue while they run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+from crewline import Backoff, InvalidOption, Job, Keep, Queue
+
+
+class Counting:
+    """A handler that holds its jobs, and how many run at once."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.most = 0
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, job: Job) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await self.go_on.wait()
+        self.running -= 1
+
+
+async def applied(queue: Queue, generation: int) -> bool:
+    return [worker["settings"] for worker in await queue.workers()] == [generation]
+
+
+async def test_a_running_worker_takes_another_concurrency_within_two_seconds_and_tells_the_generation(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    handler = Counting()
+    worker = await start_worker(handler.__call__, concurrency=2)
+    await queue.add_bulk(("n", number) for number in range(20))
+    await until(lambda: handler.running == 2)
+    assert await applied(queue, 0)
+
+    generation = await queue.configure(concurrency=7)
+    await until(lambda: handler.running == 7, 2.0)
+    await until(lambda: applied(queue, generation), 2.0)
+    assert worker.concurrency == 7 and (await queue.workers())[0]["slots"] == 7
+
+    assert await queue.configure() == 0
+    await until(lambda: worker.concurrency == 2, 2.0)
+    assert await applied(queue, 0)
+    handler.go_on.set()
+
+
+async def test_a_worker_started_later_applies_them_before_its_first_fetch(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    await queue.configure(generation=12, concurrency=1)
+    await queue.add_bulk(("n", number) for number in range(5))
+    handler = Counting()
+    await start_worker(handler.__call__, concurrency=5)
+    assert await applied(queue, 12)
+    handler.go_on.set()
+    await until(lambda: ended(queue, 5))
+    assert handler.most == 1
+
+
+async def ended(queue: Queue, count: int) -> bool:
+    return (await queue.metrics()).completed == count
+
+
+async def test_a_paused_worker_is_ready_and_fetches_nothing_until_it_is_not_paused(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    async def handle(job: Job) -> str:
+        return "done"
+
+    await queue.configure(paused=True)
+    await start_worker(handle)
+    job = await queue.add("n", 1)
+    assert (await queue.workers())[0]["paused"] is True
+    with pytest.raises(TimeoutError):
+        await job.result(timeout=0.3)
+    await queue.configure(paused=False)
+    assert await job.result(timeout=2) == "done"
+    await queue.configure(paused=True)
+    await until(lambda: applied(queue, 3))
+    later = await queue.add("n", 1)
+    with pytest.raises(TimeoutError):
+        await later.result(timeout=0.3)
+    assert await later.state() == "waiting"
+
+
+async def test_a_bad_value_is_said_once_by_name_and_the_rest_is_applied(
+    queue: Queue, start_worker: Any, until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handle(job: Job) -> None: ...
+
+    worker = await start_worker(handle, concurrency=4)
+    key = "bull-crewline:emails:settings"
+    with caplog.at_level(logging.WARNING, "crewline.worker"):
+        await queue.redis.set(key, json.dumps({"generation": 5, "concurrency": -1, "rate": [3, 60], "new": 1}))
+        await until(lambda: applied(queue, 5))
+        await asyncio.sleep(1.2)  # beats go on, and say nothing more
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "settings of" not in line and "setting of generation 5" in line
+    assert "concurrency -1 must be an integer of 1 or more; the worker's own stays; mend it" in line
+    assert worker.concurrency == 4
+    await queue.add_bulk(("n", number) for number in range(10))
+    await until(lambda: ended(queue, 3))
+    assert (await queue.metrics()).waiting == 7, "the rate holds"
+
+
+async def test_a_value_of_another_type_in_their_place_counts_as_none(queue: Queue, start_worker: Any) -> None:
+    async def handle(job: Job) -> str:
+        return "done"
+
+    await queue.redis.rpush("bull-crewline:emails:settings", "x")
+    await start_worker(handle)
+    assert await (await queue.add("n", 1)).result(timeout=5) == "done"
+    assert await applied(queue, 0)
+
+
+async def test_retention_is_followed(queue: Queue, start_worker: Any, until: Any) -> None:
+    async def handle(job: Job) -> None: ...
+
+    await queue.configure(keep_completed=Keep(count=2))
+    await start_worker(handle)
+    for number in range(4):
+        await (await queue.add("n", number)).result(timeout=5)
+    assert await queue.redis.zcard(queue.keys.completed) == 2
+
+
+async def test_jobs_that_say_nothing_of_attempts_get_the_settings_ones(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    async def fail(job: Job) -> None:
+        raise ValueError(job.name)
+
+    await queue.configure(attempts=3, backoff=Backoff("fixed", 0.0, 0))
+    await start_worker(fail)
+    await queue.add("own", 1, attempts=1)
+    # as BullMQ's clients add a job: attempts 0 where nothing was said
+    await queue.redis.hset(queue.keys.job("node"), mapping={"name": "n", "data": "1", "opts": '{"attempts":0}'})
+    await queue.redis.lpush(queue.keys.wait, "node")
+    await queue.add("own", 2, attempts=2, backoff=None)
+    await until(lambda: failed(queue, 3))
+    made = {job_id: (await found(queue, job_id)).attempts_made for job_id in ("1", "node", "2")}
+    assert made == {"1": 1, "node": 3, "2": 2}
+
+
+async def failed(queue: Queue, count: int) -> bool:
+    return (await queue.metrics()).failed == count
+
+
+async def found(queue: Queue, job_id: str) -> Job:
+    job = await queue.get_job(job_id)
+    assert job is not None
+    return job
+
+
+async def test_configure_counts_and_refuses_a_bad_value_without_a_change(queue: Queue) -> None:
+    assert [await queue.configure(concurrency=5), await queue.configure(paused=True)] == [1, 2]
+    assert await queue.configure(generation=40, concurrency=6) == 40
+    with pytest.raises(InvalidOption, match="concurrency 0 must be an integer of 1 or more"):
+        await queue.configure(concurrency=0)
+    with pytest.raises(InvalidOption, match="no setting is called speed"):
+        await queue.configure(speed=5)
+    stored = await queue.redis.get("bull-crewline:emails:settings")
+    assert json.loads(stored) == {"generation": 40, "concurrency": 6}
+
+
+async def test_an_obliterated_queue_has_no_settings(queue: Queue) -> None:
+    await queue.configure(concurrency=5)
+    await queue.pause()
+    await queue.obliterate()
+    assert await queue.redis.keys("*") == []

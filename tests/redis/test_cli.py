@@ -201,6 +201,17 @@ async def test_queues_are_listed_paused_resumed_cleaned_and_watched(crewline: An
     assert code == 2 and "can't be cleaned" in err
 
 
+async def test_top_tells_which_settings_each_worker_has_applied(crewline: Any, queue: Queue, start_worker: Any) -> None:
+    async def handle(job: Job) -> None: ...
+
+    await queue.configure(generation=4711, concurrency=3)
+    worker = await start_worker(handle)
+    await queue.add("n", 1)
+    code, out, _ = await _run(crewline, "top", "--once")
+    (line,) = [line.split() for line in out.splitlines() if line.strip().startswith(worker.name)]
+    assert code == 0 and line[1:5] == ["emails", "0", "3", "4711"]
+
+
 async def test_events_are_followed_until_ctrl_c(crewline: Any, queue: Queue) -> None:
     await queue.add("before", 1)
     process = await crewline("events", "--after", "0", "--only", "added", "--json")

@@ -84,7 +84,7 @@ async def _picture(redis: str, prefix: str, sort: str, before: dict[str, int], s
         async with Queue(name, redis=redis, prefix=prefix) as target:
             for worker in await target.workers():
                 running = ", ".join(worker["running"][:5])
-                cells = (str(worker[column]) for column in ("busy", "slots", "settings"))
+                cells = (str(worker.get(column, "")) for column in ("busy", "slots", "settings"))
                 workers.add_row(worker["name"], name, *cells, running)
 
     def order(name: str) -> tuple[float, str]:

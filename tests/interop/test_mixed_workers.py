@@ -9,7 +9,7 @@ from crewline import Queue
 from tests.interop.peers import Peer, until
 from tests.interop.play import our_worker
 
-JOBS = 5000
+JOBS = 20_000
 
 
 async def test_each_job_is_handled_exactly_once(node5: Peer, node6: Peer, port: Peer, name: str, url: str) -> None:

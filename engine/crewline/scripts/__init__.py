@@ -23,8 +23,8 @@ from redis.exceptions import NoScriptError
 
 from crewline.connection import text
 from crewline.keys import Keys
+from crewline.lanes import Lanes
 from crewline.options import Encoded, Keep, Shape
-from crewline.pipelining import call_ahead
 
 _include = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
 
@@ -95,14 +95,19 @@ class Scripts:
         self.redis = redis
         self.keys = keys
         self._declared = keys.declared()
+        self._lanes = Lanes(redis)
+
+    def command(self, name: str, *args: str | int | bytes) -> tuple[Any, ...]:
+        """A script's call as a command, for callers that send it themselves; Redis may not know the script."""
+        return ("EVALSHA", sha(name), len(self._declared), *self._declared, self.keys.base, *args)
 
     async def call(self, name: str, *args: str | int | bytes) -> Any:
         """Runs a script; loads it first where Redis does not know it yet (a restart, a failover)."""
         declared = self._declared
         try:
-            return await self.redis.evalsha(sha(name), len(declared), *declared, self.keys.base, *args)
+            return await self._lanes.call(*self.command(name, *args))
         except NoScriptError:
-            return await self.redis.eval(source(name), len(declared), *declared, self.keys.base, *args)
+            return await self._lanes.call("EVAL", source(name), len(declared), *declared, self.keys.base, *args)
 
     async def add_jobs(self, jobs: Sequence[Encoded]) -> list[str]:
         return [text(job_id) for job_id in await self.call("add_jobs", *_shaped(jobs))]
@@ -113,15 +118,14 @@ class Scripts:
         # the first loads the script where Redis does not know it
         for batch in itertools.islice(rest, 1):
             yield await self.add_jobs(batch)
-        declared = self._declared
         sent: deque[Sequence[Encoded]] = deque()
 
         def commands() -> Iterator[tuple[Any, ...]]:
             for batch in rest:
                 sent.append(batch)
-                yield ("EVALSHA", sha("add_jobs"), len(declared), *declared, self.keys.base, *_shaped(batch))
+                yield self.command("add_jobs", *_shaped(batch))
 
-        async with contextlib.aclosing(call_ahead(self.redis, commands())) as replies:
+        async with contextlib.aclosing(self._lanes.call_ahead(commands())) as replies:
             async for ids in replies:
                 batch = sent.popleft()
                 if isinstance(ids, NoScriptError):
@@ -148,6 +152,14 @@ class Scripts:
             *(argument for result in results for argument in result.sent()),
         )  # fmt: skip
         return Fetched(*reply)
+
+    def fetch_command(
+        self, *, letters: str, token: str, lease_ms: int, worker: str, room: int, rate: tuple[int, int], points: int
+    ) -> tuple[Any, ...]:
+        """A finish_and_fetch that settles nothing, as a command; its reply makes a `Fetched`."""
+        return self.command(
+            "finish_and_fetch", self.keys.queue, letters, token, lease_ms, worker, room, *rate, points, ""
+        )
 
     async def extend_leases(self, lease_ms: int, *held: str | int) -> list[str]:
         return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]

@@ -11,7 +11,7 @@ import itertools
 import logging
 import random
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 from crewline.connection import UNAVAILABLE, cancelled, redact, text
 from crewline.errors import InvalidPayload
@@ -41,6 +41,15 @@ REFUSED = {
 }
 #: Codes of a job that waits for children it added.
 CHILDREN = {-4: "children of the job have not ended", -9: "a child of the job failed"}
+
+
+class Armed(NamedTuple):
+    """A fetch that waits in Redis until there is something to fetch: its command, and what its answer belongs to."""
+
+    command: tuple[Any, ...]
+    token: str
+    room: int
+    wakes: int
 
 
 class Committer:
@@ -108,9 +117,8 @@ class Committer:
             state.in_flight += 1
             try:
                 fetched = await self._queue.scripts.finish_and_fetch(
-                    results, letters=self._letters, token=token, lease_ms=self._lease_ms, worker=self._worker,
-                    room=0 if state.stopping else room, rate=self._rate, points=self._points, again=failures > 0,
-                )  # fmt: skip
+                    results, token=token, room=0 if state.stopping else room, again=failures > 0, **self._told()
+                )
             except UNAVAILABLE as error:
                 # kept, not lost: the lease still fences them when Redis is back. The slots stay reserved: Redis may
                 # have fetched for a call whose answer was lost, and the repeat with its token brings these jobs
@@ -127,6 +135,56 @@ class Committer:
                     await self._take_again(expired, repeated)
             finally:
                 state.in_flight -= 1
+
+    def arm(self) -> Armed:
+        """A fetch to send behind a read that blocks until there is work; `take` or `recover` must follow."""
+        state, token = self._state, next(self._tokens)
+        room = min(state.free_slots(), BATCH)
+        state.reserved += room
+        state.armed = True
+        command = self._queue.scripts.fetch_command(token=token, room=room, **self._told())
+        return Armed(command, token, room, state.wakes)
+
+    def take(self, armed: Armed, answer: Any) -> None:
+        """Takes in what Redis answered to an armed fetch: a reply, or an error that it raised."""
+        self._disarm(armed)
+        if isinstance(answer, Exception):
+            # said by the next call, which tries again
+            self._state.wake()
+        else:
+            self._accept([], Fetched(*answer), armed.token, armed.room, armed.wakes, repeated=False)
+
+    async def recover(self, armed: Armed, *, once: bool) -> None:
+        """Brings in what an armed fetch leased if its answer was lost; tries until Redis answers, or ``once``."""
+        failures = 0
+        fetched = None
+        try:
+            while fetched is None:
+                try:
+                    fetched = await self._queue.scripts.finish_and_fetch(
+                        [], token=armed.token, room=0 if self._state.stopping else armed.room, again=True,
+                        **self._told(),
+                    )  # fmt: skip
+                except UNAVAILABLE as error:
+                    self._report_down(error)
+                    if once:
+                        return
+                    failures += 1
+                    await asyncio.sleep(min(0.1 * 2 ** min(failures, 6), 5.0) * random.uniform(0.5, 1.0))
+        finally:
+            self._disarm(armed)
+        self._accept([], fetched, armed.token, armed.room, armed.wakes, repeated=True)
+
+    def _disarm(self, armed: Armed) -> None:
+        self._state.armed = False
+        self._state.reserved -= armed.room
+
+    def _told(self) -> dict[str, Any]:
+        """What every call tells of this worker."""
+        return {
+            "letters": self._letters, "lease_ms": self._lease_ms, "worker": self._worker, "rate": self._rate,
+            "points": self._points,
+        }  # fmt: skip
 
     def limit(self, rate: tuple[int, int]) -> None:
         """Sets the worker's own rate limit, from the next fetch on."""
@@ -170,6 +228,7 @@ class Committer:
                 state.cool(wakes)
             else:
                 state.hot = True
+                state.work.set()
         return expired
 
     def _settled(self, result: Result, code: int, repeated: bool) -> None:
@@ -222,7 +281,8 @@ class Committer:
         deferred = fields.get(b"defa")
         if deferred:
             state.settle(self._executor.failed(run, text(deferred), ""))
-        elif state.stopping:
+        elif state.stopping or state.paused:
+            # fetched by a call that was under way when this worker was told to fetch nothing more
             state.settle(result_of(run, "back", ""))
         elif run.suspect:
             self._isolator.receive(run)

@@ -33,6 +33,7 @@ class Isolator:
             return
         state.suspects.append(run)
         state.exclusive = True
+        state.rouse()
         state.changed.set()
 
     async def run(self) -> None:

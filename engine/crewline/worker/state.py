@@ -54,6 +54,8 @@ class State:
         settled: results that no call has carried to Redis yet, oldest first.
         leases: lease by job id, from the fetch until Redis has the result.
         reserved: slots that a fetch under way may fill.
+        armed: one of these fetches waits in Redis for the queue's marker.
+        roused: set when that one is to end now.
         in_flight: finish_and_fetch calls under way.
         hot: the queue may have runnable jobs; False once a fetch came back with less than it had room for.
         wakes: how often something became runnable, as far as this worker was told.
@@ -71,6 +73,8 @@ class State:
     settled: deque[Result] = field(default_factory=deque)
     leases: dict[str, Lease] = field(default_factory=dict)
     reserved: int = 0
+    armed: bool = False
+    roused: asyncio.Event = field(default_factory=asyncio.Event)
     in_flight: int = 0
     hot: bool = True
     wakes: int = 0
@@ -97,6 +101,14 @@ class State:
         self.hot = True
         self.wakes += 1
         self.work.set()
+        if self.armed and self.concurrency <= len(self.running) + self.reserved:
+            # the slots are with the fetch that waits for the marker
+            self.rouse()
+
+    def rouse(self) -> None:
+        """The fetch that waits for the marker is not to wait longer."""
+        if self.armed:
+            self.roused.set()
 
     def cool(self, wakes: int) -> None:
         """Nothing was runnable for a fetch that left after so many ``wakes``: wait for the marker.

@@ -117,7 +117,7 @@ class Worker:
             letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
             rate=_rate(rate), points=metrics_minutes,
         )  # fmt: skip
-        self._watch = MarkerWatch(redis, self.queue.keys, self._state, client_name(prefix, queue, self.name))
+        self._watch = MarkerWatch(self.queue, self._state, self._committer, client_name(prefix, queue, self.name))
         self._leases = LeaseKeeper(redis, self.queue.keys, self._state.leases, lease_ms, self._lost_in_thread)
         self._presence = Presence(self.queue, self._state, self.name, LiveSettings(queue, self._follow), self._cancel)
         self._stopping = asyncio.Event()
@@ -150,6 +150,7 @@ class Worker:
     def pause(self) -> None:
         """Fetches nothing until `resume`, in this worker alone; what runs goes on."""
         self._state.paused = True
+        self._state.rouse()
 
     def resume(self) -> None:
         """Fetches again."""
@@ -170,6 +171,7 @@ class Worker:
             for name, duty in (
                 ("commit", self._commit()),
                 ("wakeup", self._watch.run()),
+                ("rouse", self._watch.rouse()),
                 ("stalled", self._keeper.recover()),
                 ("sweep", self._keeper.sweep()),
                 ("isolation", self._isolator.run()),
@@ -200,6 +202,7 @@ class Worker:
         if grace_seconds is not None:
             self._grace_seconds = grace_seconds
         self._state.stopping = True
+        self._state.rouse()
         self._stopping.set()
         self._listeners.emit("stopping")
 
@@ -251,6 +254,7 @@ class Worker:
                 state.settle(result_of(run, "back", ""))
         if left:
             await asyncio.wait([run.task for run in left if run.task], timeout=1.0)
+        await self._watch.released(1.0)
         deadline = asyncio.get_running_loop().time() + FLUSH_SECONDS
         while (state.settled or state.in_flight) and asyncio.get_running_loop().time() < deadline:
             state.work.set()

@@ -41,10 +41,10 @@ local function allowance(room, held, max)
   return room, 0
 end
 
-local function take(room)
+local function take(room, prioritized)
   local ids = redis.call('RPOP', q.wait, room) or {}
   if #ids < room then
-    local first = redis.call('ZPOPMIN', q.prioritized, room - #ids)
+    local first = prioritized and redis.call('ZPOPMIN', q.prioritized, room - #ids) or {}
     if #first == 0 then redis.call('DEL', q.counter) end
     for i = 1, #first, 2 do ids[#ids + 1] = first[i] end
   end
@@ -67,21 +67,22 @@ local function leased_before(token, lease_ms)
   return jobs
 end
 
-local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again)
+local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, settled)
   local jobs = again and leased_before(token, lease_ms) or {}
   if #jobs > 0 then return jobs, 0, 0 end
   if room <= 0 then
     -- a worker that finishes and does not fetch leaves a place under a global limit: others must hear of it
-    if redis.call('HEXISTS', q.meta, 'concurrency') == 1 and has_runnable(q) then wake_worker(q) end
+    if meta[2] and has_runnable(q) then wake_worker(q) end
     return jobs, 0, 0
   end
-  promote_due()
-  local held = redis.call('HMGET', q.meta, 'paused', 'concurrency', 'max', 'duration')
-  local max = number(held[3], 0)
-  if max > 0 then rate_ms = number(held[4], 1000) else max = rate_max end
+  -- what was settled in this call may have gone back to wait
+  local prioritized = settled or size.prioritized > 0
+  if size.delayed > 0 and promote_due() > 0 then prioritized = true end
+  local max = number(meta[3], 0)
+  if max > 0 then rate_ms = number(meta[4], 1000) else max = rate_max end
   local limited
-  room, limited = allowance(room, held, max)
-  local ids = room > 0 and take(room) or {}
+  room, limited = allowance(room, meta, max)
+  local ids = room > 0 and take(room, prioritized) or {}
   if #ids > 0 then
     redis.call('LPUSH', q.active, unpack(ids))
     for i = 1, #ids do
@@ -102,10 +103,11 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     if max > 0 and #jobs > 0 and redis.call('INCRBY', q.limiter, #jobs) == #jobs then
       redis.call('PEXPIRE', q.limiter, math.max(rate_ms, 1))
     end
-    if has_runnable(q) then wake_worker(q) end
+    -- less than there was room for: nothing is left
+    if #ids == room and has_runnable(q) then wake_worker(q) end
   end
   local next_due = 0
-  if #jobs == 0 then
+  if #jobs == 0 and (settled or size.delayed > 0) then
     local head = redis.call('ZRANGE', q.delayed, 0, 0, 'WITHSCORES')
     if head[2] then next_due = number(tonumber(head[2]) / 4096, 0) end
   end

@@ -33,6 +33,9 @@ local function settle_jobs(offset, points)
   local count = math.floor((#ARGV - offset) / 5)
   local codes = {}
   if count == 0 then return codes end
+  -- as in check_types: these are written to only here
+  redis.call('ZCARD', q.completed)
+  redis.call('ZCARD', q.failed)
   local locks, ids = {}, {}
   for r = 1, count do
     ids[r] = ARGV[offset + (r - 1) * 5 + 1]

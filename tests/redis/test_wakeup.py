@@ -1,0 +1,139 @@
+"""The fetch that waits in Redis behind the marker: what it brings is run once, and it never outstays its welcome."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from crewline import Job, Queue, Worker
+from crewline.connection import connect
+from crewline.lanes import Lanes
+from redis.exceptions import ConnectionError
+
+
+def _seen() -> tuple[list[str], Callable[[Job], Any]]:
+    names: list[str] = []
+
+    async def note(job: Job) -> None:
+        names.append(job.name)
+
+    return names, note
+
+
+async def _armed(worker: Worker, until: Any) -> None:
+    await until(lambda: worker._state.armed)
+
+
+async def test_a_job_whose_answer_was_lost_is_run_at_once_and_once(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, note = _seen()
+    together = Lanes.call_together
+    lost: list[Any] = []
+
+    async def lose(self: Lanes, *commands: Any) -> list[Any]:
+        replies = await together(self, *commands)
+        if replies[0] and not lost:
+            lost.append(replies)
+            raise ConnectionError("the answer is lost")
+        return replies
+
+    monkeypatch.setattr(Lanes, "call_together", lose)
+    worker = await start_worker(note, lease_seconds=30)
+    await _armed(worker, until)
+    job = await queue.add("kept", {})
+    await job.result(timeout=3)
+    assert lost
+    assert names == ["kept"]
+    stored = await queue.get_job(job.id)
+    assert stored is not None and (stored.attempts_started, stored.stalled_count) == (1, 0)
+    await until(lambda: worker._state.reserved <= worker.concurrency)
+
+
+async def test_a_worker_that_pauses_leaves_what_comes_to_others(queue: Queue, start_worker: Any, until: Any) -> None:
+    mine, note_mine = _seen()
+    others, note_others = _seen()
+    paused = await start_worker(note_mine)
+    await _armed(paused, until)
+    paused.pause()
+    await until(lambda: not paused._state.armed)
+    await start_worker(note_others)
+    for n in range(5):
+        job = await queue.add(f"j{n}", {})
+        await job.result(timeout=3)
+    assert (mine, len(others)) == ([], 5)
+    paused.resume()
+    await _armed(paused, until)
+
+
+async def test_what_comes_in_the_moment_of_the_pause_is_handed_back(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    names, note = _seen()
+    worker = await start_worker(note)
+    await _armed(worker, until)
+    # as `pause` does, but for ending the fetch: it brings the job to a worker that is to run nothing
+    worker._state.paused = True
+    job = await queue.add("later", {})
+    await asyncio.sleep(0.3)
+    assert names == []
+    assert await job.state() == "waiting"
+    worker.resume()
+    await job.result(timeout=3)
+    stored = await queue.get_job(job.id)
+    assert stored is not None and stored.attempts_made == 1
+
+
+async def test_an_idle_worker_stops_at_once_and_takes_no_job_with_it(queue: Queue, until: Any, redis_url: str) -> None:
+    for _ in range(10):
+        names, note = _seen()
+        worker = Worker("emails", note, redis=redis_url)
+        running = asyncio.create_task(worker.run())
+        await _armed(worker, until)
+        begun = time.monotonic()
+        _, job = await asyncio.gather(worker.stop(), queue.add("crossing", {}))
+        await asyncio.wait_for(running, 4)
+        # a read of the marker blocks for 5 s
+        assert time.monotonic() - begun < 4
+        assert await job.state() == ("completed" if names else "waiting")
+        assert (await queue.metrics()).active == 0
+        await queue.drain()
+
+
+async def test_a_due_job_does_not_wait_for_slots_that_the_fetch_holds(queue: Queue, start_worker: Any) -> None:
+    _, note = _seen()
+    await start_worker(note, concurrency=1)
+    job = await queue.add("due", {}, delay=0.6)
+    # the blocked read would end after 5 s
+    await job.result(timeout=3)
+
+
+async def test_a_user_that_may_not_unblock_clients_is_served_too(queue: Queue, until: Any, redis_url: str) -> None:
+    admin = connect(redis_url)
+    await admin.execute_command("ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", "-client|unblock")  # type: ignore[no-untyped-call]
+    try:
+        names, note = _seen()
+        worker = Worker("emails", note, redis=redis_url.replace("//", "//plain:secret@"), concurrency=1)
+        running = asyncio.create_task(worker.run())
+        await _armed(worker, until)
+        job = await queue.add("due", {}, delay=0.4)
+        await job.result(timeout=3)
+        await _armed(worker, until)
+        await worker.stop()
+        await asyncio.wait_for(running, 4)
+        assert names == ["due"]
+    finally:
+        await admin.execute_command("ACL", "DELUSER", "plain")  # type: ignore[no-untyped-call]
+        await admin.aclose()
+
+
+async def test_a_call_on_a_connection_that_the_server_has_closed_is_made_on_another(queue: Queue) -> None:
+    await queue.add("before", {})
+    await queue.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # type: ignore[no-untyped-call]
+    await asyncio.sleep(0.05)
+    await queue.add("after", {})
+    await queue.add_bulk([("bulk", {}) for _ in range(401)])
+    assert (await queue.metrics()).waiting == 403

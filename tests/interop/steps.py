@@ -140,6 +140,8 @@ class Ours:
             self._queue.name, handle, concurrency=1, name=WORKER_NAME, dead_letter_queue="", keep_completed=Keep(),
             keep_failed=Keep(), **self._settings,
         )  # fmt: skip
+        # an idle worker takes the marker at a moment of its own; theirs is told to fetch, and takes none
+        worker._watch.run = asyncio.Event().wait  # type: ignore[method-assign, assignment]
         running = asyncio.create_task(worker.run())
         await asyncio.wait_for(worker.wait_ready(), 10)
         while not ran.is_set():

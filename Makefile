@@ -30,7 +30,7 @@ demo-down: setup ## take away all that the demo made
 	@$(BIN)/python -m tools.demo down
 
 ##@ Test it
-.PHONY: test test-unit test-redis test-interop test-chaos test-e2e chaos lint types
+.PHONY: test test-unit test-redis test-interop test-chaos test-e2e chaos bench lint types
 test: setup redis-server node cluster lint types ## all of it: lint, types, then unit, Redis, chaos, interop and e2e tests
 	@echo "test: unit, redis, chaos, interop, e2e"
 	@$(PYTEST) $(ARGS)
@@ -49,6 +49,12 @@ test-chaos: setup redis-server ## one fault at a time: no job lost, none handled
 
 chaos: setup redis-server ## the same for 20,000 jobs a fault, some 20 minutes: make chaos ARGS="sigkill --json rows.json"
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+bench: setup redis-server ## ours beside 13 other queues, then far, long and wide runs of ours; 45 minutes on a quiet machine
+	@UV=$(CURDIR)/$(BIN)/uv bench/setup.sh
+	@$(BIN)/python bench/run.py --out bench/results/peers.json $(ARGS)
+	@$(BIN)/python bench/scenarios.py --out bench/results/scenarios.json
+	@$${BENCH_HOME:-$$(dirname "$$(mktemp -u)")/bench}/venvs/plot/bin/python bench/publish.py
 
 test-e2e: setup cluster ## the operator on a real Kubernetes
 	@$(PYTEST) tests/e2e $(ARGS)

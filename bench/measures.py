@@ -117,6 +117,14 @@ def measure(s: Server, name: str, set_: dict) -> dict:
     out["calls_by_name"] = {k: round(v / N, 2) for k, v in sorted(calls.items()) if v / N >= 0.05}
     out["bytes_done"] = (s.memory() - mem0) / N
 
+    # the same jobs waiting, with hashes kept compact up to the size that Crewline's manifests set
+    s.flush()
+    s.r("CONFIG", "SET", "hash-max-listpack-value", "1024")
+    mem0 = s.memory()
+    enqueue(s, name, set_, N)
+    out["bytes_waiting_1024"] = (s.memory() - mem0) / N
+    s.r("CONFIG", "SET", "hash-max-listpack-value", "64")
+
     # (c) sleeping jobs
     s.flush()
     n, conc = p.get("sleep_n", N_SLEEP), p.get("sleep_conc", SLEEP_CONC)

@@ -10,6 +10,16 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(r) + " |" for r in rows])
 
 
+def rows_table(rows: list[dict]) -> str:
+    """A table of rows that name their columns."""
+    names = list(dict.fromkeys(name for row in rows for name in row if name != "all"))
+    lines = ["| " + " | ".join(name.replace("_", " ") for name in names) + " |", "|" + " ---: |" * len(names)]
+    for row in rows:
+        cells = [f"{row[name]:,.1f}" if isinstance(row.get(name), float) else str(row.get(name, "")) for name in names]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def setting(t: dict) -> str:
     opts = ", ".join(f"{k}={v}" for k, v in t["opts"].items())
     return f"{t['conc']}" + (f", {opts}" if opts else "")
@@ -40,6 +50,7 @@ def report(doc: dict) -> str:
             [
                 name,
                 f"{m['bytes_waiting']:,.0f}",
+                f"{m['bytes_waiting_1024']:,.0f}",
                 f"{m['bytes_done']:,.0f}",
                 f"{m['calls']:.1f}",
                 f"{d['commands']['top']:.1f}",
@@ -69,6 +80,7 @@ def report(doc: dict) -> str:
             [
                 "peer",
                 "bytes/waiting job",
+                "listpack 1024",
                 "bytes/finished job",
                 "calls/job",
                 "sent by clients",

@@ -24,6 +24,7 @@ from crewline import Job, Keep, Queue, Worker
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE))
+from report import rows_table as table  # noqa: E402
 from server import Server  # noqa: E402
 
 PAYLOAD = {"to": "user00000001@example.com", "template": "welcome", "locale": "en", "tags": ["a", "b", "c"]}
@@ -214,15 +215,6 @@ def kinds(server: Server, quick: bool) -> list[dict[str, Any]]:
 
 
 SCENARIOS = {f.__name__: f for f in (distance, memory, workers, queues, kinds)}
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for row in rows for name in row if name != "all"))
-    lines = ["| " + " | ".join(names) + " |", "|" + " ---: |" * len(names)]
-    for row in rows:
-        cells = [f"{row[name]:,.1f}" if isinstance(row.get(name), float) else str(row.get(name, "")) for name in names]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ mkdir -p "$BENCH_HOME/venvs" "$BENCH_HOME/node"
 # so that no peer is slow for want of a parser.
 repo=$(cd "$(dirname "$0")/.." && pwd)
 declare -A VENVS=(
-  [crewline]="$repo[fast]"
+  [crewline]="-e $repo[fast]"
   [bullmq_py]="bullmq hiredis uvloop"
   [saq]="saq[redis,hiredis] typing_extensions uvloop"  # saq imports typing_extensions without requiring it
   [streaq]="streaq hiredis uvloop"

@@ -25,8 +25,9 @@ from crewline.worker.state import Lease, Run, State, result_of
 
 log = logging.getLogger("crewline.worker")
 
-#: Results, and jobs, that one call carries at most: Redis stands still for 1 to 2 ms then.
-BATCH = 50
+#: Results, and jobs, that one call carries at most. With more, no-op jobs run a tenth faster, but jobs that end together
+#: wait longer for each other: 100 sleepers of 50 ms lose 5 ms a round with 50, 3 ms with 25.
+BATCH = 25
 #: finish_and_fetch calls in flight.
 CALLS = 2
 

@@ -44,11 +44,17 @@ class Lanes:
         except ResponseError:
             self._idle.append(connection)
             raise
-        except BaseException:
-            await self._drop(connection)
+        except BaseException as error:
+            await self._drop(connection, error)
             raise
         self._idle.append(connection)
         return reply
+
+    async def renew(self) -> None:
+        """Gives up the connections that no call is on: where one died in silence, the others may be dead as well."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await self._release(connection)
 
     async def call_together(self, *commands: Command) -> list[Any]:
         """Sends commands in one go; their replies in order, an error that Redis answered in its reply's place."""
@@ -66,8 +72,8 @@ class Lanes:
                     replies.append(await connection.read_response())
                 except ResponseError as error:
                     replies.append(error)
-        except BaseException:
-            await self._drop(connection)
+        except BaseException as error:
+            await self._drop(connection, error)
             raise
         self._idle.append(connection)
         return replies
@@ -111,10 +117,15 @@ class Lanes:
                     return connection
             except (RedisError, OSError):
                 pass
-            await self._drop(connection)
+            await self._release(connection)
         return await self._redis.connection_pool.get_connection()
 
-    async def _drop(self, connection: Any) -> None:
+    async def _drop(self, connection: Any, error: BaseException | None = None) -> None:
+        await self._release(connection)
+        if isinstance(error, Exception):
+            await self.renew()
+
+    async def _release(self, connection: Any) -> None:
         await connection.disconnect(nowait=True)
         await self._redis.connection_pool.release(connection)
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from crewline import jsonio
 from crewline.backoff import DEFAULT_BACKOFF, Backoff
-from crewline.connection import connect
+from crewline.connection import COMMAND_TIMEOUT_SECONDS, connect
 from crewline.errors import InvalidOption
 from crewline.flows import FlowJob, FlowNode, Planned, plan_flow
 from crewline.housekeeping import Housekeeping
@@ -41,6 +41,7 @@ class Queue(Observing, Housekeeping):
         prefix: BullMQ's key prefix.
         dead_letter_queue: where dead jobs go; ``<name>-dlq`` if None.
         max_payload_bytes: the largest data a job may have, in bytes of JSON.
+        timeout_seconds: how long a call may take before its connection is given up.
 
     Raises:
         InvalidOption: a name or URL that can't be used.
@@ -54,6 +55,7 @@ class Queue(Observing, Housekeeping):
         prefix: str = DEFAULT_PREFIX,
         dead_letter_queue: str | None = None,
         max_payload_bytes: int = jsonio.MAX_PAYLOAD_BYTES,
+        timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
     ) -> None:
         self.keys = Keys(prefix, name)
         self.name = name
@@ -63,7 +65,7 @@ class Queue(Observing, Housekeeping):
         self._url = redis if isinstance(redis, str) else None
         if self._url is not None:
             check_slot(self._url, prefix, name)
-        self.redis = connect(redis)
+        self.redis = connect(redis, socket_timeout=timeout_seconds)
         self.scripts = Scripts(self.redis, self.keys)
         self._max_payload_bytes = max_payload_bytes
         self.schedules = Schedules(self)

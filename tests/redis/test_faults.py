@@ -11,7 +11,9 @@ import pytest
 from crewline import DeadLetters, Job, JobFailed, LeaseLost, Queue, Worker
 from crewline.connection import UNAVAILABLE
 
-from tests import redis_server
+from tests import redis_server as server_module
+from tests.chaos.proxy import Proxy
+from tests.redis_server import RedisServer
 
 
 async def _abandon(queue: Queue, redis_url: str) -> Job:
@@ -238,7 +240,7 @@ async def _active_is(queue: Queue, count: int) -> bool:
 
 async def test_a_worker_goes_on_after_redis_was_restarted(tmp_path: Path, until: Any) -> None:
     options = ("--appendonly", "yes", "--appendfsync", "always")
-    server = redis_server.start(tmp_path, *options)
+    server = server_module.start(tmp_path, *options)
     done: list[int] = []
 
     async def handle(job: Job) -> None:
@@ -252,7 +254,7 @@ async def test_a_worker_goes_on_after_redis_was_restarted(tmp_path: Path, until:
             await queue.add_bulk(("n", i) for i in range(300))
             await until(lambda: len(done) > 50)
             server.stop()
-            server = redis_server.start(tmp_path, *options, port=server.port)
+            server = server_module.start(tmp_path, *options, port=server.port)
             await until(lambda: set(done) == set(range(300)), 30)
             await until(lambda: _all_completed(queue, 300), 30)
         finally:
@@ -299,3 +301,34 @@ async def test_a_rate_limit_set_by_other_clients_is_kept(queue: Queue, start_wor
     await start_worker(handle)
     await until(lambda: len(times) == 15)
     assert times[-1] - times[0] >= 0.9
+
+
+async def test_links_that_die_in_silence_are_replaced_while_the_leases_hold(
+    queue: Queue, redis_server: RedisServer, until: Any
+) -> None:
+    handled: list[str] = []
+
+    async def handle(job: Job) -> None:
+        handled.append(job.id)
+        await asyncio.sleep(0.05)
+
+    async with Proxy(redis_server.port) as proxy:
+        worker = Worker("emails", handle, redis=proxy.url, concurrency=4, lease_seconds=6)
+        running = asyncio.create_task(worker.run())
+        await worker.wait_ready()
+        await until(lambda: worker._state.armed)
+        # one that waits for the marker, ...
+        assert proxy.black_hole() > 1
+        swallowed = await queue.add("n", 0)
+        await swallowed.result(timeout=5.5)
+        # ... and those under way
+        jobs = await queue.add_bulk(("n", i) for i in range(60))
+        await until(lambda: len(handled) > 10)
+        proxy.black_hole()
+        await until(lambda: _all_completed(queue, 61), seconds=8)
+        # a lease that ran out would have been another attempt
+        ended = [await queue.get_job(job.id) for job in (swallowed, *jobs)]
+        assert [(job.attempts_started, job.stalled_count) for job in ended if job] == [(1, 0)] * 61
+        assert len(handled) == 61
+        await worker.stop()
+        await asyncio.wait_for(running, 10)

@@ -97,6 +97,10 @@ class Scripts:
         self._declared = keys.declared()
         self._lanes = Lanes(redis)
 
+    async def renew(self) -> None:
+        """Makes the next calls on new connections; see `Lanes.renew`."""
+        await self._lanes.renew()
+
     def command(self, name: str, *args: str | int | bytes) -> tuple[Any, ...]:
         """A script's call as a command, for callers that send it themselves; Redis may not know the script."""
         return ("EVALSHA", sha(name), len(self._declared), *self._declared, self.keys.base, *args)

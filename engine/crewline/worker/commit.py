@@ -13,6 +13,8 @@ import random
 import uuid
 from typing import Any, NamedTuple
 
+from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseError
+
 from crewline.connection import UNAVAILABLE, cancelled, redact, text
 from crewline.errors import InvalidPayload
 from crewline.job import Job
@@ -25,11 +27,14 @@ from crewline.worker.state import Lease, Run, State, result_of
 
 log = logging.getLogger("crewline.worker")
 
-#: Results, and jobs, that one call carries at most. With more, no-op jobs run a tenth faster, but jobs that end together
+#: Results, and jobs, that one call carries at most. With more, no-op jobs run a tenth faster, but jobs that end at once
 #: wait longer for each other: 100 sleepers of 50 ms lose 5 ms a round with 50, 3 ms with 25.
 BATCH = 25
 #: finish_and_fetch calls in flight.
 CALLS = 2
+
+#: Errors of Redis' own: the call was not carried out.
+REFUSALS = (ResponseError, BusyLoadingError, AuthenticationError)
 
 #: The code of a result whose lease had run out; see scripts/finish_and_fetch.lua.
 EXPIRED = -2
@@ -102,7 +107,7 @@ class Committer:
 
     async def _loop(self) -> None:
         state = self._state
-        failures = 0
+        failures, unknown = 0, False
         token, room, wakes = "", 0, 0
         while not cancelled():
             await state.work.wait()
@@ -125,12 +130,16 @@ class Committer:
                 # have fetched for a call whose answer was lost, and the repeat with its token brings these jobs
                 state.settled.extendleft(reversed(results))
                 failures += 1
+                unknown = unknown or not isinstance(error, REFUSALS)
                 self._report_down(error)
+                # a worker that stops waits for what may have fetched, and not for what was refused
+                state.in_flight -= not unknown
                 await asyncio.sleep(min(0.1 * 2 ** min(failures, 6), 5.0) * random.uniform(0.5, 1.0))
+                state.in_flight += not unknown
                 state.work.set()
             else:
                 state.reserved -= room
-                repeated, failures = failures > 0, 0
+                repeated, failures, unknown = failures > 0, 0, False
                 expired = self._accept(results, fetched, token, room, wakes, repeated)
                 if expired:
                     await self._take_again(expired, repeated)
@@ -159,6 +168,7 @@ class Committer:
         """Brings in what an armed fetch leased if its answer was lost; tries until Redis answers, or ``once``."""
         failures = 0
         fetched = None
+        await self._queue.scripts.renew()
         try:
             while fetched is None:
                 try:

@@ -39,14 +39,20 @@ class MarkerWatch:
         queue: where the marker is.
         state, committer: the worker's.
         client_name: the connection's name, by which BullMQ finds workers.
+        timeout_seconds: how long an answer may be overdue; a read blocks no longer than that either, so that what a
+            dead link swallowed is asked for again while its lease holds.
     """
 
-    def __init__(self, queue: Queue, state: State, committer: Committer, client_name: str) -> None:
+    def __init__(
+        self, queue: Queue, state: State, committer: Committer, client_name: str, timeout_seconds: float
+    ) -> None:
         self._queue = queue
         self._marker = queue.keys.marker
         self._state = state
         self._committer = committer
         self._client_name = client_name
+        self._timeout_seconds = timeout_seconds
+        self._block_seconds = min(MAX_BLOCK_SECONDS, timeout_seconds)
         self._client_id: int | None = None
 
     async def run(self) -> None:
@@ -101,8 +107,10 @@ class MarkerWatch:
         fetch = self._committer.arm()
         try:
             # a link that died without a reset never answers: the watchdog replaces it
-            async with asyncio.timeout(MAX_BLOCK_SECONDS + 5.0):
-                popped, answer = await lanes.call_together(("BZPOPMIN", self._marker, MAX_BLOCK_SECONDS), fetch.command)
+            async with asyncio.timeout(self._block_seconds + self._timeout_seconds):
+                popped, answer = await lanes.call_together(
+                    ("BZPOPMIN", self._marker, self._block_seconds), fetch.command
+                )
         except BaseException as error:
             # Redis may have fetched, and nobody else knows of these jobs
             await self._committer.recover(fetch, once=not isinstance(error, UNAVAILABLE))

@@ -10,7 +10,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
-from crewline.connection import client_name, end_tasks
+from crewline.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
 from crewline.errors import InvalidOption
 from crewline.keys import Keys
 from crewline.middleware import Middleware
@@ -99,7 +99,8 @@ class Worker:
         self._followed = Settings()
         lease_ms = round(lease_seconds * 1000)
         self.name = re.sub(r"[^!-~]", "-", name or socket.gethostname())
-        self.queue = Queue(queue, redis=redis, prefix=prefix)
+        call_seconds = _call_seconds(lease_seconds)
+        self.queue = Queue(queue, redis=redis, prefix=prefix, timeout_seconds=call_seconds)
         self._grace_seconds = grace_seconds
         self._listeners = Listeners()
         self._state = State(check_count(concurrency, "concurrency"))
@@ -117,7 +118,9 @@ class Worker:
             letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
             rate=_rate(rate), points=metrics_minutes,
         )  # fmt: skip
-        self._watch = MarkerWatch(self.queue, self._state, self._committer, client_name(prefix, queue, self.name))
+        self._watch = MarkerWatch(
+            self.queue, self._state, self._committer, client_name(prefix, queue, self.name), call_seconds
+        )
         self._leases = LeaseKeeper(redis, self.queue.keys, self._state.leases, lease_ms, self._lost_in_thread)
         self._presence = Presence(self.queue, self._state, self.name, LiveSettings(queue, self._follow), self._cancel)
         self._stopping = asyncio.Event()
@@ -298,6 +301,11 @@ class Worker:
 def _rate(rate: tuple[int, float] | None) -> tuple[int, int]:
     """As finish_and_fetch takes it: jobs, milliseconds; (0, 0) for none."""
     return (rate[0], round(rate[1] * 1000)) if rate else (0, 0)
+
+
+def _call_seconds(lease_seconds: float) -> float:
+    """How long a call may take: a link that died without a reset is given up while the leases still hold."""
+    return min(max(lease_seconds / 3, 1.0), COMMAND_TIMEOUT_SECONDS)
 
 
 def _letters_queue(queue: str, letters: str | None) -> str:

@@ -25,6 +25,25 @@ from server import Server, machine
 from settings import HERE, PEERS, N
 
 
+def run(s: Server, name: str, d: dict, label: str) -> None:
+    """One repeat of one peer, into its record ``d``."""
+    try:
+        d.setdefault("versions", versions(name))
+        t = time.monotonic()
+        m = measure(s, name, d["settings"])
+    except Failed as e:
+        d["error"] = str(e)
+        print(f"{name}: {e}", file=sys.stderr, flush=True)
+        return
+    d["runs"].append(m)
+    print(
+        f"{name} {label}: enqueue {m['enqueue']:.0f}/s, process {m['process']:.0f}/s, "
+        f"sleep {m['sleep_wall']:.2f} s, p50 {m['lat_p50']:.2f} ms ({time.monotonic() - t:.0f} s)",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def main() -> None:
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ap.add_argument(
@@ -83,27 +102,20 @@ def main() -> None:
                 "settings": {k: v for k, v in set_.items() if k != "tried"},
                 "runs": [],
             }
-            try:
-                d["versions"] = versions(x)
-                for k in range(a.repeat):
-                    t = time.monotonic()
-                    d["runs"].append(m := measure(s, x, set_))
-                    print(
-                        f"{x} {k + 1}/{a.repeat}: enqueue {m['enqueue']:.0f}/s, process {m['process']:.0f}/s, "
-                        f"sleep {m['sleep_wall']:.2f} s, p50 {m['lat_p50']:.2f} ms ({time.monotonic() - t:.0f} s)",
-                        file=sys.stderr,
-                        flush=True,
-                    )
-                d["commands"] = count_commands(s, x, set_)
+            doc["peers"][x] = d
+        # round by round, so that a machine that grows slower or faster does it to all
+        for k in range(a.repeat):
+            for x, d in doc["peers"].items():
+                if "error" not in d:
+                    run(s, x, d, f"{k + 1}/{a.repeat}")
+        for x, d in doc["peers"].items():
+            if "error" not in d:
+                d["commands"] = count_commands(s, x, d["settings"])
                 d["median"] = {
                     k: statistics.median(r[k] for r in d["runs"])
                     for k, v in d["runs"][0].items()
                     if isinstance(v, (int, float))
                 }
-            except Failed as e:
-                d["error"] = str(e)
-                print(f"{x}: {e}", file=sys.stderr, flush=True)
-            doc["peers"][x] = d
     finally:
         s.stop()
     out = Path(a.out) if a.out else HERE / "results" / (doc["date"][:10] + ".json")

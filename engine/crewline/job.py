@@ -248,9 +248,9 @@ class Job:
         """Yields the job's state and progress now and at each change, and ends when it has ended or was removed."""
         return self._queue.watch(self.id)
 
-    async def remove(self) -> bool:
-        """Deletes the job; False if a worker runs it now."""
-        return await self._queue.remove(self.id)
+    async def remove(self, *, children: bool = True) -> bool:
+        """Deletes the job, and a flow's jobs below it; False if a worker runs one of them now."""
+        return await self._queue.remove(self.id, children=children)
 
     async def _write(self, call: Callable[[], Awaitable[int]]) -> int:
         """Makes a call that the lease fences; one that ran out is taken again if nobody has the job since."""

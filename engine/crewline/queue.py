@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from crewline import jsonio
 from crewline.backoff import DEFAULT_BACKOFF, Backoff
 from crewline.connection import COMMAND_TIMEOUT_SECONDS, connect
-from crewline.errors import InvalidOption
+from crewline.errors import CrewlineError, InvalidOption
 from crewline.flows import FlowJob, FlowNode, Planned, plan_flow
 from crewline.housekeeping import Housekeeping
 from crewline.job import Job
@@ -27,6 +27,9 @@ from crewline.topology import check_slot
 
 #: Jobs that one add_jobs call carries: large enough to be cheap, small enough to keep Redis' pause near 2 ms.
 BULK = 200
+
+#: Jobs of a flow that one removal takes along: Redis stands still for some 50 ms then.
+MOST_REMOVED = 5000
 
 DEFAULT_REDIS = "redis://localhost:6379/0"
 DEFAULT_PREFIX = "bull"
@@ -205,9 +208,22 @@ class Queue(Observing, Housekeeping):
             options=options,
         )  # fmt: skip
 
-    async def remove(self, job_id: str) -> bool:
-        """Deletes a job; False if a worker runs it now, or there is none."""
-        return await self.scripts.remove_job(job_id) == 1
+    async def remove(self, job_id: str, *, children: bool = True) -> bool:
+        """Deletes a job; False if a worker runs it now, or there is none.
+
+        Args:
+            children: a flow's jobs below it go as well, or, where a worker runs one of them, nothing does.
+
+        Raises:
+            CrewlineError: there are more jobs below it than one call may remove.
+        """
+        code = await self.scripts.remove_job(job_id, children, MOST_REMOVED)
+        if code == -7:
+            raise CrewlineError(
+                f"job {job_id} of queue {self.name!r} has more than {MOST_REMOVED:,} jobs below it: "
+                "remove some of those first, or pass children=False"
+            )
+        return code == 1
 
     async def pause(self) -> bool:
         """Stops all workers of the queue, ours and others', from fetching; False if it was paused already."""

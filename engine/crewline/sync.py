@@ -108,9 +108,9 @@ class Queue:
         """As `crewline.Queue.metrics`."""
         return _wait(self._open().metrics())
 
-    def remove(self, job_id: str) -> bool:
+    def remove(self, job_id: str, *, children: bool = True) -> bool:
         """As `crewline.Queue.remove`."""
-        return _wait(self._open().remove(job_id))
+        return _wait(self._open().remove(job_id, children=children))
 
     def cancel(self, job_id: str, reason: str = "cancelled") -> bool:
         """As `crewline.Queue.cancel`."""

@@ -46,7 +46,7 @@ async def broken(job: Job) -> dict[str, Any]:
 
 
 def look_around(_: Job) -> dict[str, Any]:
-    """What its process may do, read from inside. A plain function: it runs in a thread."""
+    """What its process may do, read from inside. A plain function."""
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
     return {
         "uid": os.getuid(),

@@ -24,12 +24,14 @@ async def dead_letters(scene: Scene, *words: str) -> Any:
     return json.loads(await asyncio.to_thread(run, argv))
 
 
-async def test_a_worker_has_no_privilege_and_no_token(scene: Scene) -> None:
+@pytest.mark.parametrize("execution", ["thread", "process"])
+async def test_a_worker_has_no_privilege_and_no_token(scene: Scene, execution: str) -> None:
+    name = f"humble-{execution}"
     with pytest.raises(ClusterError, match='violates PodSecurity "restricted'):
         await scene.kubectl("run", "careless", "--image=localhost/pause:1", "--dry-run=server")
 
-    await scene.apply(jobqueue("humble", "handlers:look_around", worker={"execution": "thread"}))
-    job = await scene.queue("humble").add("look", {})
+    await scene.apply(jobqueue(name, "handlers:look_around", worker={"execution": execution}))
+    job = await scene.queue(name).add("look", {})
     assert await job.result(timeout=60) == {
         "uid": 10001,
         "gid": 10001,
@@ -40,9 +42,9 @@ async def test_a_worker_has_no_privilege_and_no_token(scene: Scene) -> None:
         "writable": ["/tmp"],
         "kubernetes_variables": ["KUBERNETES_SERVICE_HOST"],
     }
-    (pod,) = await scene.pods("humble")
-    assert pod["spec"]["serviceAccountName"] == "humble"
-    account = await scene.get("ServiceAccount", "humble", "v1")
+    (pod,) = await scene.pods(name)
+    assert pod["spec"]["serviceAccountName"] == name
+    account = await scene.get("ServiceAccount", name, "v1")
     assert account and account["automountServiceAccountToken"] is False
 
 

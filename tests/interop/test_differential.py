@@ -159,6 +159,19 @@ SEQUENCES: dict[str, list[Step]] = {
     },
     "flow: child retried": [("flow", Node("p", {}, (Node("c", {"fails": 1}, (), "fail", 2),))), ("work",), ("work",)],
     "flow: child removed": [("flow", Node("p", {}, (Node("c1"), Node("c2")))), ("remove", "c1"), ("remove", "c2")],
+    # siblings go in the order of a set, which is any
+    "flow: parent removed": [("flow", Node("p", {}, (Node("c"),))), ("remove", "p")],
+    "flow: three levels removed": [("flow", Node("p", {}, (Node("c", {}, (Node("g"),)),))), ("remove", "p")],
+    "flow: middle removed": [("flow", Node("p", {}, (Node("c", {}, (Node("g"),)), Node("d")))), ("remove", "c")],
+    "flow: removed when a child is done": [
+        ("flow", Node("p", {}, (Node("c1", {"returns": 1}), Node("c2")))), ("work",), ("remove", "p"),
+    ],
+    "flow: removed when a child has failed": [
+        ("flow", Node("p", {}, (Node("c1", {"fails": 1}, (), "fail"), Node("c2")))), ("work",), ("remove", "p"),
+    ],
+    "flow: removed when all is done": [
+        ("flow", Node("p", {"returns": "p"}, (Node("c1", {"returns": 1}), Node("c2")))), *WORKED_OFF, ("remove", "p"),
+    ],
     "flow: failed child retried by hand": [
         ("flow", Node("p", {}, (Node("c", {"fails": 1}),))), ("work",), ("retry", "c"), ("work",), ("work",),
     ],

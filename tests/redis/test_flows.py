@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from crewline import FlowJob, InvalidOption, InvalidPayload, Job, JobFailed, Queue
+from crewline import CrewlineError, FlowJob, InvalidOption, InvalidPayload, Job, JobFailed, Queue
 
 
 async def test_a_parent_runs_after_its_children_and_has_their_results(queue: Queue, start_worker: Any) -> None:
@@ -103,6 +104,48 @@ async def test_a_removed_child_is_not_waited_for(queue: Queue, start_worker: Any
     await start_worker(handle)
     assert await flow.children[0].job.remove()
     assert await flow.job.result(timeout=5) == "done"
+
+
+async def test_a_removed_parent_takes_all_below_it_along_in_whatever_queue(queue: Queue, redis_url: str) -> None:
+    async with Queue("other", redis=redis_url) as other:
+        below = FlowJob("leaf", queue="other")
+        flow = await queue.add_flow(FlowJob("root", children=[FlowJob("mid", children=[below, below]), below]))
+        apart = await other.add("apart", {})
+        assert await flow.job.remove()
+        assert await other.redis.lrange(other.keys.wait, 0, -1) == [apart.id.encode()]
+        left = {key.decode().rpartition(":")[2] for key in await queue.redis.keys("bull:emails:*")}
+        assert left <= {"id", "meta", "events", "marker"}
+        assert len(await other.redis.keys("bull:other:*-*")) == 0
+
+
+async def test_a_parent_with_a_running_job_below_it_stays_whole(queue: Queue, start_worker: Any, until: Any) -> None:
+    running, let_go = asyncio.Event(), asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        running.set()
+        await let_go.wait()
+
+    tree = FlowJob(
+        "root", children=[FlowJob("mid", children=[FlowJob("leaf")]), FlowJob("late", options={"delay": 60})]
+    )
+    flow = await queue.add_flow(tree)
+    await start_worker(handle)
+    await running.wait()
+    assert not await flow.job.remove()
+    assert await flow.children[1].job.state() == "delayed"
+    assert (await queue.metrics()).waiting_children == 2
+    # without those below it, nothing is in the way
+    assert await flow.job.remove(children=False)
+    assert await flow.children[1].job.state() == "delayed"
+    let_go.set()
+
+
+async def test_a_tree_too_large_for_one_call_is_refused_whole(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crewline.queue.MOST_REMOVED", 3)
+    flow = await queue.add_flow(FlowJob("root", children=[FlowJob("child") for _ in range(3)]))
+    with pytest.raises(CrewlineError, match="more than 3 jobs below it: remove some of those first"):
+        await flow.job.remove()
+    assert (await queue.metrics()).waiting == 3
 
 
 async def test_a_wrong_job_deep_in_a_flow_is_named_and_nothing_is_added(queue: Queue) -> None:

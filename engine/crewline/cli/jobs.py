@@ -209,10 +209,17 @@ def retry(
 
 @app.command("remove")
 def remove(
-    ids: IdsArgument, queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX
+    ids: IdsArgument,
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    keep_children: Annotated[bool, typer.Option("--keep-children", help="Leave the jobs below it in a flow.")] = False,
 ) -> None:
-    """Delete jobs that no worker runs."""
-    _each(ids, queue, redis, prefix, "removed", lambda target, job_id: target.remove(job_id))
+    """Delete jobs that no worker runs, and a flow's jobs below them."""
+    _each(
+        ids, queue, redis, prefix, "removed",
+        lambda target, job_id: target.remove(job_id, children=not keep_children),
+    )  # fmt: skip
 
 
 @app.command("cancel")

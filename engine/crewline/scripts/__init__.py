@@ -202,8 +202,8 @@ class Scripts:
             changed, left = await self.call("resume_queue")
         return bool(changed)
 
-    async def remove_job(self, job_id: str) -> int:
-        return int(await self.call("remove_job", job_id))
+    async def remove_job(self, job_id: str, children: bool, most: int) -> int:
+        return int(await self.call("remove_job", job_id, "1" if children else "", most))
 
     async def replay_dead_letter(
         self, job_id: str, letters: str, letter_id: str, name: str, data: str, opts: str, priority: int

@@ -22,12 +22,12 @@ if redis.call('EXISTS', job .. ':lock') == 1 then
   redis.call('EXPIRE', ARGV[4], 86400)
   return 2
 end
-local prev = remove_from_state(id)
+local prev = remove_from_state(q, id)
 local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid')
 redis.call('HSET', job, 'failedReason', ARGV[3], 'finishedOn', stamp)
 redis.call('ZADD', q.failed, stamp, id)
 redis.call('XADD', q.events, '*', 'event', 'failed', 'jobId', id, 'failedReason', ARGV[3], 'prev', prev)
 if links[1] then child_failed(links[1], links[2], job, ARGV[3]) end
-if links[3] then release_dedup(id, links[3]) end
+if links[3] then release_dedup(q, id, links[3]) end
 trim_events(q)
 return 1

@@ -43,7 +43,7 @@ for i = 1, #ids do
   else
     if listed then redis.call('LREM', source, 0, id) else redis.call('ZREM', source, id) end
     if links[3] then child_removed(links[3], links[4], job) end
-    if links[5] then release_dedup(id, links[5]) end
+    if links[5] then release_dedup(q, id, links[5]) end
     gone[#gone + 1] = id
   end
 end

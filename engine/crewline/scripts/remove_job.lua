@@ -1,9 +1,12 @@
---[[ remove_job: deletes a job that nobody runs.
+--[[ remove_job: deletes a job that nobody runs, and the jobs below it in its flow.
 
 KEYS     the queue's declared keys (lib/keys.lua)
 ARGV     1 base, 2 id
-Returns  1 removed, 0 a worker holds it, -1 no such job, -8 it is the next iteration of a schedule
-Events   removed
+         3 children  '1': the children go as well, and theirs, whatever queue of the slot they are in
+         4 most      how many jobs may go in this call
+Returns  1 removed, 0 a worker holds it or a job below it, -1 no such job, -7 there are more than `most`,
+         -8 it is the next iteration of a schedule; but for 1 nothing was changed
+Events   removed, a job, children first
 Why      A job under a lease is a worker's; taking it away would let its result write to a job that is gone.
          A schedule's next iteration is the schedule: remove that. A parent does not wait for a removed child. ]]
 -- @include keys
@@ -16,18 +19,56 @@ Why      A job under a lease is a worker's; taking it away would let its result 
 -- @include release_dedup_key
 -- @include remove_from_state
 
-local id, job = ARGV[2], base .. ARGV[2]
-if redis.call('EXISTS', job) == 0 then return -1 end
-if redis.call('EXISTS', job .. ':lock') == 1 then return 0 end
-local links = redis.call('HMGET', job, 'rjk', 'parentKey', 'parent', 'deid')
-if links[1] and redis.call('ZSCORE', base .. 'repeat', links[1])
+local id, with_children, most = ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
+if redis.call('EXISTS', base .. id) == 0 then return -1 end
+local schedule = redis.call('HGET', base .. id, 'rjk')
+if schedule and redis.call('ZSCORE', base .. 'repeat', schedule)
   and (redis.call('ZSCORE', q.delayed, id) or redis.call('LPOS', q.wait, id)) then
   return -8
 end
-local prev = remove_from_state(id)
-if links[2] then child_removed(links[2], links[3], job) end
-if links[4] then release_dedup(id, links[4]) end
-delete_jobs(base, { id })
-redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', id, 'prev', prev)
-trim_events(q)
+
+-- The jobs to remove, children before their parents; looked for before anything is changed.
+local found, seen, count = {}, {}, 0
+
+local function children_of(job)
+  local children = {}
+  for _, look in ipairs({
+    { 'HKEYS', ':processed' }, { 'HKEYS', ':failed' }, { 'ZRANGE', ':unsuccessful', 0, -1 },
+    { 'SMEMBERS', ':dependencies' },
+  }) do
+    -- pcall: a foreign client may have made anything of these
+    local part = redis.pcall(look[1], job .. look[2], unpack(look, 3))
+    for i = 1, part.err and 0 or #part do children[#children + 1] = part[i] end
+  end
+  return children
+end
+
+local function collect(job)
+  local owner, own = string.match(job, '^(.+:)([^:]+)$')
+  if seen[job] or not owner then return 1 end
+  seen[job], count = true, count + 1
+  if count > most then return -7 end
+  if redis.call('EXISTS', job .. ':lock') == 1 then return 0 end
+  for _, child in ipairs(with_children and children_of(job) or {}) do
+    local code = collect(child)
+    if code ~= 1 then return code end
+  end
+  found[#found + 1] = { queue_at(owner), own, job }
+  return 1
+end
+
+local code = collect(base .. id)
+if code ~= 1 then return code end
+local queues = {}
+for i = 1, #found do
+  local queue, own, job = unpack(found[i])
+  local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid', 'name')
+  local prev = remove_from_state(queue, own)
+  if links[1] then child_removed(links[1], links[2], job) end
+  if links[3] then release_dedup(queue, own, links[3]) end
+  delete_jobs(queue.base, { own })
+  if links[4] then redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', own, 'prev', prev) end
+  queues[queue.base] = queue
+end
+for _, queue in pairs(queues) do trim_events(queue) end
 return 1

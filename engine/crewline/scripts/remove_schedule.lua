@@ -19,7 +19,7 @@ local had = redis.call('DEL', base .. 'repeat:' .. schedule)
 if planned then
   local id = 'repeat:' .. schedule .. ':' .. whole(number(planned, 0))
   if redis.call('ZSCORE', q.delayed, id) or redis.call('LPOS', q.wait, id) or redis.call('ZSCORE', q.prioritized, id) then
-    redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', id, 'prev', remove_from_state(id))
+    redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', id, 'prev', remove_from_state(q, id))
     delete_jobs(base, { id })
   end
 end

@@ -112,7 +112,7 @@ local function settle_jobs(offset, points)
       end
       ended = ended or outcome == 'completed' or outcome == 'failed'
       if links[3] and (outcome == 'completed' or outcome == 'failed') then
-        attempt(release_dedup, id, links[3])
+        attempt(release_dedup, q, id, links[3])
         attempt(add_kept_last, links[3])
       end
     end

@@ -27,8 +27,8 @@ if schedule and redis.call('ZSCORE', base .. 'repeat', schedule)
   return -8
 end
 
--- The jobs to remove, children before their parents; looked for before anything is changed.
-local found, seen, count = {}, {}, 0
+-- What is to be done, found before anything is changed: each job leaves its parent, then its children go, then itself.
+local steps, seen, count = {}, {}, 0
 
 local function children_of(job)
   local children = {}
@@ -49,26 +49,30 @@ local function collect(job)
   seen[job], count = true, count + 1
   if count > most then return -7 end
   if redis.call('EXISTS', job .. ':lock') == 1 then return 0 end
+  steps[#steps + 1] = { queue_at(owner), own, job, true }
   for _, child in ipairs(with_children and children_of(job) or {}) do
     local code = collect(child)
     if code ~= 1 then return code end
   end
-  found[#found + 1] = { queue_at(owner), own, job }
+  steps[#steps + 1] = { queue_at(owner), own, job, false }
   return 1
 end
 
 local code = collect(base .. id)
 if code ~= 1 then return code end
 local queues = {}
-for i = 1, #found do
-  local queue, own, job = unpack(found[i])
+for i = 1, #steps do
+  local queue, own, job, leaves = unpack(steps[i])
   local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid', 'name')
-  local prev = remove_from_state(queue, own)
-  if links[1] then child_removed(links[1], links[2], job) end
-  if links[3] then release_dedup(queue, own, links[3]) end
-  delete_jobs(queue.base, { own })
-  if links[4] then redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', own, 'prev', prev) end
-  queues[queue.base] = queue
+  if leaves then
+    if links[1] then child_removed(links[1], links[2], job) end
+  else
+    local prev = remove_from_state(queue, own)
+    if links[3] then release_dedup(queue, own, links[3]) end
+    delete_jobs(queue.base, { own })
+    if links[4] then redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', own, 'prev', prev) end
+    queues[queue.base] = queue
+  end
 end
 for _, queue in pairs(queues) do trim_events(queue) end
 return 1

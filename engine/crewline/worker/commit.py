@@ -30,8 +30,10 @@ log = logging.getLogger("crewline.worker")
 #: Results, and jobs, that one call carries at most. With more, no-op jobs run a tenth faster, but jobs that end at once
 #: wait longer for each other: 100 sleepers of 50 ms lose 5 ms a round with 50, 3 ms with 25.
 BATCH = 25
-#: finish_and_fetch calls in flight.
+#: finish_and_fetch calls in flight: one that Redis works on, one that waits for it, ...
 CALLS = 2
+#: ... and one more for each millisecond that Redis is away, up to so many.
+CALLS_FAR = 6
 
 #: Errors of Redis' own: the call was not carried out.
 REFUSALS = (ResponseError, BusyLoadingError, AuthenticationError)
@@ -97,19 +99,25 @@ class Committer:
         self._points = points
         self._tokens = (f"{uuid.uuid4()}:{n}" for n in itertools.count(1))
         self._down = False
+        self._away_ms = 0.0
+        self._moved = asyncio.Event()
         self.reached = asyncio.Event()
 
     async def run(self) -> None:
         """Runs until cancelled."""
         async with asyncio.TaskGroup() as calls:
-            for _ in range(CALLS):
-                calls.create_task(self._loop())
+            for index in range(CALLS_FAR):
+                calls.create_task(self._loop(index))
 
-    async def _loop(self) -> None:
+    async def _loop(self, index: int) -> None:
         state = self._state
+        clock = asyncio.get_running_loop().time
         failures, unknown = 0, False
         token, room, wakes = "", 0, 0
         while not cancelled():
+            if index >= CALLS + self._away_ms and not failures:
+                await self._moved.wait()
+                continue
             await state.work.wait()
             if not failures and not self._worth_a_call():
                 state.work.clear()
@@ -121,6 +129,7 @@ class Committer:
                 state.reserved += room
                 wakes = state.wakes
             state.in_flight += 1
+            left = clock()
             try:
                 fetched = await self._queue.scripts.finish_and_fetch(
                     results, token=token, room=0 if state.stopping else room, again=failures > 0, **self._told()
@@ -139,12 +148,22 @@ class Committer:
                 state.work.set()
             else:
                 state.reserved -= room
+                self._measure((clock() - left) * 1000)
                 repeated, failures, unknown = failures > 0, 0, False
                 expired = self._accept(results, fetched, token, room, wakes, repeated)
                 if expired:
                     await self._take_again(expired, repeated)
             finally:
                 state.in_flight -= 1
+
+    def _measure(self, call_ms: float) -> None:
+        """Takes note of how long a call took; the shortest of some thousand tells how far Redis is."""
+        before, known = self._away_ms, self._away_ms or call_ms
+        self._away_ms = min(call_ms, known + (call_ms - known) / 1000)
+        if int(before) != int(self._away_ms):
+            # wakes those that wait now, for more or fewer calls
+            self._moved.set()
+            self._moved.clear()
 
     def arm(self) -> Armed:
         """A fetch to send behind a read that blocks until there is work; `take` or `recover` must follow."""

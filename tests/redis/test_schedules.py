@@ -8,7 +8,8 @@ import itertools
 from typing import Any
 
 import pytest
-from crewline import InvalidOption, Job, Queue
+from crewline import InvalidOption, Job, Queue, Worker
+from crewline.schedules import Schedules
 
 
 async def test_every_runs_now_and_then_on_its_grid(queue: Queue, start_worker: Any, until: Any) -> None:
@@ -101,3 +102,24 @@ async def test_a_wrong_rule_is_refused(queue: Queue, arguments: dict[str, Any], 
     with pytest.raises(InvalidOption, match=said):
         await queue.schedule("s", "n", **arguments)
     assert await queue.redis.keys("*") == []
+
+
+async def test_a_worker_that_stops_places_the_next_iteration_first(
+    queue: Queue, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance = Schedules.advance
+
+    async def slowly(self: Schedules, *arguments: Any) -> str | None:
+        await asyncio.sleep(0.3)
+        return await advance(self, *arguments)
+
+    monkeypatch.setattr(Schedules, "advance", slowly)
+
+    async def handle(job: Job) -> None:
+        await worker.stop()
+
+    worker = Worker("emails", handle, redis=redis_url)
+    await queue.schedule("hourly", "tick", every=3600)
+    await asyncio.wait_for(worker.run(), 10)
+    (schedule,) = await queue.schedules.all()
+    assert (schedule.iterations, (await queue.metrics()).delayed) == (2, 1)

@@ -22,6 +22,8 @@ log = logging.getLogger("crewline.worker")
 SWEEP_SECONDS = 60.0
 #: Jobs that one sweep looks at, a state.
 SWEEP_BATCH = 200
+#: Seconds that a schedule's next iteration may take to be placed once the worker has stopped.
+CLOSE_SECONDS = 2.0
 
 
 class Keeper:
@@ -86,6 +88,9 @@ class Keeper:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def close(self) -> None:
+        """Lets what was begun end: a schedule whose next iteration is not placed rests until a sweep finds it."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
         await end_tasks(*self._tasks)
 
     async def _first_in_this_round(self) -> bool:

@@ -40,6 +40,8 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
             "socket_timeout": COMMAND_TIMEOUT_SECONDS,
             "socket_connect_timeout": 5.0,
             "socket_keepalive": True,
+            # redis-py refuses a call beyond 100 at once; a program that gathers a thousand means it
+            "max_connections": 10_000,
             "retry": AsyncRetry(NoBackoff(), 0),
             **options,
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import math
@@ -71,6 +72,12 @@ async def test_bulk_that_redis_refuses_midway_leaves_no_answer_for_the_next_call
     await queue.redis.delete(queue.keys.wait, "aside")
     assert len(await queue.add_bulk([("n", {}) for _ in range(401)])) == 401
     assert await queue.redis.llen(queue.keys.wait) == 401
+
+
+async def test_hundreds_of_calls_at_once_are_all_made(queue: Queue) -> None:
+    jobs = await asyncio.gather(*(queue.add("n", n) for n in range(300)))
+    found = await asyncio.gather(*(queue.get_job(job.id) for job in jobs))
+    assert [job.data for job in found if job] == list(range(300))
 
 
 async def test_jobs_of_many_kinds_in_one_bulk_each_get_their_own(queue: Queue) -> None:

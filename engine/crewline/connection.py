@@ -55,7 +55,7 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
 
 @cache
 def _mended(kind: type[Any]) -> type[Any]:
-    """redis-py's asynchronous connection with three things mended.
+    """redis-py's asynchronous connection with four things mended.
 
     A write to a reset link is a connection error: redis-py expects an OSError there; uvloop's transports raise
     RuntimeError once the peer's reset has closed them, and a worker would end with it.
@@ -65,6 +65,9 @@ def _mended(kind: type[Any]) -> type[Any]:
 
     A write is bounded in time where the system does not take it at once. redis-py starts a task for each (on
     Python 3.11), which costs more than the write.
+
+    A write leaves at once: with room in its buffer, uvloop keeps it until all else that is ready has run, and Redis
+    would wait for a worker that takes in an answer.
     """
 
     class Connection(kind):  # type: ignore[misc]
@@ -79,6 +82,11 @@ def _mended(kind: type[Any]) -> type[Any]:
             except TypeError:
                 # what hiredis can't pack, redis-py refuses with the argument's type
                 return super().pack_command(*args)  # type: ignore[no-any-return]
+
+        async def _connect(self) -> None:
+            await super()._connect()
+            # redis-py has just set its writer
+            self._writer.transport.set_write_buffer_limits(high=0)
 
         async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
             try:

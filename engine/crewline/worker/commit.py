@@ -2,6 +2,8 @@
 
 Two calls are kept in flight. Each settles all that is done when it leaves and fetches what there is room for;
 what ends meanwhile goes with the next. A lone result leaves at once, and under load the calls fill by themselves.
+Where many jobs end at once in a worker that was at rest, their slots are filled first: a call that only fetches is
+answered in half the time, and nobody but Redis waits for the results.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ BATCH = 25
 CALLS = 2
 #: ... and one more for each millisecond that Redis is away, up to so many.
 CALLS_FAR = 6
+#: Results that are worth a call of its own to fill their slots with first, and the jobs that it fetches at most: the
+#: first of them begin the sooner the fewer there are.
+FILL_FROM, FILL_MOST = 4, 10
 
 #: Errors of Redis' own: the call was not carried out.
 REFUSALS = (ResponseError, BusyLoadingError, AuthenticationError)
@@ -100,6 +105,9 @@ class Committer:
         self._tokens = (f"{uuid.uuid4()}:{n}" for n in itertools.count(1))
         self._down = False
         self._away_ms = 0.0
+        self._filling = False
+        # slots to fill before the results of their jobs are settled, and results to settle before that is done again
+        self._to_fill = self._owed = 0
         self._moved = asyncio.Event()
         self.reached = asyncio.Event()
 
@@ -119,13 +127,15 @@ class Committer:
                 await self._moved.wait()
                 continue
             await state.work.wait()
-            if not failures and not self._worth_a_call():
+            if not failures and (self._filling or not self._worth_a_call()):
                 state.work.clear()
                 continue
-            results = [state.settled.popleft() for _ in range(min(len(state.settled), BATCH))]
+            self._filling = fill = not failures and self._fills_first()
+            results = [state.settled.popleft() for _ in range(0 if fill else min(len(state.settled), BATCH))]
+            self._owed -= len(results)
             if not failures:
                 token = next(self._tokens)
-                room = 0 if state.stopping else min(max(state.free_slots(), 0), BATCH)
+                room = 0 if state.stopping else min(max(state.free_slots(), 0), FILL_MOST if fill else BATCH)
                 state.reserved += room
                 wakes = state.wakes
             state.in_flight += 1
@@ -138,6 +148,7 @@ class Committer:
                 # kept, not lost: the lease still fences them when Redis is back. The slots stay reserved: Redis may
                 # have fetched for a call whose answer was lost, and the repeat with its token brings these jobs
                 state.settled.extendleft(reversed(results))
+                self._filling = False
                 failures += 1
                 unknown = unknown or not isinstance(error, REFUSALS)
                 self._report_down(error)
@@ -153,8 +164,35 @@ class Committer:
                 expired = self._accept(results, fetched, token, room, wakes, repeated)
                 if expired:
                     await self._take_again(expired, repeated)
+                if fill:
+                    # these jobs begin before anything else is sent: Redis would take the processor from them
+                    await asyncio.sleep(0)
+                    self._filling = False
+                    self._to_fill -= room
+                    if len(fetched.jobs) < room or self._to_fill <= 0:
+                        self._settle_next()
+                    state.work.set()
             finally:
                 state.in_flight -= 1
+
+    def _fills_first(self) -> bool:
+        """Whether the next call only fetches, for slots whose jobs' results wait.
+
+        That goes on, one call after the other, for as many slots as results waited when it began. All these are
+        settled before it begins again, so that no result waits for long.
+        """
+        state = self._state
+        if state.in_flight or not state.hot or state.stopping or self._owed > 0:
+            return False
+        if not self._to_fill:
+            self._to_fill = len(state.settled)
+        if min(self._to_fill, state.free_slots()) >= FILL_FROM:
+            return True
+        self._settle_next()
+        return False
+
+    def _settle_next(self) -> None:
+        self._to_fill, self._owed = 0, len(self._state.settled)
 
     def _measure(self, call_ms: float) -> None:
         """Takes note of how long a call took; the shortest of some thousand tells how far Redis is."""

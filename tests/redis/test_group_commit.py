@@ -1,0 +1,106 @@
+"""What a worker's calls carry: slots are filled before the results of many jobs are settled, and never for long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+from crewline import Job, Queue
+from crewline.scripts import Fetched, Result, Scripts
+from redis.exceptions import ConnectionError
+
+SLOTS = 40
+
+
+class Calls:
+    """Every finish_and_fetch of the process: what it carried; and the answer of one to lose."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[tuple[int, int]] = []
+        self.lose_next_fill = False
+        self.lost: list[Fetched] = []
+        call = Scripts.finish_and_fetch
+
+        async def noted(scripts: Scripts, results: list[Result], **options: Any) -> Fetched:
+            self.made.append((len(results), options["room"]))
+            fetched = await call(scripts, results, **options)
+            if self.lose_next_fill and not results and fetched.jobs:
+                self.lose_next_fill = False
+                self.lost.append(fetched)
+                raise ConnectionError("the answer is lost")
+            return fetched
+
+        monkeypatch.setattr(Scripts, "finish_and_fetch", noted)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    return Calls(monkeypatch)
+
+
+class Gated:
+    """A handler whose jobs all end at once."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.begun: Counter[str] = Counter()
+
+    async def __call__(self, job: Job) -> None:
+        self.begun[job.id] += 1
+        await self.gate.wait()
+
+
+async def test_slots_of_jobs_that_end_together_are_filled_before_their_results_are_settled(
+    queue: Queue, start_worker: Any, until: Any, calls: Calls
+) -> None:
+    handler = Gated()
+    await queue.add_bulk(("n", i) for i in range(2 * SLOTS))
+    await start_worker(handler, concurrency=SLOTS)
+    await until(lambda: len(handler.begun) == SLOTS)
+    first, handler.gate = handler.gate, asyncio.Event()
+    calls.made.clear()
+    first.set()
+    await until(lambda: len(handler.begun) == 2 * SLOTS)
+    await until(lambda: sum(results for results, _ in calls.made) == SLOTS)
+    fetched_first = [room for results, room in calls.made if not results]
+    assert sum(fetched_first) == SLOTS
+    assert calls.made[: len(fetched_first)] == [(0, room) for room in fetched_first]
+    handler.gate.set()
+    await until(lambda: _completed(queue, 2 * SLOTS))
+
+
+async def test_results_wait_for_no_more_jobs_than_they_are_themselves(
+    queue: Queue, start_worker: Any, until: Any, calls: Calls
+) -> None:
+    async def nothing(job: Job) -> None:
+        pass
+
+    await queue.add_bulk(("n", i) for i in range(900))
+    await start_worker(nothing, concurrency=SLOTS)
+    await until(lambda: _completed(queue, 900))
+    filled = 0
+    for results, room in calls.made:
+        filled = 0 if results else filled + room
+        assert filled <= 2 * SLOTS
+
+
+async def test_a_lost_answer_to_a_call_that_fills_slots_is_asked_for_again(
+    queue: Queue, start_worker: Any, until: Any, calls: Calls
+) -> None:
+    handler = Gated()
+    await queue.add_bulk(("n", i) for i in range(2 * SLOTS))
+    await start_worker(handler, concurrency=SLOTS)
+    await until(lambda: len(handler.begun) == SLOTS)
+    calls.lose_next_fill = True
+    handler.gate.set()
+    await until(lambda: _completed(queue, 2 * SLOTS))
+    assert calls.lost
+    assert set(handler.begun.values()) == {1}
+    stored = [await queue.get_job(job_id) for job_id in handler.begun]
+    assert {job.attempts_started for job in stored if job} == {1}
+
+
+async def _completed(queue: Queue, count: int) -> bool:
+    return (await queue.metrics()).completed == count

@@ -15,6 +15,7 @@ import redis as sync_redis
 from crewline import Queue, Worker
 
 from tests import redis_server as server_module
+from tests.redis.fuzzing import bench as bench
 from tests.redis_server import RedisServer
 
 #: What may stay behind under a queue's base (BullMQ's layout); everything else needs a time to live.

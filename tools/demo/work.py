@@ -76,7 +76,8 @@ async def count_the_log(console: Console, kube: Kube, queue: Queue) -> Outcome:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-    return await _collect(kube, queue, [f.stem for f in files], times)
+    digest = await kube.get(API, "ScheduledJob", "digest", NAMESPACE) or {}
+    return await collect(queue, [f.stem for f in files], digest.get("status", {}), times)
 
 
 async def _first_patch(kube: Kube, times: Times) -> None:
@@ -124,12 +125,12 @@ def _conditions(status: dict[str, Any]) -> str:
     return "; ".join(told) or "it has no conditions"
 
 
-async def _collect(kube: Kube, queue: Queue, ids: list[str], times: Times) -> Outcome:
+async def collect(queue: Queue, ids: list[str], schedule: dict[str, Any], times: Times) -> Outcome:
+    """Reads what came out of the jobs ``ids``, all of them at once."""
     jobs = await asyncio.gather(*(queue.get_job(job_id) for job_id in ids))
     completed = [job for job in jobs if job is not None and await job.state() == "completed"]
     letters = [
         Letter(letter.id, letter.job_id, letter.attempts, letter.reason) for letter in await DeadLetters(queue).list()
     ]
     letters.sort(key=lambda letter: letter.chunk)
-    digest = await kube.get(API, "ScheduledJob", "digest", NAMESPACE) or {}
-    return Outcome([job.return_value for job in completed], letters, digest.get("status", {}), times)
+    return Outcome([job.return_value for job in completed], letters, schedule, times)

@@ -150,20 +150,16 @@ class Scripts:
         points: int = 0,
         again: bool = False,
     ) -> Fetched:
-        reply = await self.call(
-            "finish_and_fetch", self.keys.queue, letters, token, lease_ms, worker, room, *rate, points,
-            "1" if again else "",
-            *(argument for result in results for argument in result.sent()),
-        )  # fmt: skip
-        return Fetched(*reply)
+        asked = (letters, token, lease_ms, worker, room, *rate, points, "1" if again else "")
+        sent = itertools.chain.from_iterable(result.sent() for result in results)
+        return Fetched(*await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
 
     def fetch_command(
         self, *, letters: str, token: str, lease_ms: int, worker: str, room: int, rate: tuple[int, int], points: int
     ) -> tuple[Any, ...]:
         """A finish_and_fetch that settles nothing, as a command; its reply makes a `Fetched`."""
-        return self.command(
-            "finish_and_fetch", self.keys.queue, letters, token, lease_ms, worker, room, *rate, points, ""
-        )
+        asked = (letters, token, lease_ms, worker, room, *rate, points, "")
+        return self.command("finish_and_fetch", self.keys.queue, *asked)
 
     async def extend_leases(self, lease_ms: int, *held: str | int) -> list[str]:
         return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]

@@ -29,6 +29,11 @@ from crewline_operator.workqueue import WorkQueue, describe
 log = logging.getLogger(__name__)
 
 FIRST_LIST_RETRY_CAP_SECONDS = 10.0
+#: CRDs that kubectl applied belong to kubectl, and the chart's next upgrade is refused over them.
+CRDS_MISSING = (
+    "are the CRDs installed? helm upgrade --reuse-values --set crds.install=true; only without Helm: "
+    "kubectl apply -f crds/"
+)
 
 
 class Controller:
@@ -135,7 +140,7 @@ class Controller:
             try:
                 await self._list_all()
             except ApiError as error:
-                mend = " (are the CRDs installed? kubectl apply -f crds/)" if error.not_found else ""
+                mend = f" ({CRDS_MISSING})" if error.not_found else ""
                 log.warning("can't list: %s%s; trying again in %.1f s", error, mend, wait_seconds)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 log.warning("the API server does not answer: %s; trying again in %.1f s", describe(error), wait_seconds)

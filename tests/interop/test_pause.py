@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from crewline import Queue
 
 from tests.interop.peers import Peer, stays, until
@@ -59,7 +60,6 @@ async def test_our_resume_brings_back_what_bullmq_5_parked_and_keeps_the_order(
     await theirs("pause")
     await theirs("add", "parked", {}, {})
     assert await queue.redis.llen(queue.keys.paused) == 4
-    # ours goes to `wait`, as with BullMQ 6, while the older ones are in `paused`
     await queue.add("ours", {})
     assert (await queue.metrics()).waiting == 5
     assert await queue.resume()
@@ -67,6 +67,35 @@ async def test_our_resume_brings_back_what_bullmq_5_parked_and_keeps_the_order(
     async with our_worker(name, url, concurrency=1) as ours:
         await until(lambda: len(ours.handled) == 5, "all five run")
     assert ours.names == ["old-0", "old-1", "old-2", "parked", "ours"]
+
+
+@pytest.mark.parametrize("parked", [0, 2])
+async def test_what_we_add_in_a_pause_of_bullmq_5_outlives_its_resume(
+    node5: Peer, name: str, queue: Queue, url: str, parked: int
+) -> None:
+    """It renames `paused` over `wait`, and wakes nobody where it has nothing to rename."""
+    theirs = await node5.open("Queue", name)
+    await theirs("pause")
+    for n in range(parked):
+        await theirs("add", f"parked-{n}", {}, {})
+    await queue.add("ours", {})
+    await queue.add_bulk([("ours-bulk", {}), ("ours-urgent", {}, {"priority": 1})])
+    await theirs("add", "theirs", {}, {})
+    await queue.add("first", {}, lifo=True)
+    assert (await queue.metrics()).waiting == parked + 5
+    async with our_worker(name, url, concurrency=1) as ours:
+        await stays(lambda: not ours.handled, "no job is started in the pause")
+        await theirs("resume")
+        await until(lambda: len(ours.handled) == parked + 5, "all run", 3)
+    expected = ["first", *(f"parked-{n}" for n in range(parked)), "ours", "ours-bulk", "theirs", "ours-urgent"]
+    assert ours.names == expected
+
+
+async def test_a_pause_of_bullmq_6_parks_nothing(node6: Peer, name: str, queue: Queue) -> None:
+    theirs = await node6.open("Queue", name)
+    await theirs("pause")
+    await queue.add("ours", {})
+    assert await queue.redis.llen(queue.keys.wait) == 1
 
 
 async def test_our_resume_of_a_large_bullmq_5_pause_loses_nothing(

@@ -43,7 +43,7 @@ local fresh = redis.call('EXISTS', unpack(keys)) == 0
 
 local batch = { fresh = fresh, waiting = {} }
 local function push_waiting()
-  if #batch.waiting > 0 then redis.call('LPUSH', q.wait, unpack(batch.waiting)) end
+  if #batch.waiting > 0 then redis.call('LPUSH', list_to_wait_in(q), unpack(batch.waiting)) end
   batch.waiting = {}
 end
 for i = 1, count do

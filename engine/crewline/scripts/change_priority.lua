@@ -12,7 +12,9 @@ Why      A job that is not waiting keeps its place; only its hash says what it w
 local id, job, priority = ARGV[2], base .. ARGV[2], tonumber(ARGV[3])
 if redis.call('EXISTS', job) == 0 then return -1 end
 redis.call('HSET', job, 'priority', ARGV[3])
-if redis.call('ZREM', q.prioritized, id) == 1 or redis.call('LREM', q.wait, 1, id) == 1 then
+if redis.call('ZREM', q.prioritized, id) == 1 or redis.call('LREM', q.wait, 1, id) == 1
+  or redis.call('LREM', q.paused, 1, id) == 1
+then
   place_job(q, id, priority, ARGV[4] == '1')
   wake_worker(q)
 end

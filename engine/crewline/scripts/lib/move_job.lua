@@ -16,6 +16,19 @@ local function mark_next_due(queue)
   if due then redis.call('ZADD', queue.marker, whole(due), '1') end
 end
 
+-- The list that runnable jobs go to. As in BullMQ 6 that is `wait`, paused or not; but BullMQ 5 parks them in `paused`
+-- and, when it resumes, renames that over `wait`: what was put there meanwhile would be lost. Every resume brings back
+-- what is parked.
+local function list_to_wait_in(queue)
+  if queue == q and meta and not meta[1] then return queue.wait end
+  local told = redis.pcall('HMGET', queue.meta, 'paused', 'version')
+  if told.err or not told[1] then return queue.wait end
+  local parked = redis.call('TYPE', queue.paused).ok
+  -- where jobs are left in `wait`, its own pause was not the one
+  local parks = parked == 'none' and string.find(told[2] or '', '^bullmq:5%.') and redis.call('LLEN', queue.wait) == 0
+  return (parked == 'list' or parks) and queue.paused or queue.wait
+end
+
 -- Makes a job runnable: behind its equals, or before them (`front`).
 -- `wait` runs from its right end; a priority's score is priority * 2^32 + a counter.
 local function place_job(queue, id, priority, front)
@@ -31,9 +44,9 @@ local function place_job(queue, id, priority, front)
     end
     redis.call('ZADD', queue.prioritized, whole(priority * 4294967296 + place), id)
   elseif front then
-    redis.call('RPUSH', queue.wait, id)
+    redis.call('RPUSH', list_to_wait_in(queue), id)
   else
-    redis.call('LPUSH', queue.wait, id)
+    redis.call('LPUSH', list_to_wait_in(queue), id)
   end
 end
 

@@ -19,7 +19,7 @@ class Calls:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[tuple[int, int]] = []
-        self.lose_next_fill = False
+        self.lose_next_fill = self.lose_next_results = False
         self.lost: list[Fetched] = []
         call = Scripts.finish_and_fetch
 
@@ -28,6 +28,10 @@ class Calls:
             fetched = await call(scripts, results, **options)
             if self.lose_next_fill and not results and fetched.jobs:
                 self.lose_next_fill = False
+                self.lost.append(fetched)
+                raise ConnectionError("the answer is lost")
+            if self.lose_next_results and results:
+                self.lose_next_results = False
                 self.lost.append(fetched)
                 raise ConnectionError("the answer is lost")
             return fetched
@@ -100,6 +104,28 @@ async def test_a_lost_answer_to_a_call_that_fills_slots_is_asked_for_again(
     assert set(handler.begun.values()) == {1}
     stored = [await queue.get_job(job_id) for job_id in handler.begun]
     assert {job.attempts_started for job in stored if job} == {1}
+
+
+async def test_a_result_that_a_lost_call_has_settled_is_refused_to_the_next_in_silence(
+    queue: Queue, start_worker: Any, until: Any, calls: Calls, caplog: pytest.LogCaptureFixture
+) -> None:
+    gates = {name: asyncio.Event() for name in ("first", "second")}
+
+    async def handle(job: Job) -> None:
+        await gates[job.name].wait()
+
+    await queue.add_bulk((name, {}) for name in gates)
+    worker = await start_worker(handle, concurrency=2)
+    await until(lambda: worker.running == 2)
+    calls.lose_next_results = True
+    gates["first"].set()
+    await until(lambda: calls.lost)
+    # the call that carries this one's result carries the other's again, before the lost call is repeated
+    gates["second"].set()
+    await until(lambda: _completed(queue, 2))
+    await until(lambda: not worker._state.leases)
+    assert sum(results for results, _ in calls.made) >= 3
+    assert "was refused" not in caplog.text
 
 
 async def _completed(queue: Queue, count: int) -> bool:

@@ -109,6 +109,8 @@ class Committer:
         # slots to fill before the results of their jobs are settled, and results to settle before that is done again
         self._to_fill = self._owed = 0
         self._moved = asyncio.Event()
+        # job id and token of results that a call may have settled whose answer was lost: to be refused is no news
+        self._unanswered: set[tuple[str, str]] = set()
         self.reached = asyncio.Event()
 
     async def run(self) -> None:
@@ -150,7 +152,9 @@ class Committer:
                 state.settled.extendleft(reversed(results))
                 self._filling = False
                 failures += 1
-                unknown = unknown or not isinstance(error, REFUSALS)
+                if not isinstance(error, REFUSALS):
+                    unknown = True
+                    self._unanswered.update((result.job_id, result.token) for result in results)
                 self._report_down(error)
                 # a worker that stops waits for what may have fetched, and not for what was refused
                 state.in_flight -= not unknown
@@ -160,10 +164,10 @@ class Committer:
             else:
                 state.reserved -= room
                 self._measure((clock() - left) * 1000)
-                repeated, failures, unknown = failures > 0, 0, False
-                expired = self._accept(results, fetched, token, room, wakes, repeated)
+                failures, unknown = 0, False
+                expired = self._accept(results, fetched, token, room, wakes)
                 if expired:
-                    await self._take_again(expired, repeated)
+                    await self._take_again(expired)
                 if fill:
                     # these jobs begin before anything else is sent: Redis would take the processor from them
                     await asyncio.sleep(0)
@@ -219,7 +223,7 @@ class Committer:
             # said by the next call, which tries again
             self._state.wake()
         else:
-            self._accept([], Fetched(*answer), armed.token, armed.room, armed.wakes, repeated=False)
+            self._accept([], Fetched(*answer), armed.token, armed.room, armed.wakes)
 
     async def recover(self, armed: Armed, *, once: bool) -> None:
         """Brings in what an armed fetch leased if its answer was lost; tries until Redis answers, or ``once``."""
@@ -241,7 +245,7 @@ class Committer:
                     await asyncio.sleep(min(0.1 * 2 ** min(failures, 6), 5.0) * random.uniform(0.5, 1.0))
         finally:
             self._disarm(armed)
-        self._accept([], fetched, armed.token, armed.room, armed.wakes, repeated=True)
+        self._accept([], fetched, armed.token, armed.room, armed.wakes)
 
     def _disarm(self, armed: Armed) -> None:
         self._state.armed = False
@@ -265,9 +269,7 @@ class Committer:
             return True
         return bool(state.settled) or (state.hot and not state.stopping and state.free_slots() > 0)
 
-    def _accept(
-        self, results: list[Result], fetched: Fetched, token: str, room: int, wakes: int, repeated: bool
-    ) -> list[Result]:
+    def _accept(self, results: list[Result], fetched: Fetched, token: str, room: int, wakes: int) -> list[Result]:
         """Takes an answer in; returns the results whose lease had run out."""
         state = self._state
         expired: list[Result] = []
@@ -284,7 +286,7 @@ class Committer:
             if code == EXPIRED and result.started:
                 expired.append(result)
                 continue
-            self._settled(result, code, repeated)
+            self._settled(result, code)
         for job_id, values in fetched.jobs:
             self._start(job_id, values, token)
         if room:
@@ -299,18 +301,19 @@ class Committer:
                 state.work.set()
         return expired
 
-    def _settled(self, result: Result, code: int, repeated: bool) -> None:
+    def _settled(self, result: Result, code: int) -> None:
         lease = self._state.leases.get(result.job_id)
         if lease and lease.token == result.token:
             del self._state.leases[result.job_id]
-        # a repeated call may have been carried out the first time
-        if code and not repeated:
+        known = (result.job_id, result.token)
+        if code and known not in self._unanswered:
             log.warning(
                 "job %s of queue %s: how it ended (%s) was refused: %s",
                 result.job_id, self._queue.name, result.outcome, REFUSED.get(code, str(code)),
             )  # fmt: skip
+        self._unanswered.discard(known)
 
-    async def _take_again(self, results: list[Result], repeated: bool) -> None:
+    async def _take_again(self, results: list[Result]) -> None:
         """Settles once more what nobody else has fetched since its lease ran out; the rest is refused."""
         arguments = [argument for result in results for argument in (result.job_id, result.token, result.started)]
         try:
@@ -320,7 +323,7 @@ class Committer:
             return
         for result in results:
             if result.job_id in lost:
-                self._settled(result, EXPIRED, repeated)
+                self._settled(result, EXPIRED)
             else:
                 self._state.settle(result._replace(started=0))
 

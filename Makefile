@@ -50,9 +50,12 @@ test-chaos: setup redis-server ## one fault at a time: no job lost, none handled
 chaos: setup redis-server ## the same for 20,000 jobs a fault, some 20 minutes: make chaos ARGS="sigkill --json rows.json"
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: setup redis-server ## ours beside ten other libraries, then far, long and wide runs of ours; 45 minutes on a quiet machine
+#: those that come near to us in one measure or another, in rounds that follow each other sooner
+NEAREST := crewline,bullmq-node,dramatiq,huey,taskiq-list,taskiq-stream-res
+bench: setup redis-server ## ours beside ten other libraries, then far, long and wide runs of ours; an hour on a quiet machine
 	@UV=$(CURDIR)/$(BIN)/uv bench/setup.sh
 	@$(BIN)/python bench/run.py --out bench/results/peers.json $(ARGS)
+	@$(BIN)/python bench/run.py --no-limits --peers $(NEAREST) --out bench/results/nearest.json
 	@$(BIN)/python bench/scenarios.py --out bench/results/scenarios.json
 	@$${BENCH_HOME:-$$(dirname "$$(mktemp -u)")/bench}/venvs/plot/bin/python bench/publish.py
 

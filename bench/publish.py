@@ -3,8 +3,8 @@
 
     $BENCH_HOME/venvs/plot/bin/python bench/publish.py
 
-Reads bench/results/peers.json and scenarios.json; writes docs/bench/*.svg and what stands between the marks of
-docs/performance.md. Nothing in these tables is typed by hand.
+Reads bench/results/peers.json, nearest.json and scenarios.json; writes docs/bench/*.svg and what stands between the
+marks of docs/performance.md. Nothing in these tables is typed by hand.
 """
 
 from __future__ import annotations
@@ -72,8 +72,27 @@ def put(page: str, mark: str, text: str) -> str:
     return f"{before}{opening}\n{text}\n{closing}{after}"
 
 
+def nearest(results: dict) -> str:
+    """The short table of those that come near to us in any measure."""
+    measures = {
+        "process": "process_jobs_per_s", "enqueue": "enqueue_jobs_per_s", "sleep_wall": "2,000_×_50_ms,_s",
+        "lat_p50": "pickup_p50_ms", "lat_p99": "pickup_p99_ms", "cpu_us": "Redis_CPU_µs",
+    }  # fmt: skip
+    rows = []
+    for name, peer in results["peers"].items():
+        if "median" not in peer:
+            raise SystemExit(f"nearest.json: {name} failed: {peer['error']}")
+        cells = {
+            title: f"{peer['median'][key]:,.{2 if peer['median'][key] < 20 else 0}f}" for key, title in measures.items()
+        }
+        rows.append({"peer": name, **cells})
+    return table(rows)
+
+
 def main() -> None:
-    peers, scenarios = (json.loads((HERE / "results" / f"{name}.json").read_text()) for name in ("peers", "scenarios"))
+    peers, near, scenarios = (
+        json.loads((HERE / "results" / f"{name}.json").read_text()) for name in ("peers", "nearest", "scenarios")
+    )
     PICTURES.mkdir(parents=True, exist_ok=True)
     bars(peers, "process", "Processed jobs a second (no-op, one worker process)", PICTURES / "process.svg")
     bars(peers, "enqueue", "Enqueued jobs a second (bulk, one producer process)", PICTURES / "enqueue.svg")
@@ -87,6 +106,7 @@ def main() -> None:
     ):
         curve(scenarios[name], x, y, title, PICTURES / f"{name}.svg", log_x=log_x)
     page = put(PAGE.read_text(), "peers", report(peers))
+    page = put(page, "nearest", nearest(near))
     for name, rows in scenarios.items():
         page = put(page, name, table(rows))
     PAGE.write_text(page)

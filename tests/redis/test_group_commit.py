@@ -59,10 +59,7 @@ class Gated:
 async def test_slots_of_jobs_that_end_together_are_filled_before_their_results_are_settled(
     queue: Queue, start_worker: Any, until: Any, calls: Calls
 ) -> None:
-    handler = Gated()
-    await queue.add_bulk(("n", i) for i in range(2 * SLOTS))
-    await start_worker(handler, concurrency=SLOTS)
-    await until(lambda: len(handler.begun) == SLOTS)
+    handler = await _half_of_them_running(queue, start_worker, until)
     first, handler.gate = handler.gate, asyncio.Event()
     calls.made.clear()
     first.set()
@@ -93,10 +90,7 @@ async def test_results_wait_for_no_more_jobs_than_they_are_themselves(
 async def test_a_lost_answer_to_a_call_that_fills_slots_is_asked_for_again(
     queue: Queue, start_worker: Any, until: Any, calls: Calls
 ) -> None:
-    handler = Gated()
-    await queue.add_bulk(("n", i) for i in range(2 * SLOTS))
-    await start_worker(handler, concurrency=SLOTS)
-    await until(lambda: len(handler.begun) == SLOTS)
+    handler = await _half_of_them_running(queue, start_worker, until)
     calls.lose_next_fill = True
     handler.gate.set()
     await until(lambda: _completed(queue, 2 * SLOTS))
@@ -126,6 +120,14 @@ async def test_a_result_that_a_lost_call_has_settled_is_refused_to_the_next_in_s
     await until(lambda: not worker._state.leases)
     assert sum(results for results, _ in calls.made) >= 3
     assert "was refused" not in caplog.text
+
+
+async def _half_of_them_running(queue: Queue, start_worker: Any, until: Any) -> Gated:
+    handler = Gated()
+    await queue.add_bulk(("n", i) for i in range(2 * SLOTS))
+    await start_worker(handler, concurrency=SLOTS)
+    await until(lambda: len(handler.begun) == SLOTS)
+    return handler
 
 
 async def _completed(queue: Queue, count: int) -> bool:

@@ -19,8 +19,7 @@ matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "crewline"
 matplotlib.rcParams["svg.fonttype"] = "none"
 import matplotlib.pyplot as plt  # noqa: E402
-from report import report  # noqa: E402
-from report import rows_table as table
+from report import report, rows_table, table  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -74,19 +73,23 @@ def put(page: str, mark: str, text: str) -> str:
 
 def nearest(results: dict) -> str:
     """The short table of those that come near to us in any measure."""
-    measures = {
-        "process": "process_jobs_per_s", "enqueue": "enqueue_jobs_per_s", "sleep_wall": "2,000_×_50_ms,_s",
-        "lat_p50": "pickup_p50_ms", "lat_p99": "pickup_p99_ms", "cpu_us": "Redis_CPU_µs",
-    }  # fmt: skip
+    head = ["peer", "process jobs/s", "enqueue jobs/s", "2,000 × 50 ms, s", "pickup ms p50 / p99", "redis CPU µs/job"]
     rows = []
     for name, peer in results["peers"].items():
         if "median" not in peer:
             raise SystemExit(f"nearest.json: {name} failed: {peer['error']}")
-        cells = {
-            title: f"{peer['median'][key]:,.{2 if peer['median'][key] < 20 else 0}f}" for key, title in measures.items()
-        }
-        rows.append({"peer": name, **cells})
-    return table(rows)
+        m = peer["median"]
+        rows.append(
+            [
+                name,
+                f"{m['process']:,.0f}",
+                f"{m['enqueue']:,.0f}",
+                f"{m['sleep_wall']:.2f}",
+                f"{m['lat_p50']:.2f} / {m['lat_p99']:.2f}",
+                f"{m['cpu_us']:.0f}",
+            ]
+        )
+    return table(head, rows)
 
 
 def main() -> None:
@@ -108,7 +111,7 @@ def main() -> None:
     page = put(PAGE.read_text(), "peers", report(peers))
     page = put(page, "nearest", nearest(near))
     for name, rows in scenarios.items():
-        page = put(page, name, table(rows))
+        page = put(page, name, rows_table(rows))
     PAGE.write_text(page)
     print(PAGE)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from typing import Any
 
@@ -10,17 +9,9 @@ import pytest
 from crewline import Job, Queue
 from rich.console import Console
 
+from tests.example_code import load
 from tools.demo import __main__ as demo
-from tools.demo.install import EXAMPLE
-from tools.demo.work import Times, chunks, collect
-
-
-def _handler() -> Any:
-    spec = importlib.util.spec_from_file_location("access_log", EXAMPLE / "handlers.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.count
+from tools.demo.work import Times, chunks, collect, job_of
 
 
 @pytest.fixture
@@ -32,10 +23,8 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 async def _run(queue: Queue, start_worker: Any, until: Any, handler: Any) -> list[str]:
     files = chunks()
-    await queue.add_bulk(
-        ("count", {"chunk": f.stem, "text": f.read_text()}, {"job_id": f.stem, "attempts": 3, "backoff": 0})
-        for f in files
-    )
+    jobs = [job_of(f) for f in files]
+    await queue.add_bulk((name, data, {**options, "backoff": 0}) for name, data, options in jobs)
     await start_worker(handler)
 
     async def all_ended() -> bool:
@@ -49,7 +38,7 @@ async def _run(queue: Queue, start_worker: Any, until: Any, handler: Any) -> lis
 async def test_the_last_screen_shows_a_right_answer_and_the_dead_letters(
     queue: Queue, start_worker: Any, until: Any, printed: io.StringIO
 ) -> None:
-    ids = await _run(queue, start_worker, until, _handler())
+    ids = await _run(queue, start_worker, until, load("handlers").count)
     assert len(ids) == 100
     assert demo.show(await collect(queue, ids, {"nextScheduleTime": "soon"}, Times()))
     screen = printed.getvalue()
@@ -63,7 +52,7 @@ async def test_the_last_screen_shows_a_right_answer_and_the_dead_letters(
 async def test_a_handler_that_counts_wrong_is_found_out(
     queue: Queue, start_worker: Any, until: Any, printed: io.StringIO
 ) -> None:
-    count = _handler()
+    count = load("handlers").count
 
     async def miscount(job: Job) -> dict[str, Any]:
         found: dict[str, Any] = await count(job)

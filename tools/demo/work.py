@@ -55,6 +55,11 @@ def chunks() -> list[Path]:
     return sorted((EXAMPLE / "log").glob("chunk-*.log"))
 
 
+def job_of(chunk: Path) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """Name, data and options of the job that counts a chunk."""
+    return "count", {"chunk": chunk.stem, "text": chunk.read_text()}, {"job_id": chunk.stem, "attempts": 3}
+
+
 async def count_the_log(console: Console, kube: Kube, queue: Queue) -> Outcome:
     """Adds one job a chunk and returns when all ended and the JobQueue is asleep again.
 
@@ -68,8 +73,7 @@ async def count_the_log(console: Console, kube: Kube, queue: Queue) -> Outcome:
     try:
         await asyncio.sleep(0)
         times.added = time.monotonic()
-        jobs = [("count", {"chunk": f.stem, "text": f.read_text()}, {"job_id": f.stem, "attempts": 3}) for f in files]
-        await queue.add_bulk(jobs)
+        await queue.add_bulk(job_of(chunk) for chunk in files)
         await _watch_until_asleep(console, latest, len(files), times, (patched, follower))
     finally:
         for task in (patched, follower):

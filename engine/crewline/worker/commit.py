@@ -132,7 +132,8 @@ class Committer:
             if not failures and (self._filling or not self._worth_a_call()):
                 state.work.clear()
                 continue
-            self._filling = fill = not failures and self._fills_first()
+            fill = not failures and self._fills_first()
+            self._filling = self._filling or fill
             results = [state.settled.popleft() for _ in range(0 if fill else min(len(state.settled), BATCH))]
             self._owed -= len(results)
             if not failures:
@@ -150,7 +151,7 @@ class Committer:
                 # kept, not lost: the lease still fences them when Redis is back. The slots stay reserved: Redis may
                 # have fetched for a call whose answer was lost, and the repeat with its token brings these jobs
                 state.settled.extendleft(reversed(results))
-                self._filling = False
+                self._filling = self._filling and not fill
                 failures += 1
                 if not isinstance(error, REFUSALS):
                     unknown = True

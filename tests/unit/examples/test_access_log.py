@@ -1,15 +1,15 @@
 """The access-log example: its input is what the script makes, its handler counts right, its check can fail."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.example_code import load
 from tools.demo import answer
+from tools.demo.install import EXAMPLE
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "access-log"
 BROKEN = {"chunk-017", "chunk-042", "chunk-073"}
 
 
@@ -25,14 +25,6 @@ class RecordingJob:
 
     async def log(self, text: str) -> None:
         pass
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"access_log_{name}", EXAMPLE / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,6 @@ async def handle(job):
 await Worker("emails", handle).run()
 """
 
-from crewline.backoff import Backoff
-from crewline.dead_letters import DeadLetter, DeadLetters
 from crewline.errors import (
     CrewlineError,
     HandlerNotFound,
@@ -24,16 +22,18 @@ from crewline.errors import (
     Reject,
     Retry,
 )
-from crewline.events import Event, Update
-from crewline.flows import FlowJob, FlowNode
-from crewline.job import Job
 from crewline.middleware import Middleware
-from crewline.observing import Metrics
-from crewline.options import Dedup, Keep
-from crewline.queue import Queue
-from crewline.routing import Router, on
-from crewline.schedules import Schedule
+from crewline.queue.dead_letters import DeadLetter, DeadLetters
+from crewline.queue.events import Event, Update
+from crewline.queue.flows import FlowJob, FlowNode
+from crewline.queue.job import Job
+from crewline.queue.observing import Metrics
+from crewline.queue.queue import Queue
+from crewline.queue.schedules import Schedule
+from crewline.wire.backoff import Backoff
+from crewline.wire.options import Dedup, Keep
 from crewline.worker import JobQueue, SyncJob, Worker
+from crewline.worker.handlers.routing import Router, on
 
 __all__ = [
     "Backoff",

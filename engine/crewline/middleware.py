@@ -6,7 +6,7 @@ import time
 from contextvars import ContextVar
 from typing import Any
 
-from crewline.job import Job
+from crewline.queue.job import Job
 
 
 class Middleware:

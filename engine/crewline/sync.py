@@ -12,12 +12,12 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from crewline import flows
-from crewline import queue as asynchronous
-from crewline.flows import FlowJob
-from crewline.job import Job as AsyncJob
-from crewline.observing import Metrics
-from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS
+from crewline.queue import flows
+from crewline.queue import queue as asynchronous
+from crewline.queue.flows import FlowJob
+from crewline.queue.job import Job as AsyncJob
+from crewline.queue.observing import Metrics
+from crewline.queue.queue import DEFAULT_PREFIX, DEFAULT_REDIS
 
 T = TypeVar("T")
 

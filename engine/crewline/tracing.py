@@ -9,10 +9,10 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from crewline import jsonio
 from crewline.errors import InvalidPayload
-from crewline.job import Job
 from crewline.middleware import Middleware
+from crewline.queue.job import Job
+from crewline.wire import jsonio
 
 try:
     from opentelemetry import context, propagate

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from crewline.queue import Queue
+from crewline.queue.queue import Queue
 
 from crewline_operator.api import DEPLOYMENTS, JOBQUEUES, SERVICE_ACCOUNTS, Api, ApiError
 from crewline_operator.event_recorder import EventRecorder

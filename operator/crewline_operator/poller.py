@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from crewline.connection import connect
+from crewline.redis.connection import connect
 from redis.asyncio import Redis
 
 from crewline_operator.redis_endpoint import Endpoint, Fault, redis_fault

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crewline.cron import COUNT_MAX, Cron, Missed, check_zone
 from crewline.errors import InvalidOption
+from crewline.wire.cron import COUNT_MAX, Cron, Missed, check_zone
 
 __all__ = ["COUNT_MAX", "InvalidSchedule", "Missed", "Schedule"]
 

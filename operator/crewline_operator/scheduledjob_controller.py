@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from crewline.connection import UNAVAILABLE, text
 from crewline.errors import CrewlineError
-from crewline.queue import Queue
+from crewline.queue.queue import Queue
+from crewline.redis.connection import UNAVAILABLE, text
 from redis.asyncio import Redis
 
 from crewline_operator.api import SCHEDULEDJOBS, Api, ApiError

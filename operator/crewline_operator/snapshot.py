@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crewline.connection import text
-from crewline.keys import Keys
+from crewline.redis.connection import text
+from crewline.wire.keys import Keys
 from redis.asyncio import Redis
 
 from crewline_operator.scaling import Demand

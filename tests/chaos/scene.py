@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crewline import Queue
-from crewline.connection import UNAVAILABLE
+from crewline.redis.connection import UNAVAILABLE
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff

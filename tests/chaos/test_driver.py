@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from crewline.connection import connect
+from crewline.redis.connection import connect
 from redis.exceptions import ConnectionError
 
 from tests import redis_server

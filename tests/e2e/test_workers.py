@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crewline.backoff import Backoff
+from crewline.wire.backoff import Backoff
 
 from tests.cluster.errors import ClusterError
 from tests.cluster.shell import run

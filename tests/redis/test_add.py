@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from crewline import Backoff, InvalidOption, InvalidPayload, Queue
-from crewline.jsonio import UnsafeIntegerWarning
+from crewline.wire.jsonio import UnsafeIntegerWarning
 from redis.exceptions import ResponseError
 
 

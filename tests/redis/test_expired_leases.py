@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from crewline import Job, LeaseLost, Queue
-from crewline.connection import text
+from crewline.redis.connection import text
 
 
 async def _fetch(queue: Queue, token: str, lease_ms: int = 60_000) -> str:

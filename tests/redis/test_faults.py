@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from crewline import DeadLetters, Job, JobFailed, LeaseLost, Queue, Worker
-from crewline.connection import UNAVAILABLE
+from crewline.redis.connection import UNAVAILABLE
 
 from tests import redis_server as server_module
 from tests.chaos.proxy import Proxy

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
-from crewline.connection import UNAVAILABLE
+from crewline.redis.connection import UNAVAILABLE
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from crewline import Job, Queue
-from crewline.scripts import Fetched, Result, Scripts
+from crewline.redis.scripts import Fetched, Result, Scripts
 from redis.exceptions import ConnectionError
 
 SLOTS = 40

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from crewline import InvalidOption, Job, Queue, Worker
-from crewline.schedules import Schedules
+from crewline.queue.schedules import Schedules
 
 
 async def test_every_runs_now_and_then_on_its_grid(queue: Queue, start_worker: Any, until: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from crewline import Job, Queue, Worker
-from crewline.connection import connect
-from crewline.lanes import Lanes
+from crewline.redis.connection import connect
+from crewline.redis.lanes import Lanes
 from redis.exceptions import ConnectionError
 
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from crewline.connection import UNAVAILABLE, redact
 from crewline.errors import CrewlineError, InvalidOption
-from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS
+from crewline.queue.queue import DEFAULT_PREFIX, DEFAULT_REDIS
+from crewline.redis.connection import UNAVAILABLE, redact
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

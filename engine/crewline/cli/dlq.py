@@ -21,8 +21,8 @@ from crewline.cli.common import (
     fail,
     run,
 )
-from crewline.dead_letters import DeadLetter, DeadLetters
-from crewline.queue import Queue
+from crewline.queue.dead_letters import DeadLetter, DeadLetters
+from crewline.queue.queue import Queue
 
 NameOption = Annotated[str | None, typer.Option("--name", help="Only jobs of this name.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those whose reason holds this.")]

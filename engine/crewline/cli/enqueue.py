@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from crewline import jsonio
 from crewline.cli.common import (
     DEFAULT_PREFIX,
     DEFAULT_REDIS,
@@ -21,7 +20,8 @@ from crewline.cli.common import (
     run,
 )
 from crewline.errors import InvalidPayload
-from crewline.queue import Queue
+from crewline.queue.queue import Queue
+from crewline.wire import jsonio
 
 #: Lines that are read before they are sent.
 CHUNK = 2000

@@ -20,10 +20,10 @@ from crewline.cli.common import (
     fail,
     run,
 )
-from crewline.connection import text
 from crewline.errors import CrewlineError, JobNotFound
-from crewline.job import Job
-from crewline.queue import Queue
+from crewline.queue.job import Job
+from crewline.queue.queue import Queue
+from crewline.redis.connection import text
 
 app = typer.Typer(help="Look at jobs: list, show, logs; retry, remove, cancel or promote them.", no_args_is_help=True)
 

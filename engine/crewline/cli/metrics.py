@@ -15,8 +15,8 @@ from crewline.cli.common import (
     RedisOption,
     run,
 )
-from crewline.observing import Metrics
-from crewline.queue import Queue
+from crewline.queue.observing import Metrics
+from crewline.queue.queue import Queue
 
 
 def metrics(

@@ -18,10 +18,10 @@ from crewline.cli.common import (
     fail,
     run,
 )
-from crewline.connection import connect
-from crewline.housekeeping import CLEANABLE
-from crewline.observing import Metrics
-from crewline.queue import Queue
+from crewline.queue.housekeeping import CLEANABLE
+from crewline.queue.observing import Metrics
+from crewline.queue.queue import Queue
+from crewline.redis.connection import connect
 
 
 async def find_queues(redis: str, prefix: str) -> list[str]:

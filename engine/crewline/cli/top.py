@@ -13,8 +13,8 @@ import typer
 
 from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, PrefixOption, RedisOption, run
 from crewline.cli.queues import queue_table, read_queues
-from crewline.observing import Metrics
-from crewline.queue import Queue
+from crewline.queue.observing import Metrics
+from crewline.queue.queue import Queue
 
 if TYPE_CHECKING:
     from rich.console import ConsoleRenderable

@@ -14,7 +14,6 @@ from typing import Annotated
 
 import typer
 
-from crewline import handlers
 from crewline.cli.common import (
     DEFAULT_PREFIX,
     DEFAULT_REDIS,
@@ -27,6 +26,7 @@ from crewline.cli.common import (
     fail,
 )
 from crewline.errors import HandlerNotFound, InvalidOption
+from crewline.worker.handlers import loading as handlers
 
 log = logging.getLogger("crewline.worker")
 

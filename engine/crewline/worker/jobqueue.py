@@ -8,12 +8,12 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from crewline import jsonio
 from crewline.errors import CrewlineError, InvalidPayload
-from crewline.job import Job
-from crewline.observing import Metrics
-from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
-from crewline.worker.targets import Handler
+from crewline.queue.job import Job
+from crewline.queue.observing import Metrics
+from crewline.queue.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
+from crewline.wire import jsonio
+from crewline.worker.handlers.targets import Handler
 from crewline.worker.worker import Worker
 
 log = logging.getLogger("crewline.worker")

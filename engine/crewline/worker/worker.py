@@ -10,24 +10,24 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
-from crewline.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
 from crewline.errors import InvalidOption
-from crewline.keys import Keys
 from crewline.middleware import Middleware
-from crewline.options import KEEP_COMPLETED, KEEP_FAILED, Keep
-from crewline.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
-from crewline.settings import Settings, check_count
-from crewline.worker.commit import Committer
-from crewline.worker.execution import BackoffFunction, Executor
-from crewline.worker.isolation import Isolator
-from crewline.worker.keeping import Keeper
-from crewline.worker.leases import LeaseKeeper
-from crewline.worker.listeners import Listeners
-from crewline.worker.live import LiveSettings
-from crewline.worker.presence import Presence
-from crewline.worker.state import State, result_of
-from crewline.worker.targets import Execution, Handler, Targets
-from crewline.worker.wakeup import MarkerWatch
+from crewline.queue.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
+from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
+from crewline.upkeep.keeping import Keeper
+from crewline.wire.keys import Keys
+from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep
+from crewline.wire.settings import Settings, check_count
+from crewline.worker.calls.commit import Committer
+from crewline.worker.calls.leases import LeaseKeeper
+from crewline.worker.calls.wakeup import MarkerWatch
+from crewline.worker.handlers.targets import Execution, Handler, Targets
+from crewline.worker.registry.live import LiveSettings
+from crewline.worker.registry.presence import Presence
+from crewline.worker.runs.execution import BackoffFunction, Executor
+from crewline.worker.runs.isolation import Isolator
+from crewline.worker.runs.listeners import Listeners
+from crewline.worker.runs.state import State, result_of
 
 log = logging.getLogger("crewline.worker")
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from crewline import Backoff, InvalidOption
-from crewline.backoff import MAX_DELAY_MS, delay_ms
+from crewline.wire.backoff import MAX_DELAY_MS, delay_ms
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from crewline import InvalidOption
-from crewline.cron import next_cron_ms
+from crewline.wire.cron import next_cron_ms
 
 
 def _ms(*moment: int) -> int:

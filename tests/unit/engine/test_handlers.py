@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from crewline.errors import HandlerNotFound
-from crewline.handlers import load_handler
+from crewline.worker.handlers.loading import load_handler
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import re
 from importlib.resources import files
 
 import pytest
-from crewline import scripts
-from crewline.keys import DECLARED
-from crewline.options import Encoded, Shape
-from crewline.scripts import Result, Scripts, source
+from crewline.redis import scripts
+from crewline.redis.scripts import Result, Scripts, source
+from crewline.wire.keys import DECLARED
+from crewline.wire.options import Encoded, Shape
 
-NAMES = sorted(path.name.removesuffix(".lua") for path in files(scripts).iterdir() if path.name.endswith(".lua"))
+NAMES = sorted(
+    path.name.removesuffix(".lua") for group in scripts.GROUPS for path in (files(scripts) / group).iterdir()
+)
 
 
 def test_there_are_scripts() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from crewline import Backoff, InvalidOption, Keep
-from crewline.settings import Settings, read_settings
+from crewline.wire.settings import Settings, read_settings
 
 ALL = Settings(
     generation=7, concurrency=20, paused=True, rate=(100, 1.5), keep_completed=Keep(count=10),

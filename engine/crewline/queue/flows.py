@@ -1,0 +1,105 @@
+"""Flows: a job that waits for its children, added as one tree."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from crewline.errors import InvalidOption
+from crewline.wire import jsonio
+from crewline.wire.keys import Keys
+from crewline.wire.options import Encoded, encode_job
+
+if TYPE_CHECKING:
+    from crewline.queue.job import Job
+
+#: What a child's final failure does to its parent, as BullMQ's options say it.
+ON_FAILURE = {"wait": None, "fail": "fpof", "ignore": "idof", "continue": "cpof", "remove": "rdof"}
+
+
+@dataclass(frozen=True)
+class FlowJob:
+    """One job of a flow.
+
+    Args:
+        name, data: as `Queue.add` takes them.
+        children: jobs that have to end before this one runs.
+        queue: the queue it goes to; its parent's if None (on a Redis Cluster both must share a hash tag).
+        options: further arguments of `Queue.add`, by name.
+        on_failure: what its own final failure does to its parent: ``wait`` (the parent waits on, until the child is
+            retried or removed), ``fail`` the parent, ``ignore`` it, ``continue`` (the parent runs at once, whatever
+            else is unfinished), ``remove`` it from what the parent waits for.
+    """
+
+    name: str
+    data: Any = None
+    children: list[FlowJob] = field(default_factory=list)
+    queue: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    on_failure: Literal["wait", "fail", "ignore", "continue", "remove"] = "wait"
+
+
+@dataclass(frozen=True)
+class FlowNode:
+    """A job of a flow that was added, and its children."""
+
+    job: Job
+    children: list[FlowNode]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job of a flow, encoded: its queue's base and its arguments for add_flow."""
+
+    base: str
+    queue: str
+    source: FlowJob
+    encoded: Encoded
+    children: list[Planned]
+
+    def walk(self) -> Iterator[Planned]:
+        """Level by level, as BullMQ adds them: what is nearer to the root comes to wait first."""
+        level = [self]
+        while level:
+            yield from level
+            level = [child for each in level for child in each.children]
+
+
+def plan_flow(root: FlowJob, queue: str, prefix: str, max_payload_bytes: int) -> Planned:
+    """Checks and encodes a tree; raises InvalidOption or InvalidPayload that name the job, before anything is sent."""
+    return _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0)
+
+
+def _plan(
+    job: FlowJob, queue: str, prefix: str, max_bytes: int, parent: tuple[Keys, str] | None, path: str, depth: int
+) -> Planned:
+    if depth > 100:
+        raise InvalidOption(f"{path}: the flow is more than 100 levels deep: flatten it")
+    if job.on_failure not in ON_FAILURE:
+        raise InvalidOption(f"{path}: on_failure {job.on_failure!r} must be one of {', '.join(ON_FAILURE)}")
+    keys = Keys(prefix, job.queue or queue)
+    options = dict(job.options)
+    job_id = options.get("job_id") or str(uuid.uuid4())
+    extra: dict[str, Any] = {}
+    more: dict[str, Any] = {}
+    if parent is not None:
+        parent_keys, parent_id = parent
+        policy = ON_FAILURE[job.on_failure]
+        link: dict[str, Any] = {"id": parent_id, "queueKey": parent_keys.base[:-1]}
+        more["parent"] = {"id": parent_id, "queue": parent_keys.base[:-1]}
+        if policy:
+            link[policy] = True
+            more[policy] = True
+        extra = {"parentKey": parent_keys.job(parent_id), "parent": jsonio.dumps(link, "options")}
+    if job.children:
+        extra["children"] = True
+    encoded = encode_job(
+        job.name, job.data, what=f"{path}: ", more=more, extra=extra, max_payload_bytes=max_bytes, **options
+    )._replace(job_id=job_id)
+    children = [
+        _plan(child, keys.queue, prefix, max_bytes, (keys, job_id), f"{path} > {child.name}", depth + 1)
+        for child in job.children
+    ]
+    return Planned(keys.base, keys.queue, job, encoded, children)

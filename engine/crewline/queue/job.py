@@ -1,0 +1,279 @@
+"""A job, as a producer sees it and as a handler gets it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from crewline.errors import CrewlineError, InvalidPayload, JobNotFound, LeaseLost
+from crewline.queue.events import Update
+from crewline.redis.connection import text
+from crewline.wire import jsonio
+
+if TYPE_CHECKING:
+    from crewline.queue.queue import Queue
+
+_UNSET = object()
+
+#: Milliseconds of a lease that a handler's own call takes again; the worker's renewals go on from there.
+LEASE_MS = 30_000
+
+#: Log lines that a job keeps when its options say nothing.
+MAX_LOG_LINES = 1000
+
+
+def printable(value: str) -> str:
+    """Text that can be sent: what is no Unicode text (lone surrogates) becomes ``?``."""
+    return value if value.isascii() else value.encode(errors="replace").decode()
+
+
+def _number(value: Any, default: int = 0) -> int:
+    """A number off the wire; a foreign client may have written anything."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        try:
+            return int(float(value))
+        except (TypeError, ValueError, OverflowError):
+            return default
+
+
+class Job:
+    """One job.
+
+    Attributes:
+        id: its id in the queue; a number as text unless the producer chose one.
+        name: what kind of job it is.
+        data: its payload, decoded from JSON.
+        opts: its options as BullMQ writes them (attempts, backoff, removeOnComplete, …).
+        timestamp_ms: when it was added, epoch milliseconds.
+        priority: 0, or 1 (first) .. 2097151.
+        attempts_made: attempts that have ended.
+        attempts_started: attempts that were begun, this one included.
+        stalled_count: how often its worker died or went silent under it.
+        progress_value: what was last set by `progress`; 0 before.
+        return_value, failed_reason, finished_on_ms: how it ended, None before.
+    """
+
+    # decoded when looked at: a worker makes tens of thousands of jobs a second, and a handler looks at little
+    __slots__ = ("_fields", "_progress", "_queue", "_token", "data", "id", "name", "opts")
+
+    def __init__(
+        self,
+        queue: Queue,
+        job_id: str,
+        name: str,
+        data: Any,
+        opts: dict[str, Any],
+        token: str = "",
+        fields: Mapping[bytes, Any] | None = None,
+    ) -> None:
+        self._queue = queue
+        self._token = token
+        self._fields: Mapping[bytes, Any] = fields or {}
+        self._progress: Any = _UNSET
+        self.id = job_id
+        self.name = name
+        self.data = data
+        self.opts = opts
+
+    def __repr__(self) -> str:
+        return f"<Job {self._queue.name}/{self.id} {self.name!r}>"
+
+    @classmethod
+    def from_hash(cls, queue: Queue, job_id: str, fields: Mapping[bytes, Any], token: str = "") -> Job:
+        """A job from its hash; raises InvalidPayload if its data can't be decoded."""
+        encoded = fields.get(b"data")
+        data = jsonio.loads(encoded, f"data of job {job_id}") if encoded else {}
+        return cls(
+            queue, job_id, text(fields.get(b"name", b"")), data, queue.decode_opts(fields.get(b"opts")), token, fields
+        )
+
+    @property
+    def timestamp_ms(self) -> int:
+        return _number(self._fields.get(b"timestamp"))
+
+    @property
+    def priority(self) -> int:
+        return _number(self._fields.get(b"priority"))
+
+    @property
+    def attempts_made(self) -> int:
+        return _number(self._fields.get(b"atm"))
+
+    @property
+    def attempts_started(self) -> int:
+        return _number(self._fields.get(b"ats"))
+
+    @property
+    def stalled_count(self) -> int:
+        return _number(self._fields.get(b"stc"))
+
+    @property
+    def processed_on_ms(self) -> int | None:
+        value = self._fields.get(b"processedOn")
+        return _number(value) if value else None
+
+    @property
+    def progress_value(self) -> Any:
+        if self._progress is _UNSET:
+            value = self._fields.get(b"progress")
+            self._progress = _lenient(value) if value else 0
+        return self._progress
+
+    @property
+    def parent_key(self) -> str | None:
+        value = self._fields.get(b"parentKey")
+        return text(value) if value else None
+
+    @property
+    def return_value(self) -> Any:
+        value = self._fields.get(b"returnvalue")
+        return _lenient(value) if value else None
+
+    @property
+    def failed_reason(self) -> str | None:
+        value = self._fields.get(b"failedReason")
+        return None if value is None else text(value)
+
+    @property
+    def finished_on_ms(self) -> int | None:
+        value = self._fields.get(b"finishedOn")
+        return _number(value) if value else None
+
+    @property
+    def stacktrace(self) -> list[str]:
+        value = self._fields.get(b"stacktrace")
+        traces = _lenient(value) if value else []
+        return traces if isinstance(traces, list) else []
+
+    @property
+    def dead_letter_id(self) -> str | None:
+        value = self._fields.get(b"deadLetterId")
+        return text(value) if value else None
+
+    @property
+    def queue_name(self) -> str:
+        return self._queue.name
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts it may make in all; 1 or more."""
+        return max(_number(self.opts.get("attempts"), 1), 1)
+
+    async def progress(self, value: Any) -> None:
+        """Sets the job's progress: any JSON, by custom a number of percent or ``{"done": 3, "of": 10}``.
+
+        Raises:
+            InvalidPayload: not strict JSON.
+            LeaseLost: another worker has the job now.
+            JobNotFound: it was removed.
+        """
+        encoded = jsonio.dumps(value, "progress")
+        await self._write(lambda: self._queue.scripts.update_progress(self.id, encoded, self._token))
+        self._progress = value
+
+    async def log(self, line: str) -> int:
+        """Appends a line to the job's log; returns how many lines it holds. Raises as `progress` does."""
+        most = max(_number(self.opts.get("kl"), MAX_LOG_LINES), 1)
+        printed = printable(str(line))
+        return await self._write(lambda: self._queue.scripts.append_log(self.id, printed, most, self._token))
+
+    async def extend(self, seconds: float) -> None:
+        """Makes the lease at least ``seconds`` long, for a stretch in which nothing can renew it (a call into C).
+
+        Raises LeaseLost if another worker has the job now.
+        """
+        if await self._queue.scripts.extend_leases(round(seconds * 1000), self.id, self._token, self.attempts_started):
+            self._check(-6)
+
+    async def logs(self) -> list[str]:
+        """The job's log, oldest line first."""
+        lines = await self._queue.redis.lrange(self._queue.keys.job(self.id) + ":logs", 0, -1)
+        return [text(line) for line in lines]
+
+    async def state(self) -> str:
+        """``waiting``, ``active``, ``delayed``, ``completed``, ``failed``, ``waiting-children`` or ``unknown``."""
+        return await self._queue.job_state(self.id)
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """Waits until the job has ended and returns what its handler returned.
+
+        Args:
+            timeout: seconds to wait at most; None for ever.
+
+        Raises:
+            JobFailed: it failed for good; the message is its reason.
+            JobNotFound: it does not exist (any more).
+            TimeoutError: it had not ended by then.
+        """
+        return await self._queue.wait_for_result(self.id, timeout)
+
+    @property
+    def trace(self) -> str | None:
+        """The trace context it was added with, None if it had none."""
+        trace = self.opts.get("tm")
+        return trace if isinstance(trace, str) else None
+
+    async def children_values(self) -> dict[str, Any]:
+        """What the children of this job returned, by ``<prefix>:<queue>:<id>``."""
+        values = await self._queue.redis.hgetall(self._queue.keys.job(self.id) + ":processed")
+        return {text(key): _lenient(value) for key, value in values.items()}
+
+    async def children_failures(self) -> dict[str, str]:
+        """Why children failed that this job was told to ignore or to go on without, by key."""
+        reasons = await self._queue.redis.hgetall(self._queue.keys.job(self.id) + ":failed")
+        return {text(key): text(reason) for key, reason in reasons.items()}
+
+    async def forget_children(self) -> int:
+        """Stops waiting for children that have not ended (a parent that runs although one failed); returns how many."""
+        key = self._queue.keys.job(self.id) + ":dependencies"
+        count = int(await self._queue.redis.scard(key))
+        await self._queue.redis.delete(key)
+        return count
+
+    async def cancel(self, reason: str = "cancelled") -> bool:
+        """Ends the job from outside; see `Queue.cancel`."""
+        return await self._queue.cancel(self.id, reason)
+
+    async def retry(self, *, fresh: bool = True) -> None:
+        """Runs the finished job again; see `Queue.retry`."""
+        await self._queue.retry(self.id, fresh=fresh)
+
+    async def promote(self) -> None:
+        """Lets the delayed job run now; see `Queue.promote`."""
+        await self._queue.promote(self.id)
+
+    def watch(self) -> AsyncIterator[Update]:
+        """Yields the job's state and progress now and at each change, and ends when it has ended or was removed."""
+        return self._queue.watch(self.id)
+
+    async def remove(self, *, children: bool = True) -> bool:
+        """Deletes the job, and a flow's jobs below it; False if a worker runs one of them now."""
+        return await self._queue.remove(self.id, children=children)
+
+    async def _write(self, call: Callable[[], Awaitable[int]]) -> int:
+        """Makes a call that the lease fences; one that ran out is taken again if nobody has the job since."""
+        code = await call()
+        if code == -6 and not await self._queue.scripts.extend_leases(
+            LEASE_MS, self.id, self._token, self.attempts_started
+        ):
+            code = await call()
+        return self._check(code)
+
+    def _check(self, code: int) -> int:
+        if code == -1:
+            raise JobNotFound(f"job {self.id} is not in queue {self._queue.name!r} any more: it was removed")
+        if code == -6:
+            raise LeaseLost(f"the lease on job {self.id} is lost: another worker runs it now, stop this run")
+        if code < 0:
+            raise CrewlineError(f"job {self.id} answered {code}")
+        return code
+
+
+def _lenient(field: Any) -> Any:
+    """JSON that another client wrote into a field nobody's work depends on; its text if it is none."""
+    try:
+        return jsonio.loads(field, "field")
+    except InvalidPayload:
+        return text(field)

@@ -1,0 +1,238 @@
+"""The producer's side of a queue: add jobs, look at them, pause and resume."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from redis.asyncio import Redis
+
+from crewline.errors import CrewlineError, InvalidOption
+from crewline.queue.flows import FlowJob, FlowNode, Planned, plan_flow
+from crewline.queue.housekeeping import Housekeeping
+from crewline.queue.job import Job
+from crewline.queue.observing import Observing
+from crewline.queue.results import Results
+from crewline.queue.schedules import Schedules
+from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, connect
+from crewline.redis.scripts import Scripts
+from crewline.redis.topology import check_slot
+from crewline.wire import jsonio
+from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
+from crewline.wire.keys import Keys
+from crewline.wire.options import Dedup, Encoded, Keep, encode_job, encode_jobs
+
+#: Jobs that one add_jobs call carries: large enough to be cheap, small enough to keep Redis' pause near 2 ms.
+BULK = 200
+
+#: Jobs of a flow that one removal takes along: Redis stands still for some 50 ms then.
+MOST_REMOVED = 5000
+
+DEFAULT_REDIS = "redis://localhost:6379/0"
+DEFAULT_PREFIX = "bull"
+
+
+class Queue(Observing, Housekeeping):
+    """A queue on BullMQ's Redis layout.
+
+    Args:
+        name: the queue's name, without ``:``.
+        redis: a URL, or a ``redis.asyncio.Redis`` of the caller's, which is not closed here.
+        prefix: BullMQ's key prefix.
+        dead_letter_queue: where dead jobs go; ``<name>-dlq`` if None.
+        max_payload_bytes: the largest data a job may have, in bytes of JSON.
+        timeout_seconds: how long a call may take before its connection is given up.
+
+    Raises:
+        InvalidOption: a name or URL that can't be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        redis: str | Redis = DEFAULT_REDIS,
+        prefix: str = DEFAULT_PREFIX,
+        dead_letter_queue: str | None = None,
+        max_payload_bytes: int = jsonio.MAX_PAYLOAD_BYTES,
+        timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
+    ) -> None:
+        self.keys = Keys(prefix, name)
+        self.name = name
+        self.prefix = prefix
+        self.dead_letter_queue = dead_letter_queue or f"{name}-dlq"
+        self._owned = isinstance(redis, str)
+        self._url = redis if isinstance(redis, str) else None
+        if self._url is not None:
+            check_slot(self._url, prefix, name)
+        self.redis = connect(redis, socket_timeout=timeout_seconds)
+        self.scripts = Scripts(self.redis, self.keys)
+        self._max_payload_bytes = max_payload_bytes
+        self.schedules = Schedules(self)
+        self._results = Results(self)
+        self._opts: dict[bytes | str, dict[str, Any]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes what this object opened."""
+        await self._results.close()
+        if self._owned:
+            await self.redis.aclose()
+
+    @property
+    def url(self) -> str:
+        """The Redis URL, for reads that block a connection of their own."""
+        if self._url is None:
+            raise InvalidOption(
+                "waiting for results and events needs a Redis URL: make the Queue with redis='redis://…'"
+            )
+        return self._url
+
+    async def add(
+        self,
+        name: str,
+        data: Any,
+        *,
+        job_id: str | None = None,
+        delay: float | datetime.timedelta | datetime.datetime = 0,
+        priority: int = 0,
+        lifo: bool = False,
+        attempts: int = 3,
+        backoff: Backoff | float | None = DEFAULT_BACKOFF,
+        remove_on_complete: Keep | bool | int | None = None,
+        remove_on_fail: Keep | bool | int | None = None,
+        dedup: Dedup | str | None = None,
+        trace: str | None = None,
+    ) -> Job:
+        """Adds a job.
+
+        Args:
+            name: what kind of job it is.
+            data: its payload: strict JSON, 1 MiB at most.
+            job_id: an id of the caller's; adding it again while the job exists adds nothing.
+            delay: seconds, a timedelta, or an aware datetime before which it does not run.
+            priority: 0 runs before all priorities; then 1 (first) .. 2097151.
+            lifo: run it before those that wait already.
+            attempts: how often it may be tried in all, 1 or more.
+            backoff: the wait between attempts; seconds for a fixed one, None for none.
+            remove_on_complete, remove_on_fail: True, a count, or Keep(...); None: as the worker is set.
+            dedup: an id, or Dedup(...): while a job with it is there, that job stands for this one and is returned.
+            trace: the trace that the handler's side continues, as `crewline.tracing.current_trace` tells it.
+
+        Raises:
+            InvalidOption, InvalidPayload: nothing was sent.
+        """
+        encoded = encode_job(
+            name, data, job_id=job_id, delay=delay, priority=priority, lifo=lifo, attempts=attempts, backoff=backoff,
+            remove_on_complete=remove_on_complete, remove_on_fail=remove_on_fail, dedup=dedup, trace=trace,
+            max_payload_bytes=self._max_payload_bytes,
+        )  # fmt: skip
+        (added,) = await self.scripts.add_jobs([encoded])
+        return self._handle(added, encoded, data)
+
+    async def add_bulk(self, jobs: Iterable[tuple[str, Any] | tuple[str, Any, dict[str, Any]]]) -> list[Job]:
+        """Adds many jobs, 200 a call to Redis, each call whole or not at all.
+
+        Args:
+            jobs: ``(name, data)`` or ``(name, data, options)``, the options as `add` takes them.
+
+        Raises:
+            InvalidOption, InvalidPayload: an item is wrong; the message says which, and nothing was sent at all.
+        """
+        items = list(jobs)
+        encoded = encode_jobs(items, self._max_payload_bytes)
+        batches = (encoded[start : start + BULK] for start in range(0, len(encoded), BULK))
+        rest = zip(encoded, items, strict=True)
+        added: list[Job] = []
+        async with contextlib.aclosing(self.scripts.add_in_turn(batches)) as replies:
+            async for ids in replies:
+                added += [self._handle(job_id, each, item[1]) for job_id, (each, item) in zip(ids, rest, strict=False)]
+        return added
+
+    async def add_flow(self, root: FlowJob) -> FlowNode:
+        """Adds a tree of jobs in one go; each parent waits for its children.
+
+        Raises:
+            InvalidOption, InvalidPayload: a job of it is wrong; the message says which, and nothing was sent.
+        """
+        plan = plan_flow(root, self.name, self.prefix, self._max_payload_bytes)
+        await self.scripts.add_flow([(each.base, each.encoded) for each in plan.walk()])
+        return self._node(plan)
+
+    def _node(self, plan: Planned) -> FlowNode:
+        own = plan.queue == self.name
+        owner = self if own else Queue(plan.queue, redis=self._url or self.redis, prefix=self.prefix)
+        job = owner._handle(plan.encoded.job_id, plan.encoded, plan.source.data)
+        return FlowNode(job, [self._node(child) for child in plan.children])
+
+    async def schedule(
+        self,
+        schedule_id: str,
+        name: str,
+        data: Any = None,
+        *,
+        cron: str | None = None,
+        every: float | datetime.timedelta | None = None,
+        time_zone: str = "UTC",
+        start: datetime.datetime | None = None,
+        end: datetime.datetime | None = None,
+        limit: int | None = None,
+        **options: Any,
+    ) -> str:
+        """Makes or changes a repeated job; returns the id of the next one.
+
+        Args:
+            schedule_id: the schedule's id; the same id again changes it.
+            name, data: what each job is added with.
+            cron: 5 fields, or 6 with seconds first, in ``time_zone``.
+            every: seconds, or a timedelta, between two jobs; the first runs now, or at ``start``.
+            start, end: aware datetimes; before and after, none runs.
+            limit: how many jobs it makes in all.
+            options: further arguments of `add` for each job.
+
+        Raises:
+            InvalidOption, InvalidPayload: nothing was changed.
+        """
+        return await self.schedules.upsert(
+            schedule_id, name, data, cron=cron, every=every, time_zone=time_zone, start=start, end=end, limit=limit,
+            options=options,
+        )  # fmt: skip
+
+    async def remove(self, job_id: str, *, children: bool = True) -> bool:
+        """Deletes a job; False if a worker runs it now, or there is none.
+
+        Args:
+            children: a flow's jobs below it go as well, or, where a worker runs one of them, nothing does.
+
+        Raises:
+            CrewlineError: there are more jobs below it than one call may remove.
+        """
+        code = await self.scripts.remove_job(job_id, children, MOST_REMOVED)
+        if code == -7:
+            raise CrewlineError(
+                f"job {job_id} of queue {self.name!r} has more than {MOST_REMOVED:,} jobs below it: "
+                "remove some of those first, or pass children=False"
+            )
+        return code == 1
+
+    async def pause(self) -> bool:
+        """Stops all workers of the queue, ours and others', from fetching; False if it was paused already."""
+        return await self.scripts.pause_queue()
+
+    async def resume(self) -> bool:
+        """Lets workers fetch again; False if it was not paused."""
+        return await self.scripts.resume_queue()
+
+    def _handle(self, job_id: str, encoded: Encoded, data: Any) -> Job:
+        shape = encoded.shape
+        return Job(self, job_id, shape.name, data, self.decode_opts(shape.opts), fields={b"priority": shape.priority})

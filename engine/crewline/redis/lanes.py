@@ -1,0 +1,139 @@
+"""Connections that a queue keeps for its own calls.
+
+redis-py takes a connection from its pool and gives it back around each command, tells its own metrics of it, and
+starts a task to bound the write: more than half of what a call costs a Python process. Here a connection that has
+answered is taken for the next call as it is, and several calls may be on their way on one of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+#: Calls of `Lanes.call_ahead` without an answer: one that Redis works on, one that waits for it.
+AHEAD = 2
+
+Command = tuple[Any, ...]
+
+
+class Lanes:
+    """Calls over connections of one client's pool.
+
+    Args:
+        redis: a client that `connect` made; through any other (a cluster's, a caller's own, with
+            retries and hooks that are the caller's business) each call goes as that client does it.
+    """
+
+    def __init__(self, redis: Any) -> None:
+        self._redis = redis
+        self._idle: list[Any] = []
+        self._direct = isinstance(redis, Redis) and getattr(redis.connection_pool.connection_class, "direct", False)
+
+    async def call(self, *command: Any) -> Any:
+        """The reply to one command; raises as the client would."""
+        if not self._direct:
+            return await self._redis.execute_command(*command)
+        connection = await self._take()
+        try:
+            await connection.send_command(*command)
+            reply = await connection.read_response()
+        except ResponseError:
+            self._idle.append(connection)
+            raise
+        except BaseException as error:
+            await self._drop(connection, error)
+            raise
+        self._idle.append(connection)
+        return reply
+
+    async def renew(self) -> None:
+        """Gives up the connections that no call is on: where one died in silence, the others may be dead as well."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await self._release(connection)
+
+    async def call_together(self, *commands: Command) -> list[Any]:
+        """Sends commands in one go; their replies in order, an error that Redis answered in its reply's place."""
+        if not self._direct:
+            pipeline = self._redis.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            return await pipeline.execute(raise_on_error=False)  # type: ignore[no-any-return]
+        connection = await self._take()
+        replies: list[Any] = []
+        try:
+            await connection.send_packed_command([part for each in commands for part in connection.pack_command(*each)])
+            for _ in commands:
+                try:
+                    replies.append(await connection.read_response())
+                except ResponseError as error:
+                    replies.append(error)
+        except BaseException as error:
+            await self._drop(connection, error)
+            raise
+        self._idle.append(connection)
+        return replies
+
+    async def call_ahead(self, commands: Iterable[Command]) -> AsyncGenerator[Any]:
+        """Yields the replies of commands in order, each sent before the last is answered, all on one connection.
+
+        A pool would give calls that overlap connections of their own, and Redis would take them in any order. A
+        NoScriptError is yielded in its reply's place; after any other error nobody knows of the commands on their way.
+        """
+        if not self._direct:
+            for command in commands:
+                yield await self._redis.execute_command(*command)
+            return
+        connection: Any = None
+        sent: deque[Command] = deque()
+        try:
+            for command in commands:
+                if connection is None:
+                    connection = await self._take()
+                if len(sent) == AHEAD:
+                    yield await _reply(connection, sent)
+                sent.append(command)
+                await connection.send_command(*command)
+            while sent:
+                yield await _reply(connection, sent)
+        finally:
+            if connection is not None:
+                if sent:
+                    # its answers must not be taken for those of others
+                    await self._drop(connection)
+                else:
+                    self._idle.append(connection)
+
+    async def _take(self) -> Any:
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                # what the server has closed meanwhile can be read from: the end
+                if connection.is_connected and not await connection.can_read():
+                    return connection
+            except (RedisError, OSError):
+                pass
+            await self._release(connection)
+        return await self._redis.connection_pool.get_connection()
+
+    async def _drop(self, connection: Any, error: BaseException | None = None) -> None:
+        await self._release(connection)
+        if isinstance(error, Exception):
+            await self.renew()
+
+    async def _release(self, connection: Any) -> None:
+        await connection.disconnect(nowait=True)
+        await self._redis.connection_pool.release(connection)
+
+
+async def _reply(connection: Any, sent: deque[Command]) -> Any:
+    try:
+        reply = await connection.read_response()
+    except NoScriptError as error:
+        reply = error
+    sent.popleft()
+    return reply

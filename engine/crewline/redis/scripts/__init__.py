@@ -1,0 +1,263 @@
+"""The Lua scripts and one typed Python call for each.
+
+A script is a real file with a header that names its KEYS, ARGV, return value and events; a line
+``-- @include NAME`` puts ``lib/NAME.lua`` in its place. Everything that changes a queue is one of these
+calls: what a script does is done whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from crewline.redis.connection import text
+from crewline.redis.lanes import Lanes
+from crewline.wire.keys import Keys
+from crewline.wire.options import Encoded, Keep, Shape
+
+#: The folders of scripts, by what they are for; ``lib`` holds what they include.
+GROUPS = ("add", "work", "change", "queue", "upkeep")
+
+_include = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
+
+
+@cache
+def source(name: str) -> str:
+    """The text of a script, its includes put in."""
+    folder = files(__package__)
+    group = next(group for group in GROUPS if (folder / group / f"{name}.lua").is_file())
+    text = (folder / group / f"{name}.lua").read_text()
+    return _include.sub(lambda match: (folder / "lib" / f"{match[1]}.lua").read_text().rstrip(), text)
+
+
+@cache
+def sha(name: str) -> str:
+    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+
+
+class Fetched(NamedTuple):
+    """What finish_and_fetch returns."""
+
+    now_ms: int
+    codes: list[int]
+    jobs: list[list[Any]]
+    next_due_ms: int
+    limited_ms: int
+
+
+class Result(NamedTuple):
+    """How a job ended, as finish_and_fetch takes it."""
+
+    job_id: str
+    token: str
+    outcome: str
+    value: str
+    trace: str = ""
+    traces: int = 10
+    delay_ms: int = 0
+    keep: str = ""
+    flags: str = ""
+    #: the attempt it ended, for a lease that ran out; 0 if it is not to be taken again. Not sent.
+    started: int = 0
+
+    def sent(self) -> tuple[str, str, str, str, str]:
+        """As finish_and_fetch takes it: few arguments, since each costs both sides."""
+        if self.outcome == "completed":
+            more = f"{self.keep};{self.flags}" if self.flags else self.keep
+        else:
+            more = json.dumps([self.trace, self.traces, self.delay_ms, self.keep, self.flags])
+        return self.job_id, self.token, self.outcome, self.value, more
+
+
+def _shaped(jobs: Sequence[Encoded]) -> list[str | int]:
+    """Jobs as add_jobs takes them: each shape once, then its number, the id and the data of each job."""
+    numbers: dict[Shape, int] = {}
+    sent: list[str | int] = []
+    for job_id, data, shape in jobs:
+        number = numbers.get(shape)
+        if number is None:
+            number = numbers[shape] = len(numbers) + 1
+        sent += (number, job_id, data)
+    return [len(numbers), *itertools.chain.from_iterable(numbers), *sent]
+
+
+class Scripts:
+    """The scripts of one queue on one connection pool."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self.redis = redis
+        self.keys = keys
+        self._declared = keys.declared()
+        self._lanes = Lanes(redis)
+
+    async def renew(self) -> None:
+        """Makes the next calls on new connections; see `Lanes.renew`."""
+        await self._lanes.renew()
+
+    def command(self, name: str, *args: str | int | bytes) -> tuple[Any, ...]:
+        """A script's call as a command, for callers that send it themselves; Redis may not know the script."""
+        return ("EVALSHA", sha(name), len(self._declared), *self._declared, self.keys.base, *args)
+
+    async def call(self, name: str, *args: str | int | bytes) -> Any:
+        """Runs a script; loads it first where Redis does not know it yet (a restart, a failover)."""
+        declared = self._declared
+        try:
+            return await self._lanes.call(*self.command(name, *args))
+        except NoScriptError:
+            return await self._lanes.call("EVAL", source(name), len(declared), *declared, self.keys.base, *args)
+
+    async def add_jobs(self, jobs: Sequence[Encoded]) -> list[str]:
+        return [text(job_id) for job_id in await self.call("add_jobs", *_shaped(jobs))]
+
+    async def add_in_turn(self, batches: Iterable[Sequence[Encoded]]) -> AsyncGenerator[list[str]]:
+        """As `add_jobs` for each batch, in their order; the next one is sent before the last is answered."""
+        rest = iter(batches)
+        # the first loads the script where Redis does not know it
+        for batch in itertools.islice(rest, 1):
+            yield await self.add_jobs(batch)
+        sent: deque[Sequence[Encoded]] = deque()
+
+        def commands() -> Iterator[tuple[Any, ...]]:
+            for batch in rest:
+                sent.append(batch)
+                yield self.command("add_jobs", *_shaped(batch))
+
+        async with contextlib.aclosing(self._lanes.call_ahead(commands())) as replies:
+            async for ids in replies:
+                batch = sent.popleft()
+                if isinstance(ids, NoScriptError):
+                    yield await self.add_jobs(batch)
+                else:
+                    yield [text(job_id) for job_id in ids]
+
+    async def finish_and_fetch(
+        self,
+        results: Sequence[Result],
+        *,
+        letters: str,
+        token: str,
+        lease_ms: int,
+        worker: str,
+        room: int,
+        rate: tuple[int, int] = (0, 0),
+        points: int = 0,
+        again: bool = False,
+    ) -> Fetched:
+        asked = (letters, token, lease_ms, worker, room, *rate, points, "1" if again else "")
+        sent = itertools.chain.from_iterable(result.sent() for result in results)
+        return Fetched(*await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
+
+    def fetch_command(
+        self, *, letters: str, token: str, lease_ms: int, worker: str, room: int, rate: tuple[int, int], points: int
+    ) -> tuple[Any, ...]:
+        """A finish_and_fetch that settles nothing, as a command; its reply makes a `Fetched`."""
+        asked = (letters, token, lease_ms, worker, room, *rate, points, "")
+        return self.command("finish_and_fetch", self.keys.queue, *asked)
+
+    async def extend_leases(self, lease_ms: int, *held: str | int) -> list[str]:
+        return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]
+
+    async def recover_stalled(self, interval_ms: int, most: int) -> tuple[list[str], list[str]]:
+        reply = await self.call("recover_stalled", interval_ms, most, self.keys.stalled_check)
+        if not reply:
+            return [], []
+        return [text(i) for i in reply[0]], [text(i) for i in reply[1]]
+
+    async def add_flow(self, jobs: Sequence[tuple[str, Encoded]]) -> list[str]:
+        sent = [(base, each.job_id, each.shape.name, each.data, *each.shape[1:]) for base, each in jobs]
+        ids = await self.call("add_flow", *itertools.chain.from_iterable(sent))
+        return [text(job_id) for job_id in ids]
+
+    async def sweep_jobs(self, state: str, keep: Keep, most: int) -> int:
+        count = "" if keep.count is None else keep.count
+        age = "" if keep.age_seconds is None else keep.age_seconds
+        return int(await self.call("sweep_jobs", state, count, age, most))
+
+    async def mark_alone(self, job_id: str, token: str) -> bool:
+        return int(await self.call("mark_alone", job_id, token)) == 0
+
+    async def update_progress(self, job_id: str, progress: str, token: str) -> int:
+        return int(await self.call("update_progress", job_id, progress, token))
+
+    async def append_log(self, job_id: str, line: str, most: int, token: str) -> int:
+        return int(await self.call("append_log", job_id, line, most, token))
+
+    async def pause_queue(self) -> bool:
+        return bool(await self.call("pause_queue"))
+
+    async def resume_queue(self) -> bool:
+        changed, left = await self.call("resume_queue")
+        while left:
+            changed, left = await self.call("resume_queue")
+        return bool(changed)
+
+    async def remove_job(self, job_id: str, children: bool, most: int) -> int:
+        return int(await self.call("remove_job", job_id, "1" if children else "", most))
+
+    async def replay_dead_letter(
+        self, job_id: str, letters: str, letter_id: str, name: str, data: str, opts: str, priority: int
+    ) -> int:
+        return int(await self.call("replay_dead_letter", job_id, letters, letter_id, name, data, opts, priority))
+
+    async def beat(
+        self, keys: Keys, name: str, ttl_ms: int, told: str, settings_sha: str, running: Sequence[str]
+    ) -> tuple[list[tuple[str, str]], bytes | None]:
+        cancels, *settings = await self.call(
+            "beat", keys.extra("workers"), keys.extra(f"worker:{name}"), keys.extra("cancels"), keys.extra("settings"),
+            name, ttl_ms, told, settings_sha, *running,
+        )  # fmt: skip
+        return [(text(job_id), text(reason)) for job_id, reason in cancels], settings[0] if settings else None
+
+    async def cancel_job(self, job_id: str, reason: str) -> int:
+        return int(await self.call("cancel_job", job_id, reason, self.keys.extra("cancels")))
+
+    async def read_clock(self) -> int:
+        return int(await self.call("read_clock"))
+
+    async def retry_job(self, job_id: str, fresh: bool) -> int:
+        return int(await self.call("retry_job", job_id, "1" if fresh else ""))
+
+    async def retry_jobs(self, state: str, until_ms: int, most: int, fresh: bool) -> int:
+        return int(await self.call("retry_jobs", state, until_ms, most, "1" if fresh else ""))
+
+    async def promote_jobs(self, most: int, *job_ids: str) -> int:
+        return int(await self.call("promote_jobs", most, *job_ids))
+
+    async def change_delay(self, job_id: str, delay: str) -> int:
+        return int(await self.call("change_delay", job_id, delay))
+
+    async def change_priority(self, job_id: str, priority: int, first: bool) -> int:
+        return int(await self.call("change_priority", job_id, priority, "1" if first else ""))
+
+    async def update_data(self, job_id: str, data: str) -> int:
+        return int(await self.call("update_data", job_id, data))
+
+    async def clean_jobs(self, state: str, before_ms: int, most: int, skip: int, quiet: bool) -> tuple[list[str], int]:
+        ids, kept = await self.call("clean_jobs", state, before_ms, most, skip, "1" if quiet else "")
+        return [text(job_id) for job_id in ids], int(kept)
+
+    async def obliterate_queue(self, most: int, force: bool) -> int:
+        return int(await self.call("obliterate_queue", most, "1" if force else ""))
+
+    async def upsert_schedule(
+        self, schedule: str, name: str, data: str, template: str, opts: str, next_ms: int | None, rule: str
+    ) -> str:
+        next_due = "" if next_ms is None else next_ms
+        return text(await self.call("upsert_schedule", schedule, name, data, template, opts, next_due, rule))
+
+    async def continue_schedule(self, schedule: str, job_id: str, next_ms: int | None, opts: str) -> str:
+        return text(await self.call("continue_schedule", schedule, job_id, "" if next_ms is None else next_ms, opts))
+
+    async def remove_schedule(self, schedule: str) -> bool:
+        return bool(await self.call("remove_schedule", schedule))

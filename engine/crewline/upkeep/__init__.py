@@ -1,0 +1,1 @@
+"""What somebody has to do for a queue beside its jobs."""

@@ -1,0 +1,113 @@
+"""What a worker does for its queue beside the jobs: stalled jobs, schedules, retention on an idle queue.
+
+Every worker of a queue does this; gates in Redis see to it that each round is made once, whoever comes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from crewline.errors import CrewlineError
+from crewline.queue.job import Job
+from crewline.queue.queue import Queue
+from crewline.redis.connection import UNAVAILABLE, end_tasks
+from crewline.wire.options import Keep
+
+log = logging.getLogger("crewline.worker")
+
+#: Seconds between two sweeps of a queue.
+SWEEP_SECONDS = 60.0
+#: Jobs that one sweep looks at, a state.
+SWEEP_BATCH = 200
+#: Seconds that a schedule's next iteration may take to be placed once the worker has stopped.
+CLOSE_SECONDS = 2.0
+
+
+class Keeper:
+    """Keeps one queue in order.
+
+    Args:
+        queue: the queue.
+        interval_seconds: how often jobs without a lease are looked for.
+        max_crashes: how often a job may take its worker down before it fails for good.
+        keep_completed, keep_failed: retention for jobs that do not bring their own.
+    """
+
+    def __init__(
+        self, queue: Queue, interval_seconds: float, max_crashes: int, keep_completed: Keep, keep_failed: Keep
+    ) -> None:
+        self._queue = queue
+        self._interval_seconds = interval_seconds
+        self._max_crashes = max_crashes
+        self.retain(keep_completed, keep_failed)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def retain(self, completed: Keep, failed: Keep) -> None:
+        """Sets retention for jobs that do not bring their own."""
+        self._keep = {"completed": completed, "failed": failed}
+
+    def advance(self, schedule_id: str, job: Job) -> None:
+        """An iteration was fetched: places the next one, beside the handler."""
+        self._spawn(self._advance(schedule_id, job))
+
+    async def recover(self) -> None:
+        """Gives jobs of dead workers to others; runs until cancelled."""
+        while True:
+            try:
+                back, doomed = await self._queue.scripts.recover_stalled(
+                    round(self._interval_seconds * 1000), self._max_crashes
+                )
+                for job_id in back:
+                    log.warning("job %s of queue %s lost its worker: put back", job_id, self._queue.name)
+                for job_id in doomed:
+                    log.error(
+                        "job %s of queue %s took its worker down too often: it will fail", job_id, self._queue.name
+                    )
+            except UNAVAILABLE:
+                pass  # said by the committer, once a state
+            await asyncio.sleep(self._interval_seconds)
+
+    async def sweep(self) -> None:
+        """Keeps retention true and schedules going on an idle queue; runs until cancelled."""
+        while True:
+            try:
+                if await self._first_in_this_round():
+                    for state, keep in self._keep.items():
+                        await self._queue.scripts.sweep_jobs(state, keep, SWEEP_BATCH)
+                    for job_id in await self._queue.schedules.heal():
+                        log.warning(
+                            "queue %s: schedule iteration %s had been lost: placed again", self._queue.name, job_id
+                        )
+            except CrewlineError as error:
+                log.warning("queue %s: a schedule can't be continued: %s", self._queue.name, error)
+            except UNAVAILABLE:
+                pass
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def close(self) -> None:
+        """Lets what was begun end: a schedule whose next iteration is not placed rests until a sweep finds it."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+        await end_tasks(*self._tasks)
+
+    async def _first_in_this_round(self) -> bool:
+        gate = self._queue.keys.extra("sweep")
+        return bool(await self._queue.redis.set(gate, "1", nx=True, px=round(SWEEP_SECONDS * 900)))
+
+    async def _advance(self, schedule_id: str, job: Job) -> None:
+        try:
+            await self._queue.schedules.advance(schedule_id, job.id, job.opts)
+        except CrewlineError as error:
+            log.error("schedule %s of queue %s can't go on: %s", schedule_id, self._queue.name, error)
+        except UNAVAILABLE:
+            log.warning(
+                "schedule %s of queue %s: Redis is away, the sweep will go on with it", schedule_id, self._queue.name
+            )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,166 @@
+"""Settings of a queue that its running workers follow without a restart.
+
+They are one JSON object at ``<prefix>-crewline:<queue>:settings``, under the names of `Settings`::
+
+    {"generation": 3, "concurrency": 20, "paused": false, "rate": [100, 1.0],
+     "keep_completed": {"count": 1000, "age_seconds": 86400}, "keep_failed": {"age_seconds": 604800},
+     "attempts": 3, "backoff": {"type": "exponential", "delay_seconds": 1.0, "jitter": 0.5}}
+
+Whoever reads them takes each by itself: a newer writer's unknown names and one bad value keep none of the others from
+being applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from crewline.errors import InvalidOption, InvalidPayload
+from crewline.wire import jsonio
+from crewline.wire.backoff import Backoff
+from crewline.wire.options import Keep
+
+#: Where they are, after the queue's own part of the key.
+SETTINGS_KEY = "settings"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a queue's workers follow; None for what is each worker's own.
+
+    Args:
+        generation: the number that a worker tells of what it has applied; 0 if there are none.
+        concurrency: jobs that each worker runs at once.
+        paused: whether Crewline's workers fetch nothing; `Queue.pause` stops BullMQ's too.
+        rate: ``(jobs, seconds)`` over all workers.
+        keep_completed, keep_failed: retention for jobs that do not bring their own.
+        attempts, backoff: for jobs that say nothing of attempts, as BullMQ's clients add them.
+
+    Raises:
+        InvalidOption: a value that can't be used; the message names it.
+    """
+
+    generation: int = 0
+    concurrency: int | None = None
+    paused: bool | None = None
+    rate: tuple[int, float] | None = None
+    keep_completed: Keep | None = None
+    keep_failed: Keep | None = None
+    attempts: int | None = None
+    backoff: Backoff | None = None
+
+    def __post_init__(self) -> None:
+        for name, check in _checks.items():
+            value = getattr(self, name)
+            if value is not None:
+                check(value, name)
+
+    def to_json(self) -> str:
+        """As it is stored."""
+        told: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("keep_completed", "keep_failed"):
+            keep = told[name]
+            told[name] = keep and {"count": keep.count, "age_seconds": keep.age_seconds}
+        wait = self.backoff
+        told["backoff"] = wait and {"type": wait.type, "delay_seconds": wait.delay, "jitter": wait.jitter}
+        return jsonio.dumps({name: value for name, value in told.items() if value is not None}, "settings")
+
+
+def read_settings(stored: str | bytes, before: Settings) -> tuple[Settings, list[str]]:
+    """Settings as they are stored, and what is wrong with them.
+
+    A bad value leaves what was in force ``before``.
+    """
+    try:
+        told = jsonio.loads(stored, "the whole")
+        if not isinstance(told, dict):
+            raise InvalidPayload(f"the whole must be a JSON object, not {told!r:.80}")
+    except InvalidPayload as error:
+        return before, [str(error)]
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for name, check in _checks.items():
+        value = told.get(name)
+        if value is None:
+            continue
+        try:
+            values[name] = check(_readers.get(name, lambda value: value)(value), name)
+        except InvalidOption as error:
+            old = getattr(before, name)
+            values[name] = old
+            stays = "the worker's own" if old is None else repr(old)
+            wrong.append(f"{error}; {stays} stays")
+    return Settings(**values), wrong
+
+
+def check_count(value: object, name: str) -> int:
+    """Returns an integer of 1 or more, else raises InvalidOption."""
+    return _whole(value, name, 1)
+
+
+def check_rate(value: object, name: str = "rate") -> tuple[int, float]:
+    """Returns ``(jobs, seconds)``, else raises InvalidOption."""
+    if isinstance(value, tuple | list) and len(value) == 2:
+        jobs, seconds = value
+        if _is_number(jobs) and 1 <= jobs < 1e15 and _is_number(seconds) and 0.001 <= seconds < 1e9:
+            return int(jobs), seconds
+    raise InvalidOption(f"{name} {value!r} must be (jobs, seconds), both more than 0")
+
+
+def _whole(value: object, name: str, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidOption(f"{name} {value!r} must be an integer of {least} or more")
+    return value
+
+
+def _generation(value: object, name: str) -> int:
+    return _whole(value, name, 0)
+
+
+def _truth(value: object, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidOption(f"{name} {value!r} must be true or false")
+    return value
+
+
+def _keep(value: object, name: str) -> Keep:
+    if not isinstance(value, Keep) or not all(
+        part is None or (isinstance(part, int) and not isinstance(part, bool) and part >= 0)
+        for part in (value.count, value.age_seconds)
+    ):
+        raise InvalidOption(f"{name} {value!r} must have a count and an age in seconds, whole numbers of 0 or more")
+    return value
+
+
+def _backoff(value: object, name: str) -> Backoff:
+    if not isinstance(value, Backoff) or not value.delay < 1e9:
+        raise InvalidOption(f"{name} {value!r} must have a type, a delay in seconds and a jitter from 0 to 1")
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _read_keep(value: Any) -> Any:
+    known = isinstance(value, Mapping) and value.keys() <= {"count", "age_seconds"}
+    return Keep(value.get("count"), value.get("age_seconds")) if known else value
+
+
+def _read_backoff(value: Any) -> Any:
+    if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
+        return value
+    delay, jitter = value.get("delay_seconds", 0), value.get("jitter", 0)
+    if not _is_number(delay) or not _is_number(jitter):
+        return value
+    return Backoff(value["type"], delay, jitter, custom=value["type"] not in ("exponential", "fixed"))
+
+
+_checks: Mapping[str, Callable[[Any, str], Any]] = {
+    "generation": _generation, "concurrency": check_count, "paused": _truth, "rate": check_rate,
+    "keep_completed": _keep, "keep_failed": _keep, "attempts": check_count, "backoff": _backoff,
+}  # fmt: skip
+_readers: Mapping[str, Callable[[Any], Any]] = {
+    "keep_completed": _read_keep, "keep_failed": _read_keep, "backoff": _read_backoff,
+}  # fmt: skip

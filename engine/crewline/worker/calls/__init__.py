@@ -1,0 +1,1 @@
+"""Calls: how jobs come from Redis, how leases are held, how results go there."""

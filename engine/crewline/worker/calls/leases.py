@@ -1,0 +1,77 @@
+"""Keeps a worker's leases alive, from a thread with a connection of its own.
+
+A handler that blocks the event loop, or holds the interpreter in C for a while, must not lose its job for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, UNAVAILABLE, connect_sync, text
+from crewline.redis.scripts import source
+from crewline.wire.keys import Keys
+from crewline.worker.runs.state import Lease
+
+log = logging.getLogger("crewline.worker")
+
+#: Leases that one call prolongs at most.
+BATCH = 500
+
+
+class LeaseKeeper:
+    """Prolongs all leases three times in their length.
+
+    Args:
+        url, keys: where the queue is.
+        leases: by job id; copied at each turn.
+        lease_ms: the length of a lease, in milliseconds.
+        on_lost: called in the keeper's thread with id and token of each lease that is gone.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        keys: Keys,
+        leases: dict[str, Lease],
+        lease_ms: int,
+        on_lost: Callable[[list[tuple[str, str]]], None],
+    ) -> None:
+        self._url = url
+        self._keys = keys
+        self._leases = leases
+        self._lease_ms = lease_ms
+        self._on_lost = on_lost
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="crewline-leases", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        # a link that died without a reset must be given up while the leases still hold
+        redis = connect_sync(self._url, min(self._lease_ms / 3000, COMMAND_TIMEOUT_SECONDS))
+        extend = redis.register_script(source("extend_leases"))
+        declared = self._keys.declared()
+        wait_seconds = self._lease_ms / 3000
+        failing = False
+        while not self._stop.wait(wait_seconds):
+            held = list(self._leases.items())
+            try:
+                for start in range(0, len(held), BATCH):
+                    part = held[start : start + BATCH]
+                    arguments = [argument for job_id, lease in part for argument in (job_id, *lease)]
+                    lost = extend(keys=declared, args=[self._keys.base, self._lease_ms, *arguments])
+                    if lost:
+                        gone = {text(job_id) for job_id in lost}
+                        self._on_lost([(job_id, lease.token) for job_id, lease in part if job_id in gone])
+                wait_seconds, failing = self._lease_ms / 3000, False
+            except UNAVAILABLE as error:
+                if not failing:
+                    log.error("leases could not be prolonged (%s: %s): trying again", type(error).__name__, error)
+                wait_seconds, failing = min(1.0, self._lease_ms / 10000), True
+        redis.close()

@@ -1,0 +1,1 @@
+"""Handlers: how one is named, found and called."""

@@ -1,0 +1,133 @@
+"""What a worker calls for a job: which handler, how it runs, and what it is given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_type_hints
+
+from crewline.errors import InvalidOption, Reject
+from crewline.queue.job import Job
+from crewline.worker.handlers.routing import Router
+
+Execution = Literal["async", "thread", "process"]
+Handler = Callable[..., Any] | Router
+
+
+@dataclass(frozen=True)
+class Target:
+    """One handler, looked at once.
+
+    Attributes:
+        call: the function.
+        execution: where it runs.
+        validate: turns a job's data into the handler's second argument; None if it takes the job alone.
+    """
+
+    call: Callable[..., Any]
+    execution: Execution
+    validate: Callable[[Any], Any] | None
+
+    def arguments(self, job: Any) -> tuple[Any, ...]:
+        """What the handler is called with; raises Reject for data that is not of its type."""
+        return (job,) if self.validate is None else (job, self.validate(job.data))
+
+
+class Targets:
+    """Finds the target of each job.
+
+    Args:
+        handler: a function, or a Router.
+        execution: how plain functions run: ``thread`` (the default) or ``process``; ``async def`` ones run on the loop.
+
+    Raises:
+        InvalidOption: a handler can't run that way, or takes arguments that no worker gives.
+    """
+
+    def __init__(self, handler: Handler, execution: Execution | None) -> None:
+        self._execution = execution
+        self._router = handler if isinstance(handler, Router) else None
+        self._known: dict[Callable[..., Any], Target] = {}
+        if self._router is None:
+            assert not isinstance(handler, Router)
+            self._only: Target | None = self._examine(handler)
+        else:
+            self._only = None
+            if not self._router.routes:
+                raise InvalidOption("the router has no routes: decorate handlers with @on(name)")
+            for each in self._router.routes.values():
+                self._examine(each)
+
+    def all(self) -> list[Target]:
+        return list(self._known.values())
+
+    def find(self, job: Job) -> Target:
+        """The target of a job; HandlerNotFound if no route takes its name."""
+        if self._only is not None:
+            return self._only
+        assert self._router is not None
+        return self._known[self._router.find(job.name)]
+
+    def _examine(self, handler: Callable[..., Any]) -> Target:
+        if handler not in self._known:
+            self._known[handler] = Target(handler, self._execution_of(handler), _validator(handler))
+        return self._known[handler]
+
+    def _execution_of(self, handler: Callable[..., Any]) -> Execution:
+        call = handler if inspect.isroutine(handler) else getattr(handler, "__call__", None)  # noqa: B004
+        if inspect.iscoroutinefunction(call):
+            if self._execution in ("thread", "process"):
+                raise InvalidOption(
+                    f"execution {self._execution!r} needs plain `def` handlers, and {_name(handler)} is `async def`: "
+                    "leave execution out"
+                )
+            return "async"
+        return "process" if self._execution == "process" else "thread"
+
+
+def _name(handler: Any) -> str:
+    return getattr(handler, "__qualname__", None) or repr(handler)
+
+
+def _validator(handler: Callable[..., Any]) -> Callable[[Any], Any] | None:
+    """How a job's data becomes the handler's second parameter, by that parameter's annotation."""
+    try:
+        parameters = list(inspect.signature(handler).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    required = [
+        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(required) < 2:
+        return None
+    if len(required) > 2:
+        raise InvalidOption(f"handler {_name(handler)} must take (job) or (job, data), not {len(required)} arguments")
+    try:
+        wanted = get_type_hints(handler).get(required[1].name, Any)
+    except NameError as error:
+        raise InvalidOption(f"handler {_name(handler)}: its annotation can't be read: {error}") from None
+    if wanted is Any:
+        return lambda data: data
+    try:
+        from pydantic import PydanticUserError, TypeAdapter, ValidationError
+    except ImportError:
+        raise InvalidOption(
+            f"handler {_name(handler)} wants its data as {wanted!r}, which needs pydantic: install crewline[typed]"
+        ) from None
+    try:
+        adapter = TypeAdapter(wanted)
+    except PydanticUserError as error:
+        raise InvalidOption(f"handler {_name(handler)} wants its data as {wanted!r}: {error.message}") from None
+
+    def validate(data: Any) -> Any:
+        try:
+            return adapter.validate_python(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"]) or "data"
+            more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+            # the same data fails again: no retry
+            raise Reject(f"invalid data: {place}: {first['msg']}{more}") from None
+
+    return validate

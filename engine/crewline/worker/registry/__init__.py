@@ -1,0 +1,1 @@
+"""The registry: what a worker tells of itself, and what it hears."""

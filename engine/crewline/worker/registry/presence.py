@@ -1,0 +1,85 @@
+"""The worker's heartbeat: it says what this worker does, and hears which jobs it is to cancel and its settings.
+
+Dashboards, ``crewline top`` and the operator read it; a worker that stopped beating is gone from it by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Any
+
+from crewline.queue.queue import Queue
+from crewline.redis.connection import UNAVAILABLE
+from crewline.wire import jsonio
+from crewline.worker.registry.live import LiveSettings
+from crewline.worker.runs.state import State
+
+#: Seconds between two beats: the longest that a cancellation or a setting takes to arrive.
+BEAT_SECONDS = 1.0
+#: Milliseconds after which a worker that is silent is gone.
+TTL_MS = 15_000
+#: Running jobs that a beat names.
+MAX_NAMED = 50
+
+
+class Presence:
+    """Beats for one worker.
+
+    Args:
+        queue: its queue.
+        state: its state.
+        name: its name, unique among the queue's workers.
+        settings: those of the queue that the worker follows.
+        cancel: called with a job's id and the reason, for jobs that are to be cancelled.
+
+    Attributes:
+        begun: set once the first beat was answered, or could not be.
+    """
+
+    def __init__(self, queue: Queue, state: State, name: str, settings: LiveSettings, cancel: Any) -> None:
+        self._queue = queue
+        self._state = state
+        self._name = f"{name}.{os.getpid()}"
+        self._settings = settings
+        self._cancel = cancel
+        self.begun = asyncio.Event()
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        while True:
+            try:
+                if await self._beat():
+                    await self._beat()  # the registry says at once what is applied
+            except UNAVAILABLE:
+                pass  # said by the committer, once a state
+            self.begun.set()
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def leave(self) -> None:
+        """Takes this worker out of the registry."""
+        keys = self._queue.keys
+        try:
+            await self._queue.redis.zrem(keys.extra("workers"), self._name)
+            await self._queue.redis.delete(keys.extra(f"worker:{self._name}"))
+        except UNAVAILABLE:
+            pass  # it is gone by itself in a moment
+
+    async def _beat(self) -> bool:
+        """Returns whether the settings are other ones than before."""
+        state = self._state
+        running = list(state.running)
+        told = {
+            "name": self._name, "host": socket.gethostname(), "pid": os.getpid(), "slots": state.concurrency,
+            "running": running[:MAX_NAMED], "busy": len(running), "stopping": state.stopping,
+            "paused": state.paused, "settings": self._settings.generation,
+        }  # fmt: skip
+        cancels, stored = await self._queue.scripts.beat(
+            self._queue.keys, self._name, TTL_MS, jsonio.dumps(told, "the worker's state"), self._settings.sha, running
+        )
+        for job_id, reason in cancels:
+            self._cancel(job_id, reason)
+        if stored is not None:
+            self._settings.receive(stored)
+        return stored is not None

@@ -1,0 +1,53 @@
+"""A worker's own events, for the program it runs in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from crewline.errors import InvalidOption
+from crewline.queue.job import Job
+from crewline.redis.scripts import Result
+
+log = logging.getLogger("crewline.worker")
+
+#: What a listener can ask for, and what it is called with.
+EVENTS = {
+    "ready": "()",
+    "active": "(job)",
+    "completed": "(job)",
+    "retrying": "(job, reason)",
+    "failed": "(job, reason)",
+    "lost": "(job)",
+    "stopping": "()",
+}
+
+
+class Listeners:
+    """Callbacks by event."""
+
+    def __init__(self) -> None:
+        self._by_event: dict[str, list[Callable[..., None]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_event)
+
+    def add(self, event: str, callback: Callable[..., None]) -> None:
+        if event not in EVENTS:
+            raise InvalidOption(f"worker event {event!r} is unknown: use one of {', '.join(EVENTS)}")
+        self._by_event.setdefault(event, []).append(callback)
+
+    def emit(self, event: str, *arguments: Any) -> None:
+        """Calls the listeners; one that raises is logged and holds up nobody."""
+        for callback in self._by_event.get(event, ()):
+            try:
+                callback(*arguments)
+            except Exception:
+                log.exception("a listener for %r raised", event)
+
+    def ended(self, job: Job, result: Result) -> None:
+        if result.outcome == "completed":
+            self.emit("completed", job)
+        elif result.outcome in ("failed", "retry"):
+            self.emit("failed" if result.outcome == "failed" else "retrying", job, result.value)

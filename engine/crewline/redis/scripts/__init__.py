@@ -1,8 +1,9 @@
 """The Lua scripts and one typed Python call for each.
 
 A script is a real file with a header that names its KEYS, ARGV, return value and events; a line
-``-- @include NAME`` puts ``lib/NAME.lua`` in its place. Everything that changes a queue is one of these
-calls: what a script does is done whole or not at all.
+``-- @include PART/NAME`` puts ``lib/PART/NAME.lua`` and what that includes in its place, once a script. Everything that
+changes a queue is one of these calls: what a script does is done whole or not at all, and what touches many jobs takes
+a bounded number of them a call.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from crewline.wire.options import Encoded, Keep, Shape
 #: The folders of scripts, by what they are for; ``lib`` holds what they include.
 GROUPS = ("add", "work", "change", "queue", "upkeep")
 
-_include = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
+_include = re.compile(r"^-- @include ([\w/]+)\n", re.MULTILINE)
 
 
 @cache
@@ -37,8 +38,15 @@ def source(name: str) -> str:
     """The text of a script, its includes put in."""
     folder = files(__package__)
     group = next(group for group in GROUPS if (folder / group / f"{name}.lua").is_file())
-    text = (folder / group / f"{name}.lua").read_text()
-    return _include.sub(lambda match: (folder / "lib" / f"{match[1]}.lua").read_text().rstrip(), text)
+    put_in: set[str] = set()
+
+    def include(match: re.Match[str]) -> str:
+        if match[1] in put_in:
+            return ""
+        put_in.add(match[1])
+        return _include.sub(include, (folder / "lib" / f"{match[1]}.lua").read_text())
+
+    return _include.sub(include, (folder / group / f"{name}.lua").read_text())
 
 
 @cache
@@ -57,7 +65,20 @@ class Fetched(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How a job ended, as finish_and_fetch takes it."""
+    """How a job ended, as finish_and_fetch takes it.
+
+    Attributes:
+        outcome: completed, failed, retry, or back (handed back: no attempt was used up).
+        value: completed: the result, JSON text; failed and retry: the reason.
+        trace, traces: the stack trace, and how many of them the job keeps.
+        delay_ms, lifo: retry: when, and whether before those that wait.
+        keep_completed, keep_failed: retention, each for its outcome: one that turns out to be another takes that one's.
+        suspect: it was a suspect, and whoever ran it lives.
+        exhausted: failed: it had attempts, and they are used up.
+        letter: failed: it gets a dead letter.
+        unreadable, optionless: its data is not JSON; its options are none that can be read.
+        started: the start it is the end of, for a lease that ran out; '' if that is not to be taken again. Not sent.
+    """
 
     job_id: str
     token: str
@@ -66,18 +87,32 @@ class Result(NamedTuple):
     trace: str = ""
     traces: int = 10
     delay_ms: int = 0
-    keep: str = ""
-    flags: str = ""
-    #: the attempt it ended, for a lease that ran out; 0 if it is not to be taken again. Not sent.
+    lifo: bool = False
+    keep_completed: str = ""
+    keep_failed: str = ""
+    suspect: bool = False
+    exhausted: bool = False
+    letter: bool = True
+    unreadable: bool = False
+    optionless: bool = False
     started: int = 0
 
     def sent(self) -> tuple[str, str, str, str, str]:
         """As finish_and_fetch takes it: few arguments, since each costs both sides."""
+        if self.outcome == "completed" and not self.suspect:
+            return self.job_id, self.token, self.outcome, self.value, self.keep_completed
+        more: dict[str, Any] = {}
         if self.outcome == "completed":
-            more = f"{self.keep};{self.flags}" if self.flags else self.keep
-        else:
-            more = json.dumps([self.trace, self.traces, self.delay_ms, self.keep, self.flags])
-        return self.job_id, self.token, self.outcome, self.value, more
+            more["keep"] = self.keep_completed
+        elif self.outcome != "back":
+            more |= {"trace": self.trace, "traces": self.traces}
+            more |= {"keep": self.keep_failed} if self.outcome == "failed" else {"delay": self.delay_ms}
+        for name in ("lifo", "suspect", "exhausted", "unreadable", "optionless"):
+            if getattr(self, name):
+                more[name] = True
+        if not self.letter:
+            more["letter"] = False
+        return self.job_id, self.token, self.outcome, self.value, json.dumps(more)
 
 
 def _shaped(jobs: Sequence[Encoded]) -> list[str | int]:

@@ -1,16 +1,14 @@
 --[[ remove_schedule: ends a schedule and takes its planned iteration away.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 schedule id
 Returns  1 removed, 0 there is none
 Events   removed, for the planned iteration
 Why      An iteration that runs already ends as it would; it finds no schedule to go on with. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include delete_jobs
--- @include move_job
--- @include remove_from_state
+-- @include base/keys
+-- @include base/clock
+-- @include forget/delete_jobs
+-- @include place/remove_from_state
 
 local schedule = ARGV[2]
 local planned = redis.call('ZSCORE', base .. 'repeat', schedule)

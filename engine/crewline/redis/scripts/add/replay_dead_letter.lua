@@ -1,19 +1,16 @@
 --[[ replay_dead_letter: puts a dead job back into the queue it came from, once.
 
-KEYS     the origin queue's declared keys (lib/keys.lua)
+KEYS     the origin queue's declared keys (lib/base/keys.lua)
 ARGV     1 base of the origin, 2 id of the job, 3 base of the dead-letter queue, 4 id of the letter,
          5 name, 6 data (JSON text), 7 opts (JSON text), 8 priority
 Returns  1 put back, 0 the letter was replayed before or is gone, -3 the job is not in `failed` (it runs again already)
 Events   waiting (prev failed), or added and waiting, at the origin; completed at the dead letters
 Why      The letter goes to `completed` of its queue with the job's id as its result, and the job keeps the letter's
          id: both ends can be followed, and a second replay of the same letter finds it gone from `wait`. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include move_job
--- @include trim_events
--- @include delete_jobs
--- @include add_job
+-- @include base/keys
+-- @include base/clock
+-- @include base/trim_events
+-- @include add/add_job
 
 local id, letters, letter_id = ARGV[2], queue_at(ARGV[3]), ARGV[4]
 local job, letter = base .. id, letters.base .. letter_id

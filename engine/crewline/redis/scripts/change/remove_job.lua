@@ -1,6 +1,6 @@
 --[[ remove_job: deletes a job that nobody runs, and the jobs below it in its flow.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id
          3 children  '1': the children go as well, and theirs, whatever queue of the slot they are in
          4 most      how many jobs may go in this call
@@ -9,15 +9,12 @@ Returns  1 removed, 0 a worker holds it or a job below it, -1 no such job, -7 th
 Events   removed, a job, children first
 Why      A job under a lease is a worker's; taking it away would let its result write to a job that is gone.
          A schedule's next iteration is the schedule: remove that. A parent does not wait for a removed child. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include delete_jobs
--- @include move_job
--- @include trim_events
--- @include release_parent
--- @include release_dedup_key
--- @include remove_from_state
+-- @include base/keys
+-- @include base/clock
+-- @include forget/delete_jobs
+-- @include end/release_parent
+-- @include end/release_dedup_key
+-- @include place/remove_from_state
 
 local id, with_children, most = ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
 if redis.call('EXISTS', base .. id) == 0 then return -1 end

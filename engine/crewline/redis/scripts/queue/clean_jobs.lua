@@ -1,6 +1,6 @@
 --[[ clean_jobs: deletes jobs of one state that are older than a time, a batch a call.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base
          2 state   completed, failed, delayed, prioritized, waiting-children, wait, paused or active
          3 before  epoch milliseconds: only jobs that finished (or were added) before
@@ -10,14 +10,11 @@ ARGV     1 base
 Returns  {ids deleted, entries looked at and kept}
 Events   cleaned
 Why      Jobs under a lease and schedules' next iterations are kept, as BullMQ's clean does. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include delete_jobs
--- @include move_job
--- @include trim_events
--- @include release_parent
--- @include release_dedup_key
+-- @include base/keys
+-- @include base/clock
+-- @include forget/delete_jobs
+-- @include end/release_parent
+-- @include end/release_dedup_key
 
 local state, before, limit, skip = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local listed = state == 'wait' or state == 'active' or state == 'paused'

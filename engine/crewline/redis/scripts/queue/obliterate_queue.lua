@@ -1,12 +1,12 @@
 --[[ obliterate_queue: deletes a queue with all that it holds, a batch a call.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 how many jobs at most in this call, 3 '1' to delete jobs under a lease too
 Returns  1 done, 0 call again, -1 the queue is not paused, -2 jobs are active
 Events   none: the stream goes too
 Why      A paused queue only: workers that still fetch would go on with a queue that is gone. ]]
--- @include keys
--- @include delete_jobs
+-- @include base/keys
+-- @include forget/delete_jobs
 
 local left = tonumber(ARGV[2])
 if redis.call('HEXISTS', q.meta, 'paused') == 0 then return -1 end

@@ -1,15 +1,15 @@
 --[[ sweep_jobs: applies a queue's retention to finished jobs, without one that finishes.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 "completed" or "failed", 3 count or '', 4 age in seconds or '', 5 how many jobs to look at
 Returns  how many were deleted
 Events   none
 Why      BullMQ prunes only when a job finishes, so that an idle queue keeps what it has for ever. A job that brings its
          own removeOnComplete or removeOnFail is left to it. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include delete_jobs
+-- @include base/keys
+-- @include base/clock
+-- @include base/fields
+-- @include forget/delete_jobs
 
 local finished = ARGV[2] == 'completed' and q.completed or q.failed
 local own = ARGV[2] == 'completed' and 'removeOnComplete' or 'removeOnFail'

@@ -1,3 +1,4 @@
+-- @include place/push_job
 -- Takes an id out of whatever state it is in; returns that state's name as BullMQ's events say it.
 local function remove_from_state(queue, id)
   if redis.call('LREM', queue.wait, 0, id) > 0 then return 'wait' end

@@ -1,3 +1,6 @@
+-- @include base/clock
+-- @include base/trim_events
+-- @include place/push_job
 -- What a job's end means to the parent that waits for it.
 local function parent_of(parent_key, parent_json)
   local link = parse(parent_json)

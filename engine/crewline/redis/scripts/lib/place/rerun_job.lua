@@ -1,3 +1,4 @@
+-- @include place/push_job
 -- Makes a finished job runnable again; its parent waits for it again.
 local function rerun_job(id, prev, fresh, lifo)
   local job = base .. id

@@ -1,3 +1,7 @@
+-- @include base/clock
+-- @include base/fields
+-- @include place/push_job
+-- @include forget/delete_jobs
 -- Stores one job and puts it where it belongs; every way of adding goes through here.
 -- `delay` is milliseconds from now, or '@' and an absolute time. `extra` (a table) may hold
 --   parentKey, parent (JSON)   the parent that waits for it

@@ -1,3 +1,6 @@
+-- @include base/clock
+-- @include base/fields
+-- @include forget/delete_jobs
 -- Applies one retention policy to a set of finished jobs: `count` newest are kept, and none older than
 -- `age` seconds ('' = no bound). At most 1,000 jobs a call go, so that one call never blocks Redis for long.
 local function retain_jobs(finished, count, age)

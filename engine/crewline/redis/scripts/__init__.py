@@ -25,10 +25,13 @@ from redis.exceptions import NoScriptError
 from crewline.redis.connection import text
 from crewline.redis.lanes import Lanes
 from crewline.wire.keys import Keys
-from crewline.wire.options import Encoded, Keep, Shape
+from crewline.wire.options import KEEP_COMPLETED, Encoded, Keep, Shape
 
 #: The folders of scripts, by what they are for; ``lib`` holds what they include.
 GROUPS = ("add", "work", "change", "queue", "upkeep")
+
+#: Jobs that one call of a script that goes through many touches at most; each script's header says its own bound.
+MOST_JOBS = 200
 
 _include = re.compile(r"^-- @include ([\w/]+)\n", re.MULTILINE)
 
@@ -113,6 +116,11 @@ class Result(NamedTuple):
         if not self.letter:
             more["letter"] = False
         return self.job_id, self.token, self.outcome, self.value, json.dumps(more)
+
+
+def _bounds(keep: Keep) -> tuple[int | str, int | str]:
+    """Count and age as scripts take them, '' for no bound."""
+    return "" if keep.count is None else keep.count, "" if keep.age_seconds is None else keep.age_seconds
 
 
 def _shaped(jobs: Sequence[Encoded]) -> list[str | int]:
@@ -215,9 +223,7 @@ class Scripts:
         return [text(job_id) for job_id in ids]
 
     async def sweep_jobs(self, state: str, keep: Keep, most: int) -> int:
-        count = "" if keep.count is None else keep.count
-        age = "" if keep.age_seconds is None else keep.age_seconds
-        return int(await self.call("sweep_jobs", state, count, age, most))
+        return int(await self.call("sweep_jobs", state, *_bounds(keep), most))
 
     async def mark_alone(self, job_id: str, token: str) -> bool:
         return int(await self.call("mark_alone", job_id, token)) == 0
@@ -237,13 +243,25 @@ class Scripts:
             changed, left = await self.call("resume_queue")
         return bool(changed)
 
-    async def remove_job(self, job_id: str, children: bool, most: int) -> int:
-        return int(await self.call("remove_job", job_id, "1" if children else "", most))
+    async def remove_job(self, job_id: str, children: bool, most: int = MOST_JOBS) -> int:
+        code = 2
+        while code == 2:
+            code = int(await self.call("remove_job", job_id, "1" if children else "", most))
+        return code
 
     async def replay_dead_letter(
-        self, job_id: str, letters: str, letter_id: str, name: str, data: str, opts: str, priority: int
+        self,
+        job_id: str,
+        letters: str,
+        letter_id: str,
+        name: str,
+        data: str,
+        opts: str,
+        priority: int,
+        keep: Keep = KEEP_COMPLETED,
     ) -> int:
-        return int(await self.call("replay_dead_letter", job_id, letters, letter_id, name, data, opts, priority))
+        job = (job_id, letters, letter_id, name, data, opts, priority)
+        return int(await self.call("replay_dead_letter", *job, *_bounds(keep)))
 
     async def beat(
         self, keys: Keys, name: str, ttl_ms: int, told: str, settings_sha: str, running: Sequence[str]

@@ -33,7 +33,7 @@ for field, value in pairs(rule) do redis.call('HSET', key, field, text(value)) e
 if planned and redis.call('EXISTS', base .. current) == 1 and redis.call('EXISTS', base .. current .. ':lock') == 0
   and not redis.call('ZSCORE', q.completed, current) and not redis.call('ZSCORE', q.failed, current) then
   redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', remove_from_state(q, current))
-  delete_jobs(base, { current })
+  forget_jobs(q, { current }, true)
   -- it never ran: it does not count towards the schedule's limit
   redis.pcall('HINCRBY', key, 'ic', -1)
 end

@@ -9,7 +9,7 @@ Why      BullMQ prunes only when a job finishes, so that an idle queue keeps wha
 -- @include base/keys
 -- @include base/clock
 -- @include base/fields
--- @include forget/delete_jobs
+-- @include forget/forget_jobs
 
 local finished = ARGV[2] == 'completed' and q.completed or q.failed
 local own = ARGV[2] == 'completed' and 'removeOnComplete' or 'removeOnFail'
@@ -27,7 +27,7 @@ for i = 1, #ids do
   if type(opts) == 'table' or parse(opts)[own] == nil then gone[#gone + 1] = ids[i] end
 end
 if #gone > 0 then
-  delete_jobs(base, gone)
   redis.call('ZREM', finished, unpack(gone))
+  forget_jobs(q, gone)
 end
 return #gone

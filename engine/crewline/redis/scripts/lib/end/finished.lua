@@ -1,4 +1,3 @@
--- @include forget/delete_jobs
 -- @include forget/retain_jobs
 -- @include end/count_metrics
 -- Where the jobs of one call went that have ended: they are written to `completed` and `failed` at once.
@@ -9,7 +8,8 @@ end
 -- keep: '' for ever, '0' not at all, "<count>,<age in s>"
 local function keep_finished(finished, state, id, keep)
   if keep == '0' then
-    delete_jobs(base, { id })
+    -- a parent may wait on for a child that failed
+    if state == 'completed' then delete_jobs(base, { id }) else forget_jobs(q, { id }) end
     return
   end
   local list = finished[state]
@@ -28,6 +28,6 @@ local function store_finished(finished, points)
   end
   for policy in pairs(finished.policies) do
     local most, age, state = string.match(policy, '^([^,]*),([^,]*),(.*)$')
-    retain_jobs(q[state], most, age)
+    retain_jobs(q, state, most, age)
   end
 end

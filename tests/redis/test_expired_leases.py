@@ -8,43 +8,78 @@ from typing import Any
 import pytest
 from crewline import Job, LeaseLost, Queue
 from crewline.redis.connection import text
+from crewline.redis.scripts import Result
 
 
-async def _fetch(queue: Queue, token: str, lease_ms: int = 60_000) -> str:
+async def _fetch(queue: Queue, token: str, lease_ms: int = 60_000) -> tuple[str, str]:
+    """Id and start of the job fetched."""
     fetched = await queue.scripts.finish_and_fetch([], letters="", token=token, lease_ms=lease_ms, worker="w", room=1)
-    ((job_id, _),) = fetched.jobs
-    return text(job_id)
+    ((job_id, told),) = fetched.jobs
+    fields = dict(zip(told[::2], told[1::2], strict=True))
+    assert int(fields[b"processedOn"]) == fetched.now_ms
+    return text(job_id), f"{text(fields[b'ats'])}:{fetched.now_ms}"
 
 
 async def test_a_lease_that_ran_out_is_taken_again_while_nobody_else_has_fetched(queue: Queue) -> None:
     await queue.add("n", 1)
-    job_id = await _fetch(queue, "mine")
+    job_id, started = await _fetch(queue, "mine")
     lock = queue.keys.job(job_id) + ":lock"
     await queue.redis.delete(lock)
-    assert await queue.scripts.extend_leases(5000, job_id, "mine", 1) == []
+    assert await queue.scripts.extend_leases(5000, job_id, "mine", started) == []
     assert await queue.redis.get(lock) == b"mine" and 0 < await queue.redis.pttl(lock) <= 5000
 
 
 async def test_a_lease_is_not_taken_again_once_the_job_was_put_back(queue: Queue) -> None:
     await queue.add("n", 1)
-    job_id = await _fetch(queue, "mine", 30)
+    job_id, started = await _fetch(queue, "mine", 30)
     for _ in range(2):
         await asyncio.sleep(0.05)
-        await queue.scripts.recover_stalled(1, 3)
+        await queue.scripts.recover_stalled(1, 3, lease_ms=30)
     assert await queue.job_state(job_id) == "waiting"
-    assert await queue.scripts.extend_leases(5000, job_id, "mine", 1) == [job_id]
+    assert await queue.scripts.extend_leases(5000, job_id, "mine", started) == [job_id]
 
 
 async def test_a_lease_is_not_taken_again_once_another_has_fetched_and_its_lease_ran_out_too(queue: Queue) -> None:
     await queue.add("n", 1)
-    job_id = await _fetch(queue, "mine", 30)
+    job_id, started = await _fetch(queue, "mine", 30)
     for _ in range(2):
         await asyncio.sleep(0.05)
-        await queue.scripts.recover_stalled(1, 3)
-    assert await _fetch(queue, "theirs") == job_id
+        await queue.scripts.recover_stalled(1, 3, lease_ms=30)
+    theirs, their_start = await _fetch(queue, "theirs")
+    assert theirs == job_id
     await queue.redis.delete(queue.keys.job(job_id) + ":lock")
-    assert await queue.scripts.extend_leases(5000, job_id, "mine", 1) == [job_id]
-    assert await queue.scripts.extend_leases(5000, job_id, "theirs", 2) == []
+    assert await queue.scripts.extend_leases(5000, job_id, "mine", started) == [job_id]
+    assert await queue.scripts.extend_leases(5000, job_id, "theirs", their_start) == []
+
+
+async def test_a_lease_is_not_taken_again_by_an_earlier_start_with_the_same_number(queue: Queue, until: Any) -> None:
+    await queue.add("n", 1)
+    job_id, started = await _fetch(queue, "mine")
+    # a hand-back gives the start back: the next one has its number
+    handed_back = Result(job_id, "mine", "back", "")
+    await queue.scripts.finish_and_fetch([handed_back], letters="", token="x", lease_ms=1, worker="w", room=0)
+    now_ms = await queue.scripts.read_clock()
+    await until(lambda: _later(queue, now_ms))
+    _, later = await _fetch(queue, "mine")
+    assert later != started and later.split(":")[0] == started.split(":")[0]
+    await queue.redis.delete(queue.keys.job(job_id) + ":lock")
+    assert await queue.scripts.extend_leases(5000, job_id, "mine", started) == [job_id]
+    assert await queue.scripts.extend_leases(5000, job_id, "mine", later) == []
+
+
+async def _later(queue: Queue, than_ms: int) -> bool:
+    return await queue.scripts.read_clock() > than_ms
+
+
+async def test_many_leases_that_ran_out_are_taken_again_at_once(queue: Queue) -> None:
+    await queue.add_bulk([("n", i) for i in range(30)])
+    fetched = await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=30)
+    ids = [text(job_id) for job_id, _ in fetched.jobs]
+    await queue.redis.delete(*(queue.keys.job(job_id) + ":lock" for job_id in ids))
+    await queue.redis.lrem(queue.keys.active, 0, ids[7])
+    held = [argument for job_id in ids for argument in (job_id, "t", f"1:{fetched.now_ms}")]
+    assert await queue.scripts.extend_leases(5000, *held) == [ids[7]]
+    assert len(await queue.redis.keys("*:lock")) == 29
 
 
 @pytest.mark.parametrize("then", ["a result", "a write", "a renewal"])

@@ -84,8 +84,8 @@ async def test_only_deaths_while_alone_count_and_too_many_fail_the_job(
 
 
 async def _put_back(queue: Queue, most: int) -> list[str]:
-    back, doomed = await queue.scripts.recover_stalled(1, most)
-    return back + doomed
+    found = await queue.scripts.recover_stalled(1, most, lease_ms=100, once=True)
+    return found.back + found.doomed
 
 
 async def test_a_handler_that_blocks_the_event_loop_keeps_its_job(queue: Queue, start_worker: Any) -> None:
@@ -99,7 +99,7 @@ async def test_a_handler_that_blocks_the_event_loop_keeps_its_job(queue: Queue, 
     other = Queue("emails", redis=queue.url)
     deadline = time.monotonic() + 1.2
     while time.monotonic() < deadline:
-        await other.scripts.recover_stalled(1, 1)
+        await other.scripts.recover_stalled(1, 1, lease_ms=500, once=True)
         await asyncio.sleep(0.1)
     assert await job.result(timeout=5) == 1
     await other.close()

@@ -106,6 +106,11 @@ class Job:
         return _number(self._fields.get(b"ats"))
 
     @property
+    def started(self) -> str:
+        """Which start of the job this run is, as extend_leases takes it."""
+        return f"{self.attempts_started}:{self.processed_on_ms}"
+
+    @property
     def stalled_count(self) -> int:
         return _number(self._fields.get(b"stc"))
 
@@ -184,7 +189,7 @@ class Job:
 
         Raises LeaseLost if another worker has the job now.
         """
-        if await self._queue.scripts.extend_leases(round(seconds * 1000), self.id, self._token, self.attempts_started):
+        if await self._queue.scripts.extend_leases(round(seconds * 1000), self.id, self._token, self.started):
             self._check(-6)
 
     async def logs(self) -> list[str]:
@@ -255,9 +260,7 @@ class Job:
     async def _write(self, call: Callable[[], Awaitable[int]]) -> int:
         """Makes a call that the lease fences; one that ran out is taken again if nobody has the job since."""
         code = await call()
-        if code == -6 and not await self._queue.scripts.extend_leases(
-            LEASE_MS, self.id, self._token, self.attempts_started
-        ):
+        if code == -6 and not await self._queue.scripts.extend_leases(LEASE_MS, self.id, self._token, self.started):
             code = await call()
         return self._check(code)
 

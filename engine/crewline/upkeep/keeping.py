@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -32,14 +33,22 @@ class Keeper:
     Args:
         queue: the queue.
         interval_seconds: how often jobs without a lease are looked for.
+        lease_seconds: how long a lease holds without a renewal.
         max_crashes: how often a job may take its worker down before it fails for good.
         keep_completed, keep_failed: retention for jobs that do not bring their own.
     """
 
     def __init__(
-        self, queue: Queue, interval_seconds: float, max_crashes: int, keep_completed: Keep, keep_failed: Keep
+        self,
+        queue: Queue,
+        interval_seconds: float,
+        lease_seconds: float,
+        max_crashes: int,
+        keep_completed: Keep,
+        keep_failed: Keep,
     ) -> None:
         self._queue = queue
+        self._lease_ms = round(lease_seconds * 1000)
         self._interval_seconds = interval_seconds
         self._max_crashes = max_crashes
         self.retain(keep_completed, keep_failed)
@@ -54,21 +63,36 @@ class Keeper:
         self._spawn(self._advance(schedule_id, job))
 
     async def recover(self) -> None:
-        """Gives jobs of dead workers to others; runs until cancelled."""
+        """Gives jobs of dead workers to others; runs until cancelled.
+
+        Where the last look succeeded and this one is on time, neither Redis nor this process stood still since: a
+        job without a lease has lost its worker then, and one look is enough.
+        """
+        last: float | None = None
         while True:
+            began = time.monotonic()
+            once = last is not None and began - last <= 1.5 * self._interval_seconds
             try:
-                back, doomed = await self._queue.scripts.recover_stalled(
-                    round(self._interval_seconds * 1000), self._max_crashes
-                )
-                for job_id in back:
-                    log.warning("job %s of queue %s lost its worker: put back", job_id, self._queue.name)
-                for job_id in doomed:
-                    log.error(
-                        "job %s of queue %s took its worker down too often: it will fail", job_id, self._queue.name
-                    )
+                await self._look(once)
+                last = began
             except UNAVAILABLE:
-                pass  # said by the committer, once a state
+                last = None  # said by the committer, once a state
             await asyncio.sleep(self._interval_seconds)
+
+    async def _look(self, once: bool) -> None:
+        name = self._queue.name
+        found = await self._queue.scripts.recover_stalled(
+            round(self._interval_seconds * 1000), self._max_crashes, lease_ms=self._lease_ms, once=once
+        )
+        for job_id in found.back:
+            log.warning("job %s of queue %s lost its worker: put back", job_id, name)
+        for job_id in found.doomed:
+            log.error(
+                "job %s of queue %s: %d workers or more went silent while it was all they ran: it will fail",
+                job_id, name, self._max_crashes,
+            )  # fmt: skip
+        for job_id in found.unbegun:
+            log.info("job %s of queue %s was fetched for a worker that sleeps: put back", job_id, name)
 
     async def sweep(self) -> None:
         """Keeps retention true and schedules going on an idle queue; runs until cancelled."""

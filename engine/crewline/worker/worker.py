@@ -53,7 +53,7 @@ class Worker:
         timeout_seconds: the longest that a job may run; None for no bound.
         grace_seconds: how long running jobs may go on once the worker is told to stop.
         lease_seconds: how long a job stays this worker's without a renewal; others get it after that.
-        stalled_interval_seconds: how often jobs without a lease are looked for; the lease's length if None.
+        stalled_interval_seconds: how often jobs without a lease are looked for; a third of the lease if None.
         max_crashes: how often a job may take its worker down, with nothing beside it, before it fails for good.
         dead_letter_queue: where jobs that failed for good go; ``<queue>-dlq`` if None, nowhere if ''.
         keep_completed, keep_failed: retention for jobs that do not bring their own.
@@ -111,7 +111,12 @@ class Worker:
         )  # fmt: skip
         self._isolator = Isolator(self.queue.scripts, self._state, self._executor)
         self._keeper = Keeper(
-            self.queue, stalled_interval_seconds or lease_seconds, max_crashes, keep_completed, keep_failed
+            self.queue,
+            stalled_interval_seconds or lease_seconds / 3,
+            lease_seconds,
+            max_crashes,
+            keep_completed,
+            keep_failed,
         )
         self._committer = Committer(
             self.queue, self._state, self._executor, self._isolator, self._keeper,

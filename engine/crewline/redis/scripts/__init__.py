@@ -67,6 +67,20 @@ class Fetched(NamedTuple):
     limited_ms: int
 
 
+class Recovered(NamedTuple):
+    """Ids that a look for jobs without a lease has put back.
+
+    Attributes:
+        back: they lost their worker, and run alone next.
+        doomed: they took it down too often: the next fetch fails them.
+        unbegun: their worker never read of them.
+    """
+
+    back: list[str]
+    doomed: list[str]
+    unbegun: list[str]
+
+
 class Result(NamedTuple):
     """How a job ended, as finish_and_fetch takes it.
 
@@ -77,6 +91,7 @@ class Result(NamedTuple):
         delay_ms, lifo: retry: when, and whether before those that wait.
         keep_completed, keep_failed: retention, each for its outcome: one that turns out to be another takes that one's.
         suspect: it was a suspect, and whoever ran it lives.
+        crashed: back: the process died that ran this suspect alone. It stays one, and that start counts.
         exhausted: failed: it had attempts, and they are used up.
         letter: failed: it gets a dead letter.
         unreadable, optionless: its data is not JSON; its options are none that can be read.
@@ -94,11 +109,12 @@ class Result(NamedTuple):
     keep_completed: str = ""
     keep_failed: str = ""
     suspect: bool = False
+    crashed: bool = False
     exhausted: bool = False
     letter: bool = True
     unreadable: bool = False
     optionless: bool = False
-    started: int = 0
+    started: str = ""
 
     def sent(self) -> tuple[str, str, str, str, str]:
         """As finish_and_fetch takes it: few arguments, since each costs both sides."""
@@ -110,7 +126,7 @@ class Result(NamedTuple):
         elif self.outcome != "back":
             more |= {"trace": self.trace, "traces": self.traces}
             more |= {"keep": self.keep_failed} if self.outcome == "failed" else {"delay": self.delay_ms}
-        for name in ("lifo", "suspect", "exhausted", "unreadable", "optionless"):
+        for name in ("lifo", "suspect", "crashed", "exhausted", "unreadable", "optionless"):
             if getattr(self, name):
                 more[name] = True
         if not self.letter:
@@ -196,26 +212,55 @@ class Scripts:
         rate: tuple[int, int] = (0, 0),
         points: int = 0,
         again: bool = False,
+        unread_ms: int = 0,
     ) -> Fetched:
-        asked = (letters, token, lease_ms, worker, room, *rate, points, "1" if again else "")
+        asked = (letters, token, lease_ms, worker, room, *rate, points, "1" if again else "", unread_ms or "")
         sent = itertools.chain.from_iterable(result.sent() for result in results)
         return Fetched(*await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
 
     def fetch_command(
-        self, *, letters: str, token: str, lease_ms: int, worker: str, room: int, rate: tuple[int, int], points: int
+        self,
+        *,
+        letters: str,
+        token: str,
+        lease_ms: int,
+        worker: str,
+        room: int,
+        rate: tuple[int, int],
+        points: int,
+        unread_ms: int = 0,
     ) -> tuple[Any, ...]:
-        """A finish_and_fetch that settles nothing, as a command; its reply makes a `Fetched`."""
-        asked = (letters, token, lease_ms, worker, room, *rate, points, "")
+        """A finish_and_fetch that settles nothing, as a command; its reply makes a `Fetched`.
+
+        Args:
+            unread_ms: how long a lease holds until extend_leases says that the caller has read of it; 0: lease_ms.
+        """
+        asked = (letters, token, lease_ms, worker, room, *rate, points, "", unread_ms or "")
         return self.command("finish_and_fetch", self.keys.queue, *asked)
 
     async def extend_leases(self, lease_ms: int, *held: str | int) -> list[str]:
         return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]
 
-    async def recover_stalled(self, interval_ms: int, most: int) -> tuple[list[str], list[str]]:
-        reply = await self.call("recover_stalled", interval_ms, most, self.keys.stalled_check)
-        if not reply:
-            return [], []
-        return [text(i) for i in reply[0]], [text(i) for i in reply[1]]
+    async def recover_stalled(
+        self, interval_ms: int, most: int, *, lease_ms: int, once: bool = False, window: int = MOST_JOBS
+    ) -> Recovered:
+        """One look at all that is active; nothing if another looked within the interval.
+
+        Args:
+            most: how often a job may take its worker down.
+            once: Redis and the caller were up for the whole last lease.
+        """
+        found = Recovered([], [], [])
+        skip: str | None = ""
+        while skip is not None:
+            told = (interval_ms, most, self.keys.stalled_check, lease_ms, "1" if once else "", skip, window)
+            reply = await self.call("recover_stalled", *told)
+            if not reply:
+                break
+            for ids, more in zip(found, reply, strict=False):
+                ids.extend(text(job_id) for job_id in more)
+            skip = text(reply[3]) or None
+        return found
 
     async def add_flow(self, jobs: Sequence[tuple[str, Encoded]]) -> list[str]:
         sent = [(base, each.job_id, each.shape.name, each.data, *each.shape[1:]) for base, each in jobs]

@@ -326,7 +326,7 @@ class Committer:
             if result.job_id in lost:
                 self._settled(result, EXPIRED)
             else:
-                self._state.settle(result._replace(started=0))
+                self._state.settle(result._replace(started=""))
 
     def _start(self, raw_id: bytes | str, told: list[Any], token: str) -> None:
         state = self._state
@@ -342,11 +342,11 @@ class Committer:
             job = Job.from_hash(self._queue, job_id, fields, token)
         except (InvalidPayload, UnicodeDecodeError) as error:
             # unreadable by anyone: a retry would meet the same bytes
-            state.leases[job_id] = Lease(token, 0)
+            state.leases[job_id] = Lease(token, "")
             run = Run(self._unreadable(job_id, fields), token)
             state.settle(self._executor.failed(run, f"data can't be read: {error}", "", unreadable=True))
             return
-        state.leases[job_id] = Lease(token, job.attempts_started)
+        state.leases[job_id] = Lease(token, job.started)
         if b"rjk" in fields:
             self._keeper.advance(text(fields[b"rjk"]), job)
         run = Run(job, token, suspect=b"suspect" in fields)

@@ -38,10 +38,10 @@ class Run:
 
 
 class Lease(NamedTuple):
-    """What fences a run: the token of the fetch, and the attempt that it began (0: not to be taken again)."""
+    """What fences a run: the token of the fetch, and the start that it was ('': not to be taken again)."""
 
     token: str
-    started: int
+    started: str
 
 
 @dataclass(slots=True)
@@ -152,4 +152,4 @@ class State:
 
 def result_of(run: Run, outcome: str, value: str, **more: Any) -> Result:
     suspect = run.suspect and outcome != "back"
-    return Result(run.job.id, run.token, outcome, value, suspect=suspect, started=run.job.attempts_started, **more)
+    return Result(run.job.id, run.token, outcome, value, suspect=suspect, started=run.job.started, **more)

@@ -1,54 +1,110 @@
---[[ recover_stalled: gives jobs whose lease ran out to another worker.
+--[[ recover_stalled: gives jobs whose lease ran out to another worker; the active ones are gone through a part a call.
 
 KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base
-         2 interval  milliseconds; one check a queue in this time, whoever makes it
+         2 interval  milliseconds; one look a queue in this time, whoever makes it
          3 most      how often a job may take its worker down before it is failed
-         4 gate      the "stalled-check" key
-Returns  {ids put back, ids whose next fetch fails them}, or {} if another checked just now
-Events   waiting (prev active) and stalled, a job
-Why      Two looks make one verdict: an id must have been active at the last look and be without a lock now.
-         Every job of a worker that died is a suspect, and all but one are innocent: a suspect runs alone next
-         (field suspect), and only a death while alone (field alone) counts. One that counted too often is failed by
-         whoever fetches it next (field defa), as in BullMQ. ]]
+         4 gate      the "stalled-check" key, BullMQ's as well
+         5 lease     milliseconds that a lease holds without a renewal
+         6 once      '1' if the caller knows that Redis and itself were up for the whole last lease
+         7 skip      '' at first; then what the last call returned
+         8 window    how many active ids this call looks at
+Returns  {} if another looked just now; else {ids put back, ids whose next fetch fails them, ids that never began,
+         what to go on with or ''}
+Events   waiting (prev active), and stalled for one that had begun, a job
+Bound    window: 200, and one pass over as much of `active` as lies behind it
+Why      An id without a lock whose lease would be over by now, counted from its start, lost its worker. One look tells
+         where the locks are to be trusted. Where Redis was away, or nobody knows, it is put into `stalled`, and goes if
+         the next look finds it there and still without a lock. BullMQ's check reads the same set; it acts as late as
+         it would without us, since nothing younger than a lease is put there: not even a job that a BullMQ worker
+         runs without a lock (token "0") goes sooner than that.
+         A start that nobody has read of (field unread: our fetch waited for work in the name of a worker that sleeps)
+         never began: it goes back as it was, at once, twice in a row at most, since a job may also take its worker
+         down in the moment between. The mark names the start, so that another client's later fetch is not meant.
+         Every other job of a worker that died is a suspect, and all but one are innocent: it runs alone next
+         (suspect: how often), and only a death while alone (field alone) counts. One that counted too often is failed
+         by whoever fetches it next (field defa), as in BullMQ. All go before their equals. ]]
 -- @include base/keys
+-- @include base/clock
 -- @include base/check_types
--- @include place/push_job
 -- @include base/trim_events
+-- @include end/hand_back
+-- @include place/remove_from_list
 
-if not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then return {} end
-trim_events(q)
+local lease, once = tonumber(ARGV[5]), ARGV[6] == '1'
+local skip, window = tonumber(ARGV[7] == '' and 0 or ARGV[7]), tonumber(ARGV[8])
+if ARGV[7] == '' then
+  if not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then return {} end
+  trim_events(q)
+  if redis.call('TYPE', q.stalled).ok ~= 'set' then redis.call('DEL', q.stalled) end
+end
 
-if redis.call('TYPE', q.stalled).ok ~= 'set' then redis.call('DEL', q.stalled) end
-local back, doomed = {}, {}
-for _, id in ipairs(redis.call('SMEMBERS', q.stalled)) do
-  local job = base .. id
-  if redis.call('EXISTS', job .. ':lock') == 0 and redis.call('LREM', q.active, 1, id) > 0 then
-    local alone = redis.pcall('HGET', job, 'alone')
-    if type(alone) ~= 'table' and redis.call('EXISTS', job) == 1 then
-      increment(job, 'stc')
-      redis.call('HSET', job, 'suspect', '1')
-      local crashes = number(redis.call('HGET', job, 'crashes'), 0)
-      if alone then
-        redis.call('HDEL', job, 'alone')
-        crashes = increment(job, 'crashes')
-      end
-      if crashes >= tonumber(ARGV[3]) then
-        redis.call('HSET', job, 'defa', 'job took its worker down ' .. crashes .. ' times')
-        doomed[#doomed + 1] = id
-      else
-        back[#back + 1] = id
-      end
-      push_job(q, id, 0, true, 'active')
-      redis.call('XADD', q.events, '*', 'event', 'stalled', 'jobId', id)
+-- What becomes of an id without a lock: unbegun, lost, gone (it is no job), seen, or young.
+local function verdict(id, told)
+  local times, start = string.match(told[3] or '', '^(%d+):(%d+)$')
+  if start and start == told[2] and tonumber(times) <= 2 then return 'unbegun' end
+  local began = told[1] and number(told[2], nil)
+  if began and began + lease > now then return 'young' end
+  if (began and once) or redis.call('SISMEMBER', q.stalled, id) == 1 then return told[1] and 'lost' or 'gone' end
+  return 'seen'
+end
+
+local function put_back(id, job, told)
+  increment(job, 'stc')
+  increment(job, 'suspect')
+  local crashes = number(told[4], 0)
+  if told[5] then crashes = increment(job, 'crashes') end
+  redis.call('HDEL', job, 'alone', 'unread')
+  local dooms = crashes >= tonumber(ARGV[3])
+  if dooms then redis.call('HSET', job, 'defa', 'job took its worker down ' .. crashes .. ' times') end
+  push_job(q, id, priority_of(job), true, 'active')
+  redis.call('XADD', q.events, '*', 'event', 'stalled', 'jobId', id)
+  return dooms
+end
+
+local ids, locks = redis.call('LRANGE', q.active, -skip - window, -skip - 1), {}
+for i = 1, #ids do locks[i] = base .. ids[i] .. ':lock' end
+local held = #ids > 0 and redis.call('MGET', unpack(locks)) or {}
+local found, places, seen, removed = {}, {}, {}, {}
+for i = #ids, 1, -1 do
+  if not held[i] then
+    -- pcall: the key may be anything
+    local told = redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone')
+    local kind = verdict(ids[i], told)
+    if kind == 'seen' then
+      seen[#seen + 1] = ids[i]
+    elseif kind ~= 'young' then
+      found[#found + 1] = { ids[i], kind, told }
+      places[#places + 1] = i - #ids - 1 - skip
+      removed[#removed + 1] = ids[i]
     end
   end
 end
-if #back + #doomed > 0 then wake_worker(q) end
+remove_from_list(q.active, places)
+if #removed > 0 then redis.call('SREM', q.stalled, unpack(removed)) end
+if #seen > 0 then redis.call('SADD', q.stalled, unpack(seen)) end
 
-redis.call('DEL', q.stalled)
-local active = redis.call('LRANGE', q.active, 0, -1)
-for i = 1, #active, 1000 do
-  redis.call('SADD', q.stalled, unpack(active, i, math.min(i + 999, #active)))
+-- the newest first, so that the oldest is the next to run
+local back, doomed, unbegun = {}, {}, {}
+for i = #found, 1, -1 do
+  local id, kind, told = unpack(found[i])
+  if kind == 'lost' then
+    local list = put_back(id, base .. id, told) and doomed or back
+    list[#list + 1] = id
+  elseif kind == 'unbegun' then
+    give_start_back(base .. id)
+    push_job(q, id, priority_of(base .. id), true, 'active')
+    unbegun[#unbegun + 1] = id
+  end
 end
-return { back, doomed }
+if #found > 0 and has_runnable(q) then wake_worker(q) end
+if #ids == window then return { back, doomed, unbegun, whole(skip + #ids - #places) } end
+
+-- what is in `stalled` for nothing any more goes by and by
+local marked = redis.call('SRANDMEMBER', q.stalled, 100)
+for i = 1, #marked do
+  local job = base .. marked[i]
+  local told = redis.pcall('HMGET', job, 'name', 'finishedOn')
+  if not told[1] or told[2] or redis.call('EXISTS', job .. ':lock') == 1 then redis.call('SREM', q.stalled, marked[i]) end
+end
+return { back, doomed, unbegun, '' }

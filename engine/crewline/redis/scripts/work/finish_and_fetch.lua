@@ -11,9 +11,11 @@ ARGV     1 base      "<prefix>:<queue>:"
          8 max, 9 duration   the worker's own rate limit: jobs a duration in ms; 0 for none
          10 points   minutes of metrics to keep, 0 for none
          11 again    '1' if a call with this token was not answered: what it leased is returned first
+         12 unread   '' or how long, in ms, the leases of the jobs fetched now hold until the worker has said with
+                     extend_leases that it has read of them: it may sleep while this call waits for work in its name
          then 5 a result:
            id, token
-           outcome   completed | failed | retry | back (handed back: no attempt is used up)
+           outcome   completed | failed | retry | back (handed back: neither an attempt nor a start is used up)
            value     completed: the result (JSON text); failed, retry: the reason
            more      completed: mostly "<keep>" alone; else a JSON object, in which all may be left out:
              keep       retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"
@@ -25,12 +27,15 @@ ARGV     1 base      "<prefix>:<queue>:"
              letter     failed: false for no dead letter
              unreadable true if its data is not JSON
              optionless true if its options are none that can be read
-             suspect    true if it was a suspect, and ended alive
+             suspect    true if it was a suspect, and whoever ran it lives
+             crashed    back: true if the process died that ran this suspect alone
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed
-         jobs:  {id, its hash} each, ats counting this attempt
+         jobs:  {id, its hash} each, ats and processedOn telling of this start
 Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
+Bound    25 results and room for 25 (more is slower for whoever waits); each call promotes 200 due jobs and drops 400
+         that retention lets go
 Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.
          Locks are read, and leases and finished sets written, once a call instead of once a job. ]]
 -- @include base/keys
@@ -39,9 +44,9 @@ Why      Group commit: a worker's whole state change costs one round trip, howev
 -- @include end/settle_jobs
 -- @include fetch/lease_jobs
 
-local codes, ended = settle_jobs(11, tonumber(ARGV[10]))
+local codes, ended = settle_jobs(12, tonumber(ARGV[10]))
 local jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]),
-  tonumber(ARGV[9]), ARGV[11] == '1', #codes > 0)
+  tonumber(ARGV[9]), ARGV[11] == '1', tonumber(ARGV[12]), #codes > 0)
 if ended and #jobs == 0 and redis.call('LLEN', q.active) == 0 and not has_runnable(q) then
   redis.call('XADD', q.events, '*', 'event', 'drained')
 end

@@ -1,4 +1,15 @@
--- A job that its worker gives back: it runs next, and no attempt was used up.
-local function hand_back(id, job)
+-- @include place/push_job
+-- A start that was none: the job is as it was before the fetch.
+local function give_start_back(job)
+  local started = number(redis.pcall('HGET', job, 'ats'), 0) - 1
+  if started > 0 then redis.call('HSET', job, 'ats', whole(started))
+  else redis.call('HDEL', job, 'ats', 'processedOn', 'pb') end
+end
+
+-- A job that its worker gives back: it runs next, and neither an attempt nor a start was used up. Unless the process
+-- that ran it alone died (told.crashed): that start counts, and against it.
+local function hand_back(id, job, told)
+  if told.crashed then increment(job, 'crashes') else give_start_back(job) end
+  redis.call('HDEL', job, 'alone', 'unread')
   push_job(q, id, priority_of(job), true, 'active')
 end

@@ -3,6 +3,7 @@
 -- @include end/fail
 -- @include end/retry_later
 -- @include end/hand_back
+-- @include end/take_back_crash
 -- @include end/finished
 -- @include end/release_dedup_key
 -- @include add/add_kept_last
@@ -44,8 +45,9 @@ local function settle_jobs(offset, points)
     codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id, parents)
     if codes[r] == 0 then
       free_locks[#free_locks + 1], free_ids[#free_ids + 1] = locks[r], id
-      local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid', 'atm')
-      if told.suspect then redis.call('HDEL', job, 'suspect', 'alone') end
+      local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid', 'atm', 'unread')
+      if links[5] then redis.call('HDEL', job, 'unread') end
+      if told.suspect then redis.call('HDEL', job, 'suspect', 'alone', 'crashes') end
       if outcome == 'completed' or outcome == 'failed' then
         if outcome == 'completed' then complete(id, job, value, links)
         else fail(id, job, value, links, told, ARGV[2], ARGV[3]) end
@@ -58,9 +60,11 @@ local function settle_jobs(offset, points)
       elseif outcome == 'retry' and retry_later(id, job, value, told) == 'delayed' then
         postponed = true
       else
-        if outcome ~= 'retry' then hand_back(id, job) end
+        if outcome ~= 'retry' then hand_back(id, job, told) end
         woken = true
       end
+    elseif told.suspect and codes[r] ~= -1 then
+      attempt(take_back_crash, job)
     end
   end
 

@@ -3,16 +3,30 @@
 -- @include place/promote_due
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
 
--- Counts one more attempt in a job's hash as it was read; false if that is no job (a name is all that one needs).
+-- Notes one more start in a job's hash as it was read; false if that is no job (a name is all that one needs). Returns
+-- the start, and its mark where an earlier one was never read.
 local function begin_attempt(fields)
-  local named, place = false, #fields + 1
+  local named, place, processed, unread = false, nil, nil, nil
   for i = 1, #fields, 2 do
-    if fields[i] == 'name' then named = true elseif fields[i] == 'ats' then place = i end
+    local field = fields[i]
+    if field == 'name' then named = true
+    elseif field == 'ats' then place = i
+    elseif field == 'processedOn' then processed = i
+    elseif field == 'unread' then unread = fields[i + 1] end
   end
   if not named then return false end
+  place = place or #fields + 1
   local started = counted(fields[place + 1])
   fields[place], fields[place + 1] = 'ats', started
-  return started
+  processed = processed or #fields + 1
+  fields[processed], fields[processed + 1] = 'processedOn', stamp
+  return started, unread
+end
+
+-- Marks a start of which nobody has said yet that its worker has read of it: how many there were in a row, and which.
+local function mark_unread(job, before)
+  local times = number(string.match(before or '', '^(%d+):'), 0) + 1
+  redis.call('HSET', job, 'unread', whole(times) .. ':' .. stamp)
 end
 
 -- What of the rate is used up. What is no counter is taken away: INCRBY would raise when jobs are leased already.
@@ -63,6 +77,9 @@ local function leased_before(token, lease_ms)
   for i = #ids, 1, -1 do
     if held[i] == token then
       redis.call('PEXPIRE', locks[i], lease_ms)
+      -- whoever takes this answer knows the start by the time of this call
+      redis.call('HSET', base .. ids[i], 'processedOn', stamp)
+      redis.call('HDEL', base .. ids[i], 'unread')
       jobs[#jobs + 1] = { ids[i], redis.call('HGETALL', base .. ids[i]) }
     end
   end
@@ -70,7 +87,7 @@ local function leased_before(token, lease_ms)
   return jobs
 end
 
-local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, settled)
+local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, unread_ms, settled)
   local jobs = again and leased_before(token, lease_ms) or {}
   if #jobs > 0 then return jobs, 0, 0 end
   if room <= 0 then
@@ -92,10 +109,11 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
       local id, job = ids[i], base .. ids[i]
       -- pcall: the key may be anything, and one id must not hold up the rest
       local fields = redis.pcall('HGETALL', job)
-      local started = begin_attempt(fields)
+      local started, unread = begin_attempt(fields)
       if started then
-        redis.call('SET', job .. ':lock', token, 'PX', lease_ms)
+        redis.call('SET', job .. ':lock', token, 'PX', unread_ms or lease_ms)
         redis.call('HSET', job, 'processedOn', stamp, 'pb', worker, 'ats', started)
+        if unread_ms then mark_unread(job, unread) elseif unread then redis.call('HDEL', job, 'unread') end
         redis.call('XADD', q.events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
         jobs[#jobs + 1] = { id, fields }
       else

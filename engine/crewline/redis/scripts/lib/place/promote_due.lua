@@ -1,8 +1,8 @@
 -- @include base/clock
 -- @include place/push_job
--- Moves delayed jobs that are due to where they run from; at most 1,000 a call.
+-- Moves delayed jobs that are due to where they run from; at most 200 a call.
 local function promote_due()
-  local due = redis.call('ZRANGEBYSCORE', q.delayed, '-inf', whole(now * 4096 + 4095), 'LIMIT', 0, 1000)
+  local due = redis.call('ZRANGEBYSCORE', q.delayed, '-inf', whole(now * 4096 + 4095), 'LIMIT', 0, 200)
   if #due == 0 then return 0 end
   redis.call('ZREM', q.delayed, unpack(due))
   for i = 1, #due do

@@ -1,0 +1,118 @@
+"""What a job keeps of a run that was none, and of one that took its process down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from crewline import Queue
+from crewline.redis.connection import text
+from crewline.redis.scripts import Result
+
+
+async def _fetch(queue: Queue, token: str = "t", **more: Any) -> str:
+    fetched = await queue.scripts.finish_and_fetch(
+        [], letters="", token=token, lease_ms=60_000, worker="w", room=1, **more
+    )
+    ((job_id, _),) = fetched.jobs
+    return text(job_id)
+
+
+async def _settle(queue: Queue, *results: Result) -> list[int]:
+    fetched = await queue.scripts.finish_and_fetch(
+        results, letters="", token="none", lease_ms=60_000, worker="w", room=0
+    )
+    return fetched.codes
+
+
+async def _fields(queue: Queue, job_id: str) -> dict[str, str]:
+    return {text(key): text(value) for key, value in (await queue.redis.hgetall(queue.keys.job(job_id))).items()}
+
+
+async def test_a_hand_back_leaves_a_job_as_it_was_before_the_fetch(queue: Queue) -> None:
+    await queue.add("n", 1, priority=2)
+    before = await _fields(queue, "1")
+    await _fetch(queue)
+    assert (await _fields(queue, "1"))["ats"] == "1"
+    assert await _settle(queue, Result("1", "t", "back", "")) == [0]
+    assert await _fields(queue, "1") == before
+    assert await queue.redis.zscore(queue.keys.prioritized, "1") == 2 * 2**32
+
+
+async def test_a_hand_back_is_neither_a_start_nor_an_attempt_of_a_job_that_failed_before(
+    queue: Queue,
+) -> None:
+    await queue.add("n", 1)
+    await _fetch(queue)
+    assert await _settle(queue, Result("1", "t", "retry", "torn")) == [0]
+    for _ in range(3):
+        await _fetch(queue)
+        assert await _settle(queue, Result("1", "t", "back", "")) == [0]
+    fields = await _fields(queue, "1")
+    assert (fields["ats"], fields["atm"]) == ("1", "1")
+
+
+async def test_a_hand_back_takes_the_marks_of_the_run_away(queue: Queue) -> None:
+    await queue.add("n", 1)
+    await _fetch(queue, unread_ms=60_000)
+    assert await queue.scripts.mark_alone("1", "t")
+    assert await _settle(queue, Result("1", "t", "back", "")) == [0]
+    assert not (await _fields(queue, "1")).keys() & {"alone", "unread"}
+
+
+async def test_a_suspect_whose_process_died_stays_one_and_that_start_counts(queue: Queue) -> None:
+    await queue.add("n", 1)
+    await queue.redis.hset(queue.keys.job("1"), "suspect", "1")
+    for crashes in ("1", "2"):
+        await _fetch(queue)
+        await queue.scripts.mark_alone("1", "t")
+        assert await _settle(queue, Result("1", "t", "back", "", crashed=True)) == [0]
+        fields = await _fields(queue, "1")
+        assert (fields["crashes"], fields["ats"], fields["suspect"]) == (crashes, crashes, "1")
+        assert "alone" not in fields and "atm" not in fields
+    assert await queue.job_state("1") == "waiting"
+
+
+@pytest.mark.parametrize("outcome", ["completed", "failed", "retry"])
+async def test_a_suspect_that_ended_is_one_no_more(queue: Queue, outcome: str) -> None:
+    await queue.add("n", 1)
+    await queue.redis.hset(queue.keys.job("1"), mapping={"suspect": "2", "crashes": "1"})
+    await _fetch(queue)
+    await queue.scripts.mark_alone("1", "t")
+    assert await _settle(queue, Result("1", "t", outcome, '"x"', suspect=True)) == [0]
+    assert not (await _fields(queue, "1")).keys() & {"suspect", "crashes", "alone"}
+
+
+@pytest.mark.parametrize(("crashes", "left"), [(1, None), (3, b"2"), (0, None)])
+@pytest.mark.parametrize("held_by", ["nobody", "another"])
+async def test_a_late_result_of_a_suspect_takes_one_crash_back_since_its_worker_lives(
+    queue: Queue, crashes: int, left: bytes | None, held_by: str
+) -> None:
+    job_key = queue.keys.job("1")
+    await queue.add("n", 1)
+    await queue.redis.hset(job_key, "suspect", "1")
+    await _fetch(queue)
+    await queue.scripts.mark_alone("1", "t")
+    # its worker stood still: others counted it as dead
+    told = {"crashes": str(crashes), "defa": f"job took its worker down {crashes} times"}
+    await queue.redis.hset(job_key, mapping=told)
+    if held_by == "another":
+        await queue.redis.set(job_key + ":lock", "another", px=60_000)
+    else:
+        await queue.redis.delete(job_key + ":lock")
+    code = -6 if held_by == "another" else -2
+    assert await _settle(queue, Result("1", "t", "completed", "1", suspect=True)) == [code]
+    assert await queue.redis.hget(job_key, "crashes") == (left if crashes else b"0")
+    assert (await queue.redis.hget(job_key, "defa") is None) is (crashes > 0)
+    assert await queue.redis.hget(job_key, "suspect") == b"1"
+
+
+async def test_a_late_result_of_a_suspect_makes_no_job_of_one_that_is_gone(queue: Queue) -> None:
+    assert await _settle(queue, Result("1", "t", "completed", "1", suspect=True)) == [-1]
+    assert not await queue.redis.exists(queue.keys.job("1"))
+
+
+async def test_a_job_whose_children_failed_is_kept_as_one_that_failed(queue: Queue) -> None:
+    result = Result("1", "t", "completed", "1", keep_completed="5,", keep_failed="7,60")
+    assert '"keep": "7,60"' in result._replace(outcome="failed").sent()[-1]
+    assert '"keep": ""' in Result("1", "t", "completed", "1", keep_completed="5,")._replace(outcome="failed").sent()[-1]

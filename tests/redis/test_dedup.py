@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from crewline import Dedup, InvalidOption, Job, Queue
+from crewline.redis.scripts import Result
 
 
 async def test_while_a_job_waits_the_same_id_adds_nothing(queue: Queue, start_worker: Any) -> None:
@@ -70,6 +71,58 @@ async def test_keep_last_runs_the_latest_of_those_that_came_since(queue: Queue, 
     go_on.set()
     await until(lambda: seen == [0, 3])
     await until(lambda: _gone(queue, "de:sync", "dn:sync"))
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_the_last_that_came_while_the_job_ran_runs_whatever_time_to_live_its_id_has(
+    queue: Queue, start_worker: Any, until: Any, ended: bool
+) -> None:
+    seen: list[Any] = []
+    go_on = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        seen.append(job.data)
+        if job.data == 0:
+            await go_on.wait()
+
+    await start_worker(handle)
+    keep = Dedup("sync", ttl_seconds=600, keep_last_if_active=True)
+    await queue.add("n", 0, dedup=keep)
+    await until(lambda: seen == [0])
+    for version in (1, 2):
+        await queue.add("n", version, dedup=keep)
+    # as BullMQ 5 holds it: with a time to live, which may be over before the job is
+    if ended:
+        await queue.redis.delete(queue.keys.base + "de:sync")
+    else:
+        await queue.redis.pexpire(queue.keys.base + "de:sync", 600_000)
+    go_on.set()
+    await until(lambda: seen == [0, 2])
+
+
+async def test_the_job_that_is_kept_for_later_has_its_own_id_and_holds_the_deduplication_id(queue: Queue) -> None:
+    keep = Dedup("sync", ttl_seconds=600, keep_last_if_active=True)
+    await queue.add("n", 0, dedup=keep)
+    await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=1)
+    await queue.add("n", 1, job_id="mine", dedup=keep)
+    # whatever it is: a key that does not die with the job must not keep the last one out
+    await queue.redis.pexpire(queue.keys.base + "de:sync", 600_000)
+    ended = Result("1", "t", "completed", "1")
+    await queue.scripts.finish_and_fetch([ended], letters="", token="t", lease_ms=60_000, worker="w", room=0)
+    assert await queue.job_state("mine") == "waiting"
+    assert await queue.redis.get(queue.keys.base + "de:sync") == b"mine"
+
+
+async def test_a_cancel_of_the_job_lets_the_one_kept_for_later_run(queue: Queue) -> None:
+    keep = Dedup("sync", keep_last_if_active=True)
+    await queue.add("n", 0, dedup=keep)
+    await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=1)
+    await queue.add("n", 1, dedup=keep)
+    handed_back = Result("1", "t", "back", "")
+    await queue.scripts.finish_and_fetch([handed_back], letters="", token="t", lease_ms=60_000, worker="w", room=0)
+    await queue.cancel("1")
+    assert (await queue.metrics()).waiting == 1
+    assert await queue.redis.exists(queue.keys.base + "dn:sync") == 0
 
 
 async def _gone(queue: Queue, *suffixes: str) -> bool:

@@ -136,7 +136,6 @@ async def test_obliterate_frees_the_deduplication_ids_of_all_its_jobs(queue: Que
     for _ in range(3):
         await _fetch(queue)
     await queue.add("n", 4, dedup=keep_last)
-    await queue.cancel("3")
     await queue.pause()
     await queue.obliterate(force=True)
     assert await queue.redis.keys("*") == []

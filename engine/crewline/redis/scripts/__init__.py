@@ -309,16 +309,17 @@ class Scripts:
         return int(await self.call("replay_dead_letter", *job, *_bounds(keep)))
 
     async def beat(
-        self, keys: Keys, name: str, ttl_ms: int, told: str, settings_sha: str, running: Sequence[str]
+        self, keys: Keys, name: str, ttl_ms: int, told: str, settings_sha: str, running: Sequence[tuple[str, str]]
     ) -> tuple[list[tuple[str, str]], bytes | None]:
+        """``running``: id and token of each job that runs."""
         cancels, *settings = await self.call(
-            "beat", keys.extra("workers"), keys.extra(f"worker:{name}"), keys.extra("cancels"), keys.extra("settings"),
-            name, ttl_ms, told, settings_sha, *running,
+            "beat", keys.extra("workers"), keys.extra(f"worker:{name}"), keys.extra("settings"), name, ttl_ms, told,
+            settings_sha, *itertools.chain.from_iterable(running),
         )  # fmt: skip
         return [(text(job_id), text(reason)) for job_id, reason in cancels], settings[0] if settings else None
 
     async def cancel_job(self, job_id: str, reason: str) -> int:
-        return int(await self.call("cancel_job", job_id, reason, self.keys.extra("cancels")))
+        return int(await self.call("cancel_job", job_id, reason))
 
     async def read_clock(self) -> int:
         return int(await self.call("read_clock"))

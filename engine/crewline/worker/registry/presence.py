@@ -76,7 +76,12 @@ class Presence:
             "paused": state.paused, "settings": self._settings.generation,
         }  # fmt: skip
         cancels, stored = await self._queue.scripts.beat(
-            self._queue.keys, self._name, TTL_MS, jsonio.dumps(told, "the worker's state"), self._settings.sha, running
+            self._queue.keys,
+            self._name,
+            TTL_MS,
+            jsonio.dumps(told, "the worker's state"),
+            self._settings.sha,
+            [(job_id, run.token) for job_id, run in state.running.items()],
         )
         for job_id, reason in cancels:
             self._cancel(job_id, reason)

@@ -1,7 +1,7 @@
 -- @include base/clock
 -- @include base/fields
 -- @include place/push_job
--- @include forget/forget_jobs
+-- @include add/is_deduplicated
 -- Stores one job and puts it where it belongs; every way of adding goes through here.
 -- `delay` is milliseconds from now, or '@' and an absolute time. `extra` (a table) may hold
 --   parentKey, parent (JSON)   the parent that waits for it
@@ -24,41 +24,6 @@ local function link_existing(queue, id, job, extra)
   elseif not redis.call('ZSCORE', queue.failed, id) then
     redis.call('SADD', extra.parentKey .. ':dependencies', child)
   end
-end
-
--- True if another job holds the deduplication id, and this one is not to be added.
-local function is_deduplicated(queue, id, name, data, opts, extra)
-  local de = extra.de
-  local key = queue.base .. 'de:' .. de.id
-  local ttl = number(de.ttl, 0)
-  local holder = redis.call('GET', key)
-  -- a holder that is gone holds nothing (removed by a client that does not know the key), nor does a stranger with its id
-  if holder and redis.pcall('HGET', queue.base .. holder, 'deid') ~= de.id then holder = false end
-  if not holder then
-    if ttl > 0 then redis.call('SET', key, id, 'PX', ttl) else redis.call('SET', key, id) end
-    return false
-  end
-  local replaced = de.replace and redis.call('ZREM', queue.delayed, holder) == 1
-  if replaced then
-    forget_jobs(queue, { holder })
-    redis.call('DEL', queue.base .. 'dn:' .. de.id)
-    redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', holder, 'prev', 'delayed')
-    if ttl > 0 and (de.extend or redis.call('PTTL', key) < 0) then
-      redis.call('SET', key, id, 'PX', ttl)
-    else
-      redis.call('SET', key, id, 'KEEPTTL')
-    end
-  elseif de.keepLastIfActive and redis.call('LPOS', queue.active, holder) then
-    local later = queue.base .. 'dn:' .. de.id
-    redis.call('DEL', later)
-    redis.call('HSET', later, 'name', name, 'data', data, 'opts', opts)
-    if extra.parentKey then redis.call('HSET', later, 'pk', extra.parentKey, 'pd', extra.parent) end
-  elseif de.extend and ttl > 0 then
-    redis.call('SET', key, holder, 'PX', ttl)
-  end
-  redis.call('XADD', queue.events, '*', 'event', 'deduplicated', 'jobId', replaced and id or holder,
-    'deduplicationId', de.id, 'deduplicatedJobId', replaced and holder or id)
-  return not replaced, holder
 end
 
 local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra, batch)

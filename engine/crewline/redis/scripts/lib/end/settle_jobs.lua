@@ -1,3 +1,4 @@
+-- @include base/own_key
 -- @include end/refusal
 -- @include end/complete
 -- @include end/fail
@@ -55,7 +56,7 @@ local function settle_jobs(offset, points)
         ended = true
         if links[3] then
           attempt(release_dedup, q, id, links[3])
-          attempt(add_kept_last, links[3])
+          attempt(add_kept_last, id, links[3])
         end
       elseif outcome == 'retry' and retry_later(id, job, value, told) == 'delayed' then
         postponed = true
@@ -71,6 +72,7 @@ local function settle_jobs(offset, points)
   if #free_ids > 0 then
     redis.call('DEL', unpack(free_locks))
     redis.pcall('SREM', q.stalled, unpack(free_ids))
+    redis.pcall('HDEL', own_key(q, 'cancels'), unpack(free_ids))
   end
   store_finished(finished, points)
   if postponed then mark_next_due(q) end

@@ -1,0 +1,46 @@
+-- @include base/fields
+-- @include forget/forget_jobs
+-- Gives a deduplication id to a job. Where the last that comes while it runs is kept, it is held for as long as that
+-- takes, as in BullMQ.
+local function hold_dedup_id(key, de, id)
+  local ttl = number(de.ttl, 0)
+  if ttl > 0 and not de.keepLastIfActive then redis.call('SET', key, id, 'PX', ttl) else redis.call('SET', key, id) end
+end
+
+local function keep_for_later(queue, id, name, data, opts, extra)
+  local later = queue.base .. 'dn:' .. extra.de.id
+  redis.call('DEL', later)
+  redis.call('HSET', later, 'name', name, 'data', data, 'opts', opts, 'jid', id)
+  if extra.parentKey then
+    redis.call('HSET', later, 'pk', extra.parentKey, 'pd', extra.parent, 'pdk', extra.parentKey .. ':dependencies')
+  end
+  redis.call('PERSIST', queue.base .. 'de:' .. extra.de.id)
+end
+
+-- True, and by whom, if another job holds the deduplication id, and this one is not to be added.
+local function is_deduplicated(queue, id, name, data, opts, extra)
+  local de = extra.de
+  local key = queue.base .. 'de:' .. de.id
+  local holder = redis.call('GET', key)
+  -- a holder that is gone holds nothing (removed by a client that does not know the key), nor does a stranger with its id
+  if holder and redis.pcall('HGET', queue.base .. holder, 'deid') ~= de.id then holder = false end
+  if not holder then
+    hold_dedup_id(key, de, id)
+    return false
+  end
+  local replaced = de.replace and redis.call('ZREM', queue.delayed, holder) == 1
+  if replaced then
+    forget_jobs(queue, { holder })
+    redis.call('DEL', queue.base .. 'dn:' .. de.id)
+    redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', holder, 'prev', 'delayed')
+    if de.extend or de.keepLastIfActive or redis.call('PTTL', key) < 0 then hold_dedup_id(key, de, id)
+    else redis.call('SET', key, id, 'KEEPTTL') end
+  elseif de.keepLastIfActive and redis.call('LPOS', queue.active, holder) then
+    keep_for_later(queue, id, name, data, opts, extra)
+  elseif de.extend and number(de.ttl, 0) > 0 then
+    hold_dedup_id(key, de, holder)
+  end
+  redis.call('XADD', queue.events, '*', 'event', 'deduplicated', 'jobId', replaced and id or holder,
+    'deduplicationId', de.id, 'deduplicatedJobId', replaced and holder or id)
+  return not replaced, holder
+end

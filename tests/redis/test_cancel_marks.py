@@ -1,0 +1,76 @@
+"""A cancel is for the run that is under way when it comes, and for no later one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from crewline import Queue
+from crewline.redis.connection import text
+from crewline.redis.scripts import Result
+
+
+async def _fetch(queue: Queue, token: str) -> str:
+    fetched = await queue.scripts.finish_and_fetch([], letters="", token=token, lease_ms=60_000, worker="w", room=1)
+    ((job_id, _),) = fetched.jobs
+    return text(job_id)
+
+
+async def _beat(queue: Queue, *running: tuple[str, str]) -> list[tuple[str, str]]:
+    told, _ = await queue.scripts.beat(queue.keys, "w", 1000, "{}", "", running)
+    return told
+
+
+async def _marks(queue: Queue) -> dict[Any, Any]:
+    return dict(await queue.redis.hgetall(queue.keys.extra("cancels")))
+
+
+async def test_the_run_that_is_meant_is_told_once(queue: Queue) -> None:
+    await queue.add("n", 1)
+    job_id = await _fetch(queue, "t")
+    assert await queue.cancel(job_id, 'no "more"')
+    assert await _beat(queue, (job_id, "t")) == [(job_id, 'no "more"')]
+    assert await _beat(queue, (job_id, "t")) == []
+
+
+@pytest.mark.parametrize("outcome", ["completed", "failed", "retry", "back"])
+async def test_a_cancel_that_came_too_late_goes_with_the_run(queue: Queue, outcome: str) -> None:
+    await queue.add("n", 1, job_id="a")
+    await _fetch(queue, "t")
+    await queue.cancel("a")
+    ended = Result("a", "t", outcome, '"x"')
+    await queue.scripts.finish_and_fetch([ended], letters="", token="t2", lease_ms=60_000, worker="w", room=0)
+    assert await _marks(queue) == {}
+
+
+async def test_a_cancel_goes_with_the_job_and_not_to_the_next_of_its_id(queue: Queue) -> None:
+    await queue.add("n", 1, job_id="a")
+    await _fetch(queue, "t")
+    await queue.cancel("a")
+    await queue.redis.delete(queue.keys.job("a") + ":lock")
+    assert await queue.remove("a")
+    assert await _marks(queue) == {}
+    await queue.add("n", 2, job_id="a")
+    await _fetch(queue, "later")
+    assert await _beat(queue, ("a", "later")) == []
+
+
+async def test_a_cancel_of_a_run_whose_worker_died_does_not_hit_the_next_run(queue: Queue) -> None:
+    await queue.add("n", 1)
+    job_id = await _fetch(queue, "t")
+    await queue.cancel(job_id)
+    await queue.redis.delete(queue.keys.job(job_id) + ":lock")
+    await queue.redis.hset(queue.keys.job(job_id), "processedOn", "1")
+    assert (await queue.scripts.recover_stalled(1000, 3, lease_ms=1000, once=True)).back == [job_id]
+    assert await _fetch(queue, "later") == job_id
+    assert await _beat(queue, (job_id, "later")) == []
+    assert await _marks(queue) == {}
+
+
+async def test_a_worker_that_lost_the_job_leaves_the_cancel_to_the_one_that_runs_it(queue: Queue) -> None:
+    await queue.add("n", 1)
+    job_id = await _fetch(queue, "t")
+    await queue.redis.set(queue.keys.job(job_id) + ":lock", "later", px=60_000)
+    await queue.cancel(job_id)
+    assert await _beat(queue, (job_id, "t")) == []
+    assert await _beat(queue, (job_id, "later")) == [(job_id, "cancelled")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from crewline import CrewlineError, InvalidOption, Job, JobNotFound, Keep, Queue
+from crewline import CrewlineError, DeadLetters, InvalidOption, Job, JobNotFound, Keep, Queue
+from crewline.redis.scripts import Result
 
 
 async def _finish_some(queue: Queue, start_worker: Any, until: Any) -> None:
@@ -124,6 +126,93 @@ async def test_the_sweep_keeps_retention_on_an_idle_queue_but_for_jobs_with_thei
     await queue.add("keep", 1, remove_on_complete=False, job_id="kept")
     await until(lambda: _ended(queue, 6, 0))
     await worker.stop()
-    assert await queue.scripts.sweep_jobs("completed", Keep(age_seconds=3600), 100) == 0
-    assert await queue.scripts.sweep_jobs("completed", Keep(count=0, age_seconds=None), 100) == 5
+    assert await queue.scripts.sweep_jobs("completed", Keep(age_seconds=3600), 100) == (0, False)
+    assert await queue.scripts.sweep_jobs("completed", Keep(count=0, age_seconds=None), 100) == (5, False)
     assert await queue.redis.zrange(queue.keys.completed, 0, -1) == [b"kept"]
+
+
+async def _ended_jobs(queue: Queue, state: str, *opts: dict[str, Any] | None, age_seconds: int) -> list[str]:
+    """Jobs that ended so long ago, with these options; None: an id without a job."""
+    ended_ms = await queue.scripts.read_clock() - age_seconds * 1000
+    ids = []
+    for each in opts:
+        job_id = f"job-{await queue.redis.zcard(queue.keys.base + state)}"
+        ids.append(job_id)
+        if each is not None:
+            told = {"name": "n", "data": "1", "opts": json.dumps(each), "finishedOn": ended_ms}
+            await queue.redis.hset(queue.keys.job(job_id), mapping=told)
+        await queue.redis.zadd(queue.keys.base + state, {job_id: ended_ms})
+    return ids
+
+
+async def _left(queue: Queue, state: str) -> list[str]:
+    return [job_id.decode() for job_id in await queue.redis.zrange(queue.keys.base + state, 0, -1)]
+
+
+@pytest.mark.parametrize(("state", "own"), [("completed", "removeOnComplete"), ("failed", "removeOnFail")])
+async def test_the_sweep_goes_by_each_jobs_own_age(queue: Queue, state: str, own: str) -> None:
+    policies: list[Any] = [{"age": 60}, {"count": 1000, "age": 60}, {"age": 7200}, {"count": 5}, False, 10, True]
+    ids = await _ended_jobs(queue, state, *({own: policy} for policy in policies), {}, None, age_seconds=3600)
+    assert await queue.scripts.sweep_jobs(state, Keep()) == (4, False)
+    kept = [ids[n] for n in (2, 3, 4, 5, 7)]
+    assert sorted(await _left(queue, state)) == kept
+    # the queue's policy is for the one that says nothing
+    assert await queue.scripts.sweep_jobs(state, Keep(age_seconds=60)) == (1, False)
+    assert sorted(await _left(queue, state)) == kept[:-1]
+
+
+async def test_the_sweep_does_not_starve_behind_jobs_that_are_kept(queue: Queue) -> None:
+    keep, old = {"removeOnComplete": False}, {"removeOnComplete": {"age": 60}}
+    await _ended_jobs(queue, "completed", *[keep] * 25, age_seconds=7200)
+    await _ended_jobs(queue, "completed", *[old] * 5, *[keep] * 5, age_seconds=3600)
+    gone, calls = 0, 0
+    more = True
+    while more:
+        count, more = await queue.scripts.sweep_jobs("completed", Keep(), 10)
+        gone, calls = gone + count, calls + 1
+    assert (gone, calls) == (5, 4)
+    # and it begins anew
+    await _ended_jobs(queue, "completed", old, age_seconds=9000)
+    assert (await queue.scripts.sweep_jobs("completed", Keep(), 10))[0] == 1
+
+
+@pytest.mark.parametrize("raised", [5, None])
+async def test_more_room_is_told_to_idle_workers_at_once(queue: Queue, raised: int | None) -> None:
+    await queue.set_global_concurrency(1)
+    await queue.add_bulk([("n", i) for i in range(3)])
+    await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=9000, worker="w", room=1)
+    # those that are idle have taken it
+    await queue.redis.delete(queue.keys.marker)
+    await queue.set_global_concurrency(1)
+    assert not await queue.redis.exists(queue.keys.marker)
+    await queue.set_global_concurrency(raised)
+    assert await queue.redis.zscore(queue.keys.marker, "0") == 0
+
+
+async def test_a_higher_rate_is_told_to_idle_workers_at_once(queue: Queue) -> None:
+    await queue.set_global_rate(1, 600)
+    await queue.add_bulk([("n", i) for i in range(2)])
+    await queue.redis.delete(queue.keys.marker)
+    await queue.set_global_rate(10, 600)
+    assert await queue.redis.zscore(queue.keys.marker, "0") == 0
+    assert await queue.redis.hmget(queue.keys.meta, "max", "duration") == [b"10", b"600000"]
+    await queue.set_global_rate(None)
+    assert await queue.redis.hmget(queue.keys.meta, "max", "duration") == [None, None]
+
+
+async def test_replayed_letters_are_kept_as_completed_jobs_are(queue: Queue) -> None:
+    letters = Queue("emails-dlq", redis=queue.redis)
+    now_ms = await queue.scripts.read_clock()
+    old = {f"old-{n}": now_ms - 90_000_000 for n in range(5)} | {f"new-{n}": now_ms for n in range(1200)}
+    await queue.redis.zadd(letters.keys.completed, old)
+    await queue.add("n", 1)
+    fetched = await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=9000, worker="w", room=1)
+    assert fetched.jobs
+    failed = Result("1", "t", "failed", "torn")
+    await queue.scripts.finish_and_fetch(
+        [failed], letters=letters.keys.base, token="t", lease_ms=9000, worker="w", room=0
+    )
+    assert await DeadLetters(queue).replay_all() == 1
+    left = await _left(letters, "completed")
+    assert not [letter for letter in left if letter.startswith("old")] and len(left) < 1205 - 5 + 1
+    assert (await DeadLetters(queue).count(), "1" in left) == (0, True)

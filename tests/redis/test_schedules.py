@@ -11,6 +11,9 @@ import pytest
 from crewline import InvalidOption, Job, Queue, Worker
 from crewline.queue.schedules import Schedules
 
+#: A moment before the first of that year in all time zones, and after all of the year before.
+_IN_2100 = datetime.datetime(2099, 12, 31, 1, tzinfo=datetime.UTC)
+
 
 async def test_every_runs_now_and_then_on_its_grid(queue: Queue, start_worker: Any, until: Any) -> None:
     seen: list[tuple[int, Any]] = []
@@ -96,6 +99,8 @@ async def test_a_planned_iteration_cant_be_removed_by_itself(queue: Queue) -> No
         ({"every": 1, "job_id": "x"}, "'job_id'"),
         ({"every": 1, "end": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)}, "end .* is over"),
         ({"every": 1, "start": datetime.datetime(2030, 1, 1)}, "start .* no time zone"),
+        ({"every": 1, "start": _IN_2100, "end": _IN_2100 - datetime.timedelta(1)}, "end .* is before start"),
+        ({"cron": "0 0 1 1 *", "start": _IN_2100, "end": _IN_2100}, "is not due before end"),
     ],
 )
 async def test_a_wrong_rule_is_refused(queue: Queue, arguments: dict[str, Any], said: str) -> None:
@@ -123,3 +128,63 @@ async def test_a_worker_that_stops_places_the_next_iteration_first(
     await asyncio.wait_for(worker.run(), 10)
     (schedule,) = await queue.schedules.all()
     assert (schedule.iterations, (await queue.metrics()).delayed) == (2, 1)
+
+
+async def _lose(queue: Queue, *schedules: str, due_ms: int | float) -> None:
+    """The planned iterations of these were deleted; they had been due at that time."""
+    for schedule_id in schedules:
+        planned = await queue.schedules.get(schedule_id)
+        assert planned is not None
+        job_id = f"repeat:{schedule_id}:{planned.next_ms}"
+        await queue.redis.lrem(queue.keys.wait, 0, job_id)
+        await queue.redis.zrem(queue.keys.delayed, job_id)
+        await queue.redis.delete(queue.keys.job(job_id))
+        await queue.redis.zadd(queue.keys.base + "repeat", {schedule_id: due_ms})
+
+
+async def test_no_iteration_is_placed_after_the_end_however_late_it_is(queue: Queue) -> None:
+    now_ms = await queue.scripts.read_clock()
+    end = datetime.datetime.fromtimestamp(now_ms / 1000 + 600, datetime.UTC)
+    await queue.schedule("s", "n", every=3600, end=end)
+    # it was due hours ago: the next one by its grid is after the end, the one after it in time is not
+    await _lose(queue, "s", due_ms=now_ms - 3 * 3_600_000 - 1000)
+    assert await queue.schedules.heal() == []
+    assert (await queue.metrics()).delayed == 0
+
+
+async def test_schedules_that_cant_go_on_hold_up_no_other(queue: Queue) -> None:
+    bad, good = [f"bad-{n}" for n in range(5)], [f"good-{n}" for n in range(3)]
+    for schedule_id in (*bad, *good):
+        await queue.schedule(schedule_id, "n", cron="0 0 1 1 *")
+    now_ms = await queue.scripts.read_clock()
+    await _lose(queue, *bad, due_ms=now_ms - 60_000)
+    await _lose(queue, *good, due_ms=now_ms - 1000)
+    for schedule_id in bad:
+        await queue.redis.hset(queue.keys.base + "repeat:" + schedule_id, "pattern", "99 * * * *")
+    failed: list[str] = []
+    healed: list[str] = []
+    for _ in range(4):
+        healed += await queue.schedules.heal(2, lambda schedule_id, error: failed.append(schedule_id))
+    assert set(failed) == set(bad) and len(healed) == 3
+
+
+@pytest.mark.parametrize("score", [float("-inf"), -1e300, float("inf")])
+async def test_a_due_time_that_is_none_ends_no_round(queue: Queue, score: float) -> None:
+    for schedule_id in ("odd", "lost"):
+        await queue.schedule(schedule_id, "n", every=3600)
+    await _lose(queue, "odd", due_ms=score)
+    await _lose(queue, "lost", due_ms=1000)
+    healed = await queue.schedules.heal()
+    assert len(healed) == (1 if score > 0 else 2)
+    assert {schedule.id for schedule in await queue.schedules.all()} == {"odd", "lost"}
+
+
+async def test_a_key_that_is_no_schedule_ends_no_round(queue: Queue) -> None:
+    for schedule_id in ("odd", "lost"):
+        await queue.schedule(schedule_id, "n", every=3600)
+    await _lose(queue, "odd", "lost", due_ms=1000)
+    await queue.redis.delete(queue.keys.base + "repeat:odd")
+    await queue.redis.set(queue.keys.base + "repeat:odd", "x")
+    failed: list[str] = []
+    assert len(await queue.schedules.heal(on_error=lambda schedule_id, error: failed.append(schedule_id))) == 1
+    assert failed == ["odd"]

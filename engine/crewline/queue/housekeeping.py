@@ -121,23 +121,15 @@ class Housekeeping:
 
     async def set_global_concurrency(self, most: int | None) -> None:
         """How many jobs may run at once over all workers, ours and others'; None for no bound."""
-        if most is None:
-            await self.redis.hdel(self.keys.meta, "concurrency")
-        elif most < 1:
+        if most is not None and most < 1:
             raise InvalidOption(f"concurrency {most!r} must be 1 or more, or None")
-        else:
-            await self.redis.hset(self.keys.meta, "concurrency", str(most))
+        await self.scripts.limit_queue(concurrency=most)
 
     async def set_global_rate(self, most: int | None, per_seconds: float = 1.0) -> None:
         """How many jobs may start in ``per_seconds`` over all workers, ours and others'; None for no bound."""
-        if most is None:
-            await self.redis.hdel(self.keys.meta, "max", "duration")
-        elif most < 1 or not per_seconds > 0:
+        if most is not None and (most < 1 or not per_seconds > 0):
             raise InvalidOption(f"rate {most!r} per {per_seconds!r} s: both must be more than 0")
-        else:
-            await self.redis.hset(
-                self.keys.meta, mapping={"max": str(most), "duration": str(round(per_seconds * 1000))}
-            )
+        await self.scripts.limit_queue(max=most, duration=None if most is None else round(per_seconds * 1000))
 
     async def configure(self, *, generation: int | None = None, **settings: Any) -> int:
         """Sets what the queue's Crewline workers follow; those that run do so within about a second.

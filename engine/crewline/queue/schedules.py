@@ -7,11 +7,13 @@ places the one after. An iteration that was lost (deleted, or its worker died in
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crewline.errors import InvalidOption
+from redis.exceptions import ResponseError
+
+from crewline.errors import CrewlineError, InvalidOption
 from crewline.redis.connection import text
 from crewline.wire import jsonio
 from crewline.wire.cron import next_cron_ms
@@ -19,6 +21,11 @@ from crewline.wire.options import encode_job
 
 if TYPE_CHECKING:
     from crewline.queue.queue import Queue
+
+#: A due time beyond which any is as good as never, in milliseconds: scripts take none beyond it.
+MOST_MS = 10**15
+#: Seconds for which `Schedules.heal` remembers where it is to go on.
+PLACE_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,11 @@ def _moment_ms(moment: datetime.datetime | None, what: str) -> int | None:
     if moment.tzinfo is None:
         raise InvalidOption(f"{what} {moment!r} has no time zone: pass an aware datetime, e.g. datetime.now(UTC)")
     return round(moment.timestamp() * 1000)
+
+
+def _whole(score: float) -> int:
+    """A due time in whole milliseconds; a foreign client may write an infinite one."""
+    return int(min(max(score, -MOST_MS), MOST_MS))
 
 
 class Schedules:
@@ -96,33 +108,42 @@ class Schedules:
         now_ms = await self._queue.scripts.read_clock()
         if end_ms is not None and end_ms <= now_ms:
             raise InvalidOption(f"end {end!r} is over: the schedule would never run")
+        if start_ms is not None and end_ms is not None and start_ms > end_ms:
+            raise InvalidOption(f"end {end!r} is before start {start!r}: the schedule would never run")
         next_ms: int | None = None
         if cron is not None:
             next_ms = next_cron_ms(cron, time_zone, max(now_ms, (start_ms or 0) - 1))
             if next_ms is None:
                 raise InvalidOption(f"cron {cron!r} is never due: check its day and month")
+            if end_ms is not None and next_ms > end_ms:
+                raise InvalidOption(f"cron {cron!r} is not due before end {end!r}: the schedule would never run")
         encoded = encode_job(name, data, **options)
         template = encoded.shape.opts
         rule: dict[str, Any] = {"pattern": cron, "every": every_ms, "startDate": start_ms, "endDate": end_ms}
         rule |= {"limit": limit, "tz": time_zone if cron else None}
         rule = {key: value for key, value in rule.items() if value is not None}
         iteration = {**jsonio.loads(template, "options"), "repeat": {**rule, "count": 1}, "repeatJobKey": schedule_id}
-        return await self._queue.scripts.upsert_schedule(
+        placed = await self._queue.scripts.upsert_schedule(
             schedule_id, encoded.shape.name, encoded.data, template, jsonio.dumps(iteration, "options"), next_ms,
             jsonio.dumps(rule, "rule"),
         )  # fmt: skip
+        if not placed:
+            raise InvalidOption(
+                f"schedule {schedule_id!r} has run for the last time before its end {end!r}: it is removed"
+            )
+        return placed
 
     async def all(self) -> list[Schedule]:
         """All schedules, the next due first."""
         queue = self._queue
         found: Any = await queue.redis.zrange(queue.keys.base + "repeat", 0, -1, withscores=True)
-        schedules = [await self._read(text(schedule_id), int(score)) for schedule_id, score in found]
+        schedules = [await self._read(text(schedule_id), _whole(score)) for schedule_id, score in found]
         return [schedule for schedule in schedules if schedule is not None]
 
     async def get(self, schedule_id: str) -> Schedule | None:
         """The schedule with that id, or None."""
         score = await self._queue.redis.zscore(self._queue.keys.base + "repeat", schedule_id)
-        return None if score is None else await self._read(schedule_id, int(score))
+        return None if score is None else await self._read(schedule_id, _whole(score))
 
     async def remove(self, schedule_id: str) -> bool:
         """Ends a schedule; a job of it that runs now ends as it would. False if there is none."""
@@ -156,29 +177,54 @@ class Schedules:
         )
         return placed or None
 
-    async def heal(self, most: int = 100) -> list[str]:
-        """Places iterations that were lost, of up to ``most`` schedules; returns their ids."""
+    async def heal(
+        self, most: int = 100, on_error: Callable[[str, Exception], None] = lambda schedule_id, error: None
+    ) -> list[str]:
+        """Places iterations that were lost; returns their ids.
+
+        It looks at up to ``most`` schedules that are due and goes on behind them the next time, so that those that
+        can't be continued, which ``on_error`` is told of, hold up no other.
+        """
         placed: list[str] = []
         queue = self._queue
+        place = queue.keys.extra("heal")
+        try:
+            skip = int(await queue.redis.get(place) or 0)
+        except ValueError:
+            skip = 0
         found: Any = await queue.redis.zrange(
-            queue.keys.base + "repeat", "-inf", await queue.scripts.read_clock() + 1000, byscore=True, offset=0,
+            queue.keys.base + "repeat", "-inf", await queue.scripts.read_clock() + 1000, byscore=True, offset=skip,
             num=most, withscores=True,
         )  # fmt: skip
         for schedule_id, score in found:
-            job_id = f"repeat:{text(schedule_id)}:{int(score)}"
-            state = await queue.job_state(job_id)
-            # one that waits or runs is in good hands: whoever fetches it goes on
-            if state in ("waiting", "active", "delayed"):
-                continue
-            opts: Mapping[str, Any] = {}
-            stored = await queue.redis.hget(queue.keys.job(job_id), "opts")
-            if stored is None:
-                stored = await queue.redis.hget(queue.keys.base + "repeat:" + text(schedule_id), "opts")
-            opts = queue.decode_opts(stored)
-            placed_id = await self.advance(text(schedule_id), job_id, opts)
-            if placed_id:
-                placed.append(placed_id)
+            try:
+                placed_id = await self._heal(text(schedule_id), score)
+            except (CrewlineError, ValueError, ResponseError) as error:
+                on_error(text(schedule_id), error)
+            else:
+                if placed_id:
+                    placed.append(placed_id)
+        if len(found) < most:
+            await queue.redis.delete(place)
+        else:
+            # those that were placed are not due any more
+            await queue.redis.set(place, skip + len(found) - len(placed), ex=PLACE_SECONDS)
         return placed
+
+    async def _heal(self, schedule_id: str, score: float) -> str | None:
+        queue = self._queue
+        if not abs(score) < MOST_MS:
+            # a foreign client's: no iteration has such an id; it is as one that was lost just now
+            score = await queue.scripts.read_clock()
+            await queue.redis.zadd(queue.keys.base + "repeat", {schedule_id: score}, xx=True)
+        job_id = f"repeat:{schedule_id}:{int(score)}"
+        # one that waits or runs is in good hands: whoever fetches it goes on
+        if await queue.job_state(job_id) in ("waiting", "active", "delayed"):
+            return None
+        stored = await queue.redis.hget(queue.keys.job(job_id), "opts")
+        if stored is None:
+            stored = await queue.redis.hget(queue.keys.base + "repeat:" + schedule_id, "opts")
+        return await self.advance(schedule_id, job_id, queue.decode_opts(stored))
 
     async def _read(self, schedule_id: str, next_ms: int) -> Schedule | None:
         raw = await self._queue.redis.hgetall(self._queue.keys.base + "repeat:" + schedule_id)

@@ -21,8 +21,8 @@ log = logging.getLogger("crewline.worker")
 
 #: Seconds between two sweeps of a queue.
 SWEEP_SECONDS = 60.0
-#: Jobs that one sweep looks at, a state.
-SWEEP_BATCH = 200
+#: Calls that one sweep makes at most, a state; each looks at 200 jobs.
+SWEEP_CALLS = 20
 #: Seconds that a schedule's next iteration may take to be placed once the worker has stopped.
 CLOSE_SECONDS = 2.0
 
@@ -99,17 +99,23 @@ class Keeper:
         while True:
             try:
                 if await self._first_in_this_round():
-                    for state, keep in self._keep.items():
-                        await self._queue.scripts.sweep_jobs(state, keep, SWEEP_BATCH)
-                    for job_id in await self._queue.schedules.heal():
-                        log.warning(
-                            "queue %s: schedule iteration %s had been lost: placed again", self._queue.name, job_id
-                        )
-            except CrewlineError as error:
-                log.warning("queue %s: a schedule can't be continued: %s", self._queue.name, error)
+                    await self._sweep()
             except UNAVAILABLE:
                 pass
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _sweep(self) -> None:
+        name = self._queue.name
+        for state, keep in self._keep.items():
+            for _ in range(SWEEP_CALLS):
+                _, more = await self._queue.scripts.sweep_jobs(state, keep)
+                if not more:
+                    break
+        for job_id in await self._queue.schedules.heal(on_error=self._cant_continue):
+            log.warning("queue %s: schedule iteration %s had been lost: placed again", name, job_id)
+
+    def _cant_continue(self, schedule_id: str, error: Exception) -> None:
+        log.warning("queue %s: schedule %s can't be continued: %s", self._queue.name, schedule_id, error)
 
     async def close(self) -> None:
         """Lets what was begun end: a schedule whose next iteration is not placed rests until a sweep finds it."""

@@ -267,8 +267,10 @@ class Scripts:
         ids = await self.call("add_flow", *itertools.chain.from_iterable(sent))
         return [text(job_id) for job_id in ids]
 
-    async def sweep_jobs(self, state: str, keep: Keep, most: int) -> int:
-        return int(await self.call("sweep_jobs", state, *_bounds(keep), most))
+    async def sweep_jobs(self, state: str, keep: Keep, most: int = MOST_JOBS) -> tuple[int, bool]:
+        """How many jobs went, and whether there are more to look at; ``keep`` is for those that say nothing."""
+        gone, more = await self.call("sweep_jobs", state, *_bounds(keep), most)
+        return int(gone), bool(more)
 
     async def mark_alone(self, job_id: str, token: str) -> bool:
         return int(await self.call("mark_alone", job_id, token)) == 0
@@ -287,6 +289,11 @@ class Scripts:
         while left:
             changed, left = await self.call("resume_queue")
         return bool(changed)
+
+    async def limit_queue(self, **limits: int | None) -> None:
+        """Sets the queue's own limits (``concurrency``, ``max``, ``duration``) and wakes workers; None for no bound."""
+        pairs = ((name, "" if value is None else value) for name, value in limits.items())
+        await self.call("limit_queue", *itertools.chain.from_iterable(pairs))
 
     async def remove_job(self, job_id: str, children: bool, most: int = MOST_JOBS) -> int:
         code = 2

@@ -4,8 +4,9 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 schedule id, 3 job name, 4 data (JSON text), 5 template opts (JSON text), 6 iteration opts (JSON text)
          7 next    for cron: when it runs next, epoch ms; '' for every
          8 fields of the rule as JSON: {pattern | every, tz, startDate, endDate, limit, offset}
-Returns  the id of the next iteration
+Returns  the id of the next iteration, '' if there is none before its end: then it is removed
 Events   removed for the iteration that was planned before; added, delayed or waiting for the new one
+Bound    one schedule; an iteration that is due is looked for in `wait`, which takes as long as that is
 Why      A schedule whose rule did not change keeps its next iteration: deploying it again must not shift it. ]]
 -- @include base/keys
 -- @include base/clock
@@ -46,6 +47,11 @@ if not due then
     due = due + number(rule.every, 1000)
   end
   if not rule.offset then redis.call('HSET', key, 'offset', whole(due % number(rule.every, 1000))) end
+end
+if due > number(rule.endDate, due) then
+  redis.call('ZREM', base .. 'repeat', schedule)
+  redis.call('DEL', key)
+  return ''
 end
 local id = add_iteration(schedule, math.max(due, now), ARGV[3], ARGV[4], ARGV[6])
 trim_events(q)

@@ -1,33 +1,51 @@
---[[ sweep_jobs: applies a queue's retention to finished jobs, without one that finishes.
+--[[ sweep_jobs: applies retention to finished jobs, without one that finishes, a part of them a call.
 
 KEYS     the queue's declared keys (lib/base/keys.lua)
-ARGV     1 base, 2 "completed" or "failed", 3 count or '', 4 age in seconds or '', 5 how many jobs to look at
-Returns  how many were deleted
-Events   none
-Why      BullMQ prunes only when a job finishes, so that an idle queue keeps what it has for ever. A job that brings its
-         own removeOnComplete or removeOnFail is left to it. ]]
+ARGV     1 base, 2 "completed" or "failed"
+         3 count or '', 4 age in seconds or ''   the queue's, for jobs that say nothing; neither: they are kept for ever
+         5 how many jobs to look at
+Returns  {how many were deleted, 1 if there are more to look at}; the next call goes on behind those that were kept
+Events   none, but for those of parents that wait no longer
+Bound    ARGV 5: 200
+Why      BullMQ prunes only when a job finishes, so that an idle queue keeps what it has for ever. A job goes by the age
+         in its own removeOnComplete or removeOnFail, however many older ones are kept: each look goes on where the
+         last one ended, in a key of our own. ]]
 -- @include base/keys
 -- @include base/clock
--- @include base/fields
 -- @include forget/forget_jobs
 
-local finished = ARGV[2] == 'completed' and q.completed or q.failed
-local own = ARGV[2] == 'completed' and 'removeOnComplete' or 'removeOnFail'
-local ids = {}
-if ARGV[4] ~= '' then
-  ids = redis.call('ZRANGEBYSCORE', finished, '-inf', whole(now - tonumber(ARGV[4]) * 1000), 'LIMIT', 0, ARGV[5])
+local state, count, age, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local finished, own = q[state], state == 'completed' and 'removeOnComplete' or 'removeOnFail'
+local place = own_key(q, 'sweep:' .. state)
+local at = redis.pcall('GET', place)
+local skip = math.max(number(type(at) == 'string' and at, 0), 0)
+
+local function is_older(score, seconds)
+  return type(seconds) == 'number' and tonumber(score) <= now - seconds * 1000
 end
-if #ids == 0 and ARGV[3] ~= '' then
-  local excess = redis.call('ZCARD', finished) - tonumber(ARGV[3])
-  if excess > 0 then ids = redis.call('ZRANGE', finished, 0, math.min(excess, tonumber(ARGV[5])) - 1) end
-end
+
+local found = redis.call('ZRANGE', finished, skip, skip + most - 1, 'WITHSCORES')
+local excess = count and redis.call('ZCARD', finished) - count or 0
 local gone = {}
-for i = 1, #ids do
-  local opts = redis.pcall('HGET', base .. ids[i], 'opts')
-  if type(opts) == 'table' or parse(opts)[own] == nil then gone[#gone + 1] = ids[i] end
+for i = 1, #found, 2 do
+  local id, score = found[i], found[i + 1]
+  -- what is no job (a foreign client deleted it, or it never was one) says nothing, and is kept for nothing
+  local opts = redis.pcall('HGET', base .. id, 'opts')
+  local policy, goes = type(opts) == 'string' and parse(opts)[own], false
+  if type(opts) == 'table' then goes = true
+  elseif type(policy) == 'table' then goes = is_older(score, policy.age)
+  elseif policy == nil or policy == false and opts == false then
+    goes = is_older(score, age) or skip + (i - 1) / 2 < excess or (not opts and redis.call('EXISTS', base .. id) == 0)
+  else goes = policy == true or policy == 0 end
+  if goes then gone[#gone + 1] = id end
 end
 if #gone > 0 then
   redis.call('ZREM', finished, unpack(gone))
   forget_jobs(q, gone)
 end
-return #gone
+if #found < 2 * most then
+  redis.call('DEL', place)
+  return { #gone, 0 }
+end
+redis.call('SET', place, whole(skip + most - #gone), 'EX', 86400)
+return { #gone, 1 }

@@ -1,0 +1,17 @@
+--[[ limit_queue: sets how much of a queue may run at once, over all workers.
+
+KEYS     the queue's declared keys (lib/base/keys.lua)
+ARGV     1 base, then name and value of each limit: concurrency, max, duration; '' for no bound
+Returns  0
+Events   none
+Bound    three limits
+Why      While a limit holds nobody sets the marker: workers that are idle for it must hear that there is more room now,
+         or they sleep on until they poll. ]]
+-- @include base/keys
+-- @include place/push_job
+
+for i = 2, #ARGV, 2 do
+  if ARGV[i + 1] == '' then redis.call('HDEL', q.meta, ARGV[i]) else redis.call('HSET', q.meta, ARGV[i], ARGV[i + 1]) end
+end
+if has_runnable(q) then wake_worker(q) end
+return 0

@@ -169,3 +169,73 @@ async def test_a_wrong_job_deep_in_a_flow_is_named_and_nothing_is_added(queue: Q
     with pytest.raises(InvalidOption, match=r"root > leaf: unknown option 'retries'"):
         await queue.add_flow(FlowJob("root", children=[FlowJob("leaf", options={"retries": 1})]))
     assert await queue.redis.keys("*") == []
+
+
+async def _nothing_runs(queue: Queue) -> bool:
+    counts = await queue.metrics()
+    return counts.waiting == counts.prioritized == counts.delayed == counts.active == 0
+
+
+async def test_a_large_tree_goes_in_parts_and_none_of_it_runs_before_all_is_there(
+    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, bool]] = []
+    call = queue.scripts.call
+
+    async def noted(name: str, *arguments: Any) -> Any:
+        calls.append((name, await _nothing_runs(queue)))
+        return await call(name, *arguments)
+
+    async def handle(job: Job) -> Any:
+        return len(await job.children_values()) or job.data
+
+    monkeypatch.setattr(queue.scripts, "call", noted)
+    leaves = [FlowJob("leaf", n, options={"priority": 3 if n % 50 == 0 else 0}) for n in range(450)]
+    await start_worker(handle, concurrency=20)
+    flow = await queue.add_flow(FlowJob("root", children=[FlowJob("middle", children=leaves), FlowJob("late")]))
+    assert [name for name, _ in calls] == ["add_flow"] * 3 + ["release_flow"] * 3
+    # while its parts are added, and when the first is let go
+    assert [rests for _, rests in calls[:4]] == [True] * 4
+    assert await flow.job.result(timeout=30) == 2
+    middle = await queue.get_job(flow.children[0].job.id)
+    assert middle is not None and middle.return_value == 450
+    assert await queue.redis.keys("*:dependencies") == []
+
+
+async def test_leaves_of_a_large_tree_wait_where_those_of_a_small_one_do(queue: Queue) -> None:
+    options: list[dict[str, Any]] = [{}, {"priority": 2}, {"delay": 600}, {"lifo": True}]
+    await queue.add("first", 1)
+    children = [FlowJob("leaf", n, options=options[n] if n < 4 else {}) for n in range(210)]
+    flow = await queue.add_flow(FlowJob("root", children=children))
+    waiting = [job_id.decode() for job_id in await queue.redis.lrange(queue.keys.wait, 0, -1)]
+    plain = [node.job.id for n, node in enumerate(flow.children) if n not in (1, 2, 3)]
+    assert waiting == [*reversed(plain), "1", flow.children[3].job.id]
+    assert await flow.children[1].job.state() == "waiting" and (await queue.metrics()).prioritized == 1
+    assert await flow.children[2].job.state() == "delayed"
+    assert await flow.job.state() == "waiting-children"
+
+
+async def test_what_a_producer_that_died_has_added_of_a_large_tree_goes_with_its_root(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = queue.scripts.call
+    left = 1
+
+    async def dies(name: str, *arguments: Any) -> Any:
+        nonlocal left
+        if name == "add_flow":
+            left -= 1
+        if left < 0:
+            raise ConnectionError("the producer is gone")
+        return await call(name, *arguments)
+
+    monkeypatch.setattr(queue.scripts, "call", dies)
+    root = FlowJob("root", children=[FlowJob("leaf", n) for n in range(250)], options={"job_id": "root"})
+    with pytest.raises(ConnectionError):
+        await queue.add_flow(root)
+    assert await _nothing_runs(queue) and (await queue.metrics()).waiting_children == 200
+    left = 1
+    assert await queue.remove("root")
+    assert {key.decode() for key in await queue.redis.keys("*")} <= {
+        queue.keys.base + part for part in ("id", "events", "meta", "marker")
+    }

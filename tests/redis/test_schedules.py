@@ -188,3 +188,14 @@ async def test_a_key_that_is_no_schedule_ends_no_round(queue: Queue) -> None:
     failed: list[str] = []
     assert len(await queue.schedules.heal(on_error=lambda schedule_id, error: failed.append(schedule_id))) == 1
     assert failed == ["odd"]
+
+
+async def test_an_earlier_iteration_that_waits_again_is_a_job_like_any(queue: Queue) -> None:
+    first = await queue.schedule("s", "n", every=3600)
+    later = await queue.schedules.advance("s", first, {})
+    assert later and later != first
+    assert await queue.drain(delayed=True) == 1
+    assert await queue.job_state(later) == "delayed"
+    again = await queue.schedule("t", "n", every=3600)
+    await queue.schedules.advance("t", again, {})
+    assert await queue.remove(again)

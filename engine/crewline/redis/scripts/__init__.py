@@ -134,6 +134,10 @@ class Result(NamedTuple):
         return self.job_id, self.token, self.outcome, self.value, json.dumps(more)
 
 
+def _parts(items: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + most] for start in range(0, len(items), most))
+
+
 def _bounds(keep: Keep) -> tuple[int | str, int | str]:
     """Count and age as scripts take them, '' for no bound."""
     return "" if keep.count is None else keep.count, "" if keep.age_seconds is None else keep.age_seconds
@@ -263,9 +267,27 @@ class Scripts:
         return found
 
     async def add_flow(self, jobs: Sequence[tuple[str, Encoded]]) -> list[str]:
-        sent = [(base, each.job_id, each.shape.name, each.data, *each.shape[1:]) for base, each in jobs]
-        ids = await self.call("add_flow", *itertools.chain.from_iterable(sent))
-        return [text(job_id) for job_id in ids]
+        """Adds a tree: base of its queue and the job itself, parents before their children.
+
+        More than 200 jobs go in several calls. None of them runs, and no parent goes on, before all are there.
+        """
+        ids: list[str] = []
+        root_base, root = jobs[0]
+        hold = f"{root_base}{root.job_id}:adding" if len(jobs) > MOST_JOBS else ""
+        for part in _parts(jobs, MOST_JOBS):
+            sent = [(base, each.job_id, each.shape.name, each.data, *each.shape[1:]) for base, each in part]
+            added = await self.call("add_flow", hold, *itertools.chain.from_iterable(sent))
+            ids += [text(job_id) for job_id in added]
+        if hold:
+            leaves = [(base, each.job_id, '"children":true' not in each.shape.extra) for base, each in jobs]
+            for part_to_go in _parts(leaves, MOST_JOBS):
+                await self.release_flow(hold, part_to_go)
+        return ids
+
+    async def release_flow(self, hold: str, jobs: Sequence[tuple[str, str, bool]]) -> int:
+        """Lets jobs of a tree run: base, id, and whether it is a leaf."""
+        sent = [(base, job_id, "1" if leaf else "") for base, job_id, leaf in jobs]
+        return int(await self.call("release_flow", hold, *itertools.chain.from_iterable(sent)))
 
     async def sweep_jobs(self, state: str, keep: Keep, most: int = MOST_JOBS) -> tuple[int, bool]:
         """How many jobs went, and whether there are more to look at; ``keep`` is for those that say nothing."""

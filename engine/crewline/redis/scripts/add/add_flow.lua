@@ -1,28 +1,40 @@
---[[ add_flow: adds a tree of jobs in one go: all of it or nothing.
+--[[ add_flow: adds a tree of jobs in one go, or a part of a large one.
 
 KEYS     the root queue's declared keys (lib/base/keys.lua)
 ARGV     1 base of the root's queue
+         2 hold   '' for a whole tree; for a part of one, what all its jobs wait for until release_flow takes it away
          then 9 a job, parents before their children:
            base      of the job's queue
            id, name, data, opts, delay, priority, lifo, extra   as add_jobs takes them; ids are never ''
 Returns  the ids, in order
 Events   added, and waiting-children, waiting or delayed, a job
+Bound    200 jobs: a larger tree goes in parts
 Why      A parent whose children were added apart could run before they are there, or wait for children that never
-         come. A parent all of whose children had ended before is let go at once. ]]
+         come. A parent all of whose children had ended before is let go at once.
+         The jobs of a part wait in waiting-children, its leaves as well, and none of the tree runs before all of it is
+         there. To keep it where nobody sees it and to move it in one call would take that call as long as the tree is
+         large. If its producer dies, the tree waits as it is: removing its root takes all of it away. ]]
 -- @include base/keys
 -- @include base/clock
 -- @include end/release_parent
 -- @include add/add_job
 
-local ids, queues, parents = {}, {}, {}
-for i = 2, #ARGV, 9 do
+local ids, queues, parents, hold = {}, {}, {}, ARGV[2]
+for i = 3, #ARGV, 9 do
   local queue = queue_at(ARGV[i])
   local extra = ARGV[i + 8] ~= '' and parse(ARGV[i + 8]) or nil
+  if hold ~= '' then
+    extra = extra or {}
+    extra.children = true
+  end
   local id, place = add_job(queue, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6],
     ARGV[i + 7] == '1', extra)
   ids[#ids + 1] = id
   queues[queue.base] = queue
-  if place == 'children' then parents[#parents + 1] = { queue, id } end
+  if place == 'children' then
+    if hold ~= '' then redis.call('SADD', queue.base .. id .. ':dependencies', hold) end
+    parents[#parents + 1] = { queue, id }
+  end
 end
 for i = #parents, 1, -1 do
   local queue, id = parents[i][1], parents[i][2]

@@ -17,12 +17,12 @@ Why      A job under a lease is a worker's; taking it away would let its result 
 -- @include base/trim_events
 -- @include forget/forget_jobs
 -- @include forget/jobs_below
+-- @include place/is_next_iteration
 -- @include place/remove_from_state
 
 local id, most = ARGV[2], tonumber(ARGV[4])
 if redis.call('EXISTS', base .. id) == 0 then return -1 end
-local schedule = redis.call('HGET', base .. id, 'rjk')
-if schedule and redis.call('ZSCORE', base .. 'repeat', schedule)
+if is_next_iteration(id, redis.call('HGET', base .. id, 'rjk'))
   and (redis.call('ZSCORE', q.delayed, id) or redis.call('LPOS', q.wait, id)) then
   return -8
 end

@@ -21,10 +21,10 @@ def test_there_are_scripts() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_header_names_keys_arguments_result_events_and_why(name: str) -> None:
+def test_the_header_names_keys_arguments_result_events_bound_and_why(name: str) -> None:
     header = source(name).split("]]")[0]
     assert header.startswith(f"--[[ {name}: ")
-    for part in ("KEYS", "ARGV", "Returns", "Events", "Why"):
+    for part in ("KEYS", "ARGV", "Returns", "Events", "Bound", "Why"):
         assert re.search(rf"^{part}\s", header, re.MULTILINE), f"{name}.lua's header does not say {part}"
 
 

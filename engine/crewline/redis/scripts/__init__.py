@@ -32,6 +32,11 @@ GROUPS = ("add", "work", "change", "queue", "upkeep")
 
 #: Jobs that one call of a script that goes through many touches at most; each script's header says its own bound.
 MOST_JOBS = 200
+#: Fewer where each costs more: jobs with a deduplication id, jobs of a flow, jobs of a tree that is removed, ...
+MOST_DEDUPLICATED = MOST_OF_FLOW = 100
+MOST_REMOVED = 80
+#: ... ids of `active` that are looked at for lost ones.
+MOST_LOOKED_AT = 150
 
 _include = re.compile(r"^-- @include ([\w/]+)\n", re.MULTILINE)
 
@@ -124,18 +129,26 @@ class Result(NamedTuple):
         if self.outcome == "completed":
             more["keep"] = self.keep_completed
         elif self.outcome != "back":
-            more |= {"trace": self.trace, "traces": self.traces}
+            more["traces"] = self.traces
             more |= {"keep": self.keep_failed} if self.outcome == "failed" else {"delay": self.delay_ms}
         for name in ("lifo", "suspect", "crashed", "exhausted", "unreadable", "optionless"):
             if getattr(self, name):
                 more[name] = True
         if not self.letter:
             more["letter"] = False
-        return self.job_id, self.token, self.outcome, self.value, json.dumps(more)
+        encoded = json.dumps(more)
+        if self.trace and self.outcome != "completed":
+            encoded += "\0" + json.dumps(self.trace, ensure_ascii=False)
+        return self.job_id, self.token, self.outcome, self.value, encoded
 
 
 def _parts(items: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
     return (items[start : start + most] for start in range(0, len(items), most))
+
+
+def _in_bounds(batch: Sequence[Encoded]) -> Iterator[Sequence[Encoded]]:
+    deduplicated = any('"de":' in each.shape.extra for each in batch)
+    return _parts(batch, MOST_DEDUPLICATED if deduplicated else len(batch) or 1)
 
 
 def _bounds(keep: Keep) -> tuple[int | str, int | str]:
@@ -185,7 +198,7 @@ class Scripts:
 
     async def add_in_turn(self, batches: Iterable[Sequence[Encoded]]) -> AsyncGenerator[list[str]]:
         """As `add_jobs` for each batch, in their order; the next one is sent before the last is answered."""
-        rest = iter(batches)
+        rest = itertools.chain.from_iterable(map(_in_bounds, batches))
         # the first loads the script where Redis does not know it
         for batch in itertools.islice(rest, 1):
             yield await self.add_jobs(batch)
@@ -246,7 +259,7 @@ class Scripts:
         return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]
 
     async def recover_stalled(
-        self, interval_ms: int, most: int, *, lease_ms: int, once: bool = False, window: int = MOST_JOBS
+        self, interval_ms: int, most: int, *, lease_ms: int, once: bool = False, window: int = MOST_LOOKED_AT
     ) -> Recovered:
         """One look at all that is active; nothing if another looked within the interval.
 
@@ -269,18 +282,18 @@ class Scripts:
     async def add_flow(self, jobs: Sequence[tuple[str, Encoded]]) -> list[str]:
         """Adds a tree: base of its queue and the job itself, parents before their children.
 
-        More than 200 jobs go in several calls. None of them runs, and no parent goes on, before all are there.
+        More than 100 jobs go in several calls. None of them runs, and no parent goes on, before all are there.
         """
         ids: list[str] = []
         root_base, root = jobs[0]
-        hold = f"{root_base}{root.job_id}:adding" if len(jobs) > MOST_JOBS else ""
-        for part in _parts(jobs, MOST_JOBS):
+        hold = f"{root_base}{root.job_id}:adding" if len(jobs) > MOST_OF_FLOW else ""
+        for part in _parts(jobs, MOST_OF_FLOW):
             sent = [(base, each.job_id, each.shape.name, each.data, *each.shape[1:]) for base, each in part]
             added = await self.call("add_flow", hold, *itertools.chain.from_iterable(sent))
             ids += [text(job_id) for job_id in added]
         if hold:
             leaves = [(base, each.job_id, '"children":true' not in each.shape.extra) for base, each in jobs]
-            for part_to_go in _parts(leaves, MOST_JOBS):
+            for part_to_go in _parts(leaves, MOST_OF_FLOW):
                 await self.release_flow(hold, part_to_go)
         return ids
 
@@ -317,7 +330,7 @@ class Scripts:
         pairs = ((name, "" if value is None else value) for name, value in limits.items())
         await self.call("limit_queue", *itertools.chain.from_iterable(pairs))
 
-    async def remove_job(self, job_id: str, children: bool, most: int = MOST_JOBS) -> int:
+    async def remove_job(self, job_id: str, children: bool, most: int = MOST_REMOVED) -> int:
         code = 2
         while code == 2:
             code = int(await self.call("remove_job", job_id, "1" if children else "", most))

@@ -17,7 +17,7 @@ from crewline.worker.runs.state import Lease
 log = logging.getLogger("crewline.worker")
 
 #: Leases that one call prolongs at most.
-BATCH = 500
+BATCH = 250
 
 
 class LeaseKeeper:

@@ -8,7 +8,7 @@ ARGV     1 base of the root's queue
            id, name, data, opts, delay, priority, lifo, extra   as add_jobs takes them; ids are never ''
 Returns  the ids, in order
 Events   added, and waiting-children, waiting or delayed, a job
-Bound    200 jobs: a larger tree goes in parts
+Bound    100 jobs: a larger tree goes in parts
 Why      A parent whose children were added apart could run before they are there, or wait for children that never
          come. A parent all of whose children had ended before is let go at once.
          The jobs of a part wait in waiting-children, its leaves as well, and none of the tree runs before all of it is

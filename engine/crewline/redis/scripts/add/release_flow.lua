@@ -5,7 +5,7 @@ ARGV     1 base of the root's queue, 2 hold, as add_flow was given it
          then 3 a job: base of its queue, id, '1' if it has no children
 Returns  how many were let go
 Events   waiting or delayed, a job that has no children
-Bound    200 jobs: called for a part of the tree after the other, once all parts are there
+Bound    100 jobs: called for a part of the tree after the other, once all parts are there
 Why      A leaf comes to where add_jobs would have put it; a parent goes on to wait for its children. ]]
 -- @include base/keys
 -- @include base/clock

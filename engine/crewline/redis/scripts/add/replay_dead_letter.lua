@@ -48,5 +48,5 @@ local result = '{"replayedAs":' .. cjson.encode(id) .. '}'
 redis.call('HSET', letter, 'returnvalue', result, 'finishedOn', stamp)
 redis.call('ZADD', letters.completed, stamp, letter_id)
 redis.call('XADD', letters.events, '*', 'event', 'completed', 'jobId', letter_id, 'returnvalue', result, 'prev', 'waiting')
-retain_jobs(letters, 'completed', ARGV[9], ARGV[10])
+retain_jobs(letters, 'completed', ARGV[9], ARGV[10], 100)
 return 1

@@ -4,6 +4,7 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 delay from now in milliseconds, or "@<epoch ms>"
 Returns  0, -1 no such job, -3 it is not delayed
 Events   delayed
+Bound    one job
 Why      The marker must tell idle workers of an earlier time. ]]
 -- @include base/keys
 -- @include base/clock

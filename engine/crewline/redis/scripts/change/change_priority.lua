@@ -4,6 +4,7 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 priority, 4 '1' to put it before its equals
 Returns  0, -1 no such job
 Events   none
+Bound    one job; it is looked for in `wait`, which takes as long as that is
 Why      A job that is not waiting keeps its place; only its hash says what it will be. ]]
 -- @include base/keys
 -- @include place/push_job

@@ -4,6 +4,7 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 how many at most, earliest first, then the ids; no ids: all of them
 Returns  how many were moved; call until 0 for all
 Events   waiting (prev delayed), a job
+Bound    ARGV 2: 200
 Why      A bounded batch, and each keeps its priority. ]]
 -- @include base/keys
 -- @include place/push_job

@@ -4,6 +4,7 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 '1' to give it all its attempts again
 Returns  1 it waits again, -1 no such job, -3 it is neither failed nor completed
 Events   waiting (prev failed or completed)
+Bound    one job
 Why      The result and the reason of the old run go with it, or readers would take them for the new one's. ]]
 -- @include base/keys
 -- @include base/trim_events

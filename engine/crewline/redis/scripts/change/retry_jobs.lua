@@ -5,6 +5,7 @@ ARGV     1 base, 2 "failed" or "completed", 3 the newest end that counts, epoch 
          5 '1' to give them all their attempts again
 Returns  how many wait again; call until 0
 Events   waiting (prev failed or completed), a job
+Bound    ARGV 4: 200
 Why      A bounded batch: a million failed jobs must not hold Redis up. ]]
 -- @include base/keys
 -- @include base/trim_events

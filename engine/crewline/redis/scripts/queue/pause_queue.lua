@@ -4,6 +4,7 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base
 Returns  1 if it was running, 0 if it was paused already
 Events   paused
+Bound    one queue
 Why      As BullMQ 6: a flag, and no list is renamed, so that nothing can be lost in between. ]]
 -- @include base/keys
 

@@ -4,13 +4,14 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base
 Returns  {1 if it was paused, 0}; or {0, ids still in the list that BullMQ 5 keeps paused jobs in}: call again then
 Events   resumed
+Bound    2,000 parked jobs
 Why      BullMQ 5 parks jobs in `paused`; they are merged into `wait`, never renamed over it: a rename loses jobs.
          The queue stays paused until all are merged, or the first batch would run out of turn. ]]
 -- @include base/keys
 -- @include place/push_job
 
 -- the right end runs first: what was parked is older than what came after, and its oldest ids come last
-local parked = redis.call('LRANGE', q.paused, 0, 4999)
+local parked = redis.call('LRANGE', q.paused, 0, 1999)
 if #parked > 0 then
   redis.call('LTRIM', q.paused, #parked, -1)
   redis.call('RPUSH', q.wait, unpack(parked))

@@ -4,6 +4,7 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base
 Returns  epoch milliseconds
 Events   none
+Bound    none needed
 Why      In a cluster each node has a clock, and TIME would go to any of them. ]]
 -- @include base/keys
 -- @include base/clock

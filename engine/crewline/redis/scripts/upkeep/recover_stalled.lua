@@ -12,7 +12,7 @@ ARGV     1 base
 Returns  {} if another looked just now; else {ids put back, ids whose next fetch fails them, ids that never began,
          what to go on with or ''}
 Events   waiting (prev active), and stalled for one that had begun, a job
-Bound    window: 200, and one pass over as much of `active` as lies behind it
+Bound    window: 150, and one pass over as much of `active` as lies behind it
 Why      An id without a lock whose lease would be over by now, counted from its start, lost its worker. One look tells
          where the locks are to be trusted. Where Redis was away, or nobody knows, it is put into `stalled`, and goes if
          the next look finds it there and still without a lock. BullMQ's check reads the same set; it acts as late as

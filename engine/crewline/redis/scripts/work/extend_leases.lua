@@ -5,7 +5,7 @@ ARGV     1 base, 2 lease in milliseconds, then id, token, started a job; started
          the caller runs
 Returns  the ids whose lease is another's now, or gone
 Events   none
-Bound    500 jobs; where leases have run out, `active` is looked through once, which takes as long as it is
+Bound    250 jobs; where leases have run out, `active` is looked through once, which takes as long as it is
 Why      A lease that a handler made longer (job.extend) is not made shorter. One that ran out (Redis was away, the
          process stood still) is taken again if the job is where that start left it: each fetch counts `ats` up, and
          one that was handed back and fetched again has another `processedOn`.

@@ -17,9 +17,9 @@ ARGV     1 base      "<prefix>:<queue>:"
            id, token
            outcome   completed | failed | retry | back (handed back: neither an attempt nor a start is used up)
            value     completed: the result (JSON text); failed, retry: the reason
-           more      completed: mostly "<keep>" alone; else a JSON object, in which all may be left out:
+           more      completed: mostly "<keep>" alone; else a JSON object, in which all may be left out, and a stack
+                     trace (JSON text) behind a NUL:
              keep       retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"
-             trace      the stack trace
              traces     how many stack traces a job keeps
              delay      retry: milliseconds
              lifo       retry: true puts it before those that wait
@@ -34,8 +34,8 @@ Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
                 -4 children still run, -6 another's lease, -9 children failed
          jobs:  {id, its hash} each, ats and processedOn telling of this start
 Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
-Bound    25 results and room for 25 (more is slower for whoever waits); each call promotes 200 due jobs and drops 400
-         that retention lets go
+Bound    25 results and room for 25 (more is slower for whoever waits); each call promotes 50 due jobs at most, and
+         lets 50 go that retention does not keep
 Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.
          Locks are read, and leases and finished sets written, once a call instead of once a job. ]]
 -- @include base/keys

@@ -4,6 +4,7 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 token of the worker that runs it
 Returns  0, -6 the lease is not this worker's any more
 Events   none
+Bound    one job
 Why      A worker that dies now was taken down by this very job: recover_stalled counts it. ]]
 -- @include base/keys
 

@@ -1,8 +1,13 @@
--- A job's stack traces with the newest, as JSON; the oldest go where there are more than `told.traces`.
+-- @include base/fields
+-- A job's stack traces with the newest, as JSON; the oldest go where there are more than `told.traces`. The newest is
+-- JSON already: it may be long, and is put in as it is. What is no list of texts (a foreign client's) counts as none.
 local function append_trace(job, told)
-  local traces = parse(redis.call('HGET', job, 'stacktrace'))
-  if told.trace and told.trace ~= '' then traces[#traces + 1] = told.trace end
-  while #traces > number(told.traces, 10) do table.remove(traces, 1) end
-  if #traces == 0 then return '[]' end
-  return cjson.encode(traces)
+  local most, had, traces = number(told.traces, 10), redis.call('HGET', job, 'stacktrace'), {}
+  for _, trace in ipairs(had and had ~= '[]' and parse(had) or traces) do
+    if type(trace) == 'string' then traces[#traces + 1] = trace end
+  end
+  while #traces > math.max(most - (told.trace and 1 or 0), 0) do table.remove(traces, 1) end
+  local newest = told.trace and most > 0 and told.trace or ''
+  if #traces == 0 then return '[' .. newest .. ']' end
+  return string.sub(cjson.encode(traces), 1, -2) .. (newest == '' and '' or ',') .. newest .. ']'
 end

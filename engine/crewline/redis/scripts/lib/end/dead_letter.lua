@@ -35,8 +35,11 @@ local function dead_letter(name, letters, id, title, reason, stack, attempts, da
     ',"name":' .. cjson.encode(title) .. ',"reason":' .. cjson.encode(reason) ..
     ',"stack":' .. stack .. ',"attempts":' .. attempts .. ',"failedAt":' .. stamp ..
     ',"data":' .. data .. ',"options":' .. opts .. '}'
-  local letter_id = add_job(letters, '', title, body, '{"attempts":1}', '0', '0', false)
+  return (add_job(letters, '', title, body, '{"attempts":1}', '0', '0', false))
+end
+
+-- Once a call that has written letters.
+local function announce_letters(letters)
   wake_worker(letters)
   trim_events(letters)
-  return letter_id
 end

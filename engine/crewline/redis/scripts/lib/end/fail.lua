@@ -1,7 +1,7 @@
 -- @include end/release_parent
 -- @include end/append_trace
 -- @include end/dead_letter
--- A job that failed for good; `letters` is the dead letters' base, '' for none.
+-- A job that failed for good; `letters` is the dead letters' base, '' for none. Returns whether there is a letter.
 local function fail(id, job, reason, links, told, name, letters)
   if links[1] then attempt(child_failed, links[1], links[2], job, reason) end
   local traces = append_trace(job, told)
@@ -17,5 +17,6 @@ local function fail(id, job, reason, links, told, name, letters)
     local letter = attempt(dead_letter, name, queue_at(letters), id, origin[1] or '', reason, traces, attempts,
       origin[2] or 'null', origin[3], told)
     if letter then redis.call('HSET', job, 'deadLetterId', letter) end
+    return letter
   end
 end

@@ -26,8 +26,9 @@ local function store_finished(finished, points)
       if points > 0 then count_metrics(state, #list / 2, points) end
     end
   end
+  local left = 50
   for policy in pairs(finished.policies) do
     local most, age, state = string.match(policy, '^([^,]*),([^,]*),(.*)$')
-    retain_jobs(q, state, most, age)
+    if left > 0 then left = left - retain_jobs(q, state, most, age, left) end
   end
 end

@@ -14,7 +14,9 @@
 local nothing = {}
 local function details(more)
   if string.byte(more) ~= 123 then return nothing, more end
-  local told = cjson.decode(more)
+  local cut = string.find(more, '\0', 1, true)
+  local told = cjson.decode(cut and string.sub(more, 1, cut - 1) or more)
+  told.trace = cut and string.sub(more, cut + 1)
   return told, told.keep or ''
 end
 
@@ -37,6 +39,7 @@ local function settle_jobs(offset, points)
   -- few jobs have children: most calls need one look for all of theirs
   local parents = redis.call('EXISTS', unpack(children)) > 0
   local free_locks, free_ids, finished, woken, postponed, ended = {}, {}, finished_jobs(), false, false, false
+  local lettered = false
 
   for r = 1, count do
     local at = offset + (r - 1) * 5
@@ -51,7 +54,7 @@ local function settle_jobs(offset, points)
       if told.suspect then redis.call('HDEL', job, 'suspect', 'alone', 'crashes') end
       if outcome == 'completed' or outcome == 'failed' then
         if outcome == 'completed' then complete(id, job, value, links)
-        else fail(id, job, value, links, told, ARGV[2], ARGV[3]) end
+        elseif fail(id, job, value, links, told, ARGV[2], ARGV[3]) then lettered = true end
         keep_finished(finished, outcome, id, keep)
         ended = true
         if links[3] then
@@ -75,6 +78,7 @@ local function settle_jobs(offset, points)
     redis.pcall('HDEL', own_key(q, 'cancels'), unpack(free_ids))
   end
   store_finished(finished, points)
+  if lettered then attempt(announce_letters, queue_at(ARGV[3])) end
   if postponed then mark_next_due(q) end
   if woken then wake_worker(q) end
   return codes, ended

@@ -1,6 +1,9 @@
 -- @include base/owner_of
 local function children_of(job, most)
   local children = {}
+  if redis.call('EXISTS', job .. ':dependencies', job .. ':processed', job .. ':failed', job .. ':unsuccessful') == 0 then
+    return children
+  end
   for _, look in ipairs({
     { 'HRANDFIELD', ':processed', most }, { 'HRANDFIELD', ':failed', most }, { 'ZRANGE', ':unsuccessful', 0, most - 1 },
     { 'SRANDMEMBER', ':dependencies', most },

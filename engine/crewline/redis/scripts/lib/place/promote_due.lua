@@ -1,8 +1,8 @@
 -- @include base/clock
 -- @include place/push_job
--- Moves delayed jobs that are due to where they run from; at most 200 a call.
+-- Moves delayed jobs that are due to where they run from; at most 50 a call.
 local function promote_due()
-  local due = redis.call('ZRANGEBYSCORE', q.delayed, '-inf', whole(now * 4096 + 4095), 'LIMIT', 0, 200)
+  local due = redis.call('ZRANGEBYSCORE', q.delayed, '-inf', whole(now * 4096 + 4095), 'LIMIT', 0, 50)
   if #due == 0 then return 0 end
   redis.call('ZREM', q.delayed, unpack(due))
   for i = 1, #due do

@@ -29,6 +29,7 @@ Why      An id without a lock whose lease would be over by now, counted from its
 -- @include base/check_types
 -- @include base/trim_events
 -- @include end/hand_back
+-- @include upkeep/stalled_job
 -- @include place/remove_from_list
 
 local lease, once = tonumber(ARGV[5]), ARGV[6] == '1'
@@ -39,29 +40,6 @@ if ARGV[7] == '' then
   if redis.call('TYPE', q.stalled).ok ~= 'set' then redis.call('DEL', q.stalled) end
 end
 
--- What becomes of an id without a lock: unbegun, lost, gone (it is no job), seen, or young.
-local function verdict(id, told)
-  local times, start = string.match(told[3] or '', '^(%d+):(%d+)$')
-  if start and start == told[2] and tonumber(times) <= 2 then return 'unbegun' end
-  local began = told[1] and number(told[2], nil)
-  if began and began + lease > now then return 'young' end
-  if (began and once) or redis.call('SISMEMBER', q.stalled, id) == 1 then return told[1] and 'lost' or 'gone' end
-  return 'seen'
-end
-
-local function put_back(id, job, told)
-  increment(job, 'stc')
-  increment(job, 'suspect')
-  local crashes = number(told[4], 0)
-  if told[5] then crashes = increment(job, 'crashes') end
-  redis.call('HDEL', job, 'alone', 'unread')
-  local dooms = crashes >= tonumber(ARGV[3])
-  if dooms then redis.call('HSET', job, 'defa', 'job took its worker down ' .. crashes .. ' times') end
-  push_job(q, id, priority_of(job), true, 'active')
-  redis.call('XADD', q.events, '*', 'event', 'stalled', 'jobId', id)
-  return dooms
-end
-
 local ids, locks = redis.call('LRANGE', q.active, -skip - window, -skip - 1), {}
 for i = 1, #ids do locks[i] = base .. ids[i] .. ':lock' end
 local held = #ids > 0 and redis.call('MGET', unpack(locks)) or {}
@@ -70,7 +48,7 @@ for i = #ids, 1, -1 do
   if not held[i] then
     -- pcall: the key may be anything
     local told = redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone')
-    local kind = verdict(ids[i], told)
+    local kind = verdict_on(ids[i], told, lease, once)
     if kind == 'seen' then
       seen[#seen + 1] = ids[i]
     elseif kind ~= 'young' then
@@ -89,7 +67,7 @@ local back, doomed, unbegun = {}, {}, {}
 for i = #found, 1, -1 do
   local id, kind, told = unpack(found[i])
   if kind == 'lost' then
-    local list = put_back(id, base .. id, told) and doomed or back
+    local list = put_back(id, base .. id, told, tonumber(ARGV[3])) and doomed or back
     list[#list + 1] = id
   elseif kind == 'unbegun' then
     give_start_back(base .. id)

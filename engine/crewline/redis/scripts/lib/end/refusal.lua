@@ -1,3 +1,4 @@
+-- @include place/take_from_active
 -- Why a result does not count, 0 if it does; see finish_and_fetch for the codes. `parents`: some job of the call may
 -- have children. The job leaves `active` here.
 local function refusal(job, held, token, outcome, id, parents)
@@ -8,6 +9,6 @@ local function refusal(job, held, token, outcome, id, parents)
   if parents and outcome == 'completed' and redis.call('EXISTS', job .. ':dependencies', job .. ':unsuccessful') > 0 then
     return redis.call('EXISTS', job .. ':dependencies') == 1 and -4 or -9
   end
-  if redis.call('LREM', q.active, -1, id) == 0 then return -3 end
+  if not take_from_active(id) then return -3 end
   return 0
 end

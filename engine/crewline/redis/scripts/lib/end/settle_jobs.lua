@@ -37,6 +37,7 @@ local function settle_jobs(offset, points)
   end
   local held = redis.call('MGET', unpack(locks))
   -- few jobs have children: most calls need one look for all of theirs
+  read_active(count)
   local parents = redis.call('EXISTS', unpack(children)) > 0
   local free_locks, free_ids, finished, woken, postponed, ended = {}, {}, finished_jobs(), false, false, false
   local lettered = false
@@ -49,17 +50,17 @@ local function settle_jobs(offset, points)
     codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id, parents)
     if codes[r] == 0 then
       free_locks[#free_locks + 1], free_ids[#free_ids + 1] = locks[r], id
-      local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid', 'atm', 'unread')
-      if links[5] then redis.call('HDEL', job, 'unread') end
+      local links = redis.call('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
+      if links[4] then redis.call('HDEL', job, 'unread') end
       if told.suspect then redis.call('HDEL', job, 'suspect', 'alone', 'crashes') end
       if outcome == 'completed' or outcome == 'failed' then
         if outcome == 'completed' then complete(id, job, value, links)
         elseif fail(id, job, value, links, told, ARGV[2], ARGV[3]) then lettered = true end
         keep_finished(finished, outcome, id, keep)
         ended = true
-        if links[3] then
-          attempt(release_dedup, q, id, links[3])
-          attempt(add_kept_last, id, links[3])
+        if links[2] then
+          attempt(release_dedup, q, id, links[2])
+          attempt(add_kept_last, id, links[2])
         end
       elseif outcome == 'retry' and retry_later(id, job, value, told) == 'delayed' then
         postponed = true
@@ -72,6 +73,7 @@ local function settle_jobs(offset, points)
     end
   end
 
+  write_active(#free_ids)
   if #free_ids > 0 then
     redis.call('DEL', unpack(free_locks))
     redis.pcall('SREM', q.stalled, unpack(free_ids))

@@ -1,63 +1,10 @@
 -- @include base/clock
 -- @include place/push_job
 -- @include place/promote_due
+-- @include fetch/allowance
+-- @include fetch/begin_attempt
+-- @include fetch/leased_before
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
-
--- Notes one more start in a job's hash as it was read; false if that is no job (a name is all that one needs). Returns
--- the start, and its mark where an earlier one was never read.
-local function begin_attempt(fields)
-  local named, place, processed, unread = false, nil, nil, nil
-  for i = 1, #fields, 2 do
-    local field = fields[i]
-    if field == 'name' then named = true
-    elseif field == 'ats' then place = i
-    elseif field == 'processedOn' then processed = i
-    elseif field == 'unread' then unread = fields[i + 1] end
-  end
-  if not named then return false end
-  place = place or #fields + 1
-  local started = counted(fields[place + 1])
-  fields[place], fields[place + 1] = 'ats', started
-  processed = processed or #fields + 1
-  fields[processed], fields[processed + 1] = 'processedOn', stamp
-  return started, unread
-end
-
--- Marks a start of which nobody has said yet that its worker has read of it: how many there were in a row, and which.
-local function mark_unread(job, before)
-  local times = number(string.match(before or '', '^(%d+):'), 0) + 1
-  redis.call('HSET', job, 'unread', whole(times) .. ':' .. stamp)
-end
-
--- What of the rate is used up. What is no counter is taken away: INCRBY would raise when jobs are leased already.
-local function used_of_rate()
-  local used = redis.pcall('GET', q.limiter)
-  if type(used) == 'string' and #used < 17 and string.find(used, '^%-?%d+$') then return tonumber(used) end
-  if used then redis.call('DEL', q.limiter) end
-  return 0
-end
-
--- How many jobs the queue's own limits allow now, and for how many milliseconds the rate limit holds.
--- The queue's rate (meta) goes before the worker's.
-local function allowance(room, held, max)
-  if held[1] then return 0, 0 end
-  if held[2] then room = math.min(room, number(held[2], room) - redis.call('LLEN', q.active)) end
-  local used = used_of_rate()
-  if room > 0 and used > 0 then
-    -- a limit that a client has set by hand holds whatever the rate: 2^53 - 1
-    local left = room
-    if used >= 9007199254740991 then left = 0 elseif max > 0 then left = max - used end
-    local ttl = redis.call('PTTL', q.limiter)
-    -- as in BullMQ, a window without an end limits nothing
-    if ttl < 0 then return room, 0 end
-    if left <= 0 then return 0, math.max(ttl, 1) end
-    room = math.min(room, left)
-  elseif max > 0 then
-    room = math.min(room, max)
-  end
-  return room, 0
-end
-
 local function take(room, prioritized)
   local ids = redis.call('RPOP', q.wait, room) or {}
   if #ids < room then
@@ -66,25 +13,6 @@ local function take(room, prioritized)
     for i = 1, #first, 2 do ids[#ids + 1] = first[i] end
   end
   return ids
-end
-
--- What a call with this token has leased: its answer was lost, and nobody else knows of these jobs. They are the
--- newest in `active`; what is not among the first 1,000 any more comes back when its lease ends.
-local function leased_before(token, lease_ms)
-  local jobs, locks, ids = {}, {}, redis.call('LRANGE', q.active, 0, 999)
-  for i = 1, #ids do locks[i] = base .. ids[i] .. ':lock' end
-  local held = #ids > 0 and redis.call('MGET', unpack(locks)) or {}
-  for i = #ids, 1, -1 do
-    if held[i] == token then
-      redis.call('PEXPIRE', locks[i], lease_ms)
-      -- whoever takes this answer knows the start by the time of this call
-      redis.call('HSET', base .. ids[i], 'processedOn', stamp)
-      redis.call('HDEL', base .. ids[i], 'unread')
-      jobs[#jobs + 1] = { ids[i], redis.call('HGETALL', base .. ids[i]) }
-    end
-  end
-  if #jobs > 0 and has_runnable(q) then wake_worker(q) end
-  return jobs
 end
 
 local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, unread_ms, settled)

@@ -1,0 +1,26 @@
+-- @include base/clock
+-- @include base/fields
+-- Notes one more start in a job's hash as it was read; false if that is no job (a name is all that one needs). Returns
+-- the start, and its mark where an earlier one was never read.
+local told_of_start = { name = true, ats = true, processedOn = true, unread = true }
+local function begin_attempt(fields)
+  local at, last = {}, #fields
+  for i = 1, last, 2 do
+    local field = fields[i]
+    if told_of_start[field] then at[field] = i end
+  end
+  if not at.name then return false end
+  local place, processed = at.ats, at.processedOn
+  local started = counted(place and fields[place + 1])
+  if not place then place, last = last + 1, last + 2 end
+  fields[place], fields[place + 1] = 'ats', started
+  processed = processed or last + 1
+  fields[processed], fields[processed + 1] = 'processedOn', stamp
+  return started, at.unread and fields[at.unread + 1]
+end
+
+-- Marks a start of which nobody has said yet that its worker has read of it: how many there were in a row, and which.
+local function mark_unread(job, before)
+  local times = number(string.match(before or '', '^(%d+):'), 0) + 1
+  redis.call('HSET', job, 'unread', whole(times) .. ':' .. stamp)
+end

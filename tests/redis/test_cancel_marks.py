@@ -74,3 +74,16 @@ async def test_a_worker_that_lost_the_job_leaves_the_cancel_to_the_one_that_runs
     await queue.cancel(job_id)
     assert await _beat(queue, (job_id, "t")) == []
     assert await _beat(queue, (job_id, "later")) == [(job_id, "cancelled")]
+
+
+async def test_a_job_that_is_cancelled_without_a_run_keeps_nothing_of_its_runs(queue: Queue) -> None:
+    await queue.add("n", 1)
+    await _fetch(queue, "t")
+    await queue.cancel("1", "first")
+    await queue.redis.delete(queue.keys.job("1") + ":lock")
+    await queue.redis.hset(queue.keys.job("1"), mapping={"suspect": "1", "alone": "1"})
+    await queue.redis.sadd(queue.keys.stalled, "1")
+    await queue.cancel("1", "second")
+    assert await queue.job_state("1") == "failed"
+    assert await queue.redis.hmget(queue.keys.job("1"), "suspect", "alone") == [None, None]
+    assert await _marks(queue) == {} and not await queue.redis.exists(queue.keys.stalled)

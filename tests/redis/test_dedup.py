@@ -125,6 +125,13 @@ async def test_a_cancel_of_the_job_lets_the_one_kept_for_later_run(queue: Queue)
     assert await queue.redis.exists(queue.keys.base + "dn:sync") == 0
 
 
+async def test_a_job_that_has_ended_holds_its_id_no_longer_than_a_time(queue: Queue) -> None:
+    await queue.add("n", 1, dedup=Dedup("x", ttl_seconds=600))
+    await queue.cancel("1")
+    await queue.add("n", 2, dedup=Dedup("x", ttl_seconds=60, extend=True, keep_last_if_active=True))
+    assert 0 < await queue.redis.pttl(queue.keys.base + "de:x") <= 60_000
+
+
 async def _gone(queue: Queue, *suffixes: str) -> bool:
     return not await queue.redis.exists(*(queue.keys.base + suffix for suffix in suffixes))
 

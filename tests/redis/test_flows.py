@@ -239,3 +239,16 @@ async def test_what_a_producer_that_died_has_added_of_a_large_tree_goes_with_its
     assert {key.decode() for key in await queue.redis.keys("*")} <= {
         queue.keys.base + part for part in ("id", "events", "meta", "marker")
     }
+
+
+@pytest.mark.parametrize("leaves", [1, 150])
+async def test_what_is_below_a_job_for_which_another_stands_is_not_added(queue: Queue, leaves: int) -> None:
+    held = await queue.add("n", 1, dedup="x", delay=60)
+    below = [FlowJob("leaf", n) for n in range(leaves)]
+    flow = await queue.add_flow(
+        FlowJob("root", children=[FlowJob("middle", children=below, options={"dedup": "x"}), FlowJob("other")])
+    )
+    counts = await queue.metrics()
+    assert (counts.waiting, counts.waiting_children, counts.delayed) == (1, 1, 1)
+    assert await held.state() == "delayed" and await flow.job.state() == "waiting-children"
+    assert len(await queue.redis.keys("*:dependencies")) == 1

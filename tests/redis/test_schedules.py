@@ -84,6 +84,9 @@ async def test_a_planned_iteration_cant_be_removed_by_itself(queue: Queue) -> No
     planned = await queue.schedule("s", "n", cron="0 0 1 1 *")
     assert await queue.remove(planned) is False
     assert await queue.job_state(planned) == "delayed"
+    urgent = await queue.schedule("t", "n", every=60, priority=3)
+    assert await queue.remove(urgent) is False
+    assert await queue.redis.zcard(queue.keys.prioritized) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ ARGV     1 base of the root's queue
          then 9 a job, parents before their children:
            base      of the job's queue
            id, name, data, opts, delay, priority, lifo, extra   as add_jobs takes them; ids are never ''
-Returns  the ids, in order
+Returns  the ids, in order; '' for one below a job that was not added, since another has its deduplication id
 Events   added, and waiting-children, waiting or delayed, a job
 Bound    100 jobs: a larger tree goes in parts
 Why      A parent whose children were added apart could run before they are there, or wait for children that never
@@ -27,10 +27,14 @@ for i = 3, #ARGV, 9 do
     extra = extra or {}
     extra.children = true
   end
-  local id, place = add_job(queue, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6],
-    ARGV[i + 7] == '1', extra)
+  local id, place = '', 'none'
+  -- where another job stands for its parent, that one's children do as well
+  if not (extra and extra.parentKey) or redis.call('EXISTS', extra.parentKey) == 1 then
+    id, place = add_job(queue, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6],
+      ARGV[i + 7] == '1', extra)
+    queues[queue.base] = queue
+  end
   ids[#ids + 1] = id
-  queues[queue.base] = queue
   if place == 'children' then
     if hold ~= '' then redis.call('SADD', queue.base .. id .. ':dependencies', hold) end
     parents[#parents + 1] = { queue, id }

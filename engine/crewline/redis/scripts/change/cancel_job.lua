@@ -9,8 +9,8 @@ Why      A job that runs is its worker's to end: only a mark is left, which the 
          the run that it is for, by its token: no other run of the job is meant. ]]
 -- @include base/keys
 -- @include base/clock
--- @include base/own_key
 -- @include base/trim_events
+-- @include end/clear_run
 -- @include end/release_parent
 -- @include end/release_dedup_key
 -- @include add/add_kept_last
@@ -27,6 +27,7 @@ if token then
   return 2
 end
 local prev = remove_from_state(q, id)
+clear_run(id, job)
 local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid')
 redis.call('HSET', job, 'failedReason', reason, 'finishedOn', stamp)
 redis.call('ZADD', q.failed, stamp, id)

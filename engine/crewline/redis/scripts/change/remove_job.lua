@@ -23,7 +23,8 @@ Why      A job under a lease is a worker's; taking it away would let its result 
 local id, most = ARGV[2], tonumber(ARGV[4])
 if redis.call('EXISTS', base .. id) == 0 then return -1 end
 if is_next_iteration(id, redis.call('HGET', base .. id, 'rjk'))
-  and (redis.call('ZSCORE', q.delayed, id) or redis.call('LPOS', q.wait, id)) then
+  and (redis.call('ZSCORE', q.delayed, id) or redis.call('ZSCORE', q.prioritized, id)
+    or redis.call('LPOS', q.wait, id)) then
   return -8
 end
 

@@ -38,7 +38,12 @@ local function is_deduplicated(queue, id, name, data, opts, extra)
   elseif de.keepLastIfActive and redis.call('LPOS', queue.active, holder) then
     keep_for_later(queue, id, name, data, opts, extra)
   elseif de.extend and number(de.ttl, 0) > 0 then
-    hold_dedup_id(key, de, holder)
+    -- one that has ended does so no more: it holds the id for a time only
+    if redis.call('ZSCORE', queue.completed, holder) or redis.call('ZSCORE', queue.failed, holder) then
+      redis.call('SET', key, holder, 'PX', number(de.ttl, 0))
+    else
+      hold_dedup_id(key, de, holder)
+    end
   end
   redis.call('XADD', queue.events, '*', 'event', 'deduplicated', 'jobId', replaced and id or holder,
     'deduplicationId', de.id, 'deduplicatedJobId', replaced and holder or id)

@@ -1,0 +1,1 @@
+"""One typed Python call for each script, by the folder it is in."""

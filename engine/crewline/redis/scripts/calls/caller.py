@@ -1,0 +1,50 @@
+"""Sends scripts to Redis; what the typed calls stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from crewline.redis.lanes import Lanes
+from crewline.redis.scripts.sources import sha, source
+from crewline.wire.keys import Keys
+from crewline.wire.options import Keep
+
+
+class Caller:
+    """Calls scripts for one queue, on one connection pool."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self.redis = redis
+        self.keys = keys
+        self._declared = keys.declared()
+        self._lanes = Lanes(redis)
+
+    async def renew(self) -> None:
+        """Makes the next calls on new connections; see `Lanes.renew`."""
+        await self._lanes.renew()
+
+    def command(self, name: str, *args: str | int | bytes) -> tuple[Any, ...]:
+        """A script's call as a command, for callers that send it themselves; Redis may not know the script."""
+        return ("EVALSHA", sha(name), len(self._declared), *self._declared, self.keys.base, *args)
+
+    async def call(self, name: str, *args: str | int | bytes) -> Any:
+        """Runs a script; loads it first where Redis does not know it yet (a restart, a failover)."""
+        declared = self._declared
+        try:
+            return await self._lanes.call(*self.command(name, *args))
+        except NoScriptError:
+            return await self._lanes.call("EVAL", source(name), len(declared), *declared, self.keys.base, *args)
+
+
+def parts(items: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
+    """The items in their order, ``most`` at a time."""
+    return (items[start : start + most] for start in range(0, len(items), most))
+
+
+def bounds(keep: Keep) -> tuple[int | str, int | str]:
+    """Count and age as scripts take them, '' for no bound."""
+    return "" if keep.count is None else keep.count, "" if keep.age_seconds is None else keep.age_seconds

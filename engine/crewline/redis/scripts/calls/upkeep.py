@@ -1,0 +1,41 @@
+"""Typed calls of the scripts in ``upkeep``: what keeps a queue in order."""
+
+from __future__ import annotations
+
+from crewline.redis.connection import text
+from crewline.redis.scripts.calls.caller import Caller, bounds
+from crewline.redis.scripts.values import MOST_JOBS, MOST_LOOKED_AT, Recovered
+from crewline.wire.options import Keep
+
+
+class UpkeepCalls(Caller):
+    """The calls in ``upkeep``: what keeps a queue in order."""
+
+    async def recover_stalled(
+        self, interval_ms: int, most: int, *, lease_ms: int, once: bool = False, window: int = MOST_LOOKED_AT
+    ) -> Recovered:
+        """One look at all that is active; nothing if another looked within the interval.
+
+        Args:
+            most: how often a job may take its worker down.
+            once: Redis and the caller were up for the whole last lease.
+        """
+        found = Recovered([], [], [])
+        skip: str | None = ""
+        while skip is not None:
+            told = (interval_ms, most, self.keys.stalled_check, lease_ms, "1" if once else "", skip, window)
+            reply = await self.call("recover_stalled", *told)
+            if not reply:
+                break
+            for ids, more in zip(found, reply, strict=False):
+                ids.extend(text(job_id) for job_id in more)
+            skip = text(reply[3]) or None
+        return found
+
+    async def sweep_jobs(self, state: str, keep: Keep, most: int = MOST_JOBS) -> tuple[int, bool]:
+        """How many jobs went, and whether there are more to look at; ``keep`` is for those that say nothing."""
+        gone, more = await self.call("sweep_jobs", state, *bounds(keep), most)
+        return int(gone), bool(more)
+
+    async def read_clock(self) -> int:
+        return int(await self.call("read_clock"))

@@ -1,0 +1,76 @@
+"""Typed calls of the scripts in ``work``: what a worker does for the jobs it runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from crewline.redis.connection import text
+from crewline.redis.scripts.calls.caller import Caller
+from crewline.redis.scripts.values import Fetched, Result
+from crewline.wire.keys import Keys
+
+
+class WorkCalls(Caller):
+    """The calls in ``work``: what a worker does for the jobs it runs."""
+
+    async def finish_and_fetch(
+        self,
+        results: Sequence[Result],
+        *,
+        letters: str,
+        token: str,
+        lease_ms: int,
+        worker: str,
+        room: int,
+        rate: tuple[int, int] = (0, 0),
+        points: int = 0,
+        again: bool = False,
+        unread_ms: int = 0,
+    ) -> Fetched:
+        asked = (letters, token, lease_ms, worker, room, *rate, points, "1" if again else "", unread_ms or "")
+        sent = itertools.chain.from_iterable(result.sent() for result in results)
+        return Fetched(*await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
+
+    def fetch_command(
+        self,
+        *,
+        letters: str,
+        token: str,
+        lease_ms: int,
+        worker: str,
+        room: int,
+        rate: tuple[int, int],
+        points: int,
+        unread_ms: int = 0,
+    ) -> tuple[Any, ...]:
+        """A finish_and_fetch that settles nothing, as a command; its reply makes a `Fetched`.
+
+        Args:
+            unread_ms: how long a lease holds until extend_leases says that the caller has read of it; 0: lease_ms.
+        """
+        asked = (letters, token, lease_ms, worker, room, *rate, points, "", unread_ms or "")
+        return self.command("finish_and_fetch", self.keys.queue, *asked)
+
+    async def extend_leases(self, lease_ms: int, *held: str | int) -> list[str]:
+        return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]
+
+    async def mark_alone(self, job_id: str, token: str) -> bool:
+        return int(await self.call("mark_alone", job_id, token)) == 0
+
+    async def update_progress(self, job_id: str, progress: str, token: str) -> int:
+        return int(await self.call("update_progress", job_id, progress, token))
+
+    async def append_log(self, job_id: str, line: str, most: int, token: str) -> int:
+        return int(await self.call("append_log", job_id, line, most, token))
+
+    async def beat(
+        self, keys: Keys, name: str, ttl_ms: int, told: str, settings_sha: str, running: Sequence[tuple[str, str]]
+    ) -> tuple[list[tuple[str, str]], bytes | None]:
+        """``running``: id and token of each job that runs."""
+        cancels, *settings = await self.call(
+            "beat", keys.extra("workers"), keys.extra(f"worker:{name}"), keys.extra("settings"), name, ttl_ms, told,
+            settings_sha, *itertools.chain.from_iterable(running),
+        )  # fmt: skip
+        return [(text(job_id), text(reason)) for job_id, reason in cancels], settings[0] if settings else None

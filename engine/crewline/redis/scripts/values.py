@@ -1,0 +1,94 @@
+"""What scripts are told and answer, where that is more than a word; and how much one call may hold."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+#: Jobs that one call of a script that goes through many touches at most; each script's header says its own bound.
+MOST_JOBS = 200
+#: Fewer where each costs more: jobs with a deduplication id, jobs of a flow, jobs of a tree that is removed, ...
+MOST_DEDUPLICATED = MOST_OF_FLOW = 100
+MOST_REMOVED = 80
+#: ... ids of `active` that are looked at for lost ones.
+MOST_LOOKED_AT = 150
+
+
+class Fetched(NamedTuple):
+    """What finish_and_fetch returns."""
+
+    now_ms: int
+    codes: list[int]
+    jobs: list[list[Any]]
+    next_due_ms: int
+    limited_ms: int
+
+
+class Recovered(NamedTuple):
+    """Ids that a look for jobs without a lease has put back.
+
+    Attributes:
+        back: they lost their worker, and run alone next.
+        doomed: they took it down too often: the next fetch fails them.
+        unbegun: their worker never read of them.
+    """
+
+    back: list[str]
+    doomed: list[str]
+    unbegun: list[str]
+
+
+class Result(NamedTuple):
+    """How a job ended, as finish_and_fetch takes it.
+
+    Attributes:
+        outcome: completed, failed, retry, or back (handed back: no attempt was used up).
+        value: completed: the result, JSON text; failed and retry: the reason.
+        trace, traces: the stack trace, and how many of them the job keeps.
+        delay_ms, lifo: retry: when, and whether before those that wait.
+        keep_completed, keep_failed: retention, each for its outcome: one that turns out to be another takes that one's.
+        suspect: it was a suspect, and whoever ran it lives.
+        crashed: back: the process died that ran this suspect alone. It stays one, and that start counts.
+        exhausted: failed: it had attempts, and they are used up.
+        letter: failed: it gets a dead letter.
+        unreadable, optionless: its data is not JSON; its options are none that can be read.
+        started: the start it is the end of, for a lease that ran out; '' if that is not to be taken again. Not sent.
+    """
+
+    job_id: str
+    token: str
+    outcome: str
+    value: str
+    trace: str = ""
+    traces: int = 10
+    delay_ms: int = 0
+    lifo: bool = False
+    keep_completed: str = ""
+    keep_failed: str = ""
+    suspect: bool = False
+    crashed: bool = False
+    exhausted: bool = False
+    letter: bool = True
+    unreadable: bool = False
+    optionless: bool = False
+    started: str = ""
+
+    def sent(self) -> tuple[str, str, str, str, str]:
+        """As finish_and_fetch takes it: few arguments, since each costs both sides."""
+        if self.outcome == "completed" and not self.suspect:
+            return self.job_id, self.token, self.outcome, self.value, self.keep_completed
+        more: dict[str, Any] = {}
+        if self.outcome == "completed":
+            more["keep"] = self.keep_completed
+        elif self.outcome != "back":
+            more["traces"] = self.traces
+            more |= {"keep": self.keep_failed} if self.outcome == "failed" else {"delay": self.delay_ms}
+        for name in ("lifo", "suspect", "crashed", "exhausted", "unreadable", "optionless"):
+            if getattr(self, name):
+                more[name] = True
+        if not self.letter:
+            more["letter"] = False
+        encoded = json.dumps(more)
+        if self.trace and self.outcome != "completed":
+            encoded += "\0" + json.dumps(self.trace, ensure_ascii=False)
+        return self.job_id, self.token, self.outcome, self.value, encoded

@@ -141,7 +141,7 @@ async def test_a_parent_with_a_running_job_below_it_stays_whole(queue: Queue, st
 
 
 async def test_a_tree_too_large_for_one_call_is_refused_whole(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crewline.queue.queue.MOST_REMOVED", 3)
+    monkeypatch.setattr("crewline.queue.by_id.MOST_REMOVED", 3)
     flow = await queue.add_flow(FlowJob("root", children=[FlowJob("child") for _ in range(3)]))
     with pytest.raises(CrewlineError, match="more than 3 jobs below it: remove some of those first"):
         await flow.job.remove()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from crewline.errors import CrewlineError, InvalidPayload, JobNotFound, LeaseLost
+from crewline.errors import CrewlineError, JobNotFound, LeaseLost
+from crewline.queue.by_id import ById
 from crewline.queue.events import Update
-from crewline.redis.connection import text
 from crewline.wire import jsonio
-
-if TYPE_CHECKING:
-    from crewline.queue.queue import Queue
+from crewline.wire.text import lenient, printable, text
 
 _UNSET = object()
 
@@ -20,11 +18,6 @@ LEASE_MS = 30_000
 
 #: Log lines that a job keeps when its options say nothing.
 MAX_LOG_LINES = 1000
-
-
-def printable(value: str) -> str:
-    """Text that can be sent: what is no Unicode text (lone surrogates) becomes ``?``."""
-    return value if value.isascii() else value.encode(errors="replace").decode()
 
 
 def _number(value: Any, default: int = 0) -> int:
@@ -60,7 +53,7 @@ class Job:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: ById,
         job_id: str,
         name: str,
         data: Any,
@@ -81,7 +74,7 @@ class Job:
         return f"<Job {self._queue.name}/{self.id} {self.name!r}>"
 
     @classmethod
-    def from_hash(cls, queue: Queue, job_id: str, fields: Mapping[bytes, Any], token: str = "") -> Job:
+    def from_hash(cls, queue: ById, job_id: str, fields: Mapping[bytes, Any], token: str = "") -> Job:
         """A job from its hash; raises InvalidPayload if its data can't be decoded."""
         encoded = fields.get(b"data")
         data = jsonio.loads(encoded, f"data of job {job_id}") if encoded else {}
@@ -118,7 +111,7 @@ class Job:
     def progress_value(self) -> Any:
         if self._progress is _UNSET:
             value = self._fields.get(b"progress")
-            self._progress = _lenient(value) if value else 0
+            self._progress = lenient(value) if value else 0
         return self._progress
 
     @property
@@ -129,7 +122,7 @@ class Job:
     @property
     def return_value(self) -> Any:
         value = self._fields.get(b"returnvalue")
-        return _lenient(value) if value else None
+        return lenient(value) if value else None
 
     @property
     def failed_reason(self) -> str | None:
@@ -144,7 +137,7 @@ class Job:
     @property
     def stacktrace(self) -> list[str]:
         value = self._fields.get(b"stacktrace")
-        traces = _lenient(value) if value else []
+        traces = lenient(value) if value else []
         return traces if isinstance(traces, list) else []
 
     @property
@@ -218,7 +211,7 @@ class Job:
     async def children_values(self) -> dict[str, Any]:
         """What the children of this job returned, by ``<prefix>:<queue>:<id>``."""
         values = await self._queue.redis.hgetall(self._queue.keys.job(self.id) + ":processed")
-        return {text(key): _lenient(value) for key, value in values.items()}
+        return {text(key): lenient(value) for key, value in values.items()}
 
     async def children_failures(self) -> dict[str, str]:
         """Why children failed that this job was told to ignore or to go on without, by key."""
@@ -269,11 +262,3 @@ class Job:
         if code < 0:
             raise CrewlineError(f"job {self.id} answered {code}")
         return code
-
-
-def _lenient(field: Any) -> Any:
-    """JSON that another client wrote into a field nobody's work depends on; its text if it is none."""
-    try:
-        return jsonio.loads(field, "field")
-    except InvalidPayload:
-        return text(field)

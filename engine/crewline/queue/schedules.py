@@ -9,16 +9,14 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crewline.errors import InvalidOption
-from crewline.redis.connection import text
+from crewline.queue.by_id import ById
 from crewline.wire import jsonio
 from crewline.wire.cron import next_cron_ms
 from crewline.wire.options import encode_job
-
-if TYPE_CHECKING:
-    from crewline.queue.queue import Queue
+from crewline.wire.text import text
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def _moment_ms(moment: datetime.datetime | None, what: str) -> int | None:
 class Schedules:
     """The schedules of one queue; see `Queue.schedule` for how they are made."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: ById) -> None:
         self._queue = queue
 
     async def upsert(

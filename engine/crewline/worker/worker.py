@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from crewline.errors import InvalidOption
 from crewline.middleware import Middleware
-from crewline.queue.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
+from crewline.queue.queue import Queue
+from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
 from crewline.upkeep.keeping import Keeper
 from crewline.wire.keys import Keys

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from crewline.redis.connection import text
 from crewline.redis.lanes import Lanes
 from crewline.wire.keys import Keys
 from crewline.wire.options import Encoded, Keep, Shape
+from crewline.wire.text import text
 
 #: The folders of scripts, by what they are for; ``lib`` holds what they include.
 GROUPS = ("add", "work", "change", "queue", "upkeep")

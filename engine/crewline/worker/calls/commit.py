@@ -20,9 +20,10 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseErro
 from crewline.errors import InvalidPayload
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
-from crewline.redis.connection import UNAVAILABLE, cancelled, redact, text
+from crewline.redis.connection import UNAVAILABLE, cancelled, redact
 from crewline.redis.scripts import Fetched, Result
 from crewline.upkeep.keeping import Keeper
+from crewline.wire.text import text
 from crewline.worker.runs.execution import Executor
 from crewline.worker.runs.isolation import Isolator
 from crewline.worker.runs.state import Lease, Run, State, result_of

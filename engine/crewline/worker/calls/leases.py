@@ -9,9 +9,10 @@ import logging
 import threading
 from collections.abc import Callable
 
-from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, UNAVAILABLE, connect_sync, text
+from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, UNAVAILABLE, connect_sync
 from crewline.redis.scripts import source
 from crewline.wire.keys import Keys
+from crewline.wire.text import text
 from crewline.worker.runs.state import Lease
 
 log = logging.getLogger("crewline.worker")

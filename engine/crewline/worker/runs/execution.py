@@ -15,10 +15,11 @@ from typing import Any
 
 from crewline.errors import InvalidPayload, LeaseLost, Reject, Retry
 from crewline.middleware import Middleware
-from crewline.queue.job import Job, printable
+from crewline.queue.job import Job
 from crewline.redis.scripts import Result
 from crewline.wire import backoff, jsonio
 from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
+from crewline.wire.text import printable
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs.listeners import Listeners
 from crewline.worker.runs.processes import ChildFailed, Processes, spec_of

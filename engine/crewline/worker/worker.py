@@ -25,6 +25,7 @@ from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.handlers.targets import Execution, Handler, Targets
 from crewline.worker.registry.live import LiveSettings
 from crewline.worker.registry.presence import Presence
+from crewline.worker.runs.child import Where
 from crewline.worker.runs.execution import BackoffFunction, Executor
 from crewline.worker.runs.isolation import Isolator
 from crewline.worker.runs.listeners import Listeners
@@ -108,7 +109,7 @@ class Worker:
         self._state.work.set()
         self._executor = Executor(
             Targets(handler, execution), self._state, self._listeners, timeout_seconds, middleware, backoffs or {},
-            keep_completed, keep_failed,
+            keep_completed, keep_failed, where=Where(redis, prefix, queue, call_seconds),
         )  # fmt: skip
         self._isolator = Isolator(self.queue.scripts, self._state, self._executor)
         self._keeper = Keeper(

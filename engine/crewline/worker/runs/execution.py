@@ -21,8 +21,10 @@ from crewline.wire import backoff, jsonio
 from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
 from crewline.wire.text import printable
 from crewline.worker.handlers.targets import Target, Targets
+from crewline.worker.runs.child import Where
+from crewline.worker.runs.children import ChildFailed, Children, Returned, spec_of
+from crewline.worker.runs.exits import awaited
 from crewline.worker.runs.listeners import Listeners
-from crewline.worker.runs.processes import ChildFailed, Processes, spec_of
 from crewline.worker.runs.state import Run, State, result_of
 from crewline.worker.runs.threads import Threads
 
@@ -50,6 +52,7 @@ class Executor:
         backoffs: the user's own waits, by name.
         keep_completed, keep_failed: retention for jobs that do not bring their own.
         default_attempts, default_backoff: for jobs that say nothing of attempts, as BullMQ's clients add them.
+        where: the queue, for child processes' own connections; None if no handler runs in one.
     """
 
     targets: Targets
@@ -62,11 +65,12 @@ class Executor:
     keep_failed: Keep = KEEP_FAILED
     default_attempts: int = 1
     default_backoff: dict[str, Any] | None = None
+    where: Where | None = None
 
     def __post_init__(self) -> None:
         kinds = {target.execution for target in self.targets.all()}
         self._threads = Threads(self.state.concurrency) if "thread" in kinds else None
-        self._processes = Processes() if "process" in kinds else None
+        self._children = Children(self.where) if self.where and "process" in kinds else None
         for target in self.targets.all():
             if target.execution == "process":
                 spec_of(target.call)
@@ -84,8 +88,8 @@ class Executor:
         """Ends the processes and lets go of the threads; one that still runs a handler ends with this process."""
         if self._threads:
             self._threads.close()
-        if self._processes:
-            self._processes.close()
+        if self._children:
+            self._children.close()
 
     async def _run(self, run: Run) -> None:
         job = run.job
@@ -98,7 +102,7 @@ class Executor:
             run.stoppable = target.execution != "thread"
             result = self._completed(run, value := await self._call(target, job))
             for hook in self.middleware:
-                await self._quietly(hook.after(job, value))
+                await self._quietly(hook.after(job, value.value if isinstance(value, Returned) else value))
         except asyncio.CancelledError as error:
             await self._tell_failed(begun, job, error)
             if run.lost:
@@ -125,15 +129,15 @@ class Executor:
 
     async def _call(self, target: Target, job: Job) -> Any:
         if target.execution == "process":
-            assert self._processes
-            return await self._processes.run(job, target.call, self.timeout_seconds)
+            assert self._children
+            return await self._children.run(job, target, timeout=self.timeout_seconds)
         arguments = target.arguments(job)
         if target.execution == "thread":
             assert self._threads
             return await self._threads.run(job, target.call, arguments, self.timeout_seconds)
         if self.timeout_seconds is None:
-            return await target.call(*arguments)
-        return await self._bounded(target.call(*arguments))
+            return await awaited(target.call(*arguments))
+        return await self._bounded(awaited(target.call(*arguments)))
 
     async def _bounded(self, handling: Awaitable[Any]) -> Any:
         deadline = asyncio.timeout(self.timeout_seconds)
@@ -159,7 +163,10 @@ class Executor:
 
     def _completed(self, run: Run, value: Any) -> Result:
         try:
-            text = "null" if value is None else jsonio.dumps(value, "the handler's result")
+            if isinstance(value, Returned):
+                text = value.text
+            else:
+                text = "null" if value is None else jsonio.dumps(value, "the handler's result")
         except InvalidPayload as error:
             # its effects have happened: running it again would only repeat them
             return self.failed(run, str(error), "")

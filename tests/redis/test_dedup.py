@@ -88,6 +88,14 @@ async def test_removing_the_job_frees_its_id(queue: Queue) -> None:
     assert (await queue.add("n", 2, dedup="x")).id != first.id
 
 
+async def test_a_stranger_with_the_holders_id_holds_nothing(queue: Queue) -> None:
+    await queue.add("n", 1, dedup="x")
+    await queue.redis.delete(queue.keys.job("1"), queue.keys.id)
+    stranger = await queue.add("n", 2)
+    assert stranger.id == "1"
+    assert (await queue.add("n", 3, dedup="x")).id == "2"
+
+
 @pytest.mark.parametrize("arguments", [{"id": ""}, {"id": "x", "ttl_seconds": 0}, {"id": "x", "extend": True}])
 def test_a_wrong_dedup_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption, match="dedup"):

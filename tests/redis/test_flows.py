@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from crewline import CrewlineError, FlowJob, InvalidOption, InvalidPayload, Job, JobFailed, Queue
+from crewline import FlowJob, InvalidOption, InvalidPayload, Job, JobFailed, Queue
 
 
 async def test_a_parent_runs_after_its_children_and_has_their_results(queue: Queue, start_worker: Any) -> None:
@@ -140,12 +140,27 @@ async def test_a_parent_with_a_running_job_below_it_stays_whole(queue: Queue, st
     let_go.set()
 
 
-async def test_a_tree_too_large_for_one_call_is_refused_whole(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crewline.queue.by_id.MOST_REMOVED", 3)
-    flow = await queue.add_flow(FlowJob("root", children=[FlowJob("child") for _ in range(3)]))
-    with pytest.raises(CrewlineError, match="more than 3 jobs below it: remove some of those first"):
-        await flow.job.remove()
-    assert (await queue.metrics()).waiting == 3
+async def test_a_tree_too_large_for_one_call_goes_from_its_leaves_up_and_none_of_it_is_let_go(queue: Queue) -> None:
+    middle = [FlowJob("middle", children=[FlowJob("leaf") for _ in range(3)]) for _ in range(3)]
+    flow = await queue.add_flow(FlowJob("root", children=middle))
+    assert await queue.scripts.call("remove_job", flow.job.id, "1", 4) == 2
+    # what is above those that went is not let go
+    assert (await queue.metrics()).waiting == 7 and await flow.job.state() == "waiting-children"
+    assert await queue.scripts.remove_job(flow.job.id, True, 4) == 1
+    assert {key.decode() for key in await queue.redis.keys("*")} <= {
+        queue.keys.base + part for part in ("id", "events", "meta", "marker")
+    }
+    entries = [entry for _, entry in await queue.redis.xrange(queue.keys.events)]
+    assert sum(entry[b"event"] == b"removed" for entry in entries) == 13
+
+
+async def test_a_tree_too_deep_for_one_call_is_refused_whole(queue: Queue) -> None:
+    tree = FlowJob("leaf")
+    for level in range(4):
+        tree = FlowJob(f"level-{level}", children=[tree])
+    flow = await queue.add_flow(tree)
+    assert await queue.scripts.remove_job(flow.job.id, True, 3) == -7
+    assert ((await queue.metrics()).waiting, (await queue.metrics()).waiting_children) == (1, 4)
 
 
 async def test_a_wrong_job_deep_in_a_flow_is_named_and_nothing_is_added(queue: Queue) -> None:

@@ -13,9 +13,6 @@ from crewline.wire import jsonio
 from crewline.wire.options import check_priority, delay_to_script
 from crewline.wire.text import lenient
 
-#: Jobs of a flow that one removal takes along: Redis stands still for some 50 ms then.
-MOST_REMOVED = 5000
-
 
 class ById(Store):
     """The part of `Queue` that deals with single jobs."""
@@ -108,15 +105,17 @@ class ById(Store):
         """Deletes a job; False if a worker runs it now, or there is none.
 
         Args:
-            children: a flow's jobs below it go as well, or, where a worker runs one of them, nothing does.
+            children: a flow's jobs below it go as well, or, where a worker runs one of them, nothing does. More than
+                200 go in several calls, those that are furthest below first: what went before a running one was met is
+                gone then.
 
         Raises:
-            CrewlineError: there are more jobs below it than one call may remove.
+            CrewlineError: there are more levels of jobs below it than one call may remove.
         """
-        code = await self.scripts.remove_job(job_id, children, MOST_REMOVED)
+        code = await self.scripts.remove_job(job_id, children)
         if code == -7:
             raise CrewlineError(
-                f"job {job_id} of queue {self.name!r} has more than {MOST_REMOVED:,} jobs below it: "
+                f"job {job_id} of queue {self.name!r} has too many levels of jobs below it: "
                 "remove some of those first, or pass children=False"
             )
         return code == 1

@@ -10,10 +10,8 @@ from typing import Any, Literal
 
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.by_id import ById
+from crewline.redis.scripts import MOST_JOBS
 from crewline.wire.settings import SETTINGS_KEY, Settings, read_settings
-
-#: Jobs that one call touches at most.
-BATCH = 500
 
 CLEANABLE = ("completed", "failed", "delayed", "prioritized", "waiting-children", "wait", "paused", "active")
 
@@ -52,26 +50,25 @@ class Housekeeping(ById):
             CrewlineError: it is not paused, or jobs run.
         """
         while True:
-            code = await self.scripts.obliterate_queue(BATCH, force)
+            code = await self.scripts.obliterate_queue(MOST_JOBS, force)
             if code == -1:
                 raise CrewlineError(f"queue {self.name!r} is not paused: pause it before it is obliterated")
             if code == -2:
                 raise CrewlineError(f"jobs of queue {self.name!r} are active: wait for them, or use force=True")
             if code == 1:
-                await self.redis.delete(self.keys.extra(SETTINGS_KEY))
                 return
 
     async def retry_all(self, state: Literal["failed", "completed"] = "failed", *, fresh: bool = True) -> int:
         """Runs all failed (or completed) jobs again; returns how many. ``fresh``: with all their attempts."""
         until, total = await self.scripts.read_clock(), 0
-        while count := await self.scripts.retry_jobs(state, until, BATCH, fresh):
+        while count := await self.scripts.retry_jobs(state, until, MOST_JOBS, fresh):
             total += count
         return total
 
     async def promote_all(self) -> int:
         """Lets all delayed jobs run now; returns how many."""
         total = 0
-        while count := await self.scripts.promote_jobs(BATCH):
+        while count := await self.scripts.promote_jobs(MOST_JOBS):
             total += count
         return total
 
@@ -126,7 +123,7 @@ class Housekeeping(ById):
         gone: list[str] = []
         skip = 0
         while limit is None or len(gone) < limit:
-            most = BATCH if limit is None else min(BATCH, limit - len(gone))
+            most = MOST_JOBS if limit is None else min(MOST_JOBS, limit - len(gone))
             ids, kept = await self.scripts.clean_jobs(state, before, most, skip, quiet)
             gone += ids
             skip += kept

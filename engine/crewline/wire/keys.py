@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from crewline.errors import InvalidOption
 
-#: The suffixes that scripts get as KEYS, in this order (scripts/lib/keys.lua names them).
+#: The suffixes that scripts get as KEYS, in this order (scripts/lib/base/keys.lua names them).
 DECLARED = (
     "id", "wait", "active", "prioritized", "delayed", "completed", "failed", "marker", "meta", "events",
     "stalled", "limiter", "pc", "paused", "waiting-children",

@@ -228,7 +228,7 @@ def encode_shape(
 
     Args:
         more: further members of the job's ``opts``, written by flows and schedules.
-        extra: what lib/add_job.lua takes as ``extra``.
+        extra: what lib/add/add_job.lua takes as ``extra``.
     """
     if not isinstance(name, str) or not name:
         raise InvalidOption(f"name {name!r} must be a string that is not empty")

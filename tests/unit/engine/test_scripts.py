@@ -33,6 +33,18 @@ def test_every_include_was_put_in(name: str) -> None:
     assert "@include" not in source(name)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_function_that_a_script_calls_was_put_in_above(name: str) -> None:
+    known = {"and", "or", "not", "if", "elseif", "return", "in", "while", "until", "function", "type", "pcall"}
+    known |= {"tonumber", "tostring", "unpack", "ipairs", "pairs", "next"}
+    body = re.sub(r"--\[\[.*?\]\]|--[^\n]*|'[^'\n]*'", "", source(name), flags=re.DOTALL)
+    for call in re.finditer(r"(?:local function (\w+)|(?<![.:\w])(\w+)) ?\(", body):
+        if call[1]:
+            known.add(call[1])
+        else:
+            assert call[2] in known, f"{name}.lua calls {call[2]}"
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "extend_leases"])
 def test_each_script_has_a_typed_call_of_its_name(name: str) -> None:
     # extend_leases is called from the lease keeper's thread, through a client of its own

@@ -1,8 +1,9 @@
 """The Lua scripts and one typed Python call for each.
 
 A script is a real file with a header that names its KEYS, ARGV, return value and events; a line
-``-- @include NAME`` puts ``lib/NAME.lua`` in its place. Everything that changes a queue is one of these
-calls: what a script does is done whole or not at all.
+``-- @include PART/NAME`` puts ``lib/PART/NAME.lua`` and what that includes in its place, once a script. Everything that
+changes a queue is one of these calls: what a script does is done whole or not at all, and what touches many jobs takes
+a bounded number of them a call.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ from redis.exceptions import NoScriptError
 
 from crewline.redis.lanes import Lanes
 from crewline.wire.keys import Keys
-from crewline.wire.options import Encoded, Keep, Shape
+from crewline.wire.options import KEEP_COMPLETED, Encoded, Keep, Shape
 from crewline.wire.text import text
 
 #: The folders of scripts, by what they are for; ``lib`` holds what they include.
 GROUPS = ("add", "work", "change", "queue", "upkeep")
 
-_include = re.compile(r"^-- @include (\w+)$", re.MULTILINE)
+#: Jobs that one call of a script that goes through many touches at most; each script's header says its own bound.
+MOST_JOBS = 200
+
+_include = re.compile(r"^-- @include ([\w/]+)\n", re.MULTILINE)
 
 
 @cache
@@ -37,8 +41,15 @@ def source(name: str) -> str:
     """The text of a script, its includes put in."""
     folder = files(__package__)
     group = next(group for group in GROUPS if (folder / group / f"{name}.lua").is_file())
-    text = (folder / group / f"{name}.lua").read_text()
-    return _include.sub(lambda match: (folder / "lib" / f"{match[1]}.lua").read_text().rstrip(), text)
+    put_in: set[str] = set()
+
+    def include(match: re.Match[str]) -> str:
+        if match[1] in put_in:
+            return ""
+        put_in.add(match[1])
+        return _include.sub(include, (folder / "lib" / f"{match[1]}.lua").read_text())
+
+    return _include.sub(include, (folder / group / f"{name}.lua").read_text())
 
 
 @cache
@@ -57,7 +68,20 @@ class Fetched(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How a job ended, as finish_and_fetch takes it."""
+    """How a job ended, as finish_and_fetch takes it.
+
+    Attributes:
+        outcome: completed, failed, retry, or back (handed back: no attempt was used up).
+        value: completed: the result, JSON text; failed and retry: the reason.
+        trace, traces: the stack trace, and how many of them the job keeps.
+        delay_ms, lifo: retry: when, and whether before those that wait.
+        keep_completed, keep_failed: retention, each for its outcome: one that turns out to be another takes that one's.
+        suspect: it was a suspect, and whoever ran it lives.
+        exhausted: failed: it had attempts, and they are used up.
+        letter: failed: it gets a dead letter.
+        unreadable, optionless: its data is not JSON; its options are none that can be read.
+        started: the start it is the end of, for a lease that ran out; '' if that is not to be taken again. Not sent.
+    """
 
     job_id: str
     token: str
@@ -66,18 +90,37 @@ class Result(NamedTuple):
     trace: str = ""
     traces: int = 10
     delay_ms: int = 0
-    keep: str = ""
-    flags: str = ""
-    #: the attempt it ended, for a lease that ran out; 0 if it is not to be taken again. Not sent.
+    lifo: bool = False
+    keep_completed: str = ""
+    keep_failed: str = ""
+    suspect: bool = False
+    exhausted: bool = False
+    letter: bool = True
+    unreadable: bool = False
+    optionless: bool = False
     started: int = 0
 
     def sent(self) -> tuple[str, str, str, str, str]:
         """As finish_and_fetch takes it: few arguments, since each costs both sides."""
+        if self.outcome == "completed" and not self.suspect:
+            return self.job_id, self.token, self.outcome, self.value, self.keep_completed
+        more: dict[str, Any] = {}
         if self.outcome == "completed":
-            more = f"{self.keep};{self.flags}" if self.flags else self.keep
-        else:
-            more = json.dumps([self.trace, self.traces, self.delay_ms, self.keep, self.flags])
-        return self.job_id, self.token, self.outcome, self.value, more
+            more["keep"] = self.keep_completed
+        elif self.outcome != "back":
+            more |= {"trace": self.trace, "traces": self.traces}
+            more |= {"keep": self.keep_failed} if self.outcome == "failed" else {"delay": self.delay_ms}
+        for name in ("lifo", "suspect", "exhausted", "unreadable", "optionless"):
+            if getattr(self, name):
+                more[name] = True
+        if not self.letter:
+            more["letter"] = False
+        return self.job_id, self.token, self.outcome, self.value, json.dumps(more)
+
+
+def _bounds(keep: Keep) -> tuple[int | str, int | str]:
+    """Count and age as scripts take them, '' for no bound."""
+    return "" if keep.count is None else keep.count, "" if keep.age_seconds is None else keep.age_seconds
 
 
 def _shaped(jobs: Sequence[Encoded]) -> list[str | int]:
@@ -180,9 +223,7 @@ class Scripts:
         return [text(job_id) for job_id in ids]
 
     async def sweep_jobs(self, state: str, keep: Keep, most: int) -> int:
-        count = "" if keep.count is None else keep.count
-        age = "" if keep.age_seconds is None else keep.age_seconds
-        return int(await self.call("sweep_jobs", state, count, age, most))
+        return int(await self.call("sweep_jobs", state, *_bounds(keep), most))
 
     async def mark_alone(self, job_id: str, token: str) -> bool:
         return int(await self.call("mark_alone", job_id, token)) == 0
@@ -202,13 +243,25 @@ class Scripts:
             changed, left = await self.call("resume_queue")
         return bool(changed)
 
-    async def remove_job(self, job_id: str, children: bool, most: int) -> int:
-        return int(await self.call("remove_job", job_id, "1" if children else "", most))
+    async def remove_job(self, job_id: str, children: bool, most: int = MOST_JOBS) -> int:
+        code = 2
+        while code == 2:
+            code = int(await self.call("remove_job", job_id, "1" if children else "", most))
+        return code
 
     async def replay_dead_letter(
-        self, job_id: str, letters: str, letter_id: str, name: str, data: str, opts: str, priority: int
+        self,
+        job_id: str,
+        letters: str,
+        letter_id: str,
+        name: str,
+        data: str,
+        opts: str,
+        priority: int,
+        keep: Keep = KEEP_COMPLETED,
     ) -> int:
-        return int(await self.call("replay_dead_letter", job_id, letters, letter_id, name, data, opts, priority))
+        job = (job_id, letters, letter_id, name, data, opts, priority)
+        return int(await self.call("replay_dead_letter", *job, *_bounds(keep)))
 
     async def beat(
         self, keys: Keys, name: str, ttl_ms: int, told: str, settings_sha: str, running: Sequence[str]

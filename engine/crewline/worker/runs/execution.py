@@ -171,7 +171,7 @@ class Executor:
             # its effects have happened: running it again would only repeat them
             return self.failed(run, str(error), "")
         keep = keep_from_wire(run.job.opts.get("removeOnComplete"), self.keep_completed)
-        return result_of(run, "completed", text, keep=keep)
+        return result_of(run, "completed", text, keep_completed=keep, keep_failed=self._keep_failed(run.job))
 
     def _raised(self, run: Run, error: Exception) -> Result:
         job = run.job
@@ -183,8 +183,11 @@ class Executor:
         if isinstance(error, Reject) or attempts_made >= self._attempts(job):
             return self.failed(run, reason, trace)
         delay_ms = self._delay_ms(job, attempts_made, error)
-        flags = "l" if job.opts.get("lifo") is True else ""
-        return result_of(run, "retry", reason, trace=trace, traces=_traces(job), delay_ms=delay_ms, flags=flags)
+        lifo = job.opts.get("lifo") is True
+        return result_of(run, "retry", reason, trace=trace, traces=_traces(job), delay_ms=delay_ms, lifo=lifo)
+
+    def _keep_failed(self, job: Job) -> str:
+        return keep_from_wire(job.opts.get("removeOnFail"), self.keep_failed)
 
     def _attempts(self, job: Job) -> int:
         # BullMQ writes 0 where its user said nothing
@@ -216,10 +219,10 @@ class Executor:
         """The result of a job that has failed for good."""
         # as BullMQ counts: the last attempt is the last, whatever ended it
         exhausted = run.job.attempts_made + 1 >= self._attempts(run.job)
-        flags = ("e" if exhausted else "") + ("u" if unreadable else "") + ("" if letter else "n")
-        flags += "" if run.job.opts else "o"
-        keep = keep_from_wire(run.job.opts.get("removeOnFail"), self.keep_failed)
-        return result_of(run, "failed", reason, trace=trace, traces=_traces(run.job), keep=keep, flags=flags)
+        return result_of(
+            run, "failed", reason, trace=trace, traces=_traces(run.job), keep_failed=self._keep_failed(run.job),
+            exhausted=exhausted, unreadable=unreadable, letter=letter, optionless=not run.job.opts,
+        )  # fmt: skip
 
 
 def _trace(error: Exception) -> str:

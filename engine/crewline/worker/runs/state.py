@@ -151,5 +151,5 @@ class State:
 
 
 def result_of(run: Run, outcome: str, value: str, **more: Any) -> Result:
-    flags = more.pop("flags", "") + ("s" if run.suspect and outcome != "back" else "")
-    return Result(run.job.id, run.token, outcome, value, flags=flags, started=run.job.attempts_started, **more)
+    suspect = run.suspect and outcome != "back"
+    return Result(run.job.id, run.token, outcome, value, suspect=suspect, started=run.job.attempts_started, **more)

@@ -1,6 +1,6 @@
 --[[ add_flow: adds a tree of jobs in one go: all of it or nothing.
 
-KEYS     the root queue's declared keys (lib/keys.lua)
+KEYS     the root queue's declared keys (lib/base/keys.lua)
 ARGV     1 base of the root's queue
          then 9 a job, parents before their children:
            base      of the job's queue
@@ -9,14 +9,10 @@ Returns  the ids, in order
 Events   added, and waiting-children, waiting or delayed, a job
 Why      A parent whose children were added apart could run before they are there, or wait for children that never
          come. A parent all of whose children had ended before is let go at once. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include trim_events
--- @include move_job
--- @include delete_jobs
--- @include release_parent
--- @include add_job
+-- @include base/keys
+-- @include base/clock
+-- @include end/release_parent
+-- @include add/add_job
 
 local ids, queues, parents = {}, {}, {}
 for i = 2, #ARGV, 9 do

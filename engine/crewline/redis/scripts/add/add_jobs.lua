@@ -1,6 +1,6 @@
 --[[ add_jobs: adds up to 200 jobs in one call.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base      "<prefix>:<queue>:"
          2 shapes    how many there are: what jobs have in common is sent once
          then 6 a shape:
@@ -8,7 +8,7 @@ ARGV     1 base      "<prefix>:<queue>:"
            delay     milliseconds from now; "@<epoch ms>" for an absolute time; '0' for none
            priority  0 (before all priorities) or 1 (first) .. 2097151
            lifo      '1' or ''
-           extra     JSON object with what lib/add_job.lua takes, or ''
+           extra     JSON object with what lib/add/add_job.lua takes, or ''
          then 3 a job:
            shape     its number, from 1
            id        '' for the next number of the queue's counter
@@ -17,14 +17,11 @@ Returns  the jobs' ids, in order. A known id is returned as it is and nothing is
          job's id is that of the job that stands for it.
 Events   added, then waiting or delayed, a job; duplicated or deduplicated where nothing was stored
 Why      One call for many jobs costs Redis a fifth of one call each, and the clock is Redis' own. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include check_types
--- @include trim_events
--- @include move_job
--- @include delete_jobs
--- @include add_job
+-- @include base/keys
+-- @include base/clock
+-- @include base/check_types
+-- @include base/trim_events
+-- @include add/add_job
 
 local ids, runnable, delayed = {}, false, false
 local shapes, first = {}, 3 + tonumber(ARGV[2]) * 6

@@ -1,6 +1,6 @@
 --[[ continue_schedule: places the iteration after the one that was just fetched.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 schedule id, 3 id of the iteration that was fetched
          4 next    for cron: when it runs next, epoch ms; '' for every
          5 opts of the next iteration (JSON text)
@@ -8,14 +8,10 @@ Returns  its id, or '' if another worker placed it, or the schedule is gone
 Events   added, delayed or waiting
 Why      There is no scheduler process: whoever fetches an iteration plans the next. Only the iteration that the schedule
          points at may, so that two workers never plan it twice. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include trim_events
--- @include delete_jobs
--- @include move_job
--- @include add_job
--- @include schedule_iteration
+-- @include base/keys
+-- @include base/clock
+-- @include base/trim_events
+-- @include add/schedule_iteration
 
 local schedule = ARGV[2]
 local key = base .. 'repeat:' .. schedule

@@ -1,16 +1,16 @@
 --[[ remove_schedule: ends a schedule and takes its planned iteration away.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 schedule id
 Returns  1 removed, 0 there is none
 Events   removed, for the planned iteration
+Bound    one schedule; an iteration that is due is looked for in `wait`, which takes as long as that is
 Why      An iteration that runs already ends as it would; it finds no schedule to go on with. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include delete_jobs
--- @include move_job
--- @include remove_from_state
+-- @include base/keys
+-- @include base/clock
+-- @include forget/delete_jobs
+-- @include forget/forget_jobs
+-- @include place/remove_from_state
 
 local schedule = ARGV[2]
 local planned = redis.call('ZSCORE', base .. 'repeat', schedule)
@@ -20,7 +20,7 @@ if planned then
   local id = 'repeat:' .. schedule .. ':' .. whole(number(planned, 0))
   if redis.call('ZSCORE', q.delayed, id) or redis.call('LPOS', q.wait, id) or redis.call('ZSCORE', q.prioritized, id) then
     redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', id, 'prev', remove_from_state(q, id))
-    delete_jobs(base, { id })
+    forget_jobs(q, { id }, true)
   end
 end
 return planned and 1 or had

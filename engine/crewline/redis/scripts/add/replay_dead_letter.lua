@@ -1,19 +1,21 @@
 --[[ replay_dead_letter: puts a dead job back into the queue it came from, once.
 
-KEYS     the origin queue's declared keys (lib/keys.lua)
+KEYS     the origin queue's declared keys (lib/base/keys.lua)
 ARGV     1 base of the origin, 2 id of the job, 3 base of the dead-letter queue, 4 id of the letter,
          5 name, 6 data (JSON text), 7 opts (JSON text), 8 priority
+         9 count, 10 age   how many replayed letters are kept, and for how many seconds; '' for no bound
 Returns  1 put back, 0 the letter was replayed before or is gone, -3 the job is not in `failed` (it runs again already)
 Events   waiting (prev failed), or added and waiting, at the origin; completed at the dead letters
+Bound    one letter; it is looked for among those that wait, which takes as long as they are many
 Why      The letter goes to `completed` of its queue with the job's id as its result, and the job keeps the letter's
-         id: both ends can be followed, and a second replay of the same letter finds it gone from `wait`. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include move_job
--- @include trim_events
--- @include delete_jobs
--- @include add_job
+         id: both ends can be followed, and a second replay of the same letter finds it gone from `wait`.
+         A child that was removed is added anew, for its parent if that still waits for others. ]]
+-- @include base/keys
+-- @include base/clock
+-- @include base/trim_events
+-- @include forget/retain_jobs
+-- @include place/rerun_job
+-- @include add/add_job
 
 local id, letters, letter_id = ARGV[2], queue_at(ARGV[3]), ARGV[4]
 local job, letter = base .. id, letters.base .. letter_id
@@ -22,12 +24,21 @@ local kept = redis.call('EXISTS', job) == 1
 if kept and redis.call('ZREM', q.failed, id) == 0 then return -3 end
 redis.call('LREM', letters.wait, 1, letter_id)
 
+-- What ties a child to its parent, as its options tell it; nil where that does not wait.
+local function parent_again(opts)
+  local parent = type(opts.parent) == 'table' and opts.parent or {}
+  if type(parent.queue) ~= 'string' or type(parent.id) ~= 'string' then return nil end
+  local owner = queue_at(parent.queue .. ':')
+  if not redis.call('ZSCORE', owner.children, parent.id) then return nil end
+  local link = { id = parent.id, queueKey = parent.queue }
+  for _, policy in ipairs({ 'fpof', 'cpof', 'idof', 'rdof' }) do link[policy] = opts[policy] end
+  return { parentKey = owner.base .. parent.id, parent = cjson.encode(link) }
+end
+
 if kept then
-  redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'stc', 'crashes', 'suspect')
-  redis.call('HSET', job, 'atm', 0)
-  push_job(q, id, priority_of(job), false, 'failed')
+  rerun_job(id, 'failed', true, false)
 else
-  add_job(q, id, ARGV[5], ARGV[6], ARGV[7], '0', ARGV[8], false)
+  add_job(q, id, ARGV[5], ARGV[6], ARGV[7], '0', ARGV[8], false, attempt(parent_again, parse(ARGV[7])))
 end
 redis.call('HSET', job, 'deadLetterId', letter_id)
 wake_worker(q)
@@ -37,4 +48,5 @@ local result = '{"replayedAs":' .. cjson.encode(id) .. '}'
 redis.call('HSET', letter, 'returnvalue', result, 'finishedOn', stamp)
 redis.call('ZADD', letters.completed, stamp, letter_id)
 redis.call('XADD', letters.events, '*', 'event', 'completed', 'jobId', letter_id, 'returnvalue', result, 'prev', 'waiting')
+retain_jobs(letters, 'completed', ARGV[9], ARGV[10])
 return 1

@@ -1,21 +1,17 @@
 --[[ upsert_schedule: makes or changes a schedule and places its next iteration.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 schedule id, 3 job name, 4 data (JSON text), 5 template opts (JSON text), 6 iteration opts (JSON text)
          7 next    for cron: when it runs next, epoch ms; '' for every
          8 fields of the rule as JSON: {pattern | every, tz, startDate, endDate, limit, offset}
 Returns  the id of the next iteration
 Events   removed for the iteration that was planned before; added, delayed or waiting for the new one
 Why      A schedule whose rule did not change keeps its next iteration: deploying it again must not shift it. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include trim_events
--- @include delete_jobs
--- @include move_job
--- @include add_job
--- @include schedule_iteration
--- @include remove_from_state
+-- @include base/keys
+-- @include base/clock
+-- @include base/trim_events
+-- @include add/schedule_iteration
+-- @include place/remove_from_state
 
 local schedule, rule = ARGV[2], parse(ARGV[8])
 local key = base .. 'repeat:' .. schedule
@@ -37,7 +33,7 @@ for field, value in pairs(rule) do redis.call('HSET', key, field, text(value)) e
 if planned and redis.call('EXISTS', base .. current) == 1 and redis.call('EXISTS', base .. current .. ':lock') == 0
   and not redis.call('ZSCORE', q.completed, current) and not redis.call('ZSCORE', q.failed, current) then
   redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', remove_from_state(q, current))
-  delete_jobs(base, { current })
+  forget_jobs(q, { current }, true)
   -- it never ran: it does not count towards the schedule's limit
   redis.pcall('HINCRBY', key, 'ic', -1)
 end

@@ -1,18 +1,15 @@
 --[[ cancel_job: ends a job from outside.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 reason, 4 cancels   a hash of our own: reason by job id
 Returns  1 it waited and has failed now, 2 its worker will be told at its next beat, 0 it had ended, -1 no such job
 Events   failed, for one that waited
 Why      A job that runs is its worker's to end: only a mark is left, which the worker finds within a second. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include move_job
--- @include trim_events
--- @include release_parent
--- @include release_dedup_key
--- @include remove_from_state
+-- @include base/keys
+-- @include base/clock
+-- @include end/release_parent
+-- @include end/release_dedup_key
+-- @include place/remove_from_state
 
 local id, job = ARGV[2], base .. ARGV[2]
 if redis.call('EXISTS', job) == 0 then return -1 end

@@ -1,15 +1,14 @@
 --[[ change_delay: a delayed job becomes due at another time.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 delay from now in milliseconds, or "@<epoch ms>"
 Returns  0, -1 no such job, -3 it is not delayed
 Events   delayed
 Why      The marker must tell idle workers of an earlier time. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include move_job
--- @include trim_events
+-- @include base/keys
+-- @include base/clock
+-- @include place/push_job
+-- @include base/trim_events
 
 local id, delay = ARGV[2], ARGV[3]
 if redis.call('EXISTS', base .. id) == 0 then return -1 end

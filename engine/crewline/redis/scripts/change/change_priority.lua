@@ -1,13 +1,12 @@
 --[[ change_priority: moves a waiting job among its like, or sets what a delayed one will have.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 priority, 4 '1' to put it before its equals
 Returns  0, -1 no such job
 Events   none
 Why      A job that is not waiting keeps its place; only its hash says what it will be. ]]
--- @include keys
--- @include fields
--- @include move_job
+-- @include base/keys
+-- @include place/push_job
 
 local id, job, priority = ARGV[2], base .. ARGV[2], tonumber(ARGV[3])
 if redis.call('EXISTS', job) == 0 then return -1 end

@@ -1,14 +1,13 @@
 --[[ promote_jobs: lets delayed jobs run now.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 how many at most, earliest first, then the ids; no ids: all of them
 Returns  how many were moved; call until 0 for all
 Events   waiting (prev delayed), a job
 Why      A bounded batch, and each keeps its priority. ]]
--- @include keys
--- @include fields
--- @include move_job
--- @include trim_events
+-- @include base/keys
+-- @include place/push_job
+-- @include base/trim_events
 
 local ids, moved = {}, 0
 for i = 3, #ARGV do ids[#ids + 1] = ARGV[i] end

@@ -1,15 +1,13 @@
 --[[ retry_job: runs a finished job again.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 '1' to give it all its attempts again
 Returns  1 it waits again, -1 no such job, -3 it is neither failed nor completed
 Events   waiting (prev failed or completed)
 Why      The result and the reason of the old run go with it, or readers would take them for the new one's. ]]
--- @include keys
--- @include fields
--- @include move_job
--- @include trim_events
--- @include rerun_job
+-- @include base/keys
+-- @include base/trim_events
+-- @include place/rerun_job
 
 local id = ARGV[2]
 if redis.call('EXISTS', base .. id) == 0 then return -1 end

@@ -1,16 +1,14 @@
 --[[ retry_jobs: runs all failed (or completed) jobs again, a batch a call.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 "failed" or "completed", 3 the newest end that counts, epoch ms, 4 how many at most,
          5 '1' to give them all their attempts again
 Returns  how many wait again; call until 0
 Events   waiting (prev failed or completed), a job
 Why      A bounded batch: a million failed jobs must not hold Redis up. ]]
--- @include keys
--- @include fields
--- @include move_job
--- @include trim_events
--- @include rerun_job
+-- @include base/keys
+-- @include base/trim_events
+-- @include place/rerun_job
 
 local finished = ARGV[2] == 'completed' and q.completed or q.failed
 local ids = redis.call('ZRANGEBYSCORE', finished, '-inf', ARGV[3], 'LIMIT', 0, ARGV[4])

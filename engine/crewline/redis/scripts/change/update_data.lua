@@ -1,11 +1,11 @@
 --[[ update_data: replaces a job's data.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 data (JSON text)
 Returns  0, -1 no such job
 Events   none
 Why      A job that was removed meanwhile must not come back as a hash with nothing but data. ]]
--- @include keys
+-- @include base/keys
 
 if redis.call('EXISTS', base .. ARGV[2]) == 0 then return -1 end
 redis.call('HSET', base .. ARGV[2], 'data', ARGV[3])

@@ -1,6 +1,6 @@
 --[[ clean_jobs: deletes jobs of one state that are older than a time, a batch a call.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base
          2 state   completed, failed, delayed, prioritized, waiting-children, wait, paused or active
          3 before  epoch milliseconds: only jobs that finished (or were added) before
@@ -9,46 +9,43 @@ ARGV     1 base
          6 quiet   '1' for no event, as a drain
 Returns  {ids deleted, entries looked at and kept}
 Events   cleaned
+Bound    limit: 200
 Why      Jobs under a lease and schedules' next iterations are kept, as BullMQ's clean does. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include delete_jobs
--- @include move_job
--- @include trim_events
--- @include release_parent
--- @include release_dedup_key
+-- @include base/keys
+-- @include base/clock
+-- @include base/trim_events
+-- @include place/remove_from_list
+-- @include forget/forget_jobs
 
 local state, before, limit, skip = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local listed = state == 'wait' or state == 'active' or state == 'paused'
+local finished = state == 'completed' or state == 'failed'
 local source = base .. state
 local ids
 if listed then
   ids = redis.call('LRANGE', source, -skip - limit, -skip - 1)
-elseif state == 'completed' or state == 'failed' then
+elseif finished then
   ids = redis.call('ZRANGEBYSCORE', source, '-inf', whole(before), 'LIMIT', skip, limit)
 else
   ids = redis.call('ZRANGE', source, skip, skip + limit - 1)
 end
 
-local gone, kept = {}, 0
+local gone, places, kept = {}, {}, 0
 for i = 1, #ids do
   local id, job = ids[i], base .. ids[i]
-  local links = redis.call('HMGET', job, 'timestamp', 'rjk', 'parentKey', 'parent', 'deid')
-  local finished = state == 'completed' or state == 'failed'
-  local young = not finished and number(links[1], 0) > before
-  local scheduled = links[2] and not finished and redis.call('ZSCORE', base .. 'repeat', links[2])
+  local told = redis.pcall('HMGET', job, 'timestamp', 'rjk')
+  local young = not finished and number(told[1], 0) > before
+  local scheduled = told[2] and not finished and redis.call('ZSCORE', base .. 'repeat', told[2])
   if young or scheduled or (state == 'active' and redis.call('EXISTS', job .. ':lock') == 1) then
     kept = kept + 1
   else
-    if listed then redis.call('LREM', source, 0, id) else redis.call('ZREM', source, id) end
-    if links[3] then child_removed(links[3], links[4], job) end
-    if links[5] then release_dedup(q, id, links[5]) end
     gone[#gone + 1] = id
+    places[#places + 1] = i - #ids - 1 - skip
   end
 end
-delete_jobs(base, gone)
 if #gone > 0 then
+  if listed then remove_from_list(source, places) else redis.call('ZREM', source, unpack(gone)) end
+  forget_jobs(q, gone, true)
   if ARGV[6] ~= '1' then redis.call('XADD', q.events, '*', 'event', 'cleaned', 'count', #gone) end
   trim_events(q)
 end

@@ -1,12 +1,16 @@
 --[[ obliterate_queue: deletes a queue with all that it holds, a batch a call.
 
-KEYS     the queue's declared keys (lib/keys.lua)
-ARGV     1 base, 2 how many jobs at most in this call, 3 '1' to delete jobs under a lease too
+KEYS     the queue's declared keys (lib/base/keys.lua)
+ARGV     1 base, 2 how many jobs and schedules at most in this call, 3 '1' to delete jobs under a lease too
 Returns  1 done, 0 call again, -1 the queue is not paused, -2 jobs are active
-Events   none: the stream goes too
-Why      A paused queue only: workers that still fetch would go on with a queue that is gone. ]]
--- @include keys
--- @include delete_jobs
+Events   none: the stream goes too; those of parents in other queues, which wait no longer
+Bound    ARGV 2: 200
+Why      A paused queue only: workers that still fetch would go on with a queue that is gone. The counter of ids begins
+         anew: a deduplication id that was kept would point at a stranger. Our own keys go as well; workers that live
+         say so again within a second. ]]
+-- @include base/keys
+-- @include base/clock
+-- @include forget/forget_jobs
 
 local left = tonumber(ARGV[2])
 if redis.call('HEXISTS', q.meta, 'paused') == 0 then return -1 end
@@ -14,20 +18,29 @@ if ARGV[3] ~= '1' and redis.call('LLEN', q.active) > 0 then return -2 end
 
 for _, list in ipairs({ q.active, q.wait, q.paused }) do
   local ids = redis.call('LRANGE', list, 0, left - 1)
-  delete_jobs(base, ids)
   redis.call('LTRIM', list, #ids, -1)
+  forget_jobs(q, ids, true, true)
   left = left - #ids
   if left <= 0 then return 0 end
 end
 for _, set in ipairs({ q.prioritized, q.delayed, q.children, q.completed, q.failed }) do
   local ids = redis.call('ZRANGE', set, 0, left - 1)
-  delete_jobs(base, ids)
   if #ids > 0 then redis.call('ZREM', set, unpack(ids)) end
+  forget_jobs(q, ids, true, true)
   left = left - #ids
   if left <= 0 then return 0 end
 end
-for _, id in ipairs(redis.call('ZRANGE', base .. 'repeat', 0, -1)) do redis.call('DEL', base .. 'repeat:' .. id) end
-redis.call('DEL', base .. 'repeat', q.marker, q.events, q.stalled, q.limiter, q.counter, q.id, q.meta,
+local schedules = redis.call('ZRANGE', base .. 'repeat', 0, left - 1)
+for i = 1, #schedules do redis.call('UNLINK', base .. 'repeat:' .. schedules[i]) end
+if #schedules > 0 then redis.call('ZREM', base .. 'repeat', unpack(schedules)) end
+if #schedules == left then return 0 end
+
+local workers = own_key(q, 'workers')
+for _, name in ipairs(redis.call('ZRANGE', workers, 0, 99)) do redis.call('UNLINK', own_key(q, 'worker:' .. name)) end
+for _, suffix in ipairs({ 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'heal' }) do
+  redis.call('UNLINK', own_key(q, suffix))
+end
+redis.call('UNLINK', base .. 'repeat', q.marker, q.events, q.stalled, q.limiter, q.counter, q.id, q.meta, workers,
   base .. 'stalled-check', base .. 'metrics:completed', base .. 'metrics:completed:data', base .. 'metrics:failed',
   base .. 'metrics:failed:data')
 return 1

@@ -1,11 +1,11 @@
 --[[ pause_queue: no worker fetches until resume_queue.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base
 Returns  1 if it was running, 0 if it was paused already
 Events   paused
 Why      As BullMQ 6: a flag, and no list is renamed, so that nothing can be lost in between. ]]
--- @include keys
+-- @include base/keys
 
 local changed = redis.call('HSETNX', q.meta, 'paused', 1)
 redis.call('DEL', q.marker)

@@ -1,14 +1,13 @@
 --[[ resume_queue: workers fetch again.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base
 Returns  {1 if it was paused, 0}; or {0, ids still in the list that BullMQ 5 keeps paused jobs in}: call again then
 Events   resumed
 Why      BullMQ 5 parks jobs in `paused`; they are merged into `wait`, never renamed over it: a rename loses jobs.
          The queue stays paused until all are merged, or the first batch would run out of turn. ]]
--- @include keys
--- @include fields
--- @include move_job
+-- @include base/keys
+-- @include place/push_job
 
 -- the right end runs first: what was parked is older than what came after, and its oldest ids come last
 local parked = redis.call('LRANGE', q.paused, 0, 4999)

@@ -1,6 +1,6 @@
 --[[ recover_stalled: gives jobs whose lease ran out to another worker.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base
          2 interval  milliseconds; one check a queue in this time, whoever makes it
          3 most      how often a job may take its worker down before it is failed
@@ -11,11 +11,10 @@ Why      Two looks make one verdict: an id must have been active at the last loo
          Every job of a worker that died is a suspect, and all but one are innocent: a suspect runs alone next
          (field suspect), and only a death while alone (field alone) counts. One that counted too often is failed by
          whoever fetches it next (field defa), as in BullMQ. ]]
--- @include keys
--- @include fields
--- @include check_types
--- @include move_job
--- @include trim_events
+-- @include base/keys
+-- @include base/check_types
+-- @include place/push_job
+-- @include base/trim_events
 
 if not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then return {} end
 trim_events(q)

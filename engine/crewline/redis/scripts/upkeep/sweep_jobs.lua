@@ -1,15 +1,15 @@
 --[[ sweep_jobs: applies a queue's retention to finished jobs, without one that finishes.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 "completed" or "failed", 3 count or '', 4 age in seconds or '', 5 how many jobs to look at
 Returns  how many were deleted
 Events   none
 Why      BullMQ prunes only when a job finishes, so that an idle queue keeps what it has for ever. A job that brings its
          own removeOnComplete or removeOnFail is left to it. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include delete_jobs
+-- @include base/keys
+-- @include base/clock
+-- @include base/fields
+-- @include forget/forget_jobs
 
 local finished = ARGV[2] == 'completed' and q.completed or q.failed
 local own = ARGV[2] == 'completed' and 'removeOnComplete' or 'removeOnFail'
@@ -27,7 +27,7 @@ for i = 1, #ids do
   if type(opts) == 'table' or parse(opts)[own] == nil then gone[#gone + 1] = ids[i] end
 end
 if #gone > 0 then
-  delete_jobs(base, gone)
   redis.call('ZREM', finished, unpack(gone))
+  forget_jobs(q, gone)
 end
 return #gone

@@ -1,11 +1,11 @@
 --[[ append_log: adds a line to a job's log.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 line, 4 how many lines to keep, 5 token of the worker that runs it, or ''
 Returns  the number of lines kept, -1 no such job, -6 the lease is not this worker's any more
 Events   none
 Why      A log without a bound fills Redis. ]]
--- @include keys
+-- @include base/keys
 
 local job = base .. ARGV[2]
 if redis.call('EXISTS', job) == 0 then return -1 end

@@ -1,6 +1,6 @@
 --[[ beat: says that a worker lives, and hears which of its jobs are to be cancelled and what its settings are.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base
          2 registry  a sorted set of our own: worker by the time it counts as dead
          3 worker    the worker's own hash
@@ -13,8 +13,8 @@ Returns  {cancels, settings}: {id, reason} of each running job that is to be can
 Events   none
 Why      One call a beat for the registry that dashboards and the operator read, for cancellation and for settings. The
          digest rather than their generation: whoever writes them by hand need not count. ]]
--- @include keys
--- @include clock
+-- @include base/keys
+-- @include base/clock
 
 redis.call('ZREMRANGEBYSCORE', ARGV[2], '-inf', stamp)
 redis.call('ZADD', ARGV[2], string.format('%.0f', now + tonumber(ARGV[7])), ARGV[6])

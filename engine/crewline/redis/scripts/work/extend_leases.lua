@@ -1,13 +1,13 @@
 --[[ extend_leases: prolongs all leases of a worker in one call.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 lease in milliseconds, then id, token, started a job; started: the attempt that the caller runs
 Returns  the ids whose lease is another's now, or gone
 Events   none
 Why      A lease that a handler made longer (job.extend) is not made shorter. One that ran out (Redis was away, the
          process stood still) is taken again if nobody has fetched the job since: each fetch counts `ats` up.
          A worker with 500 jobs renews them in one round trip, from a thread that no handler can block. ]]
--- @include keys
+-- @include base/keys
 
 local locks, kept, lost = {}, {}, {}
 for i = 3, #ARGV, 3 do locks[#locks + 1] = base .. ARGV[i] .. ':lock' end

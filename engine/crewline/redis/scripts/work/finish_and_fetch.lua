@@ -1,6 +1,6 @@
 --[[ finish_and_fetch: settles what a worker has done and leases what it has room for, in one call.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base      "<prefix>:<queue>:"
          2 queue     the queue's name, for dead letters
          3 letters   the dead-letter queue's base, or '' for none
@@ -15,14 +15,17 @@ ARGV     1 base      "<prefix>:<queue>:"
            id, token
            outcome   completed | failed | retry | back (handed back: no attempt is used up)
            value     completed: the result (JSON text); failed, retry: the reason
-           more      completed: "<keep>" or "<keep>;<flags>"; else a JSON array [trace, traces, delay, keep, flags]
-             trace   the stack trace, '' for none
-             traces  how many stack traces a job keeps
-             delay   retry: milliseconds
-             keep    retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"
-             flags   e: attempts exhausted, u: the job's data is not JSON, s: it was a suspect and ended alive,
-                     n: no dead letter, o: the job's options are none that can be read,
-                     l: lifo
+           more      completed: mostly "<keep>" alone; else a JSON object, in which all may be left out:
+             keep       retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"
+             trace      the stack trace
+             traces     how many stack traces a job keeps
+             delay      retry: milliseconds
+             lifo       retry: true puts it before those that wait
+             exhausted  failed: true if it had attempts and they are used up
+             letter     failed: false for no dead letter
+             unreadable true if its data is not JSON
+             optionless true if its options are none that can be read
+             suspect    true if it was a suspect, and ended alive
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed
@@ -30,23 +33,11 @@ Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
 Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
 Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.
          Locks are read, and leases and finished sets written, once a call instead of once a job. ]]
--- @include keys
--- @include clock
--- @include fields
--- @include check_types
--- @include trim_events
--- @include move_job
--- @include delete_jobs
--- @include retain_jobs
--- @include release_parent
--- @include add_job
--- @include release_dedup_key
--- @include add_kept_last
--- @include dead_letter
--- @include promote_due
--- @include count_metrics
--- @include settle_jobs
--- @include lease_jobs
+-- @include base/keys
+-- @include base/clock
+-- @include base/check_types
+-- @include end/settle_jobs
+-- @include fetch/lease_jobs
 
 local codes, ended = settle_jobs(11, tonumber(ARGV[10]))
 local jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]),

@@ -1,13 +1,12 @@
 --[[ update_progress: sets a job's progress.
 
-KEYS     the queue's declared keys (lib/keys.lua)
+KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 progress (JSON text), 4 token of the worker that runs it, or '' for any other client
 Returns  0, -1 no such job, -6 the lease is not this worker's any more
 Events   progress
 Why      A worker that lost its lease must not write over the one that has it now. ]]
--- @include keys
--- @include fields
--- @include trim_events
+-- @include base/keys
+-- @include base/trim_events
 
 local job = base .. ARGV[2]
 if redis.call('EXISTS', job) == 0 then return -1 end

@@ -1,12 +1,15 @@
+-- @include base/clock
+-- @include base/trim_events
+-- @include place/push_job
+-- @include base/owner_of
 -- What a job's end means to the parent that waits for it.
 local function parent_of(parent_key, parent_json)
   local link = parse(parent_json)
-  local owner, id = link.queueKey, link.id
-  if type(owner) ~= 'string' or type(id) ~= 'string' then
-    owner, id = string.match(parent_key, '^(.+):([^:]+)$')
+  if type(link.queueKey) == 'string' and type(link.id) == 'string' then
+    return queue_at(link.queueKey .. ':'), link.id, link
   end
-  if not owner then return nil end
-  return queue_at(owner .. ':'), id, link
+  local queue, id = owner_of(parent_key)
+  return queue, id, link
 end
 
 -- Lets a parent run whose children have ended (or will not be waited for any longer).

@@ -1,3 +1,5 @@
+-- @include base/clock
+-- @include base/fields
 -- BullMQ's per-minute metrics: a total, and one number a minute, newest first, `points` of them.
 local function count_metrics(state, n, points)
   local key = base .. 'metrics:' .. state

@@ -1,3 +1,4 @@
+-- @include add/add_job
 -- The last of those that came while the job ran runs now (keepLastIfActive).
 local function add_kept_last(dedup_id)
   local later = base .. 'dn:' .. dedup_id

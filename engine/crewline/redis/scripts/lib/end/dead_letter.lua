@@ -1,3 +1,5 @@
+-- @include base/trim_events
+-- @include add/add_job
 -- One byte that is no UTF-8 would make a whole letter unreadable: each becomes '?'.
 local function as_utf8(text)
   return (string.gsub(text, '[\128-\255]+', function(run)
@@ -23,12 +25,12 @@ end
 
 -- Writes a job to the dead-letter queue in the very call that fails it for good, so that neither is ever without
 -- the other. The letter is a plain waiting job there: every BullMQ dashboard shows it.
--- `data` and `opts` are JSON texts and go in verbatim; data that is not JSON (flag u) goes in as a string, and such
--- options (flag o) count as none.
-local function dead_letter(name, letters, id, title, reason, stack, attempts, data, opts, flags)
+-- `data` and `opts` are JSON texts and go in verbatim; data that is not JSON (told.unreadable) goes in as a
+-- string, and such options (told.optionless) count as none.
+local function dead_letter(name, letters, id, title, reason, stack, attempts, data, opts, told)
   title = as_utf8(title)
-  if string.find(flags, 'u', 1, true) then data = cjson.encode(as_utf8(data)) end
-  if string.find(flags, 'o', 1, true) or not next(parse(opts)) then opts = '{}' end
+  if told.unreadable then data = cjson.encode(as_utf8(data)) end
+  if told.optionless or not next(parse(opts)) then opts = '{}' end
   local body = '{"queue":' .. cjson.encode(name) .. ',"jobId":' .. cjson.encode(as_utf8(id)) ..
     ',"name":' .. cjson.encode(title) .. ',"reason":' .. cjson.encode(reason) ..
     ',"stack":' .. stack .. ',"attempts":' .. attempts .. ',"failedAt":' .. stamp ..

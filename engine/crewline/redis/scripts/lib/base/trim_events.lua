@@ -1,3 +1,4 @@
+-- @include base/fields
 -- Caps an event stream once a call, as its queue's settings say. The newest entries stay whatever they say: whoever
 -- waits for a result reads them.
 local function trim_events(queue)

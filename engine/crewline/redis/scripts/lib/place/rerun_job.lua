@@ -1,7 +1,9 @@
+-- @include place/push_job
 -- Makes a finished job runnable again; its parent waits for it again.
 local function rerun_job(id, prev, fresh, lifo)
   local job = base .. id
-  redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'crashes', 'suspect')
+  redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'crashes', 'suspect',
+    'alone')
   if fresh then redis.call('HDEL', job, 'atm', 'ats', 'stc') end
   local parent = redis.call('HGET', job, 'parentKey')
   if parent and redis.call('EXISTS', parent) == 1 then

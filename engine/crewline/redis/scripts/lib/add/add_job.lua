@@ -1,3 +1,7 @@
+-- @include base/clock
+-- @include base/fields
+-- @include place/push_job
+-- @include forget/forget_jobs
 -- Stores one job and puts it where it belongs; every way of adding goes through here.
 -- `delay` is milliseconds from now, or '@' and an absolute time. `extra` (a table) may hold
 --   parentKey, parent (JSON)   the parent that waits for it
@@ -28,15 +32,16 @@ local function is_deduplicated(queue, id, name, data, opts, extra)
   local key = queue.base .. 'de:' .. de.id
   local ttl = number(de.ttl, 0)
   local holder = redis.call('GET', key)
-  -- a holder that is gone (removed by a client that does not know the key) holds nothing
-  if holder and redis.call('EXISTS', queue.base .. holder) == 0 then holder = false end
+  -- a holder that is gone holds nothing (removed by a client that does not know the key), nor does a stranger with its id
+  if holder and redis.pcall('HGET', queue.base .. holder, 'deid') ~= de.id then holder = false end
   if not holder then
     if ttl > 0 then redis.call('SET', key, id, 'PX', ttl) else redis.call('SET', key, id) end
     return false
   end
   local replaced = de.replace and redis.call('ZREM', queue.delayed, holder) == 1
   if replaced then
-    delete_jobs(queue.base, { holder })
+    forget_jobs(queue, { holder })
+    redis.call('DEL', queue.base .. 'dn:' .. de.id)
     redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', holder, 'prev', 'delayed')
     if ttl > 0 and (de.extend or redis.call('PTTL', key) < 0) then
       redis.call('SET', key, id, 'PX', ttl)

@@ -1,3 +1,5 @@
+-- @include base/clock
+-- @include place/push_job
 -- Moves delayed jobs that are due to where they run from; at most 1,000 a call.
 local function promote_due()
   local due = redis.call('ZRANGEBYSCORE', q.delayed, '-inf', whole(now * 4096 + 4095), 'LIMIT', 0, 1000)

@@ -1,3 +1,6 @@
+-- @include base/clock
+-- @include place/push_job
+-- @include place/promote_due
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
 
 -- Counts one more attempt in a job's hash as it was read; false if that is no job (a name is all that one needs).

@@ -1,3 +1,4 @@
+-- @include base/fields
 -- Puts an id into `delayed`. The score is due * 4096 + a sequence number, so that jobs due in the same
 -- millisecond keep their order (at most 4096 of them; more share the last place).
 local function delay_job(queue, id, due)

@@ -6,7 +6,7 @@ local q = {
   limiter = KEYS[12], counter = KEYS[13], paused = KEYS[14], children = KEYS[15],
 }
 
--- The called queue's settings, where lib/check_types.lua has read them: paused, concurrency, max, duration, events kept.
+-- The called queue's settings, where lib/base/check_types.lua has read them: paused, concurrency, max, duration, events kept.
 local meta
 
 -- Another queue's (a parent's, the dead letters'), which shares the hash slot.

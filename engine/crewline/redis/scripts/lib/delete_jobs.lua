@@ -1,8 +1,0 @@
--- Deletes jobs and all keys that belong to them.
-local function delete_jobs(owner, ids)
-  for i = 1, #ids do
-    local job = owner .. ids[i]
-    redis.call('DEL', job, job .. ':logs', job .. ':lock', job .. ':dependencies', job .. ':processed',
-      job .. ':failed', job .. ':unsuccessful')
-  end
-end

@@ -1,0 +1,21 @@
+-- @include end/release_parent
+-- @include end/append_trace
+-- @include end/dead_letter
+-- A job that failed for good; `letters` is the dead letters' base, '' for none.
+local function fail(id, job, reason, links, told, name, letters)
+  if links[1] then attempt(child_failed, links[1], links[2], job, reason) end
+  local traces = append_trace(job, told)
+  local attempts = increment(job, 'atm')
+  redis.call('HSET', job, 'failedReason', reason, 'stacktrace', traces, 'finishedOn', stamp)
+  redis.call('HDEL', job, 'defa')
+  redis.call('XADD', q.events, '*', 'event', 'failed', 'jobId', id, 'failedReason', reason, 'prev', 'active')
+  if told.exhausted then
+    redis.call('XADD', q.events, '*', 'event', 'retries-exhausted', 'jobId', id, 'attemptsMade', attempts)
+  end
+  if letters ~= '' and told.letter ~= false then
+    local origin = redis.call('HMGET', job, 'name', 'data', 'opts')
+    local letter = attempt(dead_letter, name, queue_at(letters), id, origin[1] or '', reason, traces, attempts,
+      origin[2] or 'null', origin[3], told)
+    if letter then redis.call('HSET', job, 'deadLetterId', letter) end
+  end
+end

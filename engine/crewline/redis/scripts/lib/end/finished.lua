@@ -1,0 +1,33 @@
+-- @include forget/retain_jobs
+-- @include end/count_metrics
+-- Where the jobs of one call went that have ended: they are written to `completed` and `failed` at once.
+local function finished_jobs()
+  return { completed = {}, failed = {}, policies = {} }
+end
+
+-- keep: '' for ever, '0' not at all, "<count>,<age in s>"
+local function keep_finished(finished, state, id, keep)
+  if keep == '0' then
+    -- a parent may wait on for a child that failed
+    if state == 'completed' then delete_jobs(base, { id }) else forget_jobs(q, { id }) end
+    return
+  end
+  local list = finished[state]
+  list[#list + 1] = stamp
+  list[#list + 1] = id
+  if keep ~= '' then finished.policies[keep .. ',' .. state] = true end
+end
+
+local function store_finished(finished, points)
+  for _, state in ipairs({ 'completed', 'failed' }) do
+    local list = finished[state]
+    if #list > 0 then
+      redis.call('ZADD', q[state], unpack(list))
+      if points > 0 then count_metrics(state, #list / 2, points) end
+    end
+  end
+  for policy in pairs(finished.policies) do
+    local most, age, state = string.match(policy, '^([^,]*),([^,]*),(.*)$')
+    retain_jobs(q, state, most, age)
+  end
+end

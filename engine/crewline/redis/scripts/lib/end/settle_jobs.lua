@@ -1,0 +1,75 @@
+-- @include end/refusal
+-- @include end/complete
+-- @include end/fail
+-- @include end/retry_later
+-- @include end/hand_back
+-- @include end/finished
+-- @include end/release_dedup_key
+-- @include add/add_kept_last
+-- Ends jobs whose lease the caller still holds; see finish_and_fetch for the arguments.
+
+-- What a result says beyond its value, and its retention, which is all that most have to say.
+local nothing = {}
+local function details(more)
+  if string.byte(more) ~= 123 then return nothing, more end
+  local told = cjson.decode(more)
+  return told, told.keep or ''
+end
+
+local function settle_jobs(offset, points)
+  local count = math.floor((#ARGV - offset) / 5)
+  local codes = {}
+  if count == 0 then return codes end
+  -- as in check_types: these are written to only here
+  redis.call('ZCARD', q.completed)
+  redis.call('ZCARD', q.failed)
+  local locks, ids, children = {}, {}, {}
+  for r = 1, count do
+    ids[r] = ARGV[offset + (r - 1) * 5 + 1]
+    local job = base .. ids[r]
+    locks[r] = job .. ':lock'
+    children[r] = job .. ':dependencies'
+    children[count + r] = job .. ':unsuccessful'
+  end
+  local held = redis.call('MGET', unpack(locks))
+  -- few jobs have children: most calls need one look for all of theirs
+  local parents = redis.call('EXISTS', unpack(children)) > 0
+  local free_locks, free_ids, finished, woken, postponed, ended = {}, {}, finished_jobs(), false, false, false
+
+  for r = 1, count do
+    local at = offset + (r - 1) * 5
+    local id, outcome, value = ids[r], ARGV[at + 3], ARGV[at + 4]
+    local told, keep = details(ARGV[at + 5])
+    local job = base .. id
+    codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id, parents)
+    if codes[r] == 0 then
+      free_locks[#free_locks + 1], free_ids[#free_ids + 1] = locks[r], id
+      local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid', 'atm')
+      if told.suspect then redis.call('HDEL', job, 'suspect', 'alone') end
+      if outcome == 'completed' or outcome == 'failed' then
+        if outcome == 'completed' then complete(id, job, value, links)
+        else fail(id, job, value, links, told, ARGV[2], ARGV[3]) end
+        keep_finished(finished, outcome, id, keep)
+        ended = true
+        if links[3] then
+          attempt(release_dedup, q, id, links[3])
+          attempt(add_kept_last, links[3])
+        end
+      elseif outcome == 'retry' and retry_later(id, job, value, told) == 'delayed' then
+        postponed = true
+      else
+        if outcome ~= 'retry' then hand_back(id, job) end
+        woken = true
+      end
+    end
+  end
+
+  if #free_ids > 0 then
+    redis.call('DEL', unpack(free_locks))
+    redis.pcall('SREM', q.stalled, unpack(free_ids))
+  end
+  store_finished(finished, points)
+  if postponed then mark_next_due(q) end
+  if woken then wake_worker(q) end
+  return codes, ended
+end

@@ -1,0 +1,25 @@
+-- @include base/own_key
+-- @include end/release_parent
+-- @include forget/delete_jobs
+-- Forgets jobs that are in no state any more, the one way in which jobs go: a parent that still waits for one waits no
+-- longer, as after BullMQ's removal; what was to be done for them later goes with them.
+-- `free_ids`: their deduplication ids are free again, as when a job is removed. Where one goes that had ended, a time to
+-- live is kept, as in BullMQ. `all`: all of the queue goes, and with it the parents in it.
+local function forget_jobs(queue, ids, free_ids, all)
+  if #ids == 0 then return end
+  for i = 1, #ids do
+    local id, job = ids[i], queue.base .. ids[i]
+    -- pcall: the key may be anything, and one id must not hold up the rest
+    local links = redis.pcall('HMGET', job, 'parentKey', 'parent', 'deid')
+    if links[1] and not (all and string.sub(links[1], 1, #queue.base) == queue.base) then
+      attempt(child_removed, links[1], links[2], job)
+    end
+    if links[3] and free_ids then
+      local held = queue.base .. 'de:' .. links[3]
+      if redis.pcall('GET', held) == id then redis.call('UNLINK', held, queue.base .. 'dn:' .. links[3]) end
+    end
+  end
+  delete_jobs(queue.base, ids)
+  redis.pcall('SREM', queue.stalled, unpack(ids))
+  redis.pcall('HDEL', own_key(queue, 'cancels'), unpack(ids))
+end

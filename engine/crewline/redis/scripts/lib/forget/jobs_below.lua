@@ -1,0 +1,42 @@
+-- @include base/owner_of
+local function children_of(job, most)
+  local children = {}
+  for _, look in ipairs({
+    { 'HRANDFIELD', ':processed', most }, { 'HRANDFIELD', ':failed', most }, { 'ZRANGE', ':unsuccessful', 0, most - 1 },
+    { 'SRANDMEMBER', ':dependencies', most },
+  }) do
+    -- pcall: a foreign client may have made anything of these
+    local part = redis.pcall(look[1], job .. look[2], unpack(look, 3))
+    for i = 1, part.err and 0 or #part do children[#children + 1] = part[i] end
+  end
+  return children
+end
+
+-- What is to be done to remove a job and those below it, found before anything is changed: first each job leaves its
+-- parent, then its children go, then itself. Each step is {queue, id, key, its parent's key, true when it leaves}.
+-- Returns the steps; whether a worker holds one of them; whether there are more than `most` jobs: then those that go
+-- have nothing below them that does not.
+local function jobs_below(root, root_id, with_children, most)
+  local steps, seen, count, held, cut = {}, {}, 0, false, false
+  local function collect(queue, id, parent)
+    local job = queue.base .. id
+    if seen[job] or held then return end
+    if count >= most then
+      cut = true
+      return
+    end
+    seen[job], count = true, count + 1
+    if redis.call('EXISTS', job .. ':lock') == 1 then
+      held = true
+      return
+    end
+    steps[#steps + 1] = { queue, id, job, parent, true }
+    for _, child in ipairs(with_children and children_of(job, most - count + 1) or {}) do
+      local owner, own = owner_of(child)
+      if owner then collect(owner, own, job) end
+    end
+    if not cut then steps[#steps + 1] = { queue, id, job, parent, false } end
+  end
+  collect(root, root_id)
+  return steps, held, cut
+end

@@ -1,0 +1,22 @@
+-- @include base/clock
+-- @include base/fields
+-- @include forget/forget_jobs
+-- Applies one retention policy to a queue's finished jobs: `count` newest are kept, and none older than `age` seconds
+-- ('' = no bound). At most 100 jobs go for each of the two, so that one call never blocks Redis for long.
+local function retain_jobs(queue, state, count, age)
+  local finished, old = queue[state], {}
+  if age ~= '' then
+    old = redis.call('ZRANGEBYSCORE', finished, '-inf', whole(now - tonumber(age) * 1000), 'LIMIT', 0, 100)
+    if #old > 0 then redis.call('ZREM', finished, unpack(old)) end
+  end
+  if count ~= '' then
+    local excess = redis.call('ZCARD', finished) - tonumber(count)
+    if excess > 0 then
+      local first = redis.call('ZPOPMIN', finished, math.min(excess, 100))
+      for i = 1, #first, 2 do old[#old + 1] = first[i] end
+    end
+  end
+  if #old == 0 then return end
+  -- a parent does not wait for a child that completed, and its deduplication id is free
+  if state == 'completed' then delete_jobs(queue.base, old) else forget_jobs(queue, old) end
+end

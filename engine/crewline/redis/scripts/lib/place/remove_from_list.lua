@@ -1,0 +1,8 @@
+-- Takes ids out of a list, of which `places` are their places, counted from the tail (-1 is the last). A tombstone for
+-- each, and then all in one go: LREM looks from the tail and stops at the last of them, where one an id would look
+-- through the list for each. Whatever pushes to the list comes after this.
+local function remove_from_list(list, places)
+  if #places == 0 then return end
+  for i = 1, #places do redis.call('LSET', list, places[i], ':gone') end
+  redis.call('LREM', list, -#places, ':gone')
+end

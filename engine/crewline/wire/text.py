@@ -24,3 +24,14 @@ def lenient(field: Any) -> Any:
         return jsonio.loads(field, "field")
     except InvalidPayload:
         return text(field)
+
+
+def number(value: Any, default: int = 0) -> int:
+    """A number off the wire; a foreign client may have written anything."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        try:
+            return int(float(value))
+        except (TypeError, ValueError, OverflowError):
+            return default

@@ -79,8 +79,8 @@ class Result(NamedTuple):
         suspect: it was a suspect, and whoever ran it lives.
         exhausted: failed: it had attempts, and they are used up.
         letter: failed: it gets a dead letter.
+        crashed: back: the process that ran nothing but it died under it.
         unreadable, optionless: its data is not JSON; its options are none that can be read.
-        started: the start it is the end of, for a lease that ran out; '' if that is not to be taken again. Not sent.
     """
 
     job_id: str
@@ -98,7 +98,7 @@ class Result(NamedTuple):
     letter: bool = True
     unreadable: bool = False
     optionless: bool = False
-    started: int = 0
+    crashed: bool = False
 
     def sent(self) -> tuple[str, str, str, str, str]:
         """As finish_and_fetch takes it: few arguments, since each costs both sides."""
@@ -110,7 +110,7 @@ class Result(NamedTuple):
         elif self.outcome != "back":
             more |= {"trace": self.trace, "traces": self.traces}
             more |= {"keep": self.keep_failed} if self.outcome == "failed" else {"delay": self.delay_ms}
-        for name in ("lifo", "suspect", "exhausted", "unreadable", "optionless"):
+        for name in ("lifo", "suspect", "exhausted", "unreadable", "optionless", "crashed"):
             if getattr(self, name):
                 more[name] = True
         if not self.letter:
@@ -225,8 +225,8 @@ class Scripts:
     async def sweep_jobs(self, state: str, keep: Keep, most: int) -> int:
         return int(await self.call("sweep_jobs", state, *_bounds(keep), most))
 
-    async def mark_alone(self, job_id: str, token: str) -> bool:
-        return int(await self.call("mark_alone", job_id, token)) == 0
+    async def mark_alone(self, job_id: str, token: str, alone: bool = True) -> bool:
+        return int(await self.call("mark_alone", job_id, token, "1" if alone else "")) == 0
 
     async def update_progress(self, job_id: str, progress: str, token: str) -> int:
         return int(await self.call("update_progress", job_id, progress, token))

@@ -125,8 +125,8 @@ class Child:
             # one for each loop: a connection belongs to the loop that opened it
             url, prefix, name, timeout_seconds = self._where
             self._queues[target.execution] = Queue(name, redis=url, prefix=prefix, timeout_seconds=timeout_seconds)
-        name, data, opts, fields = pickle.loads(request.content)
-        job = Job(self._queues[target.execution], request.job_id, name, data, opts, request.token, fields)
+        name, data, opts, started, fields = pickle.loads(request.content)
+        job = Job(self._queues[target.execution], request.job_id, name, data, opts, request.token, started, fields)
         if target.execution == "async":
             value = self._runner.run(_call(target, job))
         else:

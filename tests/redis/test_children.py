@@ -16,7 +16,8 @@ import pytest_asyncio
 from crewline import HandlerNotFound, InvalidPayload, Job, JobFailed, LeaseLost, Queue, Reject, Retry
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs.child import Where
-from crewline.worker.runs.children import ChildDied, ChildFailed, Children, ChildUnavailable, importable
+from crewline.worker.runs.children import Children, importable
+from crewline.worker.runs.outcomes import ChildDied, ChildFailed, ChildUnavailable
 
 from tests.redis import process_handlers
 
@@ -77,7 +78,7 @@ async def test_a_call_that_fails_in_mid_handler_never_gives_the_next_job_this_on
     with pytest.raises(JobFailed, match=said):
         await first.result(timeout=30)
     for _ in range(2):
-        job = await queue.add("n", {})
+        job = await queue.add("n", {}, attempts=1)
         assert (await job.result(timeout=30))["of"] == job.id
 
 

@@ -22,9 +22,10 @@ from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_w
 from crewline.wire.text import printable
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs.child import Where
-from crewline.worker.runs.children import ChildFailed, Children, Returned, spec_of
+from crewline.worker.runs.children import Children, spec_of
 from crewline.worker.runs.exits import awaited
 from crewline.worker.runs.listeners import Listeners
+from crewline.worker.runs.outcomes import ChildFailed, Returned
 from crewline.worker.runs.state import Run, State, result_of
 from crewline.worker.runs.threads import Threads
 

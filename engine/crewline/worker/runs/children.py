@@ -24,6 +24,8 @@ from crewline.worker.runs.threads import Pool
 
 #: Seconds that a child may take until it is ready, with the import of its handler's module.
 START_SECONDS = 60.0
+#: Seconds after the end of a child's line in which it may end by itself, to say how.
+EXIT_CODE_SECONDS = 1.0
 #: Seconds that the end of a killed process is waited for.
 KILL_SECONDS = 5.0
 #: Seconds that a child which has done its only job may take to end by itself.
@@ -135,16 +137,14 @@ class Children:
 
     async def _end(self, link: Link) -> CrewlineError:
         """Ends a child whose exchange did not end cleanly; returns what to say where it ended by itself."""
-        by_us = link.killed
-        if link.dead and not by_us:
-            # its line has ended: its exit code is the news
-            by_us = not await link.ended(1.0)
+        # where its line has ended, its exit code is the news
+        by_itself = link.dead and not link.killed and await link.ended(EXIT_CODE_SECONDS)
         link.kill()
         if await link.ended(KILL_SECONDS):
             self._links.discard(link)
         if self._closed:
             return ChildUnavailable("the worker has stopped: the handler's process was killed")
-        return ChildDied(link.process.returncode if link.process and not by_us else None)
+        return ChildDied(link.process.returncode if link.process and by_itself else None)
 
     def _let_go(self, link: Link) -> None:
         """Lets a child end by itself; it is killed if it does not."""

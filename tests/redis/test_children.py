@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import pickle
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -13,16 +14,21 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import uvloop
 from crewline import HandlerNotFound, InvalidPayload, Job, JobFailed, LeaseLost, Queue, Reject, Retry
 from crewline.worker.handlers.targets import Target, Targets
-from crewline.worker.runs.child import Where
-from crewline.worker.runs.children import ChildDied, ChildFailed, Children, ChildUnavailable, importable
+from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildUnavailable
+from crewline.worker.runs.child import HEADER, Answer, Where
+from crewline.worker.runs.children import Children, importable
 
 from tests.redis import process_handlers
 
 WORK = Targets(process_handlers.work, "process").all()[0]
 THREAD = Targets(process_handlers.work, None).all()[0]
 WALK = Targets(process_handlers.walk, None).all()[0]
+
+#: A job's data that asks which job it is and where it runs.
+WHO = {"do": "who"}
 
 #: A worker as a program of its own, which can be killed.
 WORKER = """
@@ -77,7 +83,7 @@ async def test_a_call_that_fails_in_mid_handler_never_gives_the_next_job_this_on
     with pytest.raises(JobFailed, match=said):
         await first.result(timeout=30)
     for _ in range(2):
-        job = await queue.add("n", {})
+        job = await queue.add("n", WHO, attempts=1)
         assert (await job.result(timeout=30))["of"] == job.id
 
 
@@ -100,7 +106,7 @@ async def test_a_handler_in_a_process_has_a_real_job(queue: Queue, children: Chi
 async def test_what_a_hook_changed_in_a_job_reaches_the_child(queue: Queue, children: Children) -> None:
     job = await stored(queue, {"secret": "?"})
     job.data = {"open": True}
-    assert (await children.run(job, WORK, timeout=None)).value["data"] == {"open": True}
+    assert (await children.run(job, WORK, timeout=None)).value == {"open": True}
     job.data = {"file": sys.stdout}
     with pytest.raises(InvalidPayload, match=f"job {job.id} can't be sent to a process"):
         await children.run(job, WORK, timeout=None)
@@ -119,7 +125,7 @@ async def test_an_async_handler_runs_alone_in_a_child_with_all_that_a_job_can(qu
 async def test_a_run_alone_has_a_child_of_its_own_that_ends_with_it(
     queue: Queue, children: Children, until: Any, target: Target
 ) -> None:
-    job = await stored(queue, {})
+    job = await stored(queue, WHO)
     kept = (await children.run(job, target, timeout=None)).value["pid"]
     alone = (await children.run(job, target, timeout=None, alone=True)).value["pid"]
     assert alone != kept
@@ -139,7 +145,7 @@ async def test_the_lease_token_fences_what_a_child_writes(queue: Queue, children
 
 
 async def test_errors_come_as_the_handler_raised_them_and_the_child_lives_on(queue: Queue, children: Children) -> None:
-    pid = (await children.run(await stored(queue, {}), WORK, timeout=None)).value["pid"]
+    pid = (await children.run(await stored(queue, WHO), WORK, timeout=None)).value["pid"]
     for do, kind, said in (
         ("reject", Reject, "not this one"),
         ("retry", Retry, "again"),
@@ -155,7 +161,7 @@ async def test_errors_come_as_the_handler_raised_them_and_the_child_lives_on(que
             assert caught.value.delay == 0.05
         if do == "raise":
             assert "ValueError: in a child" in caught.value.trace
-    assert (await children.run(await stored(queue, {}), WORK, timeout=None)).value["pid"] == pid
+    assert (await children.run(await stored(queue, WHO), WORK, timeout=None)).value["pid"] == pid
 
 
 @pytest.mark.parametrize(
@@ -177,8 +183,44 @@ async def test_a_child_past_its_time_is_killed_and_its_answer_is_nobodys(
     with pytest.raises(TimeoutError, match="timed out after 2 s: its process was killed"):
         await running
     assert not runs(pid)
-    following = await stored(queue, {})
+    following = await stored(queue, WHO)
     assert (await children.run(following, WORK, timeout=30)).value["of"] == following.id
+
+
+@pytest.mark.parametrize("encoded", [pickle.dumps(Answer("other", "", "done", "1")), b"no pickle", pickle.dumps(1)])
+async def test_an_answer_that_is_not_this_runs_ends_the_child(queue: Queue, children: Children, encoded: bytes) -> None:
+    pid = (await children.run(await stored(queue, WHO), WORK, timeout=None)).value["pid"]
+    job = await stored(queue, {"do": "forge", "hex": (HEADER.pack(len(encoded)) + encoded).hex()})
+    with pytest.raises(ChildDied, match="broke off its exchange with the worker: it was killed"):
+        await asyncio.wait_for(children.run(job, WORK, timeout=None), 60)
+    assert not runs(pid)
+    following = await stored(queue, WHO)
+    assert (await children.run(following, WORK, timeout=None)).value["of"] == following.id
+
+
+async def test_a_child_that_dies_between_two_jobs_costs_none(queue: Queue, children: Children, until: Any) -> None:
+    pid = (await children.run(await stored(queue, WHO), WORK, timeout=None)).value["pid"]
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not runs(pid))
+    assert (await children.run(await stored(queue, WHO), WORK, timeout=None)).value["pid"] != pid
+
+
+def test_children_work_on_uvloop_too(redis_url: str) -> None:
+    async def go() -> list[str]:
+        children = Children(Where(redis_url, "bull", "emails", 5.0))
+        async with Queue("emails", redis=redis_url) as queue:
+            told = []
+            for do in ("who", "die", "exit"):
+                try:
+                    told.append((await children.run(await stored(queue, {"do": do}), WORK, timeout=None)).value["of"])
+                except (ChildDied, ChildFailed) as error:
+                    told.append(str(error))
+        children.close()
+        assert await children.wait_closed()
+        return told
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(go()) == ["1", "the handler's process exited with code 7", "the handler called sys.exit(3)"]
 
 
 async def test_a_child_that_is_killed_says_by_what(queue: Queue, children: Children, until: Any) -> None:
@@ -208,7 +250,7 @@ async def test_a_childs_end_is_seen_though_a_process_it_forked_lives_on(
 
 async def test_a_copy_that_a_handler_forked_answers_nothing(queue: Queue, children: Children) -> None:
     assert (await children.run(await stored(queue, {"do": "fork"}), WORK, timeout=None)).value == "the handler's own"
-    following = await stored(queue, {})
+    following = await stored(queue, WHO)
     assert (await children.run(following, WORK, timeout=None)).value["of"] == following.id
 
 
@@ -236,7 +278,7 @@ async def test_a_cancelled_run_ends_once_its_child_has_ended(queue: Queue, child
 
 
 async def test_a_run_that_is_cancelled_while_its_child_starts_leaves_none(queue: Queue, children: Children) -> None:
-    job = await stored(queue, {})
+    job = await stored(queue, WHO)
     for turns in range(6):
         running = asyncio.create_task(children.run(job, WORK, timeout=None))
         for _ in range(turns):
@@ -257,7 +299,7 @@ def children_of(pid: int) -> list[int]:
 
 
 async def test_closing_kills_a_busy_child_and_an_idle_one(queue: Queue, children: Children, until: Any) -> None:
-    first, second = await stored(queue, {"do": "in C"}), await stored(queue, {})
+    first, second = await stored(queue, {"do": "in C"}), await stored(queue, WHO)
     running = asyncio.create_task(children.run(first, WORK, timeout=None))
     busy = await told(queue, first, until)
     idle = (await children.run(second, WORK, timeout=None)).value["pid"]
@@ -311,7 +353,7 @@ async def test_a_child_that_can_not_load_its_handler_says_why(
     children = Children(Where(redis_url, "bull", "emails", 5.0), start_seconds=3 if "sleep" in source else 60)
     try:
         with pytest.raises(kind, match=said):
-            await children.run(await stored(queue, {}), target, timeout=None)
+            await children.run(await stored(queue, WHO), target, timeout=None)
     finally:
         children.close()
         assert await children.wait_closed()

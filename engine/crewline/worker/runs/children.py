@@ -10,66 +10,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pickle
-import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from crewline.errors import CrewlineError, HandlerNotFound, InvalidOption, InvalidPayload, LeaseLost, Reject, Retry
+from crewline.errors import CrewlineError, HandlerNotFound, InvalidOption, InvalidPayload
 from crewline.queue.job import Job
-from crewline.wire import jsonio
 from crewline.worker.handlers.targets import Target
-from crewline.worker.runs.child import Answer, Hello, Request, Where
+from crewline.worker.runs.answers import ChildDied, ChildUnavailable, Returned, outcome
+from crewline.worker.runs.child import Hello, Request, Where
 from crewline.worker.runs.link import Hangup, Link
 from crewline.worker.runs.threads import Pool
 
 #: Seconds that a child may take until it is ready, with the import of its handler's module.
 START_SECONDS = 60.0
+#: Seconds after the end of a child's line in which it may end by itself, to say how.
+EXIT_CODE_SECONDS = 1.0
 #: Seconds that the end of a killed process is waited for.
 KILL_SECONDS = 5.0
 #: Seconds that a child which has done its only job may take to end by itself.
 EXIT_SECONDS = 5.0
-
-
-class ChildFailed(CrewlineError):
-    """A handler in a child process raised; carries the child's stack trace."""
-
-    def __init__(self, reason: str, trace: str) -> None:
-        super().__init__(reason)
-        self.trace = trace
-
-
-class ChildDied(CrewlineError):
-    """A child process ended in the middle of a run.
-
-    Attributes:
-        code: its exit code; less than 0 for the signal that killed it; None if it was killed for what it sent, or
-            for a line that it closed.
-    """
-
-    def __init__(self, code: int | None) -> None:
-        super().__init__(f"the handler's process {_how(code)}")
-        self.code = code
-
-
-class ChildUnavailable(CrewlineError):
-    """No child process ran the job: it could not be started, or the worker has stopped. Not the job's doing."""
-
-
-@dataclass(frozen=True)
-class Returned:
-    """What a handler returned.
-
-    Attributes:
-        text: as JSON, which has been checked.
-    """
-
-    text: str
-
-    @property
-    def value(self) -> Any:
-        return jsonio.loads(self.text, "the handler's result")
 
 
 class Children:
@@ -123,7 +83,7 @@ class Children:
             self._let_go(link)
         else:
             self._idle.append(link)
-        return _outcome(answer)
+        return outcome(answer)
 
     def close(self) -> None:
         """Kills all children, also in the middle of a run, which ends as ChildUnavailable."""
@@ -177,16 +137,14 @@ class Children:
 
     async def _end(self, link: Link) -> CrewlineError:
         """Ends a child whose exchange did not end cleanly; returns what to say where it ended by itself."""
-        by_us = link.killed
-        if link.dead and not by_us:
-            # its line has ended: its exit code is the news
-            by_us = not await link.ended(1.0)
+        # where its line has ended, its exit code is the news
+        by_itself = link.dead and not link.killed and await link.ended(EXIT_CODE_SECONDS)
         link.kill()
         if await link.ended(KILL_SECONDS):
             self._links.discard(link)
         if self._closed:
             return ChildUnavailable("the worker has stopped: the handler's process was killed")
-        return ChildDied(link.process.returncode if link.process and not by_us else None)
+        return ChildDied(link.process.returncode if link.process and by_itself else None)
 
     def _let_go(self, link: Link) -> None:
         """Lets a child end by itself; it is killed if it does not."""
@@ -238,29 +196,3 @@ def _content(job: Job) -> bytes:
         return pickle.dumps((job.name, job.data, job.opts, job._started, fields), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise InvalidPayload(f"job {job.id} can't be sent to a process: {type(error).__name__}: {error}") from error
-
-
-def _outcome(answer: Answer) -> Returned:
-    match answer.kind:
-        case "done":
-            return Returned(answer.text)
-        case "reject" | "refused":
-            raise Reject(answer.text)
-        case "retry":
-            raise Retry(answer.text, delay=answer.delay)
-        case "lost":
-            raise LeaseLost(answer.text)
-        case _:
-            raise ChildFailed(answer.text, answer.trace)
-
-
-def _how(code: int | None) -> str:
-    if code is None:
-        return "broke off its exchange with the worker: it was killed"
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"was killed by {name}" + (" (out of memory, perhaps)" if -code == signal.SIGKILL else "")

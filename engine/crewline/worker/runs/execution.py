@@ -22,8 +22,9 @@ from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_w
 from crewline.wire.text import printable
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs import outcomes
+from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildUnavailable, Returned
 from crewline.worker.runs.child import Where
-from crewline.worker.runs.children import ChildDied, ChildFailed, Children, ChildUnavailable, Returned, spec_of
+from crewline.worker.runs.children import Children, spec_of
 from crewline.worker.runs.exits import contained
 from crewline.worker.runs.listeners import Listeners
 from crewline.worker.runs.run import Run, Status

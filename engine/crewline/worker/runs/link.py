@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 from crewline.worker.runs.child import BOOT, HEADER, WORKERS_SIGNALS, Answer
 from crewline.worker.runs.threads import Pool
@@ -113,8 +113,8 @@ class Link(asyncio.Protocol):
         return True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's is none by its class
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._received += data

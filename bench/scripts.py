@@ -16,8 +16,8 @@ from typing import Any
 
 from crewline import Dedup, FlowJob, Keep, Queue
 from crewline.queue.dead_letters import DeadLetters
-from crewline.redis.connection import text
 from crewline.redis.scripts import MOST_JOBS, Result, Scripts
+from crewline.wire.text import text
 from server import Server
 
 Scenario = Callable[[Queue], Awaitable[Callable[[], Awaitable[Any]]]]

@@ -17,7 +17,7 @@ from crewline.queue import queue as asynchronous
 from crewline.queue.flows import FlowJob
 from crewline.queue.job import Job as AsyncJob
 from crewline.queue.observing import Metrics
-from crewline.queue.queue import DEFAULT_PREFIX, DEFAULT_REDIS
+from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 
 T = TypeVar("T")
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from crewline.errors import CrewlineError
 from crewline.queue.queue import Queue
-from crewline.redis.connection import UNAVAILABLE, text
+from crewline.redis.connection import UNAVAILABLE
+from crewline.wire.text import text
 from redis.asyncio import Redis
 
 from crewline_operator.api import SCHEDULEDJOBS, Api, ApiError

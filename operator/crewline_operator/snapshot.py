@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crewline.redis.connection import text
 from crewline.wire.keys import Keys
+from crewline.wire.text import text
 from redis.asyncio import Redis
 
 from crewline_operator.scaling import Demand

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crewline.redis.connection import UNAVAILABLE, text
+from crewline.redis.connection import UNAVAILABLE
+from crewline.wire.text import text
 
 from tests.chaos.faults import Fault
 from tests.chaos.ledger import Ledger

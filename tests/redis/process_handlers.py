@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import os
+import sys
 import time
 from typing import Any
 
@@ -29,5 +32,65 @@ def work(job: Any) -> Any:
         case "raise":
             raise ValueError("in a child")
         case "sleep":
-            time.sleep(60)
+            job.progress({"pid": os.getpid()})
+            time.sleep(600)
+        case "in C":
+            job.progress({"pid": os.getpid()})
+            ctypes.PyDLL(None).sleep(600)  # with the interpreter held: no thread of this process runs
+        case "extend":
+            job.extend("x")
+        case "log":
+            job.log("a line")
+        case "exit":
+            sys.exit(3)
+        case "interrupt":
+            raise KeyboardInterrupt
+        case "lambda":
+            return lambda: None
+        case "unspeakable":
+            raise Unspeakable
+        case "fork":
+            return fork()
+        case "leave a copy":
+            if (copy := os.fork()) == 0:
+                time.sleep(600)
+            job.progress({"copy": copy})
+            os._exit(5)
+        case "fenced":
+            job.progress({"pid": os.getpid()})
+            while job.progress({"pid": os.getpid()}) is None:
+                time.sleep(0.01)
+        case "forge":
+            os.write(int(sys.orig_argv[sys.orig_argv.index("-c") + 2]), bytes.fromhex(job.data["hex"]))
+            time.sleep(600)
+        case "look":
+            return {"state": job.state(), "children": job.children_values(), "logs": job.logs(), "name": job.name}
+        case "who":
+            return {"of": job.id, "pid": os.getpid()}
     return job.data
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def fork() -> str:
+    copy = os.fork()
+    if copy == 0:
+        return "the copy's"
+    os.waitpid(copy, 0)
+    return "the handler's own"
+
+
+async def walk(job: Any) -> Any:
+    match job.data.get("do"):
+        case "exit":
+            sys.exit(3)
+        case "cancelled":
+            task = asyncio.ensure_future(asyncio.sleep(60))
+            task.cancel()
+            await task
+    await job.progress({"of": job.id})
+    await job.log("alone")
+    return {"children": await job.children_values(), "state": await job.state(), "pid": os.getpid()}

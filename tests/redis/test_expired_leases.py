@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from crewline import Job, LeaseLost, Queue
-from crewline.redis.connection import text
 from crewline.redis.scripts import Result
+from crewline.wire.text import text
 
 
 async def _fetch(queue: Queue, token: str, lease_ms: int = 60_000) -> tuple[str, str]:

@@ -316,7 +316,7 @@ async def test_links_that_die_in_silence_are_replaced_while_the_leases_hold(
         worker = Worker("emails", handle, redis=proxy.url, concurrency=4, lease_seconds=6)
         running = asyncio.create_task(worker.run())
         await worker.wait_ready()
-        await until(lambda: worker._state.armed)
+        await until(lambda: worker._watch.armed)
         # one that waits for the marker, ...
         assert proxy.black_hole() > 1
         swallowed = await queue.add("n", 0)

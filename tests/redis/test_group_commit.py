@@ -117,7 +117,7 @@ async def test_a_result_that_a_lost_call_has_settled_is_refused_to_the_next_in_s
     # the call that carries this one's result carries the other's again, before the lost call is repeated
     gates["second"].set()
     await until(lambda: _completed(queue, 2))
-    await until(lambda: not worker._state.leases)
+    await until(lambda: not worker._slots.leases)
     assert sum(results for results, _ in calls.made) >= 3
     assert "was refused" not in caplog.text
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from crewline import Queue
-from crewline.redis.connection import text
 from crewline.redis.scripts import Result
+from crewline.wire.text import text
 
 
 async def _fetch(queue: Queue, token: str = "t", **more: Any) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from crewline import Queue
-from crewline.redis.connection import text
 from crewline.redis.scripts import Fetched, Result
+from crewline.wire.text import text
 
 
 async def _fetch(queue: Queue, token: str, room: int, *results: Result, again: bool = False) -> Fetched:

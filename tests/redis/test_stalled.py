@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from crewline import Keep, Queue
-from crewline.redis.connection import text
 from crewline.redis.scripts import Recovered, Result
 from crewline.upkeep import keeping
+from crewline.wire.text import text
 
 LEASE_MS = 30_000
 

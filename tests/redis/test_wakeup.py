@@ -24,7 +24,7 @@ def _seen() -> tuple[list[str], Callable[[Job], Any]]:
 
 
 async def _armed(worker: Worker, until: Any) -> None:
-    await until(lambda: worker._state.armed)
+    await until(lambda: worker._watch.armed)
 
 
 async def test_a_job_whose_answer_was_lost_is_run_at_once_and_once(
@@ -50,7 +50,7 @@ async def test_a_job_whose_answer_was_lost_is_run_at_once_and_once(
     assert names == ["kept"]
     stored = await queue.get_job(job.id)
     assert stored is not None and (stored.attempts_started, stored.stalled_count) == (1, 0)
-    await until(lambda: worker._state.reserved <= worker.concurrency)
+    await until(lambda: worker._slots.reserved <= worker.concurrency)
 
 
 async def test_a_worker_that_pauses_leaves_what_comes_to_others(queue: Queue, start_worker: Any, until: Any) -> None:
@@ -59,7 +59,7 @@ async def test_a_worker_that_pauses_leaves_what_comes_to_others(queue: Queue, st
     paused = await start_worker(note_mine)
     await _armed(paused, until)
     paused.pause()
-    await until(lambda: not paused._state.armed)
+    await until(lambda: not paused._watch.armed)
     await start_worker(note_others)
     for n in range(5):
         job = await queue.add(f"j{n}", {})
@@ -76,7 +76,7 @@ async def test_what_comes_in_the_moment_of_the_pause_is_handed_back(
     worker = await start_worker(note)
     await _armed(worker, until)
     # as `pause` does, but for ending the fetch: it brings the job to a worker that is to run nothing
-    worker._state.paused = True
+    worker._slots._shut.add("paused")
     job = await queue.add("later", {})
     await asyncio.sleep(0.3)
     assert names == []

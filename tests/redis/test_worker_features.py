@@ -93,7 +93,7 @@ async def test_a_process_runs_the_handler_apart_and_passes_everything_through(qu
     stored = await queue.get_job(job.id)
     assert stored is not None and stored.progress_value == {"half": True} and await stored.logs() == ["from a child"]
     assert await (await queue.add("n", {"do": "retry"})).result(timeout=15) == "second time"
-    for what, said in (("reject", "not this one"), ("raise", "in a child"), ("die", "ended with exit code 7")):
+    for what, said in (("reject", "not this one"), ("raise", "in a child"), ("die", "process exited with code 7")):
         failing = await queue.add("n", {"do": what}, attempts=1)
         with pytest.raises(JobFailed, match=said):
             await failing.result(timeout=15)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from crewline.errors import CrewlineError, InvalidOption
-from crewline.queue.queue import DEFAULT_PREFIX, DEFAULT_REDIS
+from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import UNAVAILABLE, redact
 
 EXIT_FAILED = 1

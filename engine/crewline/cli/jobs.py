@@ -23,7 +23,7 @@ from crewline.cli.common import (
 from crewline.errors import CrewlineError, JobNotFound
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
-from crewline.redis.connection import text
+from crewline.wire.text import text
 
 app = typer.Typer(help="Look at jobs: list, show, logs; retry, remove, cancel or promote them.", no_args_is_help=True)
 

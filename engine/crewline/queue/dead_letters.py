@@ -11,9 +11,9 @@ from typing import Any
 
 from crewline.errors import InvalidPayload, JobNotFound
 from crewline.queue.queue import Queue
-from crewline.redis.connection import text
 from crewline.wire import jsonio
 from crewline.wire.keys import Keys
+from crewline.wire.text import text
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking, text
+from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking
 from crewline.wire.keys import Keys
+from crewline.wire.text import text
 
 #: Milliseconds that one read blocks; the watchdog gives it as much again before it replaces the connection.
 BLOCK_MS = 5000

@@ -5,15 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from crewline.errors import InvalidOption
+from crewline.queue.job import Job
 from crewline.wire import jsonio
 from crewline.wire.keys import Keys
 from crewline.wire.options import Encoded, encode_job
-
-if TYPE_CHECKING:
-    from crewline.queue.job import Job
 
 #: What a child's final failure does to its parent, as BullMQ's options say it.
 ON_FAILURE = {"wait": None, "fail": "fpof", "ignore": "idof", "continue": "cpof", "remove": "rdof"}

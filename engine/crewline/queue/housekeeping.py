@@ -1,4 +1,4 @@
-"""Keeping a queue in order: clean, drain, obliterate, retry, promote, change.
+"""Keeping a whole queue in order: clean, drain, obliterate, retry, promote, limit, configure.
 
 Everything that may touch many jobs goes in bounded batches: Redis serves others between two of them.
 """
@@ -6,29 +6,18 @@ Everything that may touch many jobs goes in bounded batches: Redis serves others
 from __future__ import annotations
 
 import dataclasses
-import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from crewline.errors import CrewlineError, InvalidOption, JobNotFound
-from crewline.redis.scripts import MOST_JOBS, Scripts
-from crewline.wire import jsonio
-from crewline.wire.keys import Keys
-from crewline.wire.options import check_priority, delay_to_script
+from crewline.errors import CrewlineError, InvalidOption
+from crewline.queue.by_id import ById
+from crewline.redis.scripts import MOST_JOBS
 from crewline.wire.settings import SETTINGS_KEY, Settings, read_settings
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 CLEANABLE = ("completed", "failed", "delayed", "prioritized", "waiting-children", "wait", "paused", "active")
 
 
-class Housekeeping:
+class Housekeeping(ById):
     """The part of `Queue` that changes what is there."""
-
-    name: str
-    keys: Keys
-    redis: Redis
-    scripts: Scripts
 
     async def clean(self, state: str, *, older_than: float = 0.0, limit: int | None = None) -> list[str]:
         """Deletes jobs of one state.
@@ -83,42 +72,6 @@ class Housekeeping:
             total += count
         return total
 
-    async def retry(self, job_id: str, *, fresh: bool = True) -> None:
-        """Runs a finished job again. Raises JobNotFound, or CrewlineError if it has not ended."""
-        self._found(job_id, await self.scripts.retry_job(job_id, fresh), "has not ended")
-
-    async def cancel(self, job_id: str, reason: str = "cancelled") -> bool:
-        """Ends a job from outside: it fails with ``reason``, without a retry and without a dead letter.
-
-        One that waits fails at once. One that runs is stopped by its worker within about a second; a handler in a
-        thread can't be stopped, and its end is thrown away.
-
-        Returns False if it had ended already. Raises JobNotFound.
-        """
-        code = await self.scripts.cancel_job(job_id, reason)
-        self._found(job_id, code, "")
-        return code != 0
-
-    async def promote(self, job_id: str) -> None:
-        """Lets a delayed job run now. Raises JobNotFound, or CrewlineError if it is not delayed."""
-        if not await self.scripts.promote_jobs(1, job_id):
-            exists = await self.redis.exists(self.keys.job(job_id))
-            self._found(job_id, -3 if exists else -1, "is not delayed")
-
-    async def change_delay(self, job_id: str, delay: float | datetime.timedelta | datetime.datetime) -> None:
-        """Makes a delayed job due ``delay`` from now, or at that moment. Raises as `promote`."""
-        code = await self.scripts.change_delay(job_id, delay_to_script(delay))
-        self._found(job_id, code, "is not delayed")
-
-    async def change_priority(self, job_id: str, priority: int, *, first: bool = False) -> None:
-        """Gives a job another priority; ``first`` puts it before its equals. Raises JobNotFound."""
-        code = await self.scripts.change_priority(job_id, check_priority(priority), first)
-        self._found(job_id, code, "")
-
-    async def update_data(self, job_id: str, data: Any) -> None:
-        """Replaces a job's data. Raises JobNotFound or InvalidPayload."""
-        self._found(job_id, await self.scripts.update_data(job_id, jsonio.dumps(data, "data")), "")
-
     async def set_global_concurrency(self, most: int | None) -> None:
         """How many jobs may run at once over all workers, ours and others'; None for no bound."""
         if most is not None and most < 1:
@@ -169,9 +122,3 @@ class Housekeeping:
             if not ids and not kept:
                 break
         return gone
-
-    def _found(self, job_id: str, code: int, otherwise: str) -> None:
-        if code == -1:
-            raise JobNotFound(f"there is no job {job_id} in queue {self.name!r}")
-        if code == -3:
-            raise CrewlineError(f"job {job_id} of queue {self.name!r} {otherwise}: nothing was changed")

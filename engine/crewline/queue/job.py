@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from crewline.errors import CrewlineError, InvalidPayload, JobNotFound, LeaseLost
+from crewline.errors import CrewlineError, JobNotFound, LeaseLost
+from crewline.queue.by_id import ById
 from crewline.queue.events import Update
-from crewline.redis.connection import text
 from crewline.wire import jsonio
-
-if TYPE_CHECKING:
-    from crewline.queue.queue import Queue
+from crewline.wire.text import lenient, number, printable, text
 
 _UNSET = object()
 
@@ -20,22 +18,6 @@ LEASE_MS = 30_000
 
 #: Log lines that a job keeps when its options say nothing.
 MAX_LOG_LINES = 1000
-
-
-def printable(value: str) -> str:
-    """Text that can be sent: what is no Unicode text (lone surrogates) becomes ``?``."""
-    return value if value.isascii() else value.encode(errors="replace").decode()
-
-
-def _number(value: Any, default: int = 0) -> int:
-    """A number off the wire; a foreign client may have written anything."""
-    try:
-        return int(value)
-    except (TypeError, ValueError, OverflowError):
-        try:
-            return int(float(value))
-        except (TypeError, ValueError, OverflowError):
-            return default
 
 
 class Job:
@@ -51,25 +33,29 @@ class Job:
         attempts_made: attempts that have ended.
         attempts_started: attempts that were begun, this one included.
         stalled_count: how often its worker died or went silent under it.
+        crashes: how often it took down a process that ran nothing but it.
         progress_value: what was last set by `progress`; 0 before.
         return_value, failed_reason, finished_on_ms: how it ended, None before.
     """
 
     # decoded when looked at: a worker makes tens of thousands of jobs a second, and a handler looks at little
-    __slots__ = ("_fields", "_progress", "_queue", "_token", "data", "id", "name", "opts")
+    __slots__ = ("_fields", "_progress", "_queue", "_started", "_token", "data", "id", "name", "opts")
 
     def __init__(
         self,
-        queue: Queue,
+        queue: ById,
         job_id: str,
         name: str,
         data: Any,
         opts: dict[str, Any],
         token: str = "",
+        started: str = "",
         fields: Mapping[bytes, Any] | None = None,
     ) -> None:
         self._queue = queue
+        # what fences a handler's writes: the lease's token, and which start of the job it was
         self._token = token
+        self._started = started
         self._fields: Mapping[bytes, Any] = fields or {}
         self._progress: Any = _UNSET
         self.id = job_id
@@ -81,49 +67,52 @@ class Job:
         return f"<Job {self._queue.name}/{self.id} {self.name!r}>"
 
     @classmethod
-    def from_hash(cls, queue: Queue, job_id: str, fields: Mapping[bytes, Any], token: str = "") -> Job:
+    def from_hash(
+        cls, queue: ById, job_id: str, fields: Mapping[bytes, Any], token: str = "", started: str = ""
+    ) -> Job:
         """A job from its hash; raises InvalidPayload if its data can't be decoded."""
         encoded = fields.get(b"data")
         data = jsonio.loads(encoded, f"data of job {job_id}") if encoded else {}
         return cls(
-            queue, job_id, text(fields.get(b"name", b"")), data, queue.decode_opts(fields.get(b"opts")), token, fields
-        )
+            queue, job_id, text(fields.get(b"name", b"")), data, queue.decode_opts(fields.get(b"opts")), token, started,
+            fields,
+        )  # fmt: skip
 
     @property
     def timestamp_ms(self) -> int:
-        return _number(self._fields.get(b"timestamp"))
+        return number(self._fields.get(b"timestamp"))
 
     @property
     def priority(self) -> int:
-        return _number(self._fields.get(b"priority"))
+        return number(self._fields.get(b"priority"))
 
     @property
     def attempts_made(self) -> int:
-        return _number(self._fields.get(b"atm"))
+        return number(self._fields.get(b"atm"))
 
     @property
     def attempts_started(self) -> int:
-        return _number(self._fields.get(b"ats"))
-
-    @property
-    def started(self) -> str:
-        """Which start of the job this run is, as extend_leases takes it."""
-        return f"{self.attempts_started}:{self.processed_on_ms}"
+        return number(self._fields.get(b"ats"))
 
     @property
     def stalled_count(self) -> int:
-        return _number(self._fields.get(b"stc"))
+        return number(self._fields.get(b"stc"))
+
+    @property
+    def crashes(self) -> int:
+        """How often it took down a process that ran nothing but it."""
+        return number(self._fields.get(b"crashes"))
 
     @property
     def processed_on_ms(self) -> int | None:
         value = self._fields.get(b"processedOn")
-        return _number(value) if value else None
+        return number(value) if value else None
 
     @property
     def progress_value(self) -> Any:
         if self._progress is _UNSET:
             value = self._fields.get(b"progress")
-            self._progress = _lenient(value) if value else 0
+            self._progress = lenient(value) if value else 0
         return self._progress
 
     @property
@@ -134,7 +123,7 @@ class Job:
     @property
     def return_value(self) -> Any:
         value = self._fields.get(b"returnvalue")
-        return _lenient(value) if value else None
+        return lenient(value) if value else None
 
     @property
     def failed_reason(self) -> str | None:
@@ -144,12 +133,12 @@ class Job:
     @property
     def finished_on_ms(self) -> int | None:
         value = self._fields.get(b"finishedOn")
-        return _number(value) if value else None
+        return number(value) if value else None
 
     @property
     def stacktrace(self) -> list[str]:
         value = self._fields.get(b"stacktrace")
-        traces = _lenient(value) if value else []
+        traces = lenient(value) if value else []
         return traces if isinstance(traces, list) else []
 
     @property
@@ -164,7 +153,7 @@ class Job:
     @property
     def attempts(self) -> int:
         """How many attempts it may make in all; 1 or more."""
-        return max(_number(self.opts.get("attempts"), 1), 1)
+        return max(number(self.opts.get("attempts"), 1), 1)
 
     async def progress(self, value: Any) -> None:
         """Sets the job's progress: any JSON, by custom a number of percent or ``{"done": 3, "of": 10}``.
@@ -180,7 +169,7 @@ class Job:
 
     async def log(self, line: str) -> int:
         """Appends a line to the job's log; returns how many lines it holds. Raises as `progress` does."""
-        most = max(_number(self.opts.get("kl"), MAX_LOG_LINES), 1)
+        most = max(number(self.opts.get("kl"), MAX_LOG_LINES), 1)
         printed = printable(str(line))
         return await self._write(lambda: self._queue.scripts.append_log(self.id, printed, most, self._token))
 
@@ -189,7 +178,7 @@ class Job:
 
         Raises LeaseLost if another worker has the job now.
         """
-        if await self._queue.scripts.extend_leases(round(seconds * 1000), self.id, self._token, self.started):
+        if await self._queue.scripts.extend_leases(round(seconds * 1000), self.id, self._token, self._started):
             self._check(-6)
 
     async def logs(self) -> list[str]:
@@ -223,7 +212,7 @@ class Job:
     async def children_values(self) -> dict[str, Any]:
         """What the children of this job returned, by ``<prefix>:<queue>:<id>``."""
         values = await self._queue.redis.hgetall(self._queue.keys.job(self.id) + ":processed")
-        return {text(key): _lenient(value) for key, value in values.items()}
+        return {text(key): lenient(value) for key, value in values.items()}
 
     async def children_failures(self) -> dict[str, str]:
         """Why children failed that this job was told to ignore or to go on without, by key."""
@@ -260,7 +249,7 @@ class Job:
     async def _write(self, call: Callable[[], Awaitable[int]]) -> int:
         """Makes a call that the lease fences; one that ran out is taken again if nobody has the job since."""
         code = await call()
-        if code == -6 and not await self._queue.scripts.extend_leases(LEASE_MS, self.id, self._token, self.started):
+        if code == -6 and not await self._queue.scripts.extend_leases(LEASE_MS, self.id, self._token, self._started):
             code = await call()
         return self._check(code)
 
@@ -272,11 +261,3 @@ class Job:
         if code < 0:
             raise CrewlineError(f"job {self.id} answered {code}")
         return code
-
-
-def _lenient(field: Any) -> Any:
-    """JSON that another client wrote into a field nobody's work depends on; its text if it is none."""
-    try:
-        return jsonio.loads(field, "field")
-    except InvalidPayload:
-        return text(field)

@@ -5,31 +5,23 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from redis.asyncio import Redis
 
-from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.flows import FlowJob, FlowNode, Planned, plan_flow
 from crewline.queue.housekeeping import Housekeeping
 from crewline.queue.job import Job
 from crewline.queue.observing import Observing
-from crewline.queue.results import Results
 from crewline.queue.schedules import Schedules
-from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, connect
-from crewline.redis.scripts import Scripts
-from crewline.redis.topology import check_slot
+from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
+from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS
 from crewline.wire import jsonio
 from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
-from crewline.wire.keys import Keys
 from crewline.wire.options import Dedup, Encoded, Keep, encode_job, encode_jobs
 
 #: Jobs that one add_jobs call carries: large enough to be cheap, small enough to keep Redis' pause near 2 ms.
 BULK = 200
-
-DEFAULT_REDIS = "redis://localhost:6379/0"
-DEFAULT_PREFIX = "bull"
 
 
 class Queue(Observing, Housekeeping):
@@ -57,43 +49,10 @@ class Queue(Observing, Housekeeping):
         max_payload_bytes: int = jsonio.MAX_PAYLOAD_BYTES,
         timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
     ) -> None:
-        self.keys = Keys(prefix, name)
-        self.name = name
-        self.prefix = prefix
+        super().__init__(name, redis=redis, prefix=prefix, timeout_seconds=timeout_seconds)
         self.dead_letter_queue = dead_letter_queue or f"{name}-dlq"
-        self._owned = isinstance(redis, str)
-        self._url = redis if isinstance(redis, str) else None
-        if self._url is not None:
-            check_slot(self._url, prefix, name)
-        self.redis = connect(redis, socket_timeout=timeout_seconds)
-        self.scripts = Scripts(self.redis, self.keys)
-        self._max_payload_bytes = max_payload_bytes
+        self.max_payload_bytes = max_payload_bytes
         self.schedules = Schedules(self)
-        self._results = Results(self)
-        self._opts: dict[bytes | str, dict[str, Any]] = {}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Closes what this object opened."""
-        await self._results.close()
-        if self._owned:
-            await self.redis.aclose()
-
-    @property
-    def url(self) -> str:
-        """The Redis URL, for reads that block a connection of their own."""
-        if self._url is None:
-            raise InvalidOption(
-                "waiting for results and events needs a Redis URL: make the Queue with redis='redis://…'"
-            )
-        return self._url
 
     async def add(
         self,
@@ -132,7 +91,7 @@ class Queue(Observing, Housekeeping):
         encoded = encode_job(
             name, data, job_id=job_id, delay=delay, priority=priority, lifo=lifo, attempts=attempts, backoff=backoff,
             remove_on_complete=remove_on_complete, remove_on_fail=remove_on_fail, dedup=dedup, trace=trace,
-            max_payload_bytes=self._max_payload_bytes,
+            max_payload_bytes=self.max_payload_bytes,
         )  # fmt: skip
         (added,) = await self.scripts.add_jobs([encoded])
         return self._handle(added, encoded, data)
@@ -147,7 +106,7 @@ class Queue(Observing, Housekeeping):
             InvalidOption, InvalidPayload: an item is wrong; the message says which, and nothing was sent at all.
         """
         items = list(jobs)
-        encoded = encode_jobs(items, self._max_payload_bytes)
+        encoded = encode_jobs(items, self.max_payload_bytes)
         batches = (encoded[start : start + BULK] for start in range(0, len(encoded), BULK))
         rest = zip(encoded, items, strict=True)
         added: list[Job] = []
@@ -162,7 +121,7 @@ class Queue(Observing, Housekeeping):
         Raises:
             InvalidOption, InvalidPayload: a job of it is wrong; the message says which, and nothing was sent.
         """
-        plan = plan_flow(root, self.name, self.prefix, self._max_payload_bytes)
+        plan = plan_flow(root, self.name, self.prefix, self.max_payload_bytes)
         await self.scripts.add_flow([(each.base, each.encoded) for each in plan.walk()])
         return self._node(plan)
 
@@ -204,25 +163,6 @@ class Queue(Observing, Housekeeping):
             schedule_id, name, data, cron=cron, every=every, time_zone=time_zone, start=start, end=end, limit=limit,
             options=options,
         )  # fmt: skip
-
-    async def remove(self, job_id: str, *, children: bool = True) -> bool:
-        """Deletes a job; False if a worker runs it now, or there is none.
-
-        Args:
-            children: a flow's jobs below it go as well, or, where a worker runs one of them, nothing does. More than
-                80 go in several calls, those that are furthest below first: what went before a running one was met is
-                gone then.
-
-        Raises:
-            CrewlineError: there are more levels of jobs below it than one call may remove.
-        """
-        code = await self.scripts.remove_job(job_id, children)
-        if code == -7:
-            raise CrewlineError(
-                f"job {job_id} of queue {self.name!r} has too many levels of jobs below it: "
-                "remove some of those first, or pass children=False"
-            )
-        return code == 1
 
     async def pause(self) -> bool:
         """Stops all workers of the queue, ours and others', from fetching; False if it was paused already."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from crewline.errors import JobFailed, JobNotFound
+from redis.asyncio import Redis
+
+from crewline.errors import InvalidOption, JobFailed, JobNotFound
 from crewline.queue.events import Event, follow, last_event_id
 from crewline.redis.connection import end_tasks
 from crewline.wire import jsonio
-
-if TYPE_CHECKING:
-    from crewline.queue.queue import Queue
+from crewline.wire.keys import Keys
+from crewline.wire.text import lenient, text
 
 
 class Results:
     """Hands ``completed``, ``failed`` and ``removed`` events to those who wait for them."""
 
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
+    def __init__(self, redis: Redis, url: str | None, keys: Keys) -> None:
+        self._redis = redis
+        self._url = url
+        self._keys = keys
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -49,15 +52,14 @@ class Results:
             future.cancel()
 
     async def _start(self) -> None:
-        # a queue that can't be followed says so here: a reader that ends with it would leave its waiters waiting
-        _ = self._queue.url
+        url = needed(self._url)
         async with self._starting:
             if self._reader is None or self._reader.done():
-                after = await last_event_id(self._queue.redis, self._queue.keys)
-                self._reader = asyncio.create_task(self._read(after), name="crewline-results")
+                after = await last_event_id(self._redis, self._keys)
+                self._reader = asyncio.create_task(self._read(url, after), name="crewline-results")
 
-    async def _read(self, after: str) -> None:
-        async for event in follow(self._queue.url, self._queue.keys, after):
+    async def _read(self, url: str, after: str) -> None:
+        async for event in follow(url, self._keys, after):
             future = self._waiting.get(event.job_id)
             if future is not None and not future.done():
                 self._settle(future, event)
@@ -75,15 +77,29 @@ class Results:
             future.set_exception(JobNotFound(f"job {event.job_id} was removed before it ended"))
 
     async def _settle_if_ended(self, job_id: str, future: asyncio.Future[Any]) -> None:
-        job = await self._queue.get_job(job_id)
-        state = await job.state() if job and job.finished_on_ms is not None else ""
+        job = self._keys.job(job_id)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hmget(job, "name", "returnvalue", "failedReason")
+            pipe.zscore(self._keys.completed, job_id)
+            pipe.zscore(self._keys.failed, job_id)
+            (name, value, reason), completed, failed = await pipe.execute()
         if future.done():
             return  # the event came first
-        if job is None:
+        if name is None:
             future.set_exception(
-                JobNotFound(f"there is no job {job_id} in queue {self._queue.name!r}: it was removed, or never added")
+                JobNotFound(f"there is no job {job_id} in queue {self._keys.queue!r}: it was removed, or never added")
             )
-        elif state == "failed":
-            future.set_exception(JobFailed(job.failed_reason or ""))
-        elif state == "completed":
-            future.set_result(job.return_value)
+        elif failed is not None:
+            future.set_exception(JobFailed(text(reason or b"")))
+        elif completed is not None:
+            future.set_result(lenient(value) if value else None)
+
+
+def needed(url: str | None) -> str:
+    """The URL, for reads that block a connection of their own; InvalidOption without one.
+
+    Said before a reader is made: one that ended with it would leave its waiters waiting.
+    """
+    if url is None:
+        raise InvalidOption("waiting for results and events needs a Redis URL: make the Queue with redis='redis://…'")
+    return url

@@ -9,18 +9,16 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis.exceptions import ResponseError
 
 from crewline.errors import CrewlineError, InvalidOption
-from crewline.redis.connection import text
+from crewline.queue.by_id import ById
 from crewline.wire import jsonio
 from crewline.wire.cron import next_cron_ms
 from crewline.wire.options import encode_job
-
-if TYPE_CHECKING:
-    from crewline.queue.queue import Queue
+from crewline.wire.text import text
 
 #: A due time beyond which any is as good as never, in milliseconds: scripts take none beyond it.
 MOST_MS = 10**15
@@ -71,7 +69,7 @@ def _whole(score: float) -> int:
 class Schedules:
     """The schedules of one queue; see `Queue.schedule` for how they are made."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: ById) -> None:
         self._queue = queue
 
     async def upsert(

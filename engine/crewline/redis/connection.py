@@ -155,8 +155,3 @@ def redact(url: str) -> str:
     if "@" not in parts.netloc:
         return url
     return parts._replace(netloc=parts.netloc.rsplit("@", 1)[1]).geturl()
-
-
-def text(value: Any) -> str:
-    """A reply as text. A caller's own client may decode replies already, and foreign bytes may be no UTF-8."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

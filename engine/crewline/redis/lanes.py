@@ -7,6 +7,7 @@ answered is taken for the next call as it is, and several calls may be on their 
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
@@ -31,6 +32,7 @@ class Lanes:
     def __init__(self, redis: Any) -> None:
         self._redis = redis
         self._idle: list[Any] = []
+        self._unread: dict[Any, int] = {}
         self._direct = isinstance(redis, Redis) and getattr(redis.connection_pool.connection_class, "direct", False)
 
     async def call(self, *command: Any) -> Any:
@@ -78,6 +80,23 @@ class Lanes:
         self._idle.append(connection)
         return replies
 
+    async def tell(self, *commands: Command) -> None:
+        """Sends commands whose replies nobody waits for, on the connection that was used last.
+
+        They are read before that is used again; an error that Redis answers is nobody's business.
+        """
+        if not self._direct:
+            await self.call_together(*commands)
+            return
+        connection = self._idle.pop() if self._idle else await self._take()
+        try:
+            await connection.send_packed_command([part for each in commands for part in connection.pack_command(*each)])
+        except BaseException as error:
+            await self._drop(connection, error)
+            raise
+        self._unread[connection] = self._unread.get(connection, 0) + len(commands)
+        self._idle.append(connection)
+
     async def call_ahead(self, commands: Iterable[Command]) -> AsyncGenerator[Any]:
         """Yields the replies of commands in order, each sent before the last is answered, all on one connection.
 
@@ -112,6 +131,9 @@ class Lanes:
         while self._idle:
             connection = self._idle.pop()
             try:
+                for _ in range(self._unread.pop(connection, 0)):
+                    with contextlib.suppress(ResponseError):
+                        await connection.read_response()
                 # what the server has closed meanwhile can be read from: the end
                 if connection.is_connected and not await connection.can_read():
                     return connection
@@ -126,6 +148,7 @@ class Lanes:
             await self.renew()
 
     async def _release(self, connection: Any) -> None:
+        self._unread.pop(connection, None)
         await connection.disconnect(nowait=True)
         await self._redis.connection_pool.release(connection)
 

@@ -75,7 +75,8 @@ def delay_ms(backoff: Any, attempts_made: int, rand: random.Random | None = None
     base = backoff.get("delay")
     if not isinstance(base, int | float) or isinstance(base, bool) or not base > 0:
         return 0
-    wait = float(base)
+    # JSON's 1e999 is infinite, and its integers have no end
+    wait = float(min(base, MAX_DELAY_MS))
     if backoff.get("type") == "exponential":
         wait = min(wait * 2.0 ** min(attempts_made - 1, 60), MAX_DELAY_MS)
     wait = min(round(wait), MAX_DELAY_MS)

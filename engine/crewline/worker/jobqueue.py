@@ -11,7 +11,8 @@ from typing import Any
 from crewline.errors import CrewlineError, InvalidPayload
 from crewline.queue.job import Job
 from crewline.queue.observing import Metrics
-from crewline.queue.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
+from crewline.queue.queue import Queue
+from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.wire import jsonio
 from crewline.worker.handlers.targets import Handler
 from crewline.worker.worker import Worker

@@ -5,29 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 import re
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from crewline.errors import InvalidOption
 from crewline.middleware import Middleware
-from crewline.queue.queue import DEFAULT_PREFIX, DEFAULT_REDIS, Queue
+from crewline.queue.queue import Queue
+from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
 from crewline.upkeep.keeping import Keeper
 from crewline.wire.keys import Keys
 from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep
 from crewline.wire.settings import Settings, check_count
-from crewline.worker.calls.commit import Committer
+from crewline.worker.calls.backlog import Backlog
+from crewline.worker.calls.commit import CALLS_FAR, Committer
+from crewline.worker.calls.intake import Intake
 from crewline.worker.calls.leases import LeaseKeeper
 from crewline.worker.calls.wakeup import MarkerWatch
+from crewline.worker.duties import supervised
 from crewline.worker.handlers.targets import Execution, Handler, Targets
 from crewline.worker.registry.live import LiveSettings
 from crewline.worker.registry.presence import Presence
+from crewline.worker.runs import outcomes
+from crewline.worker.runs.child import Where
 from crewline.worker.runs.execution import BackoffFunction, Executor
 from crewline.worker.runs.isolation import Isolator
 from crewline.worker.runs.listeners import Listeners
-from crewline.worker.runs.state import State, result_of
+from crewline.worker.runs.run import Run, Status
+from crewline.worker.runs.slots import Slots
 
 log = logging.getLogger("crewline.worker")
 
@@ -35,6 +43,10 @@ log = logging.getLogger("crewline.worker")
 SETTINGS_SECONDS = 2.0
 #: Seconds after which what is settled but not written is given up when a worker stops.
 FLUSH_SECONDS = 5.0
+#: Seconds that a handler which was told to stop may take to clean up.
+CLEAN_UP_SECONDS = 1.0
+#: Seconds that running jobs may go on where the worker ends because it can't work.
+FAILED_GRACE_SECONDS = 5.0
 
 
 class Worker:
@@ -103,13 +115,13 @@ class Worker:
         self.queue = Queue(queue, redis=redis, prefix=prefix, timeout_seconds=call_seconds)
         self._grace_seconds = grace_seconds
         self._listeners = Listeners()
-        self._state = State(check_count(concurrency, "concurrency"))
-        self._state.work.set()
+        self._slots = slots = Slots(check_count(concurrency, "concurrency"))
+        targets = Targets(handler, execution)
         self._executor = Executor(
-            Targets(handler, execution), self._state, self._listeners, timeout_seconds, middleware, backoffs or {},
-            keep_completed, keep_failed,
+            targets, slots, self._listeners, Where(redis, prefix, queue, call_seconds), max_crashes, timeout_seconds,
+            middleware, backoffs or {}, keep_completed, keep_failed,
         )  # fmt: skip
-        self._isolator = Isolator(self.queue.scripts, self._state, self._executor)
+        self._isolator = Isolator(self.queue.scripts, slots, self._executor, targets)
         self._keeper = Keeper(
             self.queue,
             stalled_interval_seconds or lease_seconds / 3,
@@ -118,35 +130,36 @@ class Worker:
             keep_completed,
             keep_failed,
         )
+        self._backlog = Backlog(slots)
         self._committer = Committer(
-            self.queue, self._state, self._executor, self._isolator, self._keeper,
+            self.queue, slots, self._backlog,
+            Intake(self.queue, slots, self._executor, self._isolator, self._keeper), self._executor,
             letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
-            rate=_rate(rate), points=metrics_minutes,
+            rate=_rate(rate), points=metrics_minutes, on_reached=lambda: self._listeners.emit("ready"),
         )  # fmt: skip
         self._watch = MarkerWatch(
-            self.queue, self._state, self._committer, client_name(prefix, queue, self.name), call_seconds
-        )
-        self._leases = LeaseKeeper(redis, self.queue.keys, self._state.leases, lease_ms, self._lost_in_thread)
-        self._presence = Presence(self.queue, self._state, self.name, LiveSettings(queue, self._follow), self._cancel)
+            self.queue, slots, self._backlog, self._committer, client_name=client_name(prefix, queue, self.name),
+            lease_ms=lease_ms, timeout_seconds=call_seconds,
+        )  # fmt: skip
+        self._leases = LeaseKeeper(redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread)
+        self._presence = Presence(self.queue, slots, self.name, LiveSettings(queue, self._follow), self._cancel)
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def running(self) -> int:
         """How many jobs run now."""
-        return len(self._state.running)
+        return len(self._slots.runs)
 
     @property
     def concurrency(self) -> int:
         """How many jobs run at once; may be set while the worker runs. Jobs above a lower number end as they would."""
-        return self._state.concurrency
+        return self._slots.concurrency
 
     @concurrency.setter
     def concurrency(self, value: int) -> None:
-        self._state.concurrency = check_count(value, "concurrency")
+        self._resize(value)
         self._own = dataclasses.replace(self._own, concurrency=value)
-        self._executor.resize(value)
-        self._state.wake()
 
     def on(self, event: str, callback: Callable[..., None]) -> None:
         """Calls ``callback`` when this worker's ``event`` happens.
@@ -157,48 +170,49 @@ class Worker:
 
     def pause(self) -> None:
         """Fetches nothing until `resume`, in this worker alone; what runs goes on."""
-        self._state.paused = True
-        self._state.rouse()
+        self._slots.shut("paused")
 
     def resume(self) -> None:
         """Fetches again."""
-        self._state.paused = False
-        self._state.wake()
+        self._slots.admit("paused")
 
     async def wait_ready(self) -> None:
         """Returns once Redis has answered the first fetch."""
         await self._committer.reached.wait()
-        self._listeners.emit("ready")
 
     async def run(self) -> None:
-        """Works until `stop`; then lets running jobs end, hands back what does not, and returns."""
+        """Works until `stop`; then lets running jobs end, hands back what does not, and returns.
+
+        Raises:
+            DutyFailed: something that a worker does for as long as it lives failed again and again for a reason that
+                nobody foresaw; what ran was handed back.
+        """
         self._loop = asyncio.get_running_loop()
         self._leases.start()
-        duties = [
-            asyncio.create_task(duty, name=f"crewline-{name}")
-            for name, duty in (
-                ("commit", self._commit()),
-                ("wakeup", self._watch.run()),
-                ("rouse", self._watch.rouse()),
-                ("stalled", self._keeper.recover()),
-                ("sweep", self._keeper.sweep()),
-                ("isolation", self._isolator.run()),
-                ("presence", self._presence.run()),
-            )
+        duties: list[asyncio.Task[None]] = [
+            asyncio.create_task(supervised(name, duty), name=f"crewline-{name}")
+            for name, duty in self._duties().items()
         ]
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             done, _ = await asyncio.wait([*duties, stopping], return_when=asyncio.FIRST_COMPLETED)
-            for duty in done - {stopping}:
-                # a duty never ends by itself: this is a bug, and a worker that looks alive but does nothing is worse
-                duty.result()
+            if stopping not in done:
+                # a worker that looks alive but does nothing is worse than none
+                log.error("the worker ends: one of its duties failed")
+                self._slots.shut("stopping")
+                self._grace_seconds = min(self._grace_seconds, FAILED_GRACE_SECONDS)
             await self._drain()
+            for duty in done - {stopping}:
+                duty.result()
         finally:
+            for run in self._slots.mine():
+                run.end_early(Status.RETURNED)
             await end_tasks(*duties, stopping)
+            self._backlog.close()
             self._leases.stop()
             await self._keeper.close()
             await self._presence.leave()
-            self._executor.close()
+            await self._executor.close()
             await self.queue.close()
 
     async def stop(self, grace_seconds: float | None = None) -> None:
@@ -209,16 +223,27 @@ class Worker:
         """
         if grace_seconds is not None:
             self._grace_seconds = grace_seconds
-        self._state.stopping = True
-        self._state.rouse()
+        self._slots.shut("stopping")
         self._stopping.set()
         self._listeners.emit("stopping")
 
-    async def _commit(self) -> None:
+    def _duties(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What a worker does for as long as it lives, side by side."""
+        return {
+            **{f"commit-{index}": functools.partial(self._commit, index) for index in range(CALLS_FAR)},
+            "wakeup": self._watch.run,
+            "rouse": self._watch.rouse,
+            "stalled": self._keeper.recover,
+            "sweep": self._keeper.sweep,
+            "isolation": self._isolator.run,
+            "presence": self._presence.run,
+        }
+
+    async def _commit(self, index: int) -> None:
         # the queue's settings come before the first fetch; a Redis that is away is the committer's to tell of
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._presence.begun.wait(), SETTINGS_SECONDS)
-        await self._committer.run()
+        await self._committer.run(index)
 
     def _follow(self, settings: Settings) -> None:
         """Applies the queue's settings; what they leave out is as this worker was made."""
@@ -228,8 +253,7 @@ class Worker:
         elif self._followed.paused:
             self.resume()
         self._followed = settings
-        self.concurrency = settings.concurrency or own.concurrency or 1
-        self._own = own
+        self._resize(settings.concurrency or own.concurrency or 1)
         self._committer.limit(_rate(settings.rate or own.rate))
         executor.keep_completed = settings.keep_completed or own.keep_completed or KEEP_COMPLETED
         executor.keep_failed = settings.keep_failed or own.keep_failed or KEEP_FAILED
@@ -237,51 +261,51 @@ class Worker:
         executor.default_attempts = settings.attempts or 1
         executor.default_backoff = settings.backoff.to_wire() if settings.backoff else None
 
+    def _resize(self, concurrency: int) -> None:
+        self._slots.concurrency = check_count(concurrency, "concurrency")
+        self._executor.resize(concurrency)
+        self._slots.wake()
+
     async def _drain(self) -> None:
-        state = self._state
-        if state.running:
-            log.info("stopping: %d jobs may end within %g s", len(state.running), self._grace_seconds)
-        # one that has not begun goes back at once
-        while state.suspects:
-            state.settle(result_of(state.suspects.popleft(), "back", ""))
-        tasks = [run.task for run in state.running.values() if run.task]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._grace_seconds)
-        left = list(state.running.values())
+        slots = self._slots
+        # what has not begun goes back at once
+        self._isolator.hand_back()
+        if slots.runs:
+            log.info("stopping: %d jobs may end within %g s", len(slots.runs), self._grace_seconds)
+        await _ended(slots.runs, self._grace_seconds)
+        left = [run for run in slots.mine() if run in slots.runs]
         if left:
             log.warning("%d jobs did not end within %g s: handed back", len(left), self._grace_seconds)
         # the job fetched last goes back first, so that they run in their old order
         for run in reversed(left):
-            run.handing_back = True
-            if run.stoppable and run.task:
-                run.task.cancel()
-            else:
-                # a thread can't be cancelled: its job goes back now, and what it still does is fenced off
-                run.lost = True
-                state.forget(run)
-                state.settle(result_of(run, "back", ""))
-        if left:
-            await asyncio.wait([run.task for run in left if run.task], timeout=1.0)
+            run.end_early(Status.RETURNED)
+            if not run.stoppable:
+                # a thread can't be stopped: what it still does is fenced off
+                slots.conclude(run, outcomes.back(run))
+        await _ended([run for run in left if run.stoppable], CLEAN_UP_SECONDS)
+        for run in reversed(left):
+            # neither does a clean-up that takes for ever hold a job
+            slots.conclude(run, outcomes.back(run))
         await self._watch.released(1.0)
         deadline = asyncio.get_running_loop().time() + FLUSH_SECONDS
-        while (state.settled or state.in_flight) and asyncio.get_running_loop().time() < deadline:
-            state.work.set()
+        while self._committer.pending and asyncio.get_running_loop().time() < deadline:
+            slots.work.set()
             await asyncio.sleep(0.005)
-        if state.settled:
-            log.error("%d results could not be written: other workers will run these jobs again", len(state.settled))
+        if self._committer.unwritten:
+            log.error(
+                "%d results could not be written: other workers will run these jobs again", self._committer.unwritten
+            )
 
     def _cancel(self, job_id: str, reason: str) -> None:
-        run = self._state.running.get(job_id)
-        if run is None:
+        run = self._slots.find(job_id)
+        if run is None or not run.open:
             return
         log.warning("job %s of queue %s is cancelled: %s", job_id, self.queue.name, reason)
-        run.cancelled = reason
-        if run.stoppable and run.task:
-            run.task.cancel()
-        else:
-            # what the thread still does is thrown away: its end finds the lease gone
-            run.lost = True
-            self._state.settle(self._executor.failed(run, reason, "", letter=False))
+        begun = run.status is Status.RUNNING
+        run.end_early(Status.CANCELLED, reason)
+        if not begun or not run.stoppable:
+            # what a thread still does is thrown away: its end finds the lease gone
+            self._slots.conclude(run, self._executor.failed(run, reason, "", letter=False))
 
     def _lost_in_thread(self, lost: list[tuple[str, str]]) -> None:
         if self._loop and not self._loop.is_closed():
@@ -289,18 +313,22 @@ class Worker:
 
     def _lose(self, lost: list[tuple[str, str]]) -> None:
         for job_id, token in lost:
-            lease = self._state.leases.get(job_id)
-            if lease is None or lease.token != token:
-                continue  # settled meanwhile
-            run = self._state.running.get(job_id)
-            if run is None or run.token != token:
-                continue  # its result is on the way; the token fences it
+            run = self._slots.find(job_id)
+            if run is None or run.lease.token != token:
+                continue  # its result is on the way, and the token fences it; or it was settled meanwhile
             log.warning("job %s of queue %s: the lease is lost, its run is stopped", job_id, self.queue.name)
-            del self._state.leases[job_id]
-            run.lost = True
-            if run.task and run.stoppable:
-                run.task.cancel()
+            begun = run.status is not Status.WAITING
+            run.end_early(Status.LOST)
+            if not begun or not run.stoppable:
+                self._slots.conclude(run, None)
             self._listeners.emit("lost", run.job)
+
+
+async def _ended(runs: Iterable[Run], seconds: float) -> None:
+    """Waits until runs have ended, so many seconds at most."""
+    tasks = [run.task for run in runs if run.task]
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
 
 
 def _rate(rate: tuple[int, float] | None) -> tuple[int, int]:

@@ -52,7 +52,6 @@ class Result(NamedTuple):
         exhausted: failed: it had attempts, and they are used up.
         letter: failed: it gets a dead letter.
         unreadable, optionless: its data is not JSON; its options are none that can be read.
-        started: the start it is the end of, for a lease that ran out; '' if that is not to be taken again. Not sent.
     """
 
     job_id: str
@@ -71,7 +70,6 @@ class Result(NamedTuple):
     letter: bool = True
     unreadable: bool = False
     optionless: bool = False
-    started: str = ""
 
     def sent(self) -> tuple[str, str, str, str, str]:
         """As finish_and_fetch takes it: few arguments, since each costs both sides."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
-from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, UNAVAILABLE, connect_sync, text
+from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, UNAVAILABLE, connect_sync
 from crewline.redis.scripts import source
 from crewline.wire.keys import Keys
-from crewline.worker.runs.state import Lease
+from crewline.wire.text import text
+from crewline.worker.runs.run import Lease
 
 log = logging.getLogger("crewline.worker")
 
@@ -56,22 +58,29 @@ class LeaseKeeper:
         # a link that died without a reset must be given up while the leases still hold
         redis = connect_sync(self._url, min(self._lease_ms / 3000, COMMAND_TIMEOUT_SECONDS))
         extend = redis.register_script(source("extend_leases"))
-        declared = self._keys.declared()
         wait_seconds = self._lease_ms / 3000
-        failing = False
+        failing = ""
         while not self._stop.wait(wait_seconds):
-            held = list(self._leases.items())
             try:
-                for start in range(0, len(held), BATCH):
-                    part = held[start : start + BATCH]
-                    arguments = [argument for job_id, lease in part for argument in (job_id, *lease)]
-                    lost = extend(keys=declared, args=[self._keys.base, self._lease_ms, *arguments])
-                    if lost:
-                        gone = {text(job_id) for job_id in lost}
-                        self._on_lost([(job_id, lease.token) for job_id, lease in part if job_id in gone])
-                wait_seconds, failing = self._lease_ms / 3000, False
-            except UNAVAILABLE as error:
-                if not failing:
-                    log.error("leases could not be prolonged (%s: %s): trying again", type(error).__name__, error)
-                wait_seconds, failing = min(1.0, self._lease_ms / 10000), True
+                self._prolong(extend)
+            except Exception as error:
+                # whatever it is: a thread that ends in silence would lose every job of this worker
+                if failing != (failing := type(error).__name__):
+                    log.error(
+                        "leases could not be prolonged (%s: %s): trying again", failing, error,
+                        exc_info=not isinstance(error, UNAVAILABLE),
+                    )  # fmt: skip
+                wait_seconds = min(1.0, self._lease_ms / 10000)
+            else:
+                wait_seconds, failing = self._lease_ms / 3000, ""
         redis.close()
+
+    def _prolong(self, extend: Callable[..., Any]) -> None:
+        held = list(self._leases.items())
+        for start in range(0, len(held), BATCH):
+            part = held[start : start + BATCH]
+            arguments = [argument for job_id, lease in part for argument in (job_id, *lease)]
+            lost = extend(keys=self._keys.declared(), args=[self._keys.base, self._lease_ms, *arguments])
+            if lost:
+                gone = {text(job_id) for job_id in lost}
+                self._on_lost([(job_id, lease.token) for job_id, lease in part if job_id in gone])

@@ -7,6 +7,9 @@ Whoever pops a token is the only one that knows of it, so a due time that was po
 The fetch is sent along with the blocked read: Redis runs it the moment that the marker comes, and the job is in the
 answer that tells of it. A fetch sent after that answer would cost one more round trip, half of the time in which an
 idle worker picks up a job.
+
+Redis runs it also where nobody is there to read the answer (a stopped process, a frozen machine). So its leases are
+short until the answer is read; what nobody took notice of goes back soon, and is known not to have begun.
 """
 
 from __future__ import annotations
@@ -14,15 +17,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from crewline.queue.queue import Queue
+from crewline.queue.by_id import ById
 from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking
 from crewline.redis.lanes import Lanes
+from crewline.redis.scripts import Fetched
+from crewline.wire.text import text
+from crewline.worker.calls.backlog import Backlog
+from crewline.worker.calls.call import Call
 from crewline.worker.calls.commit import Committer
-from crewline.worker.runs.state import State
+from crewline.worker.calls.intake import started_of
+from crewline.worker.runs.slots import Slots
 
 log = logging.getLogger("crewline.worker")
 
@@ -37,26 +46,37 @@ class MarkerWatch:
 
     Args:
         queue: where the marker is.
-        state, committer: the worker's.
+        slots, backlog, committer: the worker's.
         client_name: the connection's name, by which BullMQ finds workers.
+        lease_ms: the length of a lease, in milliseconds.
         timeout_seconds: how long an answer may be overdue; a read blocks no longer than that either, so that what a
             dead link swallowed is asked for again while its lease holds.
+
+    Attributes:
+        armed: a fetch waits in Redis behind the marker.
     """
 
     def __init__(
-        self, queue: Queue, state: State, committer: Committer, client_name: str, timeout_seconds: float
-    ) -> None:
+        self, queue: ById, slots: Slots, backlog: Backlog, committer: Committer, *,
+        client_name: str, lease_ms: int, timeout_seconds: float,
+    ) -> None:  # fmt: skip
         self._queue = queue
         self._marker = queue.keys.marker
-        self._state = state
+        self._slots = slots
+        self._backlog = backlog
         self._committer = committer
         self._client_name = client_name
+        self._lease_ms = lease_ms
         self._timeout_seconds = timeout_seconds
         self._block_seconds = min(MAX_BLOCK_SECONDS, timeout_seconds)
+        self._pending_ms = _pending_ms(lease_ms, self._block_seconds + timeout_seconds)
         self._client_id: int | None = None
+        self.armed = False
+        self._roused = asyncio.Event()
+        slots.on_wanted = self._rouse
 
     async def run(self) -> None:
-        """Runs until cancelled."""
+        """Waits for the marker whenever slots are free and nothing is to be fetched; until cancelled."""
         failures = 0
         while not cancelled():
             redis = connect_blocking(self._queue.url, self._client_name)
@@ -65,9 +85,9 @@ class MarkerWatch:
                 # a cluster's client has many connections
                 self._client_id = int(await lanes.call("CLIENT", "ID")) if isinstance(redis, Redis) else None
                 while not cancelled():
-                    await self._state.idle.wait()
-                    if self._state.hot or self._state.stopping or self._state.free_slots() <= 0:
-                        self._state.idle.clear()
+                    await self._slots.idle.wait()
+                    if self._slots.hot or self._slots.free() <= 0:
+                        self._slots.idle.clear()
                         continue
                     await self._wait(lanes)
                     failures = 0
@@ -79,18 +99,17 @@ class MarkerWatch:
                     log.info("the wake-up connection is replaced (%s: %s)", type(error).__name__, error)
                 # polls by time until there is a connection again
                 await asyncio.sleep(min(0.1 * 2 ** min(failures, 6), MAX_BLOCK_SECONDS))
-                self._state.wake()
+                self._slots.wake()
             finally:
                 await redis.aclose()
 
     async def rouse(self) -> None:
         """Ends the blocked read where something else wants its slots, or that nothing is fetched; until cancelled."""
-        state = self._state
         while not cancelled():
-            await state.roused.wait()
-            state.roused.clear()
+            await self._roused.wait()
+            self._roused.clear()
             # Redis may not have begun to block yet
-            while state.armed and not cancelled():
+            while self.armed and not cancelled():
                 if await self._unblock():
                     break
                 await asyncio.sleep(0.02)
@@ -99,29 +118,54 @@ class MarkerWatch:
         """Returns once no fetch waits behind the marker, after ``seconds`` at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._state.armed:
-                    self._state.roused.set()
+                while self.armed:
+                    self._roused.set()
                     await asyncio.sleep(0.005)
 
+    def _rouse(self) -> None:
+        if self.armed:
+            self._roused.set()
+
     async def _wait(self, lanes: Lanes) -> None:
-        fetch = self._committer.arm()
+        call, fetch = self._committer.arm(self._pending_ms)
+        self.armed = True
         try:
             # a link that died without a reset never answers: the watchdog replaces it
             async with asyncio.timeout(self._block_seconds + self._timeout_seconds):
-                popped, answer = await lanes.call_together(
-                    ("BZPOPMIN", self._marker, self._block_seconds), fetch.command
-                )
+                popped, answer = await lanes.call_together(("BZPOPMIN", self._marker, self._block_seconds), fetch)
+            fetched = None if isinstance(answer, Exception) else Fetched(*answer)
+            if fetched and fetched.jobs:
+                fetched = await self._acknowledge(lanes, call, fetched)
         except BaseException as error:
             # Redis may have fetched, and nobody else knows of these jobs
-            await self._committer.recover(fetch, once=not isinstance(error, UNAVAILABLE))
+            await self._committer.recover(call, once=not isinstance(error, UNAVAILABLE))
             raise
-        self._committer.take(fetch, answer)
+        finally:
+            self.armed = False
+        self._committer.taken(call, fetched)
         if isinstance(popped, Exception):
             raise popped
         score = float(popped[2]) if popped else 0.0
-        if score > self._state.redis_now_ms() + 1:
+        if score > self._backlog.redis_now_ms() + 1:
             # this token is gone from Redis: only this worker knows the time now
-            self._state.expect_due(int(min(score, MAX_SCORE)))
+            self._backlog.expect_due(int(min(score, MAX_SCORE)))
+
+    async def _acknowledge(self, lanes: Lanes, call: Call, fetched: Fetched) -> Fetched:
+        """Makes the leases of what was fetched as long as any, before it begins.
+
+        Nobody waits for Redis here. Where the answer was read late, others may have been given these jobs: then Redis
+        is asked whose they are.
+        """
+        if self._backlog.redis_now_ms() - fetched.now_ms < self._pending_ms / 2:
+            locks = [self._queue.keys.job(text(job_id)) + ":lock" for job_id, _ in fetched.jobs]
+            await lanes.tell(*(("PEXPIRE", lock, self._lease_ms) for lock in locks))
+            return fetched
+        held: list[Any] = []
+        for job_id, told in fetched.jobs:
+            fields = dict(zip(told[::2], told[1::2], strict=True))
+            held += (job_id, call.token, started_of(fields, fetched.now_ms))
+        lost = set(await self._queue.scripts.extend_leases(self._lease_ms, *held))
+        return fetched._replace(jobs=[job for job in fetched.jobs if text(job[0]) not in lost])
 
     async def _unblock(self) -> bool:
         redis = self._queue.redis
@@ -136,3 +180,13 @@ class MarkerWatch:
         with contextlib.suppress(*UNAVAILABLE):
             await redis.zadd(self._marker, {"0": 0})
         return True
+
+
+def _pending_ms(lease_ms: int, answer_seconds: float) -> int:
+    """How long an armed fetch leases jobs until its answer is read, which takes so many seconds at most.
+
+    It outlasts the watchdog, so that what a dead link swallowed is found by its lease, and is clearly shorter than a
+    lease: what was never acknowledged shows by that. Where leases are too short for both, the second holds.
+    """
+    pending_ms = round(answer_seconds * 1000) + 500
+    return pending_ms if pending_ms <= lease_ms * 0.8 else lease_ms * 2 // 3

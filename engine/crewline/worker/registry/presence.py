@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 from typing import Any
 
-from crewline.queue.queue import Queue
+from crewline.queue.by_id import ById
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire import jsonio
 from crewline.worker.registry.live import LiveSettings
-from crewline.worker.runs.state import State
+from crewline.worker.runs.slots import Slots
 
 #: Seconds between two beats: the longest that a cancellation or a setting takes to arrive.
 BEAT_SECONDS = 1.0
@@ -23,14 +24,22 @@ TTL_MS = 15_000
 #: Running jobs that a beat names.
 MAX_NAMED = 50
 
+_names: Counter[str] = Counter()
+
+
+def _unique(name: str) -> str:
+    """The name, with a number for the second worker of it in this process, and so on: each has an entry of its own."""
+    _names[name] += 1
+    return name if _names[name] == 1 else f"{name}-{_names[name]}"
+
 
 class Presence:
     """Beats for one worker.
 
     Args:
         queue: its queue.
-        state: its state.
-        name: its name, unique among the queue's workers.
+        slots: its slots.
+        name: its name; the registry's entry is made unique among the workers of a host and of this process.
         settings: those of the queue that the worker follows.
         cancel: called with a job's id and the reason, for jobs that are to be cancelled.
 
@@ -38,10 +47,10 @@ class Presence:
         begun: set once the first beat was answered, or could not be.
     """
 
-    def __init__(self, queue: Queue, state: State, name: str, settings: LiveSettings, cancel: Any) -> None:
+    def __init__(self, queue: ById, slots: Slots, name: str, settings: LiveSettings, cancel: Any) -> None:
         self._queue = queue
-        self._state = state
-        self._name = f"{name}.{os.getpid()}"
+        self._slots = slots
+        self._name = _unique(f"{name}.{os.getpid()}")
         self._settings = settings
         self._cancel = cancel
         self.begun = asyncio.Event()
@@ -68,12 +77,12 @@ class Presence:
 
     async def _beat(self) -> bool:
         """Returns whether the settings are other ones than before."""
-        state = self._state
-        running = list(state.running)
+        slots = self._slots
+        running = [run.job.id for run in slots.mine()]
         told = {
-            "name": self._name, "host": socket.gethostname(), "pid": os.getpid(), "slots": state.concurrency,
-            "running": running[:MAX_NAMED], "busy": len(running), "stopping": state.stopping,
-            "paused": state.paused, "settings": self._settings.generation,
+            "name": self._name, "host": socket.gethostname(), "pid": os.getpid(), "slots": slots.concurrency,
+            "running": running[:MAX_NAMED], "busy": len(running), "stopping": slots.is_shut("stopping"),
+            "paused": slots.is_shut("paused"), "settings": self._settings.generation,
         }  # fmt: skip
         cancels, stored = await self._queue.scripts.beat(
             self._queue.keys,
@@ -81,7 +90,7 @@ class Presence:
             TTL_MS,
             jsonio.dumps(told, "the worker's state"),
             self._settings.sha,
-            [(job_id, run.token) for job_id, run in state.running.items()],
+            [(run.job.id, run.lease.token) for run in slots.mine()],
         )
         for job_id, reason in cancels:
             self._cancel(job_id, reason)

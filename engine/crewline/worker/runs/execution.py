@@ -15,22 +15,29 @@ from typing import Any
 
 from crewline.errors import InvalidPayload, LeaseLost, Reject, Retry
 from crewline.middleware import Middleware
-from crewline.queue.job import Job, printable
+from crewline.queue.job import Job
 from crewline.redis.scripts import Result
 from crewline.wire import backoff, jsonio
 from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
+from crewline.wire.text import printable
 from crewline.worker.handlers.targets import Target, Targets
+from crewline.worker.runs import outcomes
+from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildUnavailable, Returned
+from crewline.worker.runs.child import Where
+from crewline.worker.runs.children import Children, spec_of
+from crewline.worker.runs.exits import contained
 from crewline.worker.runs.listeners import Listeners
-from crewline.worker.runs.processes import ChildFailed, Processes, spec_of
-from crewline.worker.runs.state import Run, State, result_of
+from crewline.worker.runs.run import Run, Status
+from crewline.worker.runs.slots import Slots
 from crewline.worker.runs.threads import Threads
 
 log = logging.getLogger("crewline.worker")
 
 #: Characters of a stack trace that a job keeps; the end of it tells most.
 MAX_TRACE = 8000
-#: Stack traces that a job keeps when its options say nothing.
-MAX_TRACES = 10
+
+#: Milliseconds until a job is tried again whose run ended in the worker's own code.
+UNFORESEEN_MS = 1000
 
 #: A wait of the user's own, by name: attempts made, the error -> seconds.
 BackoffFunction = Callable[[int, Exception], float]
@@ -42,8 +49,10 @@ class Executor:
 
     Args:
         targets: finds each job's handler.
-        state: the worker's state.
+        slots: the worker's.
         listeners: told how runs end.
+        where: the queue, for the connections of child processes.
+        max_crashes: how often a job may take its own process down before it fails for good.
         timeout_seconds: the longest a run may take; None for no bound.
         middleware: hooks around each run, outermost first.
         backoffs: the user's own waits, by name.
@@ -52,8 +61,10 @@ class Executor:
     """
 
     targets: Targets
-    state: State
+    slots: Slots
     listeners: Listeners
+    where: Where
+    max_crashes: int
     timeout_seconds: float | None = None
     middleware: Sequence[Middleware] = ()
     backoffs: Mapping[str, BackoffFunction] = field(default_factory=dict)
@@ -64,29 +75,49 @@ class Executor:
 
     def __post_init__(self) -> None:
         kinds = {target.execution for target in self.targets.all()}
-        self._threads = Threads(self.state.concurrency) if "thread" in kinds else None
-        self._processes = Processes() if "process" in kinds else None
+        self._threads = Threads(self.slots.concurrency) if "thread" in kinds else None
+        self._children = Children(self.where)
         for target in self.targets.all():
             if target.execution == "process":
                 spec_of(target.call)
 
-    def start(self, run: Run) -> None:
-        """Starts a handler in a task of its own."""
-        self.state.running[run.job.id] = run
-        run.task = asyncio.create_task(self._run(run))
+    def start(self, run: Run, *, alone: bool = False) -> None:
+        """Starts a handler in a task of its own.
+
+        Args:
+            alone: in a child process that runs nothing else, whatever kind of handler it is.
+        """
+        self.slots.start(run)
+        run.task = asyncio.create_task(self._run(run, alone))
+        if self.listeners:
+            self.listeners.emit("active", run.job)
 
     def resize(self, concurrency: int) -> None:
         if self._threads:
             self._threads.resize(concurrency)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends the processes and lets go of the threads; one that still runs a handler ends with this process."""
         if self._threads:
             self._threads.close()
-        if self._processes:
-            self._processes.close()
+        self._children.close()
+        await self._children.wait_closed()
 
-    async def _run(self, run: Run) -> None:
+    async def _run(self, run: Run, alone: bool) -> None:
+        result: Result | None = None
+        try:
+            result = await self._handle(run, alone)
+        except asyncio.CancelledError:
+            # told to end while it told hooks of its end
+            result = self._ended_early(run)
+        except BaseException as error:
+            # nothing of a handler's comes here: this is a bug, and must take neither the job nor its slot with it
+            log.exception("job %s of queue %s: its run ended unexpectedly", run.job.id, run.job.queue_name)
+            result = self._unforeseen(run, f"{type(error).__name__}: {error}")
+        finally:
+            self.slots.end(run, result)
+
+    async def _handle(self, run: Run, alone: bool) -> Result | None:
         job = run.job
         begun: list[Middleware] = []
         try:
@@ -94,41 +125,40 @@ class Executor:
                 begun.append(hook)
                 await hook.before(job)
             target = self.targets.find(job)
-            run.stoppable = target.execution != "thread"
-            result = self._completed(run, value := await self._call(target, job))
-            for hook in self.middleware:
-                await self._quietly(hook.after(job, value))
-        except asyncio.CancelledError as error:
-            await self._tell_failed(begun, job, error)
-            if run.lost:
-                return
-            if run.cancelled is not None:
-                result = self.failed(run, run.cancelled, "", letter=False)
-            elif run.handing_back:
-                result = result_of(run, "back", "")
+            value = await self._call(run, target, alone)
+            text = self._encoded(value)
+        except BaseException as error:
+            if run.status is not Status.RUNNING and isinstance(error, asyncio.CancelledError):
+                result = self._ended_early(run)
             else:
-                result = self.failed(run, "the run was cancelled", "")
-        except Exception as error:
-            await self._tell_failed(begun, job, error)
-            result = self._raised(run, error)
-        finally:
-            self.state.forget(run)
-        if run.lost:
+                error = contained(error)
+                result = self._raised(run, error)
+            for hook in begun:
+                # none but those that were told of its beginning: a gauge would go below zero
+                await self._quietly(hook.failed(job, error))
+        else:
+            result = outcomes.completed(
+                run, text, keep_from_wire(job.opts.get("removeOnComplete"), self.keep_completed)
+            )
+            for hook in begun:
+                await self._quietly(hook.after(job, value.value if isinstance(value, Returned) else value))
+        if run.status is Status.LOST:
             log.warning(
                 "job %s of queue %s: the result of a run that lost its lease is dropped", job.id, job.queue_name
             )
-            return
-        if self.listeners:
+            return None
+        if result is not None and self.listeners and run.status is not Status.ENDED:
             self.listeners.ended(job, result)
-        self.state.settle(result)
+        return result
 
-    async def _call(self, target: Target, job: Job) -> Any:
-        if target.execution == "process":
-            assert self._processes
-            return await self._processes.run(job, target.call, self.timeout_seconds)
+    async def _call(self, run: Run, target: Target, alone: bool) -> Any:
+        job = run.job
+        if alone or target.execution == "process":
+            return await self._children.run(job, target, timeout=self.timeout_seconds, alone=alone)
         arguments = target.arguments(job)
         if target.execution == "thread":
             assert self._threads
+            run.stoppable = False
             return await self._threads.run(job, target.call, arguments, self.timeout_seconds)
         if self.timeout_seconds is None:
             return await target.call(*arguments)
@@ -144,11 +174,6 @@ class Executor:
                 raise TimeoutError(f"timed out after {self.timeout_seconds:g} s") from None
             raise
 
-    async def _tell_failed(self, begun: Sequence[Middleware], job: Job, error: BaseException) -> None:
-        # none but those that were told of its beginning: a gauge would go below zero
-        for hook in begun:
-            await self._quietly(hook.failed(job, error))
-
     @staticmethod
     async def _quietly(hook: Awaitable[None]) -> None:
         try:
@@ -156,30 +181,59 @@ class Executor:
         except Exception:
             log.exception("a middleware hook raised")
 
-    def _completed(self, run: Run, value: Any) -> Result:
+    @staticmethod
+    def _encoded(value: Any) -> str:
+        """A handler's result as JSON text. What is none is refused: the job's effects have happened, and to run it
+        again would only repeat them."""
+        if value is None:
+            return "null"
+        if isinstance(value, Returned):
+            return value.text
         try:
-            text = "null" if value is None else jsonio.dumps(value, "the handler's result")
+            return jsonio.dumps(value, "the handler's result")
         except InvalidPayload as error:
-            # its effects have happened: running it again would only repeat them
-            return self.failed(run, str(error), "")
-        keep = keep_from_wire(run.job.opts.get("removeOnComplete"), self.keep_completed)
-        return result_of(run, "completed", text, keep_completed=keep, keep_failed=self._keep_failed(run.job))
+            raise Reject(str(error)) from None
 
-    def _raised(self, run: Run, error: Exception) -> Result:
+    def _ended_early(self, run: Run) -> Result | None:
+        """The result of a run that was told to end, and did."""
+        if run.status is Status.CANCELLED:
+            return self.failed(run, run.reason, "", letter=False)
+        if run.status is Status.LOST:
+            return None
+        # the worker stops, or its event loop ends under it
+        return outcomes.back(run)
+
+    def _raised(self, run: Run, error: Exception) -> Result | None:
         job = run.job
         if isinstance(error, LeaseLost):
-            run.lost = True
+            run.end_early(Status.LOST)
+            return None
+        if isinstance(error, ChildUnavailable):
+            log.warning("job %s of queue %s is handed back: %s", job.id, job.queue_name, error)
+            return outcomes.back(run)
+        if isinstance(error, ChildDied) and run.suspect:
+            return self._crashed(run, error)
         reason = printable(str(error) or type(error).__name__)
         trace = "" if isinstance(error, Reject) else printable(_trace(error))
         attempts_made = job.attempts_made + 1
         if isinstance(error, Reject) or attempts_made >= self._attempts(job):
             return self.failed(run, reason, trace)
-        delay_ms = self._delay_ms(job, attempts_made, error)
-        lifo = job.opts.get("lifo") is True
-        return result_of(run, "retry", reason, trace=trace, traces=_traces(job), delay_ms=delay_ms, lifo=lifo)
+        return outcomes.retry(run, reason, trace, self._delay_ms(job, attempts_made, error))
 
-    def _keep_failed(self, job: Job) -> str:
-        return keep_from_wire(job.opts.get("removeOnFail"), self.keep_failed)
+    def _unforeseen(self, run: Run, reason: str) -> Result:
+        if run.job.attempts_made + 1 >= self._attempts(run.job):
+            return self.failed(run, reason, "")
+        return outcomes.retry(run, reason, "", UNFORESEEN_MS)
+
+    def _crashed(self, run: Run, error: ChildDied) -> Result:
+        crashes = run.job.crashes + 1
+        log.error(
+            "job %s of queue %s took the process down that ran nothing but it (%d of %d times): %s",
+            run.job.id, run.job.queue_name, crashes, self.max_crashes, error,
+        )  # fmt: skip
+        if crashes < self.max_crashes:
+            return outcomes.back(run, crashed=True)
+        return self.failed(run, f"job took its process down {crashes} times: {error}", "")
 
     def _attempts(self, job: Job) -> int:
         # BullMQ writes 0 where its user said nothing
@@ -199,21 +253,13 @@ class Executor:
                 log.exception("backoff function %r raised: the job's plain delay is used", wanted)
         return backoff.delay_ms(wanted, attempts_made)
 
-    def failed(
-        self,
-        run: Run,
-        reason: str,
-        trace: str,
-        *,
-        unreadable: bool = False,
-        letter: bool = True,
-    ) -> Result:
+    def failed(self, run: Run, reason: str, trace: str, *, unreadable: bool = False, letter: bool = True) -> Result:
         """The result of a job that has failed for good."""
-        # as BullMQ counts: the last attempt is the last, whatever ended it
-        exhausted = run.job.attempts_made + 1 >= self._attempts(run.job)
-        return result_of(
-            run, "failed", reason, trace=trace, traces=_traces(run.job), keep_failed=self._keep_failed(run.job),
-            exhausted=exhausted, unreadable=unreadable, letter=letter, optionless=not run.job.opts,
+        return outcomes.failed(
+            run, reason, trace, unreadable=unreadable, letter=letter,
+            keep=keep_from_wire(run.job.opts.get("removeOnFail"), self.keep_failed),
+            # as BullMQ counts: the last attempt is the last, whatever ended it
+            exhausted=run.job.attempts_made + 1 >= self._attempts(run.job),
         )  # fmt: skip
 
 
@@ -221,8 +267,3 @@ def _trace(error: Exception) -> str:
     if isinstance(error, ChildFailed):
         return error.trace[-MAX_TRACE:]
     return "".join(traceback.format_exception(error))[-MAX_TRACE:]
-
-
-def _traces(job: Job) -> int:
-    limit = job.opts.get("stackTraceLimit")
-    return limit if isinstance(limit, int) and limit >= 0 else MAX_TRACES

@@ -1,62 +1,144 @@
 """Runs suspects alone: jobs that were with a worker when it died.
 
-All but one of them are innocent. With nothing beside it in the process, a job that takes its worker down again
-tells on itself, and only such a death counts; BullMQ and others fail the neighbours of a poison job for good.
+All but one of them are innocent. With nothing beside it in its process, a job that takes that down tells on itself, and
+only such a death counts; BullMQ and others fail the neighbours of a poison job for good.
+
+A suspect runs in a child process of its own, beside the worker's other slots. Two kinds can't: one whose handler no
+child can import, and one that was with a worker that died again and again although it was in a child (where a whole pod
+is ended for want of memory, the child takes its worker along). These run one at a time in an otherwise idle worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 
+from crewline.errors import CrewlineError
 from crewline.redis.connection import UNAVAILABLE
 from crewline.redis.scripts import Scripts
+from crewline.worker.handlers.targets import Targets
+from crewline.worker.runs import outcomes
+from crewline.worker.runs.children import importable
 from crewline.worker.runs.execution import Executor
-from crewline.worker.runs.state import Run, State, result_of
+from crewline.worker.runs.run import Run, Status
+from crewline.worker.runs.slots import Slots
 
 log = logging.getLogger("crewline.worker")
 
+#: Suspects in child processes at once: each costs the memory of a process with the handler's modules.
+MOST_CHILDREN = 8
+#: From so many deaths of its workers on, a job runs with nothing beside it in the whole worker.
+LONER_FROM = 3
+#: Seconds that such a one waits for the worker's other runs to end; then it runs beside them, and counts for nothing.
+WAIT_SECONDS = 30.0
+#: Seconds that it keeps the worker for itself at most.
+ALONE_SECONDS = 60.0
+
 
 class Isolator:
-    """Gives one suspect at a time a worker of its own; the others go back for other workers to try."""
+    """Gives each suspect a process of its own, or the whole worker."""
 
-    def __init__(self, scripts: Scripts, state: State, executor: Executor) -> None:
+    def __init__(self, scripts: Scripts, slots: Slots, executor: Executor, targets: Targets) -> None:
         self._scripts = scripts
-        self._state = state
+        self._slots = slots
         self._executor = executor
+        self._targets = targets
+        self._waiting: deque[Run] = deque()
+        self._loners: deque[Run] = deque()
+        self._children = 0
+        self._came = asyncio.Event()
 
     def receive(self, run: Run) -> None:
-        """Takes a suspect that was fetched."""
-        state = self._state
-        if state.suspects or (state.exclusive and state.running):
-            state.settle(result_of(run, "back", ""))
-            return
-        state.suspects.append(run)
-        state.exclusive = True
-        state.rouse()
-        state.changed.set()
+        """Takes a suspect that was fetched; its lease is kept while it waits, and it holds no slot."""
+        if run.suspect < LONER_FROM and self._has_child(run):
+            self._waiting.append(run)
+            self._fill()
+        elif self._loners:
+            # one at a time: the others go back for other workers to try
+            self._slots.conclude(run, outcomes.back(run))
+        else:
+            self._loners.append(run)
+            self._slots.shut("exclusive")
+            self._came.set()
+
+    def hand_back(self) -> None:
+        """The worker stops: what has not begun goes back."""
+        while self._waiting:
+            self._return(self._waiting.popleft())
+        for run in self._loners:
+            self._return(run)
 
     async def run(self) -> None:
-        """Runs until cancelled."""
-        state = self._state
+        """Runs loners; until cancelled."""
         while True:
-            await state.changed.wait()
-            state.changed.clear()
-            if not state.suspects or state.running:
-                continue
-            run = state.suspects.popleft()
-            log.warning("job %s of queue %s was with a worker that died: it runs alone", run.job.id, run.job.queue_name)
-            if await self._mark(run):
-                self._executor.start(run)
-                if run.task:
-                    await asyncio.wait({run.task})
-            state.exclusive = bool(state.suspects)
-            state.wake()
+            await self._came.wait()
+            self._came.clear()
+            while self._loners:
+                try:
+                    await self._run_alone(self._loners[0])
+                finally:
+                    self._loners.popleft()
+            self._slots.admit("exclusive")
 
-    async def _mark(self, run: Run) -> bool:
+    def _has_child(self, run: Run) -> bool:
         try:
-            return await self._scripts.mark_alone(run.job.id, run.token)
+            return importable(self._targets.find(run.job).call)
+        except CrewlineError:
+            return True  # no handler for it: said where it runs
+
+    def _fill(self) -> None:
+        while self._waiting and self._children < MOST_CHILDREN:
+            run = self._waiting.popleft()
+            if run.status is not Status.WAITING:
+                continue  # cancelled, or lost
+            log.warning(
+                "job %s of queue %s was with a worker that died: it runs in a process of its own",
+                run.job.id, run.job.queue_name,
+            )  # fmt: skip
+            self._children += 1
+            self._executor.start(run, alone=True)
+            assert run.task
+            run.task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._children -= 1
+        self._fill()
+
+    async def _run_alone(self, run: Run) -> None:
+        slots = self._slots
+        log.warning(
+            "job %s of queue %s was with workers that died, and a process of its own can't tell it apart: it runs when "
+            "nothing else runs in this worker, %g s from now at the latest",
+            run.job.id, run.job.queue_name, WAIT_SECONDS,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await slots.emptied.wait()
+            alone = await self._mark(run)
+        except TimeoutError:
+            alone = False
+            log.warning(
+                "job %s of queue %s runs beside others: they did not end within %g s",
+                run.job.id, run.job.queue_name, WAIT_SECONDS,
+            )  # fmt: skip
+        if run.status is not Status.WAITING:
+            return  # the worker stops, or it was cancelled or lost
+        self._executor.start(run)
+        assert run.task
+        if alone:
+            await asyncio.wait({run.task}, timeout=ALONE_SECONDS)
+            if not run.task.done():
+                await self._mark(run, alone=False)
+
+    async def _mark(self, run: Run, *, alone: bool = True) -> bool:
+        """Says on the job that nothing runs beside it now: a death counts; or that this is so no more."""
+        try:
+            return await self._scripts.mark_alone(run.job.id, run.lease.token, alone)
         except UNAVAILABLE:
-            # not run unmarked: a death now would not be counted
-            self._state.settle(result_of(run, "back", ""))
+            # a death counts for nothing then; it runs all the same
             return False
+
+    def _return(self, run: Run) -> None:
+        if run.end_early(Status.RETURNED):
+            self._slots.conclude(run, outcomes.back(run))

@@ -10,10 +10,10 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from crewline.redis.connection import text
 from crewline.redis.scripts.calls.caller import Caller, bounds, parts
 from crewline.redis.scripts.values import MOST_DEDUPLICATED, MOST_OF_FLOW
 from crewline.wire.options import KEEP_COMPLETED, Encoded, Keep, Shape
+from crewline.wire.text import text
 
 
 class AddCalls(Caller):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from crewline.redis.connection import text
 from crewline.redis.scripts.calls.caller import Caller
+from crewline.wire.text import text
 
 
 class QueueCalls(Caller):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from crewline.redis.connection import text
 from crewline.redis.scripts.calls.caller import Caller, bounds
 from crewline.redis.scripts.values import MOST_JOBS, MOST_LOOKED_AT, Recovered
 from crewline.wire.options import Keep
+from crewline.wire.text import text
 
 
 class UpkeepCalls(Caller):

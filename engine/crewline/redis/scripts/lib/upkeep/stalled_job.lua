@@ -3,10 +3,11 @@
 -- What becomes of an id without a lock: unbegun, lost, gone (it is no job), seen, or young. `told`: name, processedOn,
 -- unread, crashes and alone of its job.
 local function verdict_on(id, told, lease, once)
-  local times, start = string.match(told[3] or '', '^(%d+):(%d+)$')
-  if start and start == told[2] and tonumber(times) <= 2 then return 'unbegun' end
   local began = told[1] and number(told[2], nil)
-  if began and began + lease > now then return 'young' end
+  if began and began + lease > now then
+    local times, start = string.match(told[3] or '', '^(%d+):(%d+)$')
+    return start == told[2] and tonumber(times) <= 2 and 'unbegun' or 'young'
+  end
   if (began and once) or redis.call('SISMEMBER', q.stalled, id) == 1 then return told[1] and 'lost' or 'gone' end
   return 'seen'
 end

@@ -1,0 +1,127 @@
+"""What can be done with one job, by its id: find its state, wait for its end, change what becomes of it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import AsyncIterator
+from typing import Any
+
+from crewline.errors import CrewlineError, JobNotFound
+from crewline.queue.events import Event, Update, follow, last_event_id
+from crewline.queue.store import Store
+from crewline.wire import jsonio
+from crewline.wire.options import check_priority, delay_to_script
+from crewline.wire.text import lenient
+
+
+class ById(Store):
+    """The part of `Queue` that deals with single jobs."""
+
+    async def job_state(self, job_id: str) -> str:
+        """The state of the job with that id; see `Job.state`."""
+        keys = self.keys
+        async with self.redis.pipeline(transaction=True) as pipe:
+            for key in (keys.completed, keys.failed, keys.delayed, keys.prioritized, keys.waiting_children):
+                pipe.zscore(key, job_id)
+            for key in (keys.active, keys.wait, keys.paused):
+                pipe.lpos(key, job_id)
+            found = await pipe.execute()
+        states = ("completed", "failed", "delayed", "waiting", "waiting-children", "active", "waiting", "waiting")
+        return next((state for state, place in zip(states, found, strict=True) if place is not None), "unknown")
+
+    async def wait_for_result(self, job_id: str, timeout: float | None = None) -> Any:
+        """As `Job.result`, by id."""
+        return await self._results.wait(job_id, timeout)
+
+    async def last_event_id(self) -> str:
+        """The id of the newest event, to follow from later with `events`."""
+        return await last_event_id(self.redis, self.keys)
+
+    async def events(self, after: str | None = None) -> AsyncIterator[Event]:
+        """Yields events as they happen, from now on, or after the entry ``after``. Never ends by itself."""
+        start = after if after is not None else await last_event_id(self.redis, self.keys)
+        async for event in follow(self.url, self.keys, start):
+            yield event
+
+    async def watch(self, job_id: str) -> AsyncIterator[Update]:
+        """As `Job.watch`, by id."""
+        after = await self.last_event_id()
+        name, stored = await self.redis.hmget(self.keys.job(job_id), "name", "progress")
+        if name is None:
+            raise JobNotFound(f"there is no job {job_id} in queue {self.name!r}")
+        state, progress = await self.job_state(job_id), lenient(stored) if stored else 0
+        yield Update(state, progress)
+        if state in ("completed", "failed"):
+            return
+        async for event in self.events(after):
+            if event.job_id != job_id:
+                continue
+            if event.name == "progress":
+                progress = jsonio.loads(event.fields.get("data", "null"), "progress")
+                yield Update(state, progress)
+            elif event.name in ("waiting", "active", "delayed", "completed", "failed", "removed"):
+                state = event.name
+                yield Update(state, progress)
+                if state in ("completed", "failed", "removed"):
+                    return
+
+    async def retry(self, job_id: str, *, fresh: bool = True) -> None:
+        """Runs a finished job again. Raises JobNotFound, or CrewlineError if it has not ended."""
+        self._found(job_id, await self.scripts.retry_job(job_id, fresh), "has not ended")
+
+    async def cancel(self, job_id: str, reason: str = "cancelled") -> bool:
+        """Ends a job from outside: it fails with ``reason``, without a retry and without a dead letter.
+
+        One that waits fails at once. One that runs is stopped by its worker within about a second; a handler in a
+        thread can't be stopped, and its end is thrown away.
+
+        Returns False if it had ended already. Raises JobNotFound.
+        """
+        code = await self.scripts.cancel_job(job_id, reason)
+        self._found(job_id, code, "")
+        return code != 0
+
+    async def promote(self, job_id: str) -> None:
+        """Lets a delayed job run now. Raises JobNotFound, or CrewlineError if it is not delayed."""
+        if not await self.scripts.promote_jobs(1, job_id):
+            exists = await self.redis.exists(self.keys.job(job_id))
+            self._found(job_id, -3 if exists else -1, "is not delayed")
+
+    async def change_delay(self, job_id: str, delay: float | datetime.timedelta | datetime.datetime) -> None:
+        """Makes a delayed job due ``delay`` from now, or at that moment. Raises as `promote`."""
+        code = await self.scripts.change_delay(job_id, delay_to_script(delay))
+        self._found(job_id, code, "is not delayed")
+
+    async def change_priority(self, job_id: str, priority: int, *, first: bool = False) -> None:
+        """Gives a job another priority; ``first`` puts it before its equals. Raises JobNotFound."""
+        code = await self.scripts.change_priority(job_id, check_priority(priority), first)
+        self._found(job_id, code, "")
+
+    async def update_data(self, job_id: str, data: Any) -> None:
+        """Replaces a job's data. Raises JobNotFound or InvalidPayload."""
+        self._found(job_id, await self.scripts.update_data(job_id, jsonio.dumps(data, "data")), "")
+
+    async def remove(self, job_id: str, *, children: bool = True) -> bool:
+        """Deletes a job; False if a worker runs it now, or there is none.
+
+        Args:
+            children: a flow's jobs below it go as well, or, where a worker runs one of them, nothing does. More than
+                200 go in several calls, those that are furthest below first: what went before a running one was met is
+                gone then.
+
+        Raises:
+            CrewlineError: there are more levels of jobs below it than one call may remove.
+        """
+        code = await self.scripts.remove_job(job_id, children)
+        if code == -7:
+            raise CrewlineError(
+                f"job {job_id} of queue {self.name!r} has too many levels of jobs below it: "
+                "remove some of those first, or pass children=False"
+            )
+        return code == 1
+
+    def _found(self, job_id: str, code: int, otherwise: str) -> None:
+        if code == -1:
+            raise JobNotFound(f"there is no job {job_id} in queue {self.name!r}")
+        if code == -3:
+            raise CrewlineError(f"job {job_id} of queue {self.name!r} {otherwise}: nothing was changed")

@@ -1,0 +1,95 @@
+"""One queue in one Redis: where it is, how it is reached, how what is stored there is read.
+
+The lowest of the classes that make a `Queue`; a job holds it, and knows nothing of the producer above.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+from redis.asyncio import Redis
+
+from crewline.errors import InvalidPayload
+from crewline.queue.results import Results, needed
+from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, connect
+from crewline.redis.scripts import Scripts
+from crewline.redis.topology import check_slot
+from crewline.wire import jsonio
+from crewline.wire.keys import Keys
+
+DEFAULT_REDIS = "redis://localhost:6379/0"
+DEFAULT_PREFIX = "bull"
+
+#: Decoded options that are kept: a queue's producers have few kinds of them.
+MOST_OPTS = 256
+
+
+class Store:
+    """A queue's place in Redis.
+
+    Args:
+        name: the queue's name, without ``:``.
+        redis: a URL, or a ``redis.asyncio.Redis`` of the caller's, which is not closed here.
+        prefix: BullMQ's key prefix.
+        timeout_seconds: how long a call may take before its connection is given up.
+
+    Raises:
+        InvalidOption: a name or URL that can't be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        redis: str | Redis = DEFAULT_REDIS,
+        prefix: str = DEFAULT_PREFIX,
+        timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
+    ) -> None:
+        self.keys = Keys(prefix, name)
+        self.name = name
+        self.prefix = prefix
+        self._owned = isinstance(redis, str)
+        self._url = redis if isinstance(redis, str) else None
+        if self._url is not None:
+            check_slot(self._url, prefix, name)
+        self.redis = connect(redis, socket_timeout=timeout_seconds)
+        self.scripts = Scripts(self.redis, self.keys)
+        self._results = Results(self.redis, self._url, self.keys)
+        self._opts: dict[bytes | str, dict[str, Any]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes what this object opened."""
+        await self._results.close()
+        if self._owned:
+            await self.redis.aclose()
+
+    @property
+    def url(self) -> str:
+        """The Redis URL, for reads that block a connection of their own."""
+        return needed(self._url)
+
+    def decode_opts(self, encoded: bytes | str | None) -> dict[str, Any]:
+        """A job's options; {} if they can't be read. Most jobs share theirs, so that decoded ones are kept."""
+        if not encoded:
+            return {}
+        opts = self._opts.get(encoded)
+        if opts is None:
+            try:
+                opts = jsonio.loads(encoded, "opts")
+            except InvalidPayload:
+                opts = {}
+            if not isinstance(opts, dict):
+                opts = {}
+            if len(self._opts) > MOST_OPTS:
+                self._opts.clear()
+            self._opts[encoded] = opts
+        return opts

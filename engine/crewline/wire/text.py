@@ -1,0 +1,37 @@
+"""Text as Redis and foreign clients give it: bytes, broken Unicode, JSON that is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crewline.errors import InvalidPayload
+from crewline.wire import jsonio
+
+
+def text(value: Any) -> str:
+    """A reply as text. A caller's own client may decode replies already, and foreign bytes may be no UTF-8."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def printable(value: str) -> str:
+    """Text that can be sent: what is no Unicode text (lone surrogates) becomes ``?``."""
+    return value if value.isascii() else value.encode(errors="replace").decode()
+
+
+def lenient(field: Any) -> Any:
+    """JSON that another client wrote into a field nobody's work depends on; its text if it is none."""
+    try:
+        return jsonio.loads(field, "field")
+    except InvalidPayload:
+        return text(field)
+
+
+def number(value: Any, default: int = 0) -> int:
+    """A number off the wire; a foreign client may have written anything."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        try:
+            return int(float(value))
+        except (TypeError, ValueError, OverflowError):
+            return default

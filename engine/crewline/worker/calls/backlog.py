@@ -1,0 +1,56 @@
+"""When something in the queue will be runnable, as far as Redis has told this worker."""
+
+from __future__ import annotations
+
+import asyncio
+
+from crewline.worker.runs.slots import Slots
+
+#: Seconds of the longest timer: event loops refuse timers of a million years.
+MOST_SECONDS = 86400.0
+
+
+class Backlog:
+    """Wakes the worker when a delayed job is due or a rate limit ends: one timer each, the earliest.
+
+    Timers here, since Redis ends blocked reads only ten times a second.
+    """
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._offset_ms = 0.0
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def heard(self, now_ms: int) -> None:
+        """Redis has told its time."""
+        self._offset_ms = now_ms - asyncio.get_running_loop().time() * 1000
+
+    def redis_now_ms(self) -> float:
+        """Now by Redis' clock, as near as the last answer told."""
+        return asyncio.get_running_loop().time() * 1000 + self._offset_ms
+
+    def expect_due(self, due_ms: int) -> None:
+        """A delayed job is due at ``due_ms`` by Redis' clock."""
+        self._wake_in("due", due_ms - self.redis_now_ms() + 1)
+
+    def expect_limit(self, limited_ms: int) -> None:
+        """The queue's rate limit holds for so many milliseconds."""
+        self._wake_in("limit", limited_ms)
+
+    def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def _wake_in(self, what: str, wait_ms: float) -> None:
+        loop = asyncio.get_running_loop()
+        at = loop.time() + min(max(wait_ms, 1) / 1000, MOST_SECONDS)
+        known = self._timers.get(what)
+        if known is not None:
+            if known.when() <= at:
+                return
+            known.cancel()
+        self._timers[what] = loop.call_at(at, self._wake, what)
+
+    def _wake(self, what: str) -> None:
+        del self._timers[what]
+        self._slots.wake()

@@ -1,0 +1,198 @@
+"""The child processes of a worker: for work that holds the interpreter or has to be stopped for sure, and for suspects.
+
+A child serves one job at a time and is kept for the next one, unless its exchange did not end cleanly: a timeout, a
+cancellation, any error in between, or an answer for another run ends the child. So nothing that is left on a line can
+become another job's result. A child that dies takes its job's attempt with it, never the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from crewline.errors import CrewlineError, HandlerNotFound, InvalidOption, InvalidPayload
+from crewline.queue.job import Job
+from crewline.worker.handlers.targets import Target
+from crewline.worker.runs.answers import ChildDied, ChildUnavailable, Returned, outcome
+from crewline.worker.runs.child import Hello, Request, Where
+from crewline.worker.runs.link import Hangup, Link
+from crewline.worker.runs.threads import Pool
+
+#: Seconds that a child may take until it is ready, with the import of its handler's module.
+START_SECONDS = 60.0
+#: Seconds after the end of a child's line in which it may end by itself, to say how.
+EXIT_CODE_SECONDS = 1.0
+#: Seconds that the end of a killed process is waited for.
+KILL_SECONDS = 5.0
+#: Seconds that a child which has done its only job may take to end by itself.
+EXIT_SECONDS = 5.0
+
+
+class Children:
+    """The child processes of one worker.
+
+    Args:
+        where: the queue, for the children's own connections.
+        start_seconds: how long a child may take until it is ready.
+    """
+
+    def __init__(self, where: Where, start_seconds: float = START_SECONDS) -> None:
+        self._where = where
+        self._start_seconds = start_seconds
+        # one thread starts all of them and stays: Linux ends a child when the thread that made it ends
+        self._nursery = Pool(1, "crewline-children")
+        self._links: set[Link] = set()
+        self._idle: list[Link] = []
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def run(self, job: Job, target: Target, *, timeout: float | None, alone: bool = False) -> Returned:
+        """Runs a job's handler in a child and returns what it returned.
+
+        Args:
+            timeout: seconds that the handler may take, without its process' start; None for no bound.
+            alone: in a new child that runs nothing else and ends after it. What the handler leaves running there ends
+                with it.
+
+        Raises:
+            what the handler raised: Reject (also for a result that is not JSON), Retry and LeaseLost as they are,
+            everything else as ChildFailed. TimeoutError. ChildDied: the process ended in the middle of the run.
+            HandlerNotFound: the child can't import the handler. ChildUnavailable: there is no child.
+        """
+        spec = spec_of(target.call)
+        request = Request(job.id, job._token, spec, _content(job))
+        link = await self._take(spec, alone)
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await link.exchange(request)
+            if (answer.job_id, answer.token) != (request.job_id, request.token):
+                raise Hangup("its answer is for another run")
+        except TimeoutError:
+            await self._end(link)
+            raise TimeoutError(f"timed out after {timeout:g} s: its process was killed") from None
+        except Hangup:
+            raise await self._end(link) from None
+        except BaseException:
+            await self._end(link)
+            raise
+        if alone:
+            self._let_go(link)
+        else:
+            self._idle.append(link)
+        return outcome(answer)
+
+    def close(self) -> None:
+        """Kills all children, also in the middle of a run, which ends as ChildUnavailable."""
+        self._closed = True
+        self._idle.clear()
+        for link in self._links:
+            link.kill()
+        self._nursery.close()
+
+    async def wait_closed(self, seconds: float = KILL_SECONDS) -> bool:
+        """Waits until all children have ended, after `close`; False if one has not within so many seconds."""
+        ended = await asyncio.gather(*(link.ended(seconds) for link in list(self._links)))
+        return all(ended)
+
+    async def _take(self, spec: str, alone: bool) -> Link:
+        while self._idle and not alone:
+            link = self._idle.pop()
+            if not link.dead:
+                return link
+            # it died between two jobs
+            self._let_go(link)
+        return await self._start(spec)
+
+    async def _start(self, spec: str) -> Link:
+        if self._closed:
+            raise ChildUnavailable("the worker has stopped: it starts no process any more")
+        link = Link()
+        self._links.add(link)
+        try:
+            async with asyncio.timeout(self._start_seconds):
+                await link.open(self._nursery)
+                answer = await link.exchange(Hello(self._where, spec, sys.argv))
+        except TimeoutError:
+            await self._end(link)
+            raise ChildUnavailable(
+                f"the handler's process was not ready within {self._start_seconds:g} s: it was killed"
+            ) from None
+        except Hangup:
+            died = await self._end(link)
+            raise ChildUnavailable(f"{died} before it was ready") from None
+        except OSError as error:
+            await self._end(link)
+            raise ChildUnavailable(f"the handler's process could not be started: {error}") from error
+        except BaseException:
+            await self._end(link)
+            raise
+        if answer.kind != "ready":
+            self._let_go(link)
+            raise HandlerNotFound(answer.text)
+        return link
+
+    async def _end(self, link: Link) -> CrewlineError:
+        """Ends a child whose exchange did not end cleanly; returns what to say where it ended by itself."""
+        # where its line has ended, its exit code is the news
+        by_itself = link.dead and not link.killed and await link.ended(EXIT_CODE_SECONDS)
+        link.kill()
+        if await link.ended(KILL_SECONDS):
+            self._links.discard(link)
+        if self._closed:
+            return ChildUnavailable("the worker has stopped: the handler's process was killed")
+        return ChildDied(link.process.returncode if link.process and by_itself else None)
+
+    def _let_go(self, link: Link) -> None:
+        """Lets a child end by itself; it is killed if it does not."""
+        link.hang_up()
+        leaving = asyncio.create_task(self._see_off(link))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def _see_off(self, link: Link) -> None:
+        if not await link.ended(EXIT_SECONDS):
+            await self._end(link)
+        self._links.discard(link)
+
+
+def importable(call: Callable[..., Any]) -> bool:
+    """Whether a child process can find a handler; see `spec_of`."""
+    try:
+        spec_of(call)
+    except InvalidOption:
+        return False
+    return True
+
+
+def spec_of(call: Callable[..., Any]) -> str:
+    """The ``module:function`` by which a child finds a handler.
+
+    Its module must hold it, under its own name, at the top level or in a class there. Those of the program's main file
+    are not found: a child does not run that file.
+
+    Raises:
+        InvalidOption: it can't be found so.
+    """
+    module, name = getattr(call, "__module__", None), getattr(call, "__qualname__", "")
+    with contextlib.suppress(AttributeError, KeyError):
+        found: Any = sys.modules[module or ""]
+        for part in name.split("."):
+            found = getattr(found, part)
+        if found is call and module != "__main__":
+            return f"{module}:{name}"
+    raise InvalidOption(
+        f"handler {name or call!r} can't run in a process: put it at the top level of a module that can be imported"
+    )
+
+
+def _content(job: Job) -> bytes:
+    # data as the worker's job has it, not as Redis does: a hook may have changed it for the handler
+    fields = {key: value for key, value in job._fields.items() if key not in (b"data", b"opts")}
+    try:
+        return pickle.dumps((job.name, job.data, job.opts, job._started, fields), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        raise InvalidPayload(f"job {job.id} can't be sent to a process: {type(error).__name__}: {error}") from error

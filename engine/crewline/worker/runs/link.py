@@ -1,0 +1,163 @@
+"""The worker's end of one child process: the process, and the line to it.
+
+A line carries one exchange at a time. Whatever comes on it that nobody waits for ends the child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Any, cast
+
+from crewline.worker.runs.child import BOOT, HEADER, WORKERS_SIGNALS, Answer
+from crewline.worker.runs.threads import Pool
+
+#: Seconds after a child's end in which what it sent last is still read; a program that it forked may hold the line.
+LAST_WORDS_SECONDS = 1.0
+
+
+class Hangup(ConnectionError):
+    """The line ended before the answer came."""
+
+
+class Link(asyncio.Protocol):
+    """One child and the line to it.
+
+    Attributes:
+        process: None until it was started.
+        dead: the line has ended: there will be no answer on it.
+        killed: the worker has ended the child.
+    """
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.dead = False
+        self.killed = False
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        self._waiting: asyncio.Future[Answer] | None = None
+        self._exit_watch: int | None = None
+
+    async def open(self, nursery: Pool) -> None:
+        """Starts the process, from a thread of ``nursery``; OSError if the system refuses."""
+        ours, theirs = socket.socketpair()
+        try:
+            ours.setblocking(False)
+            await nursery.call(lambda: self._launch(theirs))
+            await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
+        except BaseException:
+            ours.close()
+            raise
+        if self.process and hasattr(os, "pidfd_open"):
+            try:
+                self._exit_watch = os.pidfd_open(self.process.pid)
+            except OSError:
+                return  # not allowed: the end of the line tells of the end
+            asyncio.get_running_loop().add_reader(self._exit_watch, self._exited)
+
+    def _launch(self, theirs: socket.socket) -> None:
+        # the child has this thread's mask: a signal to the whole group must not end it before it can ignore it
+        signal.pthread_sigmask(signal.SIG_BLOCK, WORKERS_SIGNALS)
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        with theirs:
+            if self.killed:
+                return
+            self.process = subprocess.Popen(
+                [sys.executable, *_flags(), "-c", BOOT, str(theirs.fileno()), str(os.getpid()), *path],
+                stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+            )  # fmt: skip
+        if self.killed:
+            # while it was being started
+            self.process.kill()
+
+    async def exchange(self, message: Any) -> Answer:
+        """Sends a message and returns the answer; Hangup if the child ends before it, or sends none."""
+        if self.dead or self._transport is None:
+            raise Hangup
+        encoded = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.write(HEADER.pack(len(encoded)) + encoded)
+        try:
+            return await self._waiting
+        finally:
+            self._waiting = None
+
+    def kill(self) -> None:
+        """Ends the child at once."""
+        self.killed = True
+        if self.process is not None:
+            self.process.kill()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Lets the child end by itself: it does when it sees the line end."""
+        self.dead = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def ended(self, seconds: float) -> bool:
+        """Whether the process has ended, or does within so many seconds."""
+        deadline = time.monotonic() + seconds
+        pause = 0.001
+        while self.process is not None and self.process.poll() is None:
+            if time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.05)
+        return True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's is none by its class
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while len(self._received) >= HEADER.size:
+            end = HEADER.size + HEADER.unpack_from(self._received)[0]
+            if len(self._received) < end:
+                return
+            encoded = bytes(self._received[HEADER.size : end])
+            del self._received[:end]
+            self._take(encoded)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.dead = True
+        self._unwatch()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(Hangup())
+
+    def _take(self, encoded: bytes) -> None:
+        if self._waiting is None or self._waiting.done():
+            # nobody asked, or nobody wants to know any more
+            self.kill()
+            return
+        try:
+            answer = pickle.loads(encoded)
+        except Exception:
+            answer = None
+        if isinstance(answer, Answer):
+            self._waiting.set_result(answer)
+        else:
+            self._waiting.set_exception(Hangup("what it sent is no answer"))
+
+    def _exited(self) -> None:
+        self._unwatch()
+        if self._transport is not None:
+            asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self._transport.abort)
+
+    def _unwatch(self) -> None:
+        if self._exit_watch is not None:
+            asyncio.get_running_loop().remove_reader(self._exit_watch)
+            os.close(self._exit_watch)
+            self._exit_watch = None
+
+
+def _flags() -> list[str]:
+    """This interpreter's own flags, for a child's."""
+    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined,no-any-return]

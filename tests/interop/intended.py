@@ -1,4 +1,9 @@
-"""Where our keys differ from BullMQ's on purpose, and why. The differential tests take these away, and nothing else."""
+"""Where our keys differ from BullMQ's on purpose, and why. The differential tests take these away, and nothing else.
+
+No step of theirs cleans or obliterates the last child that a parent of the same queue waits for: BullMQ deletes that
+parent with it, unrun, while its `remove` and its retention let it run. Ours lets it run, whoever takes the child away.
+A job that lost its worker goes to the front of its own priority; BullMQ puts it before all priorities.
+"""
 
 from __future__ import annotations
 

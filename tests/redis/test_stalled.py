@@ -172,6 +172,17 @@ async def test_what_is_marked_as_stalled_for_nothing_does_not_pile_up(queue: Que
     assert await queue.redis.exists(queue.keys.stalled) == 0
 
 
+@pytest.mark.parametrize("job_id", [b"none", b"", b"\xff", b"a-list"])
+async def test_an_id_that_is_no_job_goes_at_the_second_look(queue: Queue, job_id: bytes) -> None:
+    if job_id == b"a-list":
+        await queue.redis.rpush(queue.keys.job("a-list"), "x")
+    await queue.redis.lpush(queue.keys.active, job_id)
+    assert await _look(queue) == ([], [], [])
+    assert await queue.redis.llen(queue.keys.active) == 1
+    assert await _look(queue) == ([], [], [])
+    assert await queue.redis.exists(queue.keys.active, queue.keys.stalled, queue.keys.wait) == 0
+
+
 async def test_a_second_look_within_the_interval_finds_nothing_to_do(queue: Queue) -> None:
     await queue.add("n", 1)
     await _lose(queue, *(await _fetch(queue)))

@@ -83,6 +83,7 @@ local marked = redis.call('SRANDMEMBER', q.stalled, 100)
 for i = 1, #marked do
   local job = base .. marked[i]
   local told = redis.pcall('HMGET', job, 'name', 'finishedOn')
-  if not told[1] or told[2] or redis.call('EXISTS', job .. ':lock') == 1 then redis.call('SREM', q.stalled, marked[i]) end
+  local over = (not told[1] or told[2]) and not redis.call('LPOS', q.active, marked[i], 'MAXLEN', 2000)
+  if over or redis.call('EXISTS', job .. ':lock') == 1 then redis.call('SREM', q.stalled, marked[i]) end
 end
 return { back, doomed, unbegun, '' }

@@ -17,9 +17,13 @@ from crewline.redis.scripts import Scripts
 from crewline.redis.topology import check_slot
 from crewline.wire import jsonio
 from crewline.wire.keys import Keys
+from crewline.wire.readonly import readonly
 
 DEFAULT_REDIS = "redis://localhost:6379/0"
 DEFAULT_PREFIX = "bull"
+
+#: Options of a job that has none.
+NO_OPTS: dict[str, Any] = readonly({})
 
 #: Decoded options that are kept: a queue's producers have few kinds of them.
 MOST_OPTS = 256
@@ -78,17 +82,19 @@ class Store:
         return needed(self._url)
 
     def decode_opts(self, encoded: bytes | str | None) -> dict[str, Any]:
-        """A job's options; {} if they can't be read. Most jobs share theirs, so that decoded ones are kept."""
+        """A job's options, read-only; {} if they can't be read.
+
+        Most jobs share theirs, so that decoded ones are kept.
+        """
         if not encoded:
-            return {}
+            return NO_OPTS
         opts = self._opts.get(encoded)
         if opts is None:
             try:
                 opts = jsonio.loads(encoded, "opts")
             except InvalidPayload:
-                opts = {}
-            if not isinstance(opts, dict):
-                opts = {}
+                opts = None
+            opts = readonly(opts if isinstance(opts, dict) else {})
             if len(self._opts) > MOST_OPTS:
                 self._opts.clear()
             self._opts[encoded] = opts

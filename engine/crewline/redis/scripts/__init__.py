@@ -123,6 +123,21 @@ def _bounds(keep: Keep) -> tuple[int | str, int | str]:
     return "" if keep.count is None else keep.count, "" if keep.age_seconds is None else keep.age_seconds
 
 
+class Added(NamedTuple):
+    """What add_jobs returns: an id for each job, and the positions, from 0, of those for which nothing was stored."""
+
+    ids: list[str]
+    left_out: frozenset[int]
+
+
+_ALL_ADDED: frozenset[int] = frozenset()
+
+
+def _added(reply: list[Any], count: int) -> Added:
+    left_out = frozenset(int(place) - 1 for place in reply[count:]) if len(reply) > count else _ALL_ADDED
+    return Added([text(job_id) for job_id in reply[:count]], left_out)
+
+
 def _shaped(jobs: Sequence[Encoded]) -> list[str | int]:
     """Jobs as add_jobs takes them: each shape once, then its number, the id and the data of each job."""
     numbers: dict[Shape, int] = {}
@@ -160,10 +175,10 @@ class Scripts:
         except NoScriptError:
             return await self._lanes.call("EVAL", source(name), len(declared), *declared, self.keys.base, *args)
 
-    async def add_jobs(self, jobs: Sequence[Encoded]) -> list[str]:
-        return [text(job_id) for job_id in await self.call("add_jobs", *_shaped(jobs))]
+    async def add_jobs(self, jobs: Sequence[Encoded]) -> Added:
+        return _added(await self.call("add_jobs", *_shaped(jobs)), len(jobs))
 
-    async def add_in_turn(self, batches: Iterable[Sequence[Encoded]]) -> AsyncGenerator[list[str]]:
+    async def add_in_turn(self, batches: Iterable[Sequence[Encoded]]) -> AsyncGenerator[Added]:
         """As `add_jobs` for each batch, in their order; the next one is sent before the last is answered."""
         rest = iter(batches)
         # the first loads the script where Redis does not know it
@@ -177,12 +192,12 @@ class Scripts:
                 yield self.command("add_jobs", *_shaped(batch))
 
         async with contextlib.aclosing(self._lanes.call_ahead(commands())) as replies:
-            async for ids in replies:
+            async for reply in replies:
                 batch = sent.popleft()
-                if isinstance(ids, NoScriptError):
+                if isinstance(reply, NoScriptError):
                     yield await self.add_jobs(batch)
                 else:
-                    yield [text(job_id) for job_id in ids]
+                    yield _added(reply, len(batch))
 
     async def finish_and_fetch(
         self,

@@ -138,9 +138,7 @@ class Queue(Observing, Housekeeping):
         return self._node(plan)
 
     def _node(self, plan: Planned) -> FlowNode:
-        own = plan.queue == self.name
-        owner = self if own else Queue(plan.queue, redis=self._url or self.redis, prefix=self.prefix)
-        job = owner._handle(plan.encoded.job_id, plan.encoded, plan.source.data)
+        job = self.beside(plan.queue)._handle(plan.encoded.job_id, plan.encoded, plan.source.data)
         return FlowNode(job, [self._node(child) for child in plan.children])
 
     async def schedule(

@@ -60,6 +60,7 @@ class Store:
         self.redis = connect(redis, socket_timeout=timeout_seconds)
         self.scripts = Scripts(self.redis, self.keys)
         self._results = Results(self.redis, self._url, self.keys)
+        self._beside: dict[str, Self] = {}
         self._opts: dict[bytes | str, dict[str, Any]] = {}
 
     async def __aenter__(self) -> Self:
@@ -72,7 +73,10 @@ class Store:
 
     async def close(self) -> None:
         """Closes what this object opened."""
+        for other in self._beside.values():
+            await other.close()
         await self._results.close()
+        await self.scripts.close()
         if self._owned:
             await self.redis.aclose()
 
@@ -80,6 +84,17 @@ class Store:
     def url(self) -> str:
         """The Redis URL, for reads that block a connection of their own."""
         return needed(self._url)
+
+    def beside(self, name: str) -> Self:
+        """The queue of that name under the same prefix, over this one's connections, and closed with this one."""
+        if name == self.name:
+            return self
+        other = self._beside.get(name)
+        if other is None:
+            other = self._beside[name] = type(self)(name, redis=self.redis, prefix=self.prefix)
+            other._url = self._url
+            other._results = Results(self.redis, self._url, other.keys)
+        return other
 
     def decode_opts(self, encoded: bytes | str | None) -> dict[str, Any]:
         """A job's options, read-only; {} if they can't be read.

@@ -17,6 +17,7 @@ from crewline.queue.schedules import Schedules
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS, NO_OPTS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS
 from crewline.redis.scripts import Added
+from crewline.redis.topology import check_letters_slot, is_cluster
 from crewline.wire import jsonio
 from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
 from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
@@ -39,7 +40,8 @@ class Queue(Observing, Housekeeping):
         timeout_seconds: how long a call may take before its connection is given up.
 
     Raises:
-        InvalidOption: a name, URL or bound that can't be used.
+        InvalidOption: a name, URL or bound that can't be used, or a dead-letter queue that is in another slot of a
+            Redis Cluster.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Queue(Observing, Housekeeping):
         check_seconds(timeout_seconds, "timeout_seconds", A_MILLISECOND)
         super().__init__(name, redis=redis, prefix=prefix, timeout_seconds=timeout_seconds)
         self.dead_letter_queue = dead_letter_queue or f"{name}-dlq"
+        check_letters_slot(redis, prefix, name, self.dead_letter_queue)
         self.max_payload_bytes = max_payload_bytes
         self.schedules = Schedules(self)
 
@@ -131,9 +134,10 @@ class Queue(Observing, Housekeeping):
         """Adds a tree of jobs in one go; each parent waits for its children.
 
         Raises:
-            InvalidOption, InvalidPayload: a job of it is wrong; the message says which, and nothing was sent.
+            InvalidOption, InvalidPayload: a job of it is wrong, or its queue is in another slot of a Redis Cluster; the
+                message says which, and nothing was sent.
         """
-        plan = plan_flow(root, self.name, self.prefix, self.max_payload_bytes)
+        plan = plan_flow(root, self.name, self.prefix, self.max_payload_bytes, one_slot=is_cluster(self.redis))
         await self.scripts.add_flow([(each.base, each.encoded) for each in plan.walk()])
         return self._node(plan)
 

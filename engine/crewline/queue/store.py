@@ -55,8 +55,7 @@ class Store:
         self.prefix = prefix
         self._owned = isinstance(redis, str)
         self._url = redis if isinstance(redis, str) else None
-        if self._url is not None:
-            check_slot(self._url, prefix, name)
+        check_slot(redis, prefix, name)
         self.redis = connect(redis, socket_timeout=timeout_seconds)
         self.scripts = Scripts(self.redis, self.keys)
         self._results = Results(self.redis, self._url, self.keys)

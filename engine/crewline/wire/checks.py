@@ -40,6 +40,13 @@ def check_count(value: object, name: str, least: int = 1, mend: str = "") -> int
     return value
 
 
+def check_per_second(value: object, name: str = "per_second") -> float:
+    """Returns how many a second, else raises InvalidOption."""
+    if not is_number(value) or not A_MILLISECOND <= value < 1e9:
+        raise InvalidOption(f"{name} {value!r} must be a number of more than 0: leave it out for no bound")
+    return value
+
+
 def check_rate(value: object, name: str = "rate") -> tuple[int, float]:
     """Returns ``(jobs, seconds)``, else raises InvalidOption."""
     if isinstance(value, tuple | list) and len(value) == 2:

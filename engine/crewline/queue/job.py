@@ -238,11 +238,12 @@ class Job:
         return {text(key): text(reason) for key, reason in reasons.items()}
 
     async def forget_children(self) -> int:
-        """Stops waiting for children that have not ended (a parent that runs although one failed); returns how many."""
-        key = self._queue.keys.job(self.id) + ":dependencies"
-        count = int(await self._queue.redis.scard(key))
-        await self._queue.redis.delete(key)
-        return count
+        """Stops waiting for children that have not ended (a parent that runs although one failed); returns how many.
+
+        Raises as `progress` does, and CrewlineError if the parent does not run: one that waits for its children is let
+        go by the last of them.
+        """
+        return await self._write(lambda: self._queue.scripts.forget_children(self.id, self._token))
 
     async def cancel(self, reason: str = "cancelled") -> bool:
         """Ends the job from outside; see `Queue.cancel`."""
@@ -276,6 +277,8 @@ class Job:
             raise JobNotFound(f"job {self.id} is not in queue {self._queue.name!r} any more: it was removed")
         if code == -6:
             raise LeaseLost(f"the lease on job {self.id} is lost: another worker runs it now, stop this run")
+        if code == -3:
+            raise CrewlineError(f"job {self.id} of queue {self._queue.name!r} does not run: nothing was changed")
         if code < 0:
             raise CrewlineError(f"job {self.id} answered {code}")
         return code

@@ -253,6 +253,9 @@ class Scripts:
     async def append_log(self, job_id: str, line: str, most: int, token: str) -> int:
         return int(await self.call("append_log", job_id, line, most, token))
 
+    async def forget_children(self, job_id: str, token: str) -> int:
+        return int(await self.call("forget_children", job_id, token))
+
     async def pause_queue(self) -> bool:
         return bool(await self.call("pause_queue"))
 

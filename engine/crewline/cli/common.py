@@ -97,13 +97,13 @@ def say(message: object) -> None:
 
 
 def moment(epoch_ms: int | None) -> str:
-    """An epoch in milliseconds as people read it, in UTC; the number itself where it is no date."""
+    """An epoch in milliseconds as people read it, in UTC; ``?`` where another client wrote what is no date."""
     if epoch_ms is None:
         return ""
     try:
         return datetime.datetime.fromtimestamp(epoch_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
-        return str(epoch_ms)
+        return "?"
 
 
 def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:

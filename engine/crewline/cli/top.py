@@ -84,10 +84,10 @@ def _picture(
         rates[name] = max(look.ended - before.get(name, look.ended), 0) / seconds if seconds else 0.0
         before[name] = look.ended
         for worker in look.workers:
-            told = (worker.get(column, "") for column in ("busy", "slots", "settings"))
+            numbers = (worker.get(column, "") for column in ("busy", "slots", "settings"))
             running = worker.get("running")
             ids = ", ".join(map(str, running[:5])) if isinstance(running, list) else ""
-            workers.add_row(*map(cell, (worker.get("name", ""), name, *told, ids)))
+            workers.add_row(*map(cell, (worker.get("name", ""), name, *numbers, ids)))
 
     def order(name: str) -> tuple[float, str]:
         if sort == "name":

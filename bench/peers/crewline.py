@@ -1,5 +1,6 @@
 """crewline.  At-least-once: a lease a job, renewed by a thread; what a dead worker held is run by another.  State
-kept: the job's hash and the completed set, for ever (`Keep()`), as with bullmq.  Bulk: Queue.add_bulk."""
+kept: the job's hash and the completed set, for ever (`remove_on_complete=False`), as with bullmq.  Bulk:
+Queue.add_bulk."""
 
 import os
 import sys
@@ -8,6 +9,8 @@ sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # last: the library
 
 import _common as c
 from crewline import Keep, Queue, Worker
+
+KEPT = {"remove_on_complete": False}
 
 
 async def handle(job):
@@ -26,10 +29,10 @@ class P(c.Peer):
         await self.q.redis.ping()
 
     async def enqueue_all(self, kind, payloads):
-        await self.q.add_bulk((kind, p) for p in payloads)
+        await self.q.add_bulk((kind, p, KEPT) for p in payloads)
 
     async def enqueue_one(self, kind, p):
-        await self.q.add("noop", p)
+        await self.q.add("noop", p, **KEPT)
 
     def run_worker(self):
         handler = handle_in_thread if c.VARIANT == "crewline-thread" else handle

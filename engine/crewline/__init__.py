@@ -31,7 +31,8 @@ from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
 from crewline.queue.schedules import Schedule
 from crewline.wire.backoff import Backoff
-from crewline.wire.options import Dedup, Keep
+from crewline.wire.dedup import Dedup
+from crewline.wire.options import Keep
 from crewline.worker import JobQueue, SyncJob, Worker
 from crewline.worker.handlers.routing import Router, on
 

@@ -35,7 +35,13 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def _wait(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run_coroutine_threadsafe(work, _loop()).result()
+    future = asyncio.run_coroutine_threadsafe(work, _loop())
+    try:
+        return future.result()
+    except BaseException:
+        # Ctrl-C: what nobody waits for any more must not go on in the background
+        future.cancel()
+        raise
 
 
 class Job:

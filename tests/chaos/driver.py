@@ -75,7 +75,7 @@ async def _play(fault: Fault, form: Form, seed: int, folder: Path, row: Row) -> 
         jobs = fault.jobs(form, scene)
         added_at = time.monotonic()
         added = await scene.queue.add_bulk(
-            ("n", data, {"backoff": None, "remove_on_complete": False, **options}) for data, options in jobs
+            ("n", data, {"backoff": 0, "remove_on_complete": False, **options}) for data, options in jobs
         )
         await scene.work_begins()
         injecting = asyncio.create_task(fault.inject(scene))

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from crewline import Backoff, CrewlineError, Dedup, FlowJob, Job, Keep, Queue, Worker
+from crewline import CrewlineError, Dedup, FlowJob, Job, Keep, Queue, Worker
 
 from tests.interop.peers import Peer, PeerError, Remote
 from tests.interop.play import play
@@ -19,6 +19,10 @@ Step = tuple[Any, ...]
 
 WORKER_NAME = "worker"
 
+
+#: Said on both sides: where it is left out, BullMQ's jobs stay for ever and ours for a day or seven.
+OUR_KEEP: dict[str, Any] = {"remove_on_complete": False, "remove_on_fail": False}
+THEIR_KEEP: dict[str, Any] = {"removeOnComplete": False, "removeOnFail": False}
 
 #: What a child's failure does to its parent, as BullMQ's options name it.
 ON_FAILURE = {
@@ -42,11 +46,11 @@ class Node:
     def ours(self) -> FlowJob:
         return FlowJob(
             f"name-{self.job_id}", self.data, [child.ours() for child in self.children], on_failure=self.on_failure,
-            options={"job_id": self.job_id, "attempts": self.attempts, "backoff": None},
+            options={"job_id": self.job_id, "attempts": self.attempts, "backoff": 0, **OUR_KEEP},
         )  # fmt: skip
 
     def theirs(self, queue: str) -> dict[str, Any]:
-        options: dict[str, Any] = {"jobId": self.job_id, "attempts": self.attempts}
+        options: dict[str, Any] = {"jobId": self.job_id, "attempts": self.attempts, **THEIR_KEEP}
         if self.on_failure != "wait":
             options[ON_FAILURE[self.on_failure]] = True
         node = {"name": f"name-{self.job_id}", "queueName": queue, "data": self.data, "opts": options}
@@ -71,7 +75,8 @@ class Options:
             "priority": self.priority,
             "lifo": self.lifo,
             "attempts": self.attempts,
-            "backoff": Backoff("fixed", self.backoff, jitter=0) if self.backoff else None,
+            "backoff": self.backoff,
+            **OUR_KEEP,
         }
         if self.dedup:
             options["dedup"] = self.dedup
@@ -80,7 +85,7 @@ class Options:
         return options
 
     def theirs(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"attempts": self.attempts}
+        options: dict[str, Any] = {"attempts": self.attempts, **THEIR_KEEP}
         if self.delay:
             options["delay"] = self.delay * 1000
         if self.priority:
@@ -122,7 +127,7 @@ class Ours:
         await self._queue.add_flow(root.ours())
 
     async def _schedule(self, schedule_id: str, every: int) -> None:
-        await self._queue.schedule(schedule_id, "name", {"returns": 1}, every=every, attempts=2, backoff=None)
+        await self._queue.schedule(schedule_id, "name", {"returns": 1}, every=every, attempts=2, backoff=0, **OUR_KEEP)
 
     async def _unschedule(self, schedule_id: str) -> None:
         await self._queue.schedules.remove(schedule_id)
@@ -245,7 +250,7 @@ class Theirs:
         await self._flows("add", root.theirs(self._name))
 
     async def _schedule(self, schedule_id: str, every: int) -> None:
-        template = {"name": "name", "data": {"returns": 1}, "opts": {"attempts": 2}}
+        template = {"name": "name", "data": {"returns": 1}, "opts": {"attempts": 2, **THEIR_KEEP}}
         await self._queue("upsertJobScheduler", schedule_id, {"every": every * 1000}, template)
 
     async def _unschedule(self, schedule_id: str) -> None:

@@ -145,7 +145,7 @@ async def test_a_result_of_theirs_comes_back_to_us(peer: Peer, name: str, queue:
 
 async def test_a_failure_of_theirs_comes_back_to_us_with_reason_and_stack(peer: Peer, name: str, queue: Queue) -> None:
     await peer.open("Worker", name)
-    job = await queue.add("bad", {"fails": 9}, attempts=2, backoff=None)
+    job = await queue.add("bad", {"fails": 9}, attempts=2, backoff=0)
     with pytest.raises(JobFailed, match="attempt 2 failed"):
         await job.result(timeout=10)
     assert await job.state() == "failed"

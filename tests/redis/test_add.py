@@ -23,6 +23,8 @@ async def test_a_job_is_stored_as_bullmq_reads_it(queue: Queue) -> None:
     assert json.loads(stored[b"opts"]) == {
         "attempts": 5,
         "backoff": {"type": "exponential", "delay": 2000, "jitter": 0.25},
+        "removeOnComplete": {"count": 1000, "age": 86400},
+        "removeOnFail": {"age": 604800},
     }
     assert (stored[b"delay"], stored[b"priority"]) == (b"0", b"0")
     assert await queue.redis.lrange(queue.keys.wait, 0, -1) == [job.id.encode()]
@@ -41,10 +43,10 @@ async def test_bulk_keeps_order_over_many_calls_and_counts_ids_up(queue: Queue) 
 async def test_bulk_goes_on_where_redis_forgets_its_scripts(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     first = queue.scripts.add_jobs
 
-    async def forget(jobs: Any) -> list[str]:
-        ids = await first(jobs)
+    async def forget(jobs: Any) -> Any:
+        added = await first(jobs)
         await queue.redis.script_flush()
-        return ids
+        return added
 
     monkeypatch.setattr(queue.scripts, "add_jobs", forget)
     jobs = await queue.add_bulk([("n", {"n": n}) for n in range(1001)])
@@ -57,11 +59,11 @@ async def test_bulk_that_redis_refuses_midway_leaves_no_answer_for_the_next_call
 ) -> None:
     first = queue.scripts.add_jobs
 
-    async def then_break(jobs: Any) -> list[str]:
-        ids = await first(jobs)
+    async def then_break(jobs: Any) -> Any:
+        added = await first(jobs)
         await queue.redis.rename(queue.keys.wait, "aside")
         await queue.redis.set(queue.keys.wait, "no list")
-        return ids
+        return added
 
     with monkeypatch.context() as patch:
         patch.setattr(queue.scripts, "add_jobs", then_break)

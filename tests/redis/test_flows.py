@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from crewline import FlowJob, InvalidOption, InvalidPayload, Job, JobFailed, Queue
+from crewline import CrewlineError, FlowJob, InvalidOption, InvalidPayload, Job, JobFailed, LeaseLost, Queue
 
 
 async def test_a_parent_runs_after_its_children_and_has_their_results(queue: Queue, start_worker: Any) -> None:
@@ -252,3 +252,41 @@ async def test_what_is_below_a_job_for_which_another_stands_is_not_added(queue: 
     assert (counts.waiting, counts.waiting_children, counts.delayed) == (1, 1, 1)
     assert await held.state() == "delayed" and await flow.job.state() == "waiting-children"
     assert len(await queue.redis.keys("*:dependencies")) == 1
+
+
+async def test_a_parent_that_waits_for_its_children_cant_forget_them(queue: Queue, start_worker: Any) -> None:
+    flow = await queue.add_flow(FlowJob("parent", children=[FlowJob("child", 7)]))
+    with pytest.raises(CrewlineError, match="does not run"):
+        await flow.job.forget_children()
+
+    async def handle(job: Job) -> Any:
+        return sorted((await job.children_values()).values()) or job.data
+
+    await start_worker(handle)
+    assert await flow.job.result(timeout=10) == [7]
+
+
+async def test_children_are_forgotten_only_by_the_worker_that_has_the_lease(queue: Queue, start_worker: Any) -> None:
+    seen: list[Any] = []
+
+    async def handle(job: Job) -> Any:
+        if job.name == "bad":
+            raise ValueError("no")
+        lock = queue.keys.job(job.id) + ":lock"
+        token = await queue.redis.get(lock)
+        await queue.redis.set(lock, "another's")
+        try:
+            await job.forget_children()
+        except LeaseLost:
+            seen.append(await queue.redis.scard(queue.keys.job(job.id) + ":dependencies"))
+        await queue.redis.set(lock, token, px=30_000)
+        return await job.forget_children()
+
+    children = [
+        FlowJob("bad", on_failure="continue", options={"attempts": 1}),
+        FlowJob("later", options={"delay": 600}),
+    ]
+    flow = await queue.add_flow(FlowJob("parent", children=children))
+    await start_worker(handle)
+    assert await flow.job.result(timeout=10) == 1
+    assert seen == [1]

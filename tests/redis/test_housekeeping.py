@@ -122,7 +122,9 @@ async def test_the_sweep_keeps_retention_on_an_idle_queue_but_for_jobs_with_thei
     async def handle(job: Job) -> None: ...
 
     worker = await start_worker(handle, keep_completed=Keep())
-    await queue.add_bulk([("n", i) for i in range(5)])
+    for job in await queue.add_bulk([("n", i) for i in range(5)]):
+        # as a client adds it that says nothing of retention
+        await queue.redis.hset(queue.keys.job(job.id), "opts", '{"attempts":1}')
     await queue.add("keep", 1, remove_on_complete=False, job_id="kept")
     await until(lambda: _ended(queue, 6, 0))
     await worker.stop()

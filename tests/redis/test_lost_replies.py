@@ -33,7 +33,7 @@ async def test_a_repeat_of_a_call_that_never_arrived_fetches_anew(queue: Queue) 
 
 
 async def test_a_repeated_result_is_refused_and_changes_nothing(queue: Queue) -> None:
-    job = await queue.add("n", 1, attempts=2, backoff=None)
+    job = await queue.add("n", 1, attempts=2, backoff=0)
     await _fetch(queue, "mine", 1)
     ended = Result(job.id, "mine", "completed", '"first"')
     assert (await _fetch(queue, "next", 0, ended)).codes == [0]

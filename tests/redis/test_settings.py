@@ -141,7 +141,7 @@ async def test_jobs_that_say_nothing_of_attempts_get_the_settings_ones(
     # as BullMQ's clients add a job: attempts 0 where nothing was said
     await queue.redis.hset(queue.keys.job("node"), mapping={"name": "n", "data": "1", "opts": '{"attempts":0}'})
     await queue.redis.lpush(queue.keys.wait, "node")
-    await queue.add("own", 2, attempts=2, backoff=None)
+    await queue.add("own", 2, attempts=2, backoff=0)
     await until(lambda: failed(queue, 3))
     made = {job_id: (await found(queue, job_id)).attempts_made for job_id in ("1", "node", "2")}
     assert made == {"1": 1, "node": 3, "2": 2}

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import redis
 from crewline import DeadLetters, FlowJob, InvalidOption, Job, JobFailed, Queue, Worker
+from crewline.redis.connection import UNAVAILABLE
+from crewline.redis.topology import check_letters_slot, slot_of
 
 from tests import redis_server
 
@@ -136,6 +138,96 @@ async def test_a_cluster_with_a_tagged_prefix(cluster: list[redis_server.RedisSe
     for client in held:
         client.close()
     assert sorted(size > 0 for size in sizes) == [False, False, True]
+
+
+async def test_a_cluster_whose_nodes_were_away_is_used_again_when_they_are_back(tmp_path: Path, until: Any) -> None:
+    options = ("--cluster-enabled", "yes", "--appendonly", "yes")
+    node = redis_server.start(tmp_path, *options)
+    try:
+        with contextlib.closing(redis.Redis(port=node.port)) as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            _until(lambda: b"cluster_state:ok" in _cluster_info(client))
+        url = f"redis+cluster://127.0.0.1:{node.port}"
+        async with Queue("emails", redis=url, prefix="{bull}", timeout_seconds=2) as queue:
+            job = await queue.add("before", 1)
+            waiting = asyncio.create_task(job.result())
+            await until(lambda: queue._results._reader)
+            node.stop()
+            seen: set[type[Exception]] = set()
+            for _ in range(5):
+                with pytest.raises(UNAVAILABLE) as failure:
+                    await queue.add("during", 2)
+                seen.add(failure.type)
+            # what redis-py tells of a cluster none of whose nodes answers is no RedisError
+            assert any(not issubclass(kind, (redis.RedisError, OSError)) for kind in seen), seen
+            node = redis_server.start(tmp_path, *options, port=node.port)
+            deadline = time.monotonic() + 20
+            while True:
+                assert time.monotonic() < deadline
+                with contextlib.suppress(*UNAVAILABLE):
+                    await queue.add("after", 3, job_id="after")
+                    break
+            assert (await queue.metrics()).waiting >= 2
+            # and so is the reader of events
+            await queue.cancel(job.id, "as told")
+            with pytest.raises(JobFailed, match="as told"):
+                await asyncio.wait_for(waiting, 20)
+    finally:
+        node.stop()
+
+
+async def test_a_flow_over_two_slots_is_refused_before_anything_is_sent(
+    cluster: list[redis_server.RedisServer],
+) -> None:
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in cluster)
+    flow = FlowJob("book", children=[FlowJob("page", children=[FlowJob("line", queue="{other}")])])
+    async with Queue("{words}", redis=url) as queue:
+        with pytest.raises(
+            InvalidOption, match=r"^book > page > line: queue '\{other\}' is in another slot .* prefix="
+        ):
+            await queue.add_flow(flow)
+        await queue.add_flow(FlowJob("book", children=[FlowJob("page", queue="more-{words}")]))
+    sizes = []
+    for node in cluster:
+        with contextlib.closing(redis.Redis(port=node.port)) as client:
+            sizes += [key for key in client.keys("*") if b"other" in key]
+    assert sizes == []
+
+
+CLUSTER = "redis+cluster://n1:6379"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "queue", "letters"),
+    [("bull", "{a}", "{b}-dlq"), ("bull", "{a}", "graveyard"), ("bull", "{a}", "a-dlq")],
+)
+def test_a_dead_letter_queue_in_another_slot_is_refused(prefix: str, queue: str, letters: str) -> None:
+    with pytest.raises(InvalidOption, match=r"dead_letter_queue .* another slot .* use '\{a\}-dlq'"):
+        Queue(queue, redis=CLUSTER, prefix=prefix, dead_letter_queue=letters)
+    with pytest.raises(InvalidOption, match="another slot"):
+        check_letters_slot(CLUSTER, prefix, queue, letters)
+    # one server has no slots
+    check_letters_slot("redis://n1:6379", prefix, queue, letters)
+    check_letters_slot(CLUSTER, prefix, queue, "")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "queue"),
+    [("bull", "emails"), ("{}bull", "emails"), ("bull", "{}"), ("b{ull", "ema}ils"), ("b{ull", "emails"), ("}b{", "e")],
+)
+def test_a_queue_whose_keys_are_in_many_slots_is_refused_whatever_braces_it_has(prefix: str, queue: str) -> None:
+    assert slot_of(prefix, queue) is None
+    with pytest.raises(InvalidOption, match="must share a slot"):
+        Queue(queue, redis=CLUSTER, prefix=prefix)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "queue", "letters"),
+    [("{bull}", "a", "b"), ("bull", "{a}", "{a}-dlq"), ("bull", "x-{a}", "y-{a}"), ("{b}{c}", "{a}", "q")],
+)
+def test_what_shares_a_tag_is_accepted(prefix: str, queue: str, letters: str) -> None:
+    assert slot_of(prefix, queue) == slot_of(prefix, letters) is not None
+    Queue(queue, redis=CLUSTER, prefix=prefix, dead_letter_queue=letters)
 
 
 async def test_sentinel_takes_a_worker_to_the_new_master(tmp_path: Path) -> None:

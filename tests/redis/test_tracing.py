@@ -81,7 +81,7 @@ async def test_each_failed_attempt_is_a_span_with_the_exception_and_the_status_e
         raise ValueError("as told")
 
     await start_worker(fail, middleware=[OpenTelemetryTracing(traced.provider)])
-    job = await queue.add("n", 1, attempts=2, backoff=None)
+    job = await queue.add("n", 1, attempts=2, backoff=0)
     with pytest.raises(JobFailed):
         await job.result(timeout=5)
     spans = traced.runs()

@@ -132,7 +132,7 @@ async def test_a_job_that_fails_for_good_is_in_failed_and_the_dead_letters(queue
         raise ValueError(f"no route to {job.data['to']}")
 
     await start_worker(fail)
-    job = await queue.add("welcome", {"to": "mars"}, attempts=2, backoff=None, priority=7)
+    job = await queue.add("welcome", {"to": "mars"}, attempts=2, backoff=0, priority=7)
     with pytest.raises(JobFailed, match="no route to mars"):
         await job.result(timeout=5)
 

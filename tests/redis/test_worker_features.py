@@ -218,7 +218,7 @@ async def test_a_worker_tells_its_program_what_happens(queue: Queue, redis_url: 
         worker.on("done", print)
     running = asyncio.create_task(worker.run())
     await worker.wait_ready()
-    await (await queue.add("n", 1, attempts=2, backoff=None)).result(timeout=5)
+    await (await queue.add("n", 1, attempts=2, backoff=0)).result(timeout=5)
     await worker.stop()
     await running
     assert seen == [("ready",), ("active",), ("retrying", "first"), ("active",), ("completed",), ("stopping",)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 from typing import Annotated
 
@@ -18,14 +17,21 @@ from crewline.cli.common import (
     PrefixOption,
     QueueOption,
     RedisOption,
+    cell,
     fail,
+    moment,
     run,
+    say,
 )
+from crewline.errors import CrewlineError
 from crewline.queue.dead_letters import DeadLetter, DeadLetters
 from crewline.queue.queue import Queue
 
 NameOption = Annotated[str | None, typer.Option("--name", help="Only jobs of this name.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those whose reason holds this.")]
+
+#: Letters that could not be replayed, of which one message tells.
+MOST_NAMED = 20
 
 app = typer.Typer(help="Look at the jobs that failed for good, and replay them.", no_args_is_help=True)
 
@@ -56,23 +62,22 @@ def list_letters(
         print(json.dumps({"queue": queue, "count": count, "letters": [dataclasses.asdict(x) for x in letters]}))
         return
     if not letters:
-        print(f"no dead letters of {queue}")
+        say(f"no dead letters of {queue}")
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, title=f"{count} dead letters of {queue}", title_justify="left")
+    table = Table(box=None, title=cell(f"{count} dead letters of {queue}"), title_justify="left")
     for column, justify in (("letter", "right"), ("job", "right"), ("name", "left"), ("attempts", "right"),
                             ("failed at", "left"), ("reason", "left")):  # fmt: skip
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for letter in letters:
-        when = datetime.datetime.fromtimestamp(letter.failed_at_ms / 1000, datetime.UTC)
         table.add_row(
-            letter.id, letter.job_id, letter.name, str(letter.attempts), when.strftime("%Y-%m-%d %H:%M:%SZ"),
-            letter.reason.splitlines()[0] if letter.reason else "",
+            cell(letter.id), cell(letter.job_id), cell(letter.name), str(letter.attempts), moment(letter.failed_at_ms),
+            cell(letter.reason),
         )  # fmt: skip
     Console().print(table)
-    print(f"replay one with: crewline dlq replay <letter> -q {queue}")
+    say(f"replay one with: crewline dlq replay <letter> -q {queue}")
 
 
 @app.command("show")
@@ -92,7 +97,7 @@ def show(
         async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
             return await DeadLetters(origin).get(letter_id)
 
-    print(json.dumps(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
+    say(json.dumps(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
 
 
 @app.command("replay")
@@ -124,15 +129,26 @@ def replay(
             EXIT_USAGE,
         )
 
+    failed: dict[str, str] = {}
+
+    def cant(letter_id: str, error: CrewlineError) -> None:
+        failed[letter_id] = str(error)
+
     async def put_back() -> int:
         async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
             dead = DeadLetters(origin)
             if chosen:
-                return await dead.replay_all(per_second=per_second, dry_run=dry_run, name=name, reason=reason)
-            return sum([await dead.replay(letter) for letter in letters or []])
+                return await dead.replay_all(
+                    per_second=per_second, dry_run=dry_run, on_error=cant, name=name, reason=reason
+                )
+            return await dead.replay_each(letters or [], on_error=cant)
 
     count = run(put_back(), redis)
     if as_json:
-        print(json.dumps({"queue": queue, "replayed": count}))
+        print(json.dumps({"queue": queue, "replayed": count, "failed": failed}))
     else:
-        print(f"{'would replay' if dry_run else 'replayed'} {count}; a letter is replayed once only")
+        say(f"{'would replay' if dry_run else 'replayed'} {count}; a letter is replayed once only")
+    if failed:
+        named = "".join(f"\n  {letter}: {why}" for letter, why in list(failed.items())[:MOST_NAMED])
+        more = f"\n  and {len(failed) - MOST_NAMED} more" if len(failed) > MOST_NAMED else ""
+        fail(f"{len(failed)} letter{'s' * (len(failed) > 1)} can't be replayed:{named}{more}")

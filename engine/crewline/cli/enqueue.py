@@ -13,11 +13,15 @@ from crewline.cli.common import (
     DEFAULT_REDIS,
     EXIT_USAGE,
     JsonOption,
+    KeepCompletedOption,
+    KeepFailedOption,
     PrefixOption,
     QueueOption,
     RedisOption,
     fail,
+    read_keep,
     run,
+    say,
 )
 from crewline.errors import InvalidPayload
 from crewline.queue.queue import Queue
@@ -25,6 +29,9 @@ from crewline.wire import jsonio
 
 #: Lines that are read before they are sent.
 CHUNK = 2000
+
+#: Of each job its id, and whether it was added.
+Ids = list[tuple[str, bool]]
 
 
 def enqueue(
@@ -40,6 +47,8 @@ def enqueue(
     delay: Annotated[float, typer.Option(min=0, help="Seconds before it may run.")] = 0.0,
     priority: Annotated[int, typer.Option(min=0, help="0 runs first of all, then 1, 2, …")] = 0,
     attempts: Annotated[int, typer.Option(min=1, help="How often it may be tried.")] = 3,
+    keep_completed: KeepCompletedOption = None,
+    keep_failed: KeepFailedOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add a job, or many.
@@ -48,12 +57,14 @@ def enqueue(
     [bold]crewline enqueue welcome -q emails < jobs.jsonl[/bold]
     """
     options: dict[str, Any] = {"delay": delay, "priority": priority, "attempts": attempts}
+    options["remove_on_complete"] = read_keep(keep_completed, "--keep-completed")
+    options["remove_on_fail"] = read_keep(keep_failed, "--keep-failed")
     if data is not None and data != "-":
         try:
             payload = jsonio.loads(data, "data")
         except InvalidPayload as error:
             fail(f'{error}: quote it for the shell, e.g. \'{{"to": "a@example.com"}}\'', EXIT_USAGE)
-        ids = run(_add(queue, redis, prefix, [(name, payload, {**options, "job_id": job_id})]), redis)
+        jobs = run(_add(queue, redis, prefix, [(name, payload, {**options, "job_id": job_id})]), redis)
     else:
         if job_id is not None:
             fail("--job-id names one job, and standard input may hold many: leave it out", EXIT_USAGE)
@@ -61,21 +72,25 @@ def enqueue(
             fail(
                 "give the job's data as the second argument, or one JSON document a line on standard input", EXIT_USAGE
             )
-        ids = run(_add_lines(queue, redis, prefix, name, options), redis)
+        jobs = run(_add_lines(queue, redis, prefix, name, options), redis)
     if as_json:
-        print(json.dumps({"queue": queue, "added": len(ids), "ids": ids[:1000]}))
-    elif len(ids) == 1:
-        print(f"added job {ids[0]} to {queue}")
+        ids = [job_id for job_id, _ in jobs]
+        known = [job_id for job_id, added in jobs if not added]
+        told = {"queue": queue, "added": len(ids) - len(known), "ids": ids[:1000], "existed": known[:1000]}
+        print(json.dumps(told))
+    elif len(jobs) == 1:
+        job_id, added = jobs[0]
+        say(f"added job {job_id} to {queue}" if added else f"job {job_id} exists already: nothing was added")
     else:
-        print(f"added {len(ids):,} jobs to {queue}")
+        say(f"added {len(jobs):,} jobs to {queue}")
 
 
-async def _add(queue: str, redis: str, prefix: str, jobs: list[tuple[str, Any, dict[str, Any]]]) -> list[str]:
+async def _add(queue: str, redis: str, prefix: str, jobs: list[tuple[str, Any, dict[str, Any]]]) -> Ids:
     async with Queue(queue, redis=redis, prefix=prefix) as target:
-        return [job.id for job in await target.add_bulk(jobs)]
+        return [(job.id, job.added) for job in await target.add_bulk(jobs)]
 
 
-async def _add_lines(queue: str, redis: str, prefix: str, name: str, options: dict[str, Any]) -> list[str]:
+async def _add_lines(queue: str, redis: str, prefix: str, name: str, options: dict[str, Any]) -> Ids:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -84,7 +99,7 @@ async def _add_lines(queue: str, redis: str, prefix: str, name: str, options: di
     for number, line in enumerate(sys.stdin, 1):
         if line.strip():
             jobs.append((name, jsonio.loads(line, f"line {number}"), options))
-    ids: list[str] = []
+    ids: Ids = []
     columns = (TextColumn("adding"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -92,6 +107,6 @@ async def _add_lines(queue: str, redis: str, prefix: str, name: str, options: di
         async with Queue(queue, redis=redis, prefix=prefix) as target:
             for start in range(0, len(jobs), CHUNK):
                 added = await target.add_bulk(jobs[start : start + CHUNK])
-                ids += [job.id for job in added]
+                ids += [(job.id, job.added) for job in added]
                 bar.update(task, completed=len(ids))
     return ids

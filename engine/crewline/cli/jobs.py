@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -17,8 +16,12 @@ from crewline.cli.common import (
     PrefixOption,
     QueueOption,
     RedisOption,
+    cell,
     fail,
+    moment,
     run,
+    say,
+    shown,
 )
 from crewline.errors import CrewlineError, JobNotFound
 from crewline.queue.job import Job
@@ -39,13 +42,6 @@ STATES = {
 }
 
 IdsArgument = Annotated[list[str], typer.Argument(help="The jobs' ids.", show_default=False)]
-
-
-def moment(epoch_ms: int | None) -> str:
-    """An epoch in milliseconds as people read it, in UTC."""
-    if epoch_ms is None:
-        return ""
-    return datetime.datetime.fromtimestamp(epoch_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def as_dict(job: Job, state: str) -> dict[str, Any]:
@@ -82,15 +78,14 @@ def list_jobs(
                 ids: Any = await target.redis.lrange(key, 0, limit - 1)
             else:
                 ids = await target.redis.zrange(key, 0, limit - 1, desc=state in ("completed", "failed"))
-            jobs = [await target.get_job(text(job_id)) for job_id in ids]
-            return [job for job in jobs if job is not None]
+            return [job for job in await target.look_at([text(job_id) for job_id in ids]) if job is not None]
 
     jobs = run(read(), redis)
     if as_json:
         print(json.dumps([as_dict(job, state) for job in jobs]))
         return
     if not jobs:
-        print(f"no {state} jobs in {queue}")
+        say(f"no {state} jobs in {queue}")
         return
     from rich.console import Console
     from rich.table import Table
@@ -102,8 +97,8 @@ def list_jobs(
     for job in jobs:
         last = job.failed_reason if state == "failed" else json.dumps(job.data, ensure_ascii=False)
         table.add_row(
-            job.id, job.name, moment(job.timestamp_ms), f"{job.attempts_made}/{job.attempts}",
-            json.dumps(job.progress_value) if job.progress_value else "", (last or "").split("\n")[0],
+            cell(job.id), cell(job.name), moment(job.timestamp_ms), f"{job.attempts_made}/{job.attempts}",
+            cell(json.dumps(job.progress_value) if job.progress_value else ""), cell(last or ""),
         )  # fmt: skip
     Console().print(table)
 
@@ -123,32 +118,32 @@ def show(
 
     async def read() -> tuple[Job, str]:
         async with Queue(queue, redis=redis, prefix=prefix) as target:
-            job = await target.get_job(job_id)
+            (job,) = await target.look_at([job_id])
             if job is None:
                 raise JobNotFound(f"there is no job {job_id} in queue {queue!r}")
             return job, await job.state()
 
     job, state = run(read(), redis)
-    told = as_dict(job, state)
+    fields = as_dict(job, state)
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(fields))
         return
     from rich.console import Console
 
-    console = Console(highlight=False)
-    for name, value in told.items():
+    console = Console(highlight=False, emoji=False)
+    for name, value in fields.items():
         if value in (None, [], ""):
             continue
         label = name.removesuffix("_ms").replace("_", " ")
         if name == "stacktrace":
             console.print(f"{label}:", style="bold")
-            console.print(value[-1].rstrip(), markup=False)
+            console.print(shown(str(value[-1]).rstrip(), lines=True), markup=False)
         elif name.endswith("_ms"):
             console.print(f"[bold]{label:18}[/bold] {moment(value)}")
         else:
-            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            told = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             console.print(f"[bold]{label:18}[/bold]", end=" ")
-            console.print(shown, markup=False)
+            console.print(shown(told, lines=True), markup=False)
 
 
 @app.command("logs")
@@ -162,13 +157,13 @@ def logs(
 
     async def read() -> list[str]:
         async with Queue(queue, redis=redis, prefix=prefix) as target:
-            job = await target.get_job(job_id)
+            (job,) = await target.look_at([job_id])
             if job is None:
                 raise JobNotFound(f"there is no job {job_id} in queue {queue!r}")
             return await job.logs()
 
     for line in run(read(), redis):
-        print(line)
+        say(line)
 
 
 def _each(
@@ -182,7 +177,7 @@ def _each(
             for job_id in ids:
                 try:
                     if await act(target, job_id):
-                        print(f"{done} {job_id}")
+                        say(f"{done} {job_id}")
                     else:
                         problems.append(f"job {job_id}: a worker holds it, it has ended, or it is not there")
                 except CrewlineError as error:

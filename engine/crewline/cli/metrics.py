@@ -13,6 +13,7 @@ from crewline.cli.common import (
     PrefixOption,
     QueueOption,
     RedisOption,
+    cell,
     run,
 )
 from crewline.queue.observing import Metrics
@@ -42,7 +43,7 @@ def metrics(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{queue}{' (paused)' if counts.pop('paused') else ''}", title_justify="left", box=None)
+    table = Table(title=cell(f"{queue}{' (paused)' if counts.pop('paused') else ''}"), title_justify="left", box=None)
     for state in counts:
         table.add_column(state.replace("_", " "), justify="right")
     table.add_row(*(f"{count:,}" for count in counts.values()))

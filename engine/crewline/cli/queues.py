@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,37 +15,19 @@ from crewline.cli.common import (
     PrefixOption,
     QueueOption,
     RedisOption,
+    cell,
     fail,
     run,
+    say,
+    shown,
 )
+from crewline.cli.overview import Overview
 from crewline.queue.housekeeping import CLEANABLE
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
-from crewline.redis.connection import connect
 
-
-async def find_queues(redis: str, prefix: str) -> list[str]:
-    """The names of all queues under a prefix, sorted: those that have settings or an id counter."""
-    client = connect(redis)
-    names: set[str] = set()
-    try:
-        for suffix in ("id", "meta"):
-            async for key in client.scan_iter(match=f"{prefix}:*:{suffix}", count=1000):
-                name = key.decode(errors="replace")[len(prefix) + 1 : -len(suffix) - 1]
-                if ":" not in name:
-                    names.add(name)
-    finally:
-        await client.aclose()
-    return sorted(names)
-
-
-async def read_queues(redis: str, prefix: str) -> dict[str, Metrics]:
-    """Metrics by queue name."""
-    found = {}
-    for name in await find_queues(redis, prefix):
-        async with Queue(name, redis=redis, prefix=prefix) as target:
-            found[name] = await target.metrics()
-    return found
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def queues(
@@ -55,34 +37,47 @@ def queues(
 
     Example: [bold]crewline queues[/bold]
     """
-    found = run(read_queues(redis, prefix), redis)
+
+    async def read() -> dict[str, Metrics]:
+        async with Overview(redis, prefix) as overview:
+            return {name: look.counts for name, look in (await overview.look()).items()}
+
+    found = run(read(), redis)
     if as_json:
         print(json.dumps({name: vars(counts) for name, counts in found.items()}))
         return
     if not found:
-        print(f"no queues under prefix {prefix!r}")
+        say(f"no queues under prefix {prefix!r}")
         return
     from rich.console import Console
 
     Console().print(queue_table(found))
 
 
-def queue_table(found: dict[str, Metrics]) -> object:
-    """The table that ``queues`` and ``top`` show."""
+def queue_table(found: dict[str, Metrics], rates: dict[str, float] | None = None) -> Table:
+    """The table that ``queues`` and, with how many jobs end a second, ``top`` show."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, header_style="bold")
     table.add_column("queue")
     columns = ("waiting", "active", "delayed", "completed", "failed", "dead")
     for column in columns:
         table.add_column(column, justify="right")
+    if rates is not None:
+        table.add_column("jobs/s", justify="right")
     for name, counts in found.items():
         style = {"failed": "red", "dead": "red", "active": "green"}
         cells = []
         for column in columns:
             count = getattr(counts, column)
-            cells.append(f"[{style[column]}]{count:,}[/]" if count and column in style else f"{count:,}")
-        table.add_row(f"{name} [yellow](paused)[/]" if counts.paused else name, *cells)
+            cells.append(Text(f"{count:,}", style=style.get(column, "") if count else ""))
+        title = cell(name)
+        if counts.paused:
+            title.append(" (paused)", "yellow")
+        if rates is not None:
+            cells.append(Text(f"{rates[name]:,.1f}"))
+        table.add_row(title, *cells)
     return table
 
 
@@ -93,7 +88,7 @@ def pause(queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: Prefix
         async with Queue(queue, redis=redis, prefix=prefix) as target:
             return await target.pause()
 
-    print(f"paused {queue}" if run(work(), redis) else f"{queue} was paused already")
+    say(f"paused {queue}" if run(work(), redis) else f"{queue} was paused already")
 
 
 def resume(queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX) -> None:
@@ -103,7 +98,7 @@ def resume(queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: Prefi
         async with Queue(queue, redis=redis, prefix=prefix) as target:
             return await target.resume()
 
-    print(f"resumed {queue}" if run(work(), redis) else f"{queue} was not paused")
+    say(f"resumed {queue}" if run(work(), redis) else f"{queue} was not paused")
 
 
 def clean(
@@ -158,7 +153,7 @@ def events(
                     )
                 else:
                     more = " ".join(f"{key}={value}" for key, value in event.fields.items())
-                    print(f"{event.id}  {event.name:16} {event.job_id:12} {more}"[:400], flush=True)
+                    print(shown(f"{event.id}  {event.name:16} {event.job_id:12} {more}"[:400]), flush=True)
 
     try:
         run(work(), redis)

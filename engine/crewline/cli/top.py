@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, PrefixOption, RedisOption, run
-from crewline.cli.queues import queue_table, read_queues
-from crewline.queue.observing import Metrics
-from crewline.queue.queue import Queue
+from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, PrefixOption, RedisOption, cell, run, shown
+from crewline.cli.overview import Look, Overview
+from crewline.cli.queues import queue_table
+from crewline.wire.checks import check_seconds
 
 if TYPE_CHECKING:
     from rich.console import ConsoleRenderable
@@ -41,70 +41,62 @@ def top(
 
 
 async def _watch(redis: str, prefix: str, interval: float, sort: str, once: bool) -> None:
+    check_seconds(interval, "--interval", 0.2)
     from rich.console import Console
     from rich.live import Live
 
     console = Console()
     before: dict[str, int] = {}
     looked_at = time.monotonic()
-    picture = await _picture(redis, prefix, sort, before, 0.0)
-    if once or not console.is_terminal:
-        console.print(picture)
-        return
-    with _keys() as pressed, Live(picture, console=console, screen=True, auto_refresh=False) as live:
-        while True:
-            deadline = time.monotonic() + interval
-            while time.monotonic() < deadline:
-                key = pressed()
-                if key == "q":
-                    return
-                if key in SORTS:
-                    sort = SORTS[key]
-                    break
-                await asyncio.sleep(0.05)
-            now = time.monotonic()
-            live.update(await _picture(redis, prefix, sort, before, now - looked_at), refresh=True)
-            looked_at = now
+    async with Overview(redis, prefix) as overview:
+        picture = _picture(await overview.look(), prefix, sort, before, 0.0)
+        if once or not console.is_terminal:
+            console.print(picture)
+            return
+        with _keys() as pressed, Live(picture, console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                deadline = time.monotonic() + interval
+                while time.monotonic() < deadline:
+                    key = pressed()
+                    if key == "q":
+                        return
+                    if key in SORTS:
+                        sort = SORTS[key]
+                        break
+                    await asyncio.sleep(0.05)
+                now = time.monotonic()
+                live.update(_picture(await overview.look(), prefix, sort, before, now - looked_at), refresh=True)
+                looked_at = now
 
 
-async def _picture(redis: str, prefix: str, sort: str, before: dict[str, int], seconds: float) -> ConsoleRenderable:
+def _picture(
+    found: dict[str, Look], prefix: str, sort: str, before: dict[str, int], seconds: float
+) -> ConsoleRenderable:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    found = await read_queues(redis, prefix)
     rates: dict[str, float] = {}
     workers = Table(box=None, header_style="bold")
     for column in ("worker", "queue", "busy", "slots", "settings", "running"):
         workers.add_column(column, overflow="ellipsis", no_wrap=True)
-    for name, counts in found.items():
-        ended = await _ended(redis, prefix, name, counts)
-        rates[name] = max(ended - before.get(name, ended), 0) / seconds if seconds else 0.0
-        before[name] = ended
-        async with Queue(name, redis=redis, prefix=prefix) as target:
-            for worker in await target.workers():
-                running = ", ".join(worker["running"][:5])
-                cells = (str(worker.get(column, "")) for column in ("busy", "slots", "settings"))
-                workers.add_row(worker["name"], name, *cells, running)
+    for name, look in found.items():
+        rates[name] = max(look.ended - before.get(name, look.ended), 0) / seconds if seconds else 0.0
+        before[name] = look.ended
+        for worker in look.workers:
+            numbers = (worker.get(column, "") for column in ("busy", "slots", "settings"))
+            running = worker.get("running")
+            ids = ", ".join(map(str, running[:5])) if isinstance(running, list) else ""
+            workers.add_row(*map(cell, (worker.get("name", ""), name, *numbers, ids)))
 
     def order(name: str) -> tuple[float, str]:
         if sort == "name":
             return (0, name)
-        return (-(rates[name] if sort == "rate" else getattr(found[name], sort, 0)), name)
+        return (-(rates[name] if sort == "rate" else getattr(found[name].counts, sort, 0)), name)
 
-    table = queue_table({name: found[name] for name in sorted(found, key=order)})
-    assert isinstance(table, Table)
-    table.add_column("jobs/s", justify="right")
-    table.columns[-1]._cells = [f"{rates[name]:,.1f}" for name in sorted(found, key=order)]
-    head = Text(f"{len(found)} queues under {prefix!r}, sorted by {sort}; keys: n w a f d r sort, q quits", style="dim")
-    return Group(head, table, Text(""), workers)
-
-
-async def _ended(redis: str, prefix: str, name: str, counts: Metrics) -> int:
-    """Jobs that have ever ended, as near as the queue tells: ids given less what is still to be done."""
-    async with Queue(name, redis=redis, prefix=prefix) as target:
-        given = int(await target.redis.get(target.keys.base + "id") or 0)
-    return given - counts.waiting - counts.active - counts.delayed - counts.waiting_children
+    table = queue_table({name: found[name].counts for name in sorted(found, key=order)}, rates)
+    told = shown(f"{len(found)} queues under {prefix!r}, sorted by {sort}; keys: n w a f d r sort, q quits")
+    return Group(Text(told, style="dim"), table, Text(""), workers)
 
 
 @contextlib.contextmanager

@@ -19,13 +19,17 @@ from crewline.cli.common import (
     DEFAULT_REDIS,
     EXIT_HANDLER,
     EXIT_USAGE,
+    KeepCompletedOption,
+    KeepFailedOption,
     LettersOption,
     PrefixOption,
     QueueOption,
     RedisOption,
     fail,
+    read_keep,
 )
 from crewline.errors import HandlerNotFound, InvalidOption
+from crewline.wire.checks import check_seconds
 from crewline.worker.handlers import loading as handlers
 
 log = logging.getLogger("crewline.worker")
@@ -59,19 +63,25 @@ def run_worker(
     ] = None,
     timeout_seconds: Annotated[
         float | None,
-        typer.Option(envvar="CREWLINE_TIMEOUT_SECONDS", help="The longest a job may run.", show_default="no bound"),
+        typer.Option(
+            envvar="CREWLINE_TIMEOUT_SECONDS", min=0, help="The longest a job may run.", show_default="no bound"
+        ),
     ] = None,
     grace_seconds: Annotated[
-        float, typer.Option(envvar="CREWLINE_GRACE_SECONDS", help="How long running jobs may go on after SIGTERM.")
+        float,
+        typer.Option(envvar="CREWLINE_GRACE_SECONDS", min=0, help="How long running jobs may go on after SIGTERM."),
     ] = 30.0,
     lease_seconds: Annotated[
         float,
         typer.Option(
             envvar="CREWLINE_LEASE_SECONDS",
+            min=0.5,
             help="How soon others get a job whose worker has died (renewed while it lives).",
         ),
     ] = 30.0,
     dead_letter_queue: LettersOption = None,
+    keep_completed: KeepCompletedOption = None,
+    keep_failed: KeepFailedOption = None,
     name: Annotated[
         str | None,
         typer.Option(envvar="CREWLINE_WORKER_NAME", help="Shown on the jobs it runs.", show_default="the host's name"),
@@ -107,6 +117,16 @@ def run_worker(
 
     if execution not in (None, "", "async", "thread", "process"):
         fail(f"--execution {execution!r} is unknown: use async, thread or process", EXIT_USAGE)
+    # what is left out is the worker's own default
+    keep = {"keep_completed": read_keep(keep_completed, "--keep-completed")}
+    keep["keep_failed"] = read_keep(keep_failed, "--keep-failed")
+    try:
+        # the options' own bounds let NaN pass
+        check_seconds(grace_seconds, "--grace-seconds")
+        check_seconds(lease_seconds, "--lease-seconds", 0.5)
+        check_seconds(timeout_seconds or 0, "--timeout-seconds")
+    except InvalidOption as error:
+        fail(str(error), EXIT_USAGE)
     try:
         target = handlers.load_handler(handler, code_path)
     except HandlerNotFound as error:
@@ -121,6 +141,7 @@ def run_worker(
             execution=execution or None,  # type: ignore[arg-type]
             timeout_seconds=timeout_seconds or None, grace_seconds=grace_seconds, lease_seconds=lease_seconds,
             dead_letter_queue=dead_letter_queue,
+            **{name: value for name, value in keep.items() if value is not None},  # type: ignore[arg-type]
         )  # fmt: skip
         await _serve(worker, ready_file)
 

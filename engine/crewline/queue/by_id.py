@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from crewline.errors import CrewlineError, JobNotFound
-from crewline.queue.events import Event, Update, follow, last_event_id
+from crewline.queue.events import Event, Update, follow, follow_batches, last_event_id
+from crewline.queue.results import LOOK_SECONDS
 from crewline.queue.store import Store
+from crewline.redis.connection import UNAVAILABLE
 from crewline.wire import jsonio
 from crewline.wire.options import check_priority, delay_to_script
 from crewline.wire.text import lenient
+
+#: Events that tell a job's state, and those of them after which none comes.
+ENDED = ("completed", "failed", "removed")
+STATES = ("waiting", "active", "delayed", *ENDED)
 
 
 class ById(Store):
@@ -46,24 +54,39 @@ class ById(Store):
     async def watch(self, job_id: str) -> AsyncIterator[Update]:
         """As `Job.watch`, by id."""
         after = await self.last_event_id()
-        name, stored = await self.redis.hmget(self.keys.job(job_id), "name", "progress")
-        if name is None:
+        now = await self._now(job_id)
+        if now is None:
             raise JobNotFound(f"there is no job {job_id} in queue {self.name!r}")
-        state, progress = await self.job_state(job_id), lenient(stored) if stored else 0
-        yield Update(state, progress)
-        if state in ("completed", "failed"):
+        yield now
+        if now.state in ENDED:
             return
-        async for event in self.events(after):
-            if event.job_id != job_id:
-                continue
-            if event.name == "progress":
-                progress = jsonio.loads(event.fields.get("data", "null"), "progress")
-                yield Update(state, progress)
-            elif event.name in ("waiting", "active", "delayed", "completed", "failed", "removed"):
-                state = event.name
-                yield Update(state, progress)
-                if state in ("completed", "failed", "removed"):
-                    return
+        looked_at = time.monotonic()
+        async with contextlib.aclosing(follow_batches(self.url, self.keys, after)) as batches:
+            async for batch in batches:
+                for event in batch.events:
+                    if event.job_id != job_id:
+                        continue
+                    if event.name == "progress":
+                        now = Update(now.state, jsonio.loads(event.fields.get("data", "null"), "progress"))
+                        yield now
+                    elif event.name in STATES:
+                        now = Update(event.name, now.progress)
+                        yield now
+                        if now.state in ENDED:
+                            return
+                # its end may have been told while nobody listened, or not at all, as with obliterate
+                if not batch.whole or time.monotonic() - looked_at >= LOOK_SECONDS:
+                    looked_at = time.monotonic()
+                    with contextlib.suppress(*UNAVAILABLE):
+                        found = await self._now(job_id) or Update("removed", now.progress)
+                        if found.state in ENDED:
+                            yield found
+                            return
+
+    async def _now(self, job_id: str) -> Update | None:
+        """The job's state and progress; None if there is none."""
+        name, stored = await self.redis.hmget(self.keys.job(job_id), "name", "progress")
+        return None if name is None else Update(await self.job_state(job_id), lenient(stored) if stored else 0)
 
     async def retry(self, job_id: str, *, fresh: bool = True) -> None:
         """Runs a finished job again. Raises JobNotFound, or CrewlineError if it has not ended."""

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from crewline.errors import InvalidPayload, JobNotFound
+from crewline.errors import CrewlineError, InvalidPayload, JobNotFound
 from crewline.queue.queue import Queue
 from crewline.wire import jsonio
+from crewline.wire.checks import check_count, check_per_second, is_number
 from crewline.wire.keys import Keys
+from crewline.wire.options import MAX_PRIORITY
 from crewline.wire.text import text
+
+#: What is told of a letter that can't be replayed: its id and why.
+OnError = Callable[[str, CrewlineError], None]
+
+
+def _whole(value: Any) -> int:
+    """A number of a letter; 0 for what another program wrote there."""
+    return int(value) if is_number(value) and abs(value) < 1e15 else 0
 
 
 @dataclass(frozen=True)
@@ -48,10 +59,11 @@ class DeadLetter:
         body = jsonio.loads(text(data), f"dead letter {letter_id}")
         if not (isinstance(body, dict) and isinstance(body.get("queue"), str) and isinstance(body.get("jobId"), str)):
             raise InvalidPayload(f"job {letter_id} is no dead letter: it has no queue and jobId")
+        stack, options = body.get("stack"), body.get("options")
         return cls(
             letter_id, body["queue"], body["jobId"], str(body.get("name", "")), str(body.get("reason", "")),
-            list(body.get("stack") or []), int(body.get("attempts") or 0), int(body.get("failedAt") or 0),
-            body.get("data"), body.get("options") or {},
+            [str(trace) for trace in stack] if isinstance(stack, list) else [], _whole(body.get("attempts")),
+            _whole(body.get("failedAt")), body.get("data"), options if isinstance(options, dict) else {},
         )  # fmt: skip
 
 
@@ -73,14 +85,37 @@ class Filter:
     text: str | None = None
 
     def matches(self, letter: DeadLetter) -> bool:
-        failed_at = datetime.datetime.fromtimestamp(letter.failed_at_ms / 1000, datetime.UTC)
+        failed_at = letter.failed_at_ms / 1000
         return (
             (self.name is None or letter.name == self.name)
             and (self.reason is None or self.reason.casefold() in letter.reason.casefold())
-            and (self.since is None or failed_at >= self.since)
-            and (self.until is None or failed_at <= self.until)
+            and (self.since is None or failed_at >= self.since.timestamp())
+            and (self.until is None or failed_at <= self.until.timestamp())
             and (self.text is None or self.text in json.dumps(letter.data, ensure_ascii=False))
         )
+
+
+class _Problems:
+    """Letters that can't be replayed: told to whoever asked for them, else raised once the others are done."""
+
+    def __init__(self, on_error: OnError | None) -> None:
+        self._on_error = on_error
+        self._found: list[str] = []
+
+    @contextlib.contextmanager
+    def of(self, letter_id: str) -> Iterator[None]:
+        try:
+            yield
+        except CrewlineError as error:
+            if self._on_error is not None:
+                self._on_error(letter_id, error)
+            else:
+                self._found.append(f"letter {letter_id}: {error}")
+
+    def tell(self, replayed: int) -> None:
+        if self._found:
+            told = "; ".join(self._found[:20])
+            raise CrewlineError(f"replayed {replayed}, but {len(self._found)} can't be: {told}")
 
 
 class DeadLetters:
@@ -124,7 +159,10 @@ class DeadLetters:
     async def replay(self, letter_id: str) -> bool:
         """Puts the job of a letter back, with all its attempts; False if that was done before, or it runs again.
 
-        Raises JobNotFound if there is no such letter.
+        Raises:
+            JobNotFound: there is no such letter.
+            InvalidPayload: its job's data can't be a job of the queue (any more), as with the queue's
+                ``max_payload_bytes``.
         """
         letter = await self.get(letter_id)
         origin = self._origin
@@ -135,24 +173,49 @@ class DeadLetters:
         priority = letter.options.get("priority", 0)
         code = await origin.scripts.replay_dead_letter(
             letter.job_id, Keys(origin.prefix, self._letters.name).base, letter_id, letter.name,
-            jsonio.dumps(letter.data, "data"), jsonio.dumps(letter.options, "options"),
-            priority if isinstance(priority, int) else 0,
+            jsonio.dumps(letter.data, "data", origin.max_payload_bytes), jsonio.dumps(letter.options, "options"),
+            priority if isinstance(priority, int) and 0 <= priority <= MAX_PRIORITY else 0,
         )  # fmt: skip
         return code == 1
 
+    async def replay_each(self, letter_ids: Iterable[str], *, on_error: OnError | None = None) -> int:
+        """Replays these letters; returns how many were put back. One that can't be is handled as by `replay_all`."""
+        replayed, problems = 0, _Problems(on_error)
+        for letter_id in letter_ids:
+            with problems.of(letter_id):
+                replayed += await self.replay(letter_id)
+        problems.tell(replayed)
+        return replayed
+
     async def replay_all(
-        self, limit: int | None = None, *, per_second: float | None = None, dry_run: bool = False, **wanted: Any
+        self,
+        limit: int | None = None,
+        *,
+        per_second: float | None = None,
+        dry_run: bool = False,
+        on_error: OnError | None = None,
+        **wanted: Any,
     ) -> int:
         """Replays the letters that are there now, oldest first; returns how many were put back.
+
+        A letter that can't be replayed (its data is larger than the queue takes) stays where it is, and the others go
+        on.
 
         Args:
             limit: how many at most; None for all.
             per_second: how many a second, so that what they failed on is not run over again; None for no bound.
             dry_run: only count them.
+            on_error: called with the id of each that can't be replayed and why.
             wanted: what `Filter` takes, to replay only those that match.
+
+        Raises:
+            CrewlineError: at the end, without ``on_error``: some could not be replayed; the message names them.
         """
+        if limit is not None:
+            check_count(limit, "limit", mend="leave it out for all")
+        wait_seconds = None if per_second is None else 1 / check_per_second(per_second)
         chosen = Filter(**wanted)
-        replayed = 0
+        replayed, problems = 0, _Problems(on_error)
         async for letter in self._all(newest_first=False):
             if limit is not None and replayed >= limit:
                 break
@@ -160,10 +223,13 @@ class DeadLetters:
                 continue
             if dry_run:
                 replayed += 1
-            elif await self.replay(letter.id):
-                replayed += 1
-                if per_second is not None:
-                    await asyncio.sleep(1 / per_second)
+                continue
+            with problems.of(letter.id):
+                if await self.replay(letter.id):
+                    replayed += 1
+                    if wait_seconds is not None:
+                        await asyncio.sleep(wait_seconds)
+        problems.tell(replayed)
         return replayed
 
     async def _all(self, *, newest_first: bool) -> AsyncIterator[DeadLetter]:

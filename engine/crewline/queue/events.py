@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -15,6 +16,9 @@ from crewline.wire.text import text
 
 #: Milliseconds that one read blocks; the watchdog gives it as much again before it replaces the connection.
 BLOCK_MS = 5000
+
+#: Entries that one read takes at most.
+READ_COUNT = 500
 
 
 @dataclass(frozen=True)
@@ -49,26 +53,56 @@ async def last_event_id(redis: Redis, keys: Keys) -> str:
     return text(entries[0][0]) if entries else "0-0"
 
 
-async def follow(url: str, keys: Keys, after: str, client_name: str = "crewline-events") -> AsyncIterator[Event]:
+async def follow(url: str, keys: Keys, after: str, client_name: str = "crewline-events") -> AsyncGenerator[Event]:
     """Yields every event after the id ``after``, for ever; reconnects, and goes on where it was."""
+    async with contextlib.aclosing(follow_batches(url, keys, after, client_name)) as batches:
+        async for batch in batches:
+            for event in batch.events:
+                yield event
+
+
+class Batch(NamedTuple):
+    """What one read brought.
+
+    Attributes:
+        events: in order; none where a read had blocked for its time.
+        whole: False if events before these may have been lost: the connection broke, or the reader was so far behind
+            that the stream's length may have cut them off.
+    """
+
+    events: list[Event]
+    whole: bool
+
+
+async def follow_batches(
+    url: str, keys: Keys, after: str, client_name: str = "crewline-events"
+) -> AsyncGenerator[Batch]:
+    """As `follow`, a read at a time; one that brings nothing is told as well, every `BLOCK_MS`."""
     backoff_seconds = 0.1
+    whole = True
     while not cancelled():
         redis = connect_blocking(url, client_name)
         try:
             while not cancelled():
+                # the first read on a new connection answers at once: whoever waits must not wait for the next event
+                block = {"block": BLOCK_MS} if whole else {}
                 # the watchdog: a link that died without a reset never answers a blocked read
                 async with asyncio.timeout(BLOCK_MS / 1000 * 2):
-                    reply: Any = await redis.xread({keys.events: after}, block=BLOCK_MS, count=500)
+                    reply: Any = await redis.xread({keys.events: after}, count=READ_COUNT, **block)
                 backoff_seconds = 0.1
-                if not reply:
-                    continue
-                entries = reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]
-                for entry_id, raw in entries:
-                    after = text(entry_id)
-                    fields = {text(key): text(value) for key, value in raw.items()}
-                    yield Event(after, fields.pop("event", ""), fields.pop("jobId", ""), fields)
+                entries = (reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]) if reply else ()
+                events = [_event(entry_id, raw) for entry_id, raw in entries]
+                after = events[-1].id if events else after
+                yield Batch(events, whole)
+                whole = len(events) < READ_COUNT
         except UNAVAILABLE:
+            whole = False
             await asyncio.sleep(backoff_seconds)
             backoff_seconds = min(backoff_seconds * 2, 5.0)
         finally:
             await redis.aclose()
+
+
+def _event(entry_id: Any, raw: Mapping[Any, Any]) -> Event:
+    fields = {text(key): text(value) for key, value in raw.items()}
+    return Event(text(entry_id), fields.pop("event", ""), fields.pop("jobId", ""), fields)

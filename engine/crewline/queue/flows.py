@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from crewline.errors import InvalidOption
 from crewline.queue.job import Job
+from crewline.redis.topology import slot_of
 from crewline.wire import jsonio
 from crewline.wire.keys import Keys
 from crewline.wire.options import Encoded, encode_job
@@ -65,9 +66,28 @@ class Planned:
             level = [child for each in level for child in each.children]
 
 
-def plan_flow(root: FlowJob, queue: str, prefix: str, max_payload_bytes: int) -> Planned:
-    """Checks and encodes a tree; raises InvalidOption or InvalidPayload that name the job, before anything is sent."""
-    return _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0)
+def plan_flow(root: FlowJob, queue: str, prefix: str, max_payload_bytes: int, one_slot: bool = False) -> Planned:
+    """Checks and encodes a tree; raises InvalidOption or InvalidPayload that name the job, before anything is sent.
+
+    Args:
+        one_slot: all jobs must be in one slot, as on a Redis Cluster.
+    """
+    plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0)
+    if one_slot:
+        _check_slots(plan, prefix, plan.queue, root.name)
+    return plan
+
+
+def _check_slots(job: Planned, prefix: str, root: str, path: str) -> None:
+    slot = slot_of(prefix, job.queue)
+    if slot is None or slot != slot_of(prefix, root):
+        raise InvalidOption(
+            f"{path}: queue {job.queue!r} is in another slot of the Redis Cluster than {root!r}, and a flow is added "
+            "in one: give the prefix a hash tag, e.g. prefix='{bull}', or both queues the same one, e.g. "
+            "'{shop}-orders' and '{shop}-mails'"
+        )
+    for child in job.children:
+        _check_slots(child, prefix, root, f"{path} > {child.source.name}")
 
 
 def _plan(

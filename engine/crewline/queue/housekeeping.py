@@ -11,6 +11,7 @@ from typing import Any, Literal
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.by_id import ById
 from crewline.redis.scripts import MOST_JOBS
+from crewline.wire.checks import check_count, check_rate, check_seconds
 from crewline.wire.settings import SETTINGS_KEY, Settings, read_settings
 
 CLEANABLE = ("completed", "failed", "delayed", "prioritized", "waiting-children", "wait", "paused", "active")
@@ -32,7 +33,10 @@ class Housekeeping(ById):
         """
         if state not in CLEANABLE:
             raise InvalidOption(f"state {state!r} can't be cleaned: use one of {', '.join(CLEANABLE)}")
-        before = await self.scripts.read_clock() - round(older_than * 1000)
+        age_seconds = check_seconds(older_than, "older_than")
+        if limit is not None:
+            check_count(limit, "limit", mend="leave it out for all")
+        before = await self.scripts.read_clock() - round(age_seconds * 1000)
         return await self._clean(state, before, limit)
 
     async def drain(self, *, delayed: bool = False) -> int:
@@ -74,15 +78,17 @@ class Housekeeping(ById):
 
     async def set_global_concurrency(self, most: int | None) -> None:
         """How many jobs may run at once over all workers, ours and others'; None for no bound."""
-        if most is not None and most < 1:
-            raise InvalidOption(f"concurrency {most!r} must be 1 or more, or None")
+        if most is not None:
+            check_count(most, "concurrency", mend="or None for no bound")
         await self.scripts.limit_queue(concurrency=most)
 
     async def set_global_rate(self, most: int | None, per_seconds: float = 1.0) -> None:
         """How many jobs may start in ``per_seconds`` over all workers, ours and others'; None for no bound."""
-        if most is not None and (most < 1 or not per_seconds > 0):
-            raise InvalidOption(f"rate {most!r} per {per_seconds!r} s: both must be more than 0")
-        await self.scripts.limit_queue(max=most, duration=None if most is None else round(per_seconds * 1000))
+        if most is None:
+            await self.scripts.limit_queue(max=None, duration=None)
+        else:
+            jobs, seconds = check_rate((most, per_seconds))
+            await self.scripts.limit_queue(max=jobs, duration=round(seconds * 1000))
 
     async def configure(self, *, generation: int | None = None, **settings: Any) -> int:
         """Sets what the queue's Crewline workers follow; those that run do so within about a second.

@@ -9,6 +9,7 @@ from crewline.errors import CrewlineError, JobNotFound, LeaseLost
 from crewline.queue.by_id import ById
 from crewline.queue.events import Update
 from crewline.wire import jsonio
+from crewline.wire.checks import A_MILLISECOND, check_seconds
 from crewline.wire.text import lenient, number, printable, text
 
 _UNSET = object()
@@ -27,7 +28,9 @@ class Job:
         id: its id in the queue; a number as text unless the producer chose one.
         name: what kind of job it is.
         data: its payload, decoded from JSON.
-        opts: its options as BullMQ writes them (attempts, backoff, removeOnComplete, …).
+        opts: its options as BullMQ writes them (attempts, backoff, removeOnComplete, …); read-only.
+        added: False if the `Queue.add` that returned it stored nothing, since a job with its id or its deduplication
+            id was there: this is that job, with what is stored of it.
         timestamp_ms: when it was added, epoch milliseconds.
         priority: 0, or 1 (first) .. 2097151.
         attempts_made: attempts that have ended.
@@ -39,7 +42,7 @@ class Job:
     """
 
     # decoded when looked at: a worker makes tens of thousands of jobs a second, and a handler looks at little
-    __slots__ = ("_fields", "_progress", "_queue", "_started", "_token", "data", "id", "name", "opts")
+    __slots__ = ("_fields", "_progress", "_queue", "_started", "_token", "added", "data", "id", "name", "opts")
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Job:
         started: str = "",
         fields: Mapping[bytes, Any] | None = None,
     ) -> None:
+        self.added = True
         self._queue = queue
         # what fences a handler's writes: the lease's token, and which start of the job it was
         self._token = token
@@ -73,6 +77,18 @@ class Job:
         """A job from its hash; raises InvalidPayload if its data can't be decoded."""
         encoded = fields.get(b"data")
         data = jsonio.loads(encoded, f"data of job {job_id}") if encoded else {}
+        return cls._from(queue, job_id, fields, data, token, started)
+
+    @classmethod
+    def shown(cls, queue: ById, job_id: str, fields: Mapping[bytes, Any]) -> Job:
+        """A job from its hash, to be looked at only: data that is no JSON is the text that it is."""
+        encoded = fields.get(b"data")
+        return cls._from(queue, job_id, fields, lenient(encoded) if encoded else {})
+
+    @classmethod
+    def _from(
+        cls, queue: ById, job_id: str, fields: Mapping[bytes, Any], data: Any, token: str = "", started: str = ""
+    ) -> Job:
         return cls(
             queue, job_id, text(fields.get(b"name", b"")), data, queue.decode_opts(fields.get(b"opts")), token, started,
             fields,
@@ -176,9 +192,10 @@ class Job:
     async def extend(self, seconds: float) -> None:
         """Makes the lease at least ``seconds`` long, for a stretch in which nothing can renew it (a call into C).
 
-        Raises LeaseLost if another worker has the job now.
+        Raises LeaseLost if another worker has the job now, InvalidOption for what is no time.
         """
-        if await self._queue.scripts.extend_leases(round(seconds * 1000), self.id, self._token, self._started):
+        lease_ms = round(check_seconds(seconds, "seconds", A_MILLISECOND) * 1000)
+        if await self._queue.scripts.extend_leases(lease_ms, self.id, self._token, self._started):
             self._check(-6)
 
     async def logs(self) -> list[str]:
@@ -200,6 +217,7 @@ class Job:
             JobFailed: it failed for good; the message is its reason.
             JobNotFound: it does not exist (any more).
             TimeoutError: it had not ended by then.
+            InvalidOption: a timeout that is negative or no number.
         """
         return await self._queue.wait_for_result(self.id, timeout)
 
@@ -220,11 +238,12 @@ class Job:
         return {text(key): text(reason) for key, reason in reasons.items()}
 
     async def forget_children(self) -> int:
-        """Stops waiting for children that have not ended (a parent that runs although one failed); returns how many."""
-        key = self._queue.keys.job(self.id) + ":dependencies"
-        count = int(await self._queue.redis.scard(key))
-        await self._queue.redis.delete(key)
-        return count
+        """Stops waiting for children that have not ended (a parent that runs although one failed); returns how many.
+
+        Raises as `progress` does, and CrewlineError if the parent does not run: one that waits for its children is let
+        go by the last of them.
+        """
+        return await self._write(lambda: self._queue.scripts.forget_children(self.id, self._token))
 
     async def cancel(self, reason: str = "cancelled") -> bool:
         """Ends the job from outside; see `Queue.cancel`."""
@@ -258,6 +277,8 @@ class Job:
             raise JobNotFound(f"job {self.id} is not in queue {self._queue.name!r} any more: it was removed")
         if code == -6:
             raise LeaseLost(f"the lease on job {self.id} is lost: another worker runs it now, stop this run")
+        if code == -3:
+            raise CrewlineError(f"job {self.id} of queue {self._queue.name!r} does not run: nothing was changed")
         if code < 0:
             raise CrewlineError(f"job {self.id} answered {code}")
         return code

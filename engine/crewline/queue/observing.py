@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from redis.exceptions import ResponseError
 
 from crewline.errors import InvalidOption
 from crewline.queue.by_id import ById
@@ -11,6 +14,11 @@ from crewline.queue.job import Job
 from crewline.wire import jsonio
 from crewline.wire.keys import Keys
 from crewline.wire.text import text
+
+
+def _fields(stored: Mapping[Any, Any]) -> dict[bytes, Any]:
+    # a caller's own client may decode replies already
+    return {key if isinstance(key, bytes) else key.encode(): value for key, value in stored.items()}
 
 
 @dataclass(frozen=True)
@@ -58,10 +66,26 @@ class Observing(ById):
 
     async def get_job(self, job_id: str) -> Job | None:
         """The job with that id as it is now, or None. Raises InvalidPayload if its data is not JSON."""
-        stored = await self.redis.hgetall(self.keys.job(job_id))
-        # a caller's own client may decode replies already
-        fields = {key if isinstance(key, bytes) else key.encode(): value for key, value in stored.items()}
+        fields = _fields(await self.redis.hgetall(self.keys.job(job_id)))
         return Job.from_hash(self, job_id, fields) if b"name" in fields else None
+
+    async def look_at(self, job_ids: Sequence[str]) -> list[Job | None]:
+        """The jobs with those ids, to be looked at only, read in one go; None for each that is not there.
+
+        Data that is no JSON, as any client may have written, is the text that it is.
+        """
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hgetall(self.keys.job(job_id))
+            found = await pipe.execute(raise_on_error=False)
+        jobs: list[Job | None] = []
+        for job_id, stored in zip(job_ids, found, strict=True):
+            if isinstance(stored, Exception) and not isinstance(stored, ResponseError):
+                raise stored
+            # what is no hash is no job
+            fields = {} if isinstance(stored, ResponseError) else _fields(stored)
+            jobs.append(Job.shown(self, job_id, fields) if fields else None)
+        return jobs
 
     async def metrics_history(self, state: str = "completed") -> list[int]:
         """How many jobs ended a minute, newest first, where a worker keeps that (``metrics_minutes``).

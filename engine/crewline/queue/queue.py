@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -14,11 +14,15 @@ from crewline.queue.housekeeping import Housekeeping
 from crewline.queue.job import Job
 from crewline.queue.observing import Observing
 from crewline.queue.schedules import Schedules
-from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
+from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS, NO_OPTS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS
+from crewline.redis.scripts import Added
+from crewline.redis.topology import check_letters_slot, is_cluster
 from crewline.wire import jsonio
 from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
-from crewline.wire.options import Dedup, Encoded, Keep, encode_job, encode_jobs
+from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
+from crewline.wire.dedup import Dedup
+from crewline.wire.options import DEFAULT_ATTEMPTS, Encoded, Keep, encode_job, encode_jobs
 
 #: Jobs that one add_jobs call carries: large enough to be cheap, small enough to keep Redis' pause near 2 ms.
 BULK = 200
@@ -36,7 +40,8 @@ class Queue(Observing, Housekeeping):
         timeout_seconds: how long a call may take before its connection is given up.
 
     Raises:
-        InvalidOption: a name or URL that can't be used.
+        InvalidOption: a name, URL or bound that can't be used, or a dead-letter queue that is in another slot of a
+            Redis Cluster.
     """
 
     def __init__(
@@ -49,8 +54,11 @@ class Queue(Observing, Housekeeping):
         max_payload_bytes: int = jsonio.MAX_PAYLOAD_BYTES,
         timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
     ) -> None:
+        check_count(max_payload_bytes, "max_payload_bytes")
+        check_seconds(timeout_seconds, "timeout_seconds", A_MILLISECOND)
         super().__init__(name, redis=redis, prefix=prefix, timeout_seconds=timeout_seconds)
         self.dead_letter_queue = dead_letter_queue or f"{name}-dlq"
+        check_letters_slot(redis, prefix, name, self.dead_letter_queue)
         self.max_payload_bytes = max_payload_bytes
         self.schedules = Schedules(self)
 
@@ -60,17 +68,20 @@ class Queue(Observing, Housekeeping):
         data: Any,
         *,
         job_id: str | None = None,
-        delay: float | datetime.timedelta | datetime.datetime = 0,
-        priority: int = 0,
-        lifo: bool = False,
-        attempts: int = 3,
+        delay: float | datetime.timedelta | datetime.datetime | None = 0,
+        priority: int | None = 0,
+        lifo: bool | None = False,
+        attempts: int | None = DEFAULT_ATTEMPTS,
         backoff: Backoff | float | None = DEFAULT_BACKOFF,
         remove_on_complete: Keep | bool | int | None = None,
         remove_on_fail: Keep | bool | int | None = None,
         dedup: Dedup | str | None = None,
         trace: str | None = None,
     ) -> Job:
-        """Adds a job.
+        """Adds a job. An option that is None counts as left out.
+
+        Returns the job; its ``added`` is False where nothing was stored, since a job with its id, or one that stands
+        for it, was there: that job is returned then, as it is stored.
 
         Args:
             name: what kind of job it is.
@@ -80,8 +91,10 @@ class Queue(Observing, Housekeeping):
             priority: 0 runs before all priorities; then 1 (first) .. 2097151.
             lifo: run it before those that wait already.
             attempts: how often it may be tried in all, 1 or more.
-            backoff: the wait between attempts; seconds for a fixed one, None for none.
-            remove_on_complete, remove_on_fail: True, a count, or Keep(...); None: as the worker is set.
+            backoff: the wait between attempts; seconds for a fixed one, 0 for none.
+            remove_on_complete, remove_on_fail: how long it stays once it has ended: True (not at all), False (for
+                ever), a count, or Keep(...); left out, completed jobs stay a day, the newest 1,000 of them at most,
+                and failed ones seven days.
             dedup: an id, or Dedup(...): while a job with it is there, that job stands for this one and is returned.
             trace: the trace that the handler's side continues, as `crewline.tracing.current_trace` tells it.
 
@@ -93,8 +106,8 @@ class Queue(Observing, Housekeeping):
             remove_on_complete=remove_on_complete, remove_on_fail=remove_on_fail, dedup=dedup, trace=trace,
             max_payload_bytes=self.max_payload_bytes,
         )  # fmt: skip
-        (added,) = await self.scripts.add_jobs([encoded])
-        return self._handle(added, encoded, data)
+        (job,) = await self._handles(await self.scripts.add_jobs([encoded]), [encoded], [data])
+        return job
 
     async def add_bulk(self, jobs: Iterable[tuple[str, Any] | tuple[str, Any, dict[str, Any]]]) -> list[Job]:
         """Adds many jobs, 200 a call to Redis, each call whole or not at all.
@@ -102,33 +115,34 @@ class Queue(Observing, Housekeeping):
         Args:
             jobs: ``(name, data)`` or ``(name, data, options)``, the options as `add` takes them.
 
+        Returns the jobs, each as `add` does.
+
         Raises:
             InvalidOption, InvalidPayload: an item is wrong; the message says which, and nothing was sent at all.
         """
         items = list(jobs)
         encoded = encode_jobs(items, self.max_payload_bytes)
         batches = (encoded[start : start + BULK] for start in range(0, len(encoded), BULK))
-        rest = zip(encoded, items, strict=True)
-        added: list[Job] = []
+        made: list[Job] = []
         async with contextlib.aclosing(self.scripts.add_in_turn(batches)) as replies:
-            async for ids in replies:
-                added += [self._handle(job_id, each, item[1]) for job_id, (each, item) in zip(ids, rest, strict=False)]
-        return added
+            async for added in replies:
+                batch = slice(len(made), len(made) + len(added.ids))
+                made += await self._handles(added, encoded[batch], [item[1] for item in items[batch]])
+        return made
 
     async def add_flow(self, root: FlowJob) -> FlowNode:
         """Adds a tree of jobs in one go; each parent waits for its children.
 
         Raises:
-            InvalidOption, InvalidPayload: a job of it is wrong; the message says which, and nothing was sent.
+            InvalidOption, InvalidPayload: a job of it is wrong, or its queue is in another slot of a Redis Cluster; the
+                message says which, and nothing was sent.
         """
-        plan = plan_flow(root, self.name, self.prefix, self.max_payload_bytes)
+        plan = plan_flow(root, self.name, self.prefix, self.max_payload_bytes, one_slot=is_cluster(self.redis))
         await self.scripts.add_flow([(each.base, each.encoded) for each in plan.walk()])
         return self._node(plan)
 
     def _node(self, plan: Planned) -> FlowNode:
-        own = plan.queue == self.name
-        owner = self if own else Queue(plan.queue, redis=self._url or self.redis, prefix=self.prefix)
-        job = owner._handle(plan.encoded.job_id, plan.encoded, plan.source.data)
+        job = self.beside(plan.queue)._handle(plan.encoded.job_id, plan.encoded, plan.source.data)
         return FlowNode(job, [self._node(child) for child in plan.children])
 
     async def schedule(
@@ -171,6 +185,16 @@ class Queue(Observing, Housekeeping):
     async def resume(self) -> bool:
         """Lets workers fetch again; False if it was not paused."""
         return await self.scripts.resume_queue()
+
+    async def _handles(self, added: Added, encoded: Sequence[Encoded], data: Sequence[Any]) -> list[Job]:
+        jobs = list(map(self._handle, added.ids, encoded, data))
+        if added.left_out:
+            places = sorted(added.left_out)
+            for place, stored in zip(places, await self.look_at([added.ids[place] for place in places]), strict=True):
+                # one that has ended and was removed meanwhile: all that is known of it is its id
+                jobs[place] = stored or Job(self, added.ids[place], encoded[place].shape.name, None, NO_OPTS)
+                jobs[place].added = False
+        return jobs
 
     def _handle(self, job_id: str, encoded: Encoded, data: Any) -> Job:
         shape = encoded.shape

@@ -3,53 +3,82 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 
 from crewline.errors import InvalidOption, JobFailed, JobNotFound
-from crewline.queue.events import Event, follow, last_event_id
-from crewline.redis.connection import end_tasks
+from crewline.queue.events import Event, follow_batches, last_event_id
+from crewline.redis.connection import UNAVAILABLE, end_tasks
 from crewline.wire import jsonio
+from crewline.wire.checks import check_seconds
 from crewline.wire.keys import Keys
 from crewline.wire.text import lenient, text
 
+#: Seconds between two looks at all jobs that are waited for; more where they are so many that it would cost.
+LOOK_SECONDS = 5.0
+LOOKS_PER_SECOND = 200
+#: Jobs that one look's call reads.
+LOOK_COUNT = 200
+
+
+class _Waiter:
+    """One job's end, and how many wait for it."""
+
+    __slots__ = ("count", "end")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.end: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        # retrieved here, so that a failure nobody awaits any more (a timeout) is not logged as lost
+        self.end.add_done_callback(lambda done: done.cancelled() or done.exception())
+
 
 class Results:
-    """Hands ``completed``, ``failed`` and ``removed`` events to those who wait for them."""
+    """Hands ``completed``, ``failed`` and ``removed`` events to those who wait for them.
+
+    An event may never come: the stream was trimmed while the reader was away, or the job went without a word, as with
+    obliterate and with whoever deletes keys. Therefore the jobs that are waited for are looked at again whenever events
+    may have been lost, and now and then.
+    """
 
     def __init__(self, redis: Redis, url: str | None, keys: Keys) -> None:
         self._redis = redis
         self._url = url
         self._keys = keys
-        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._waiting: dict[str, _Waiter] = {}
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
 
     async def wait(self, job_id: str, timeout: float | None) -> Any:
         """Returns the job's result, or raises JobFailed, JobNotFound or TimeoutError."""
-        await self._start()
-        future = self._waiting.get(job_id)
-        if future is None:
-            future = self._waiting[job_id] = asyncio.get_running_loop().create_future()
-            # retrieved here, so that a failure nobody awaits any more (a timeout) is not logged as lost
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        # the reader runs already: an end that is not in the hash yet will come as an event
-        await self._settle_if_ended(job_id, future)
+        if timeout is not None:
+            check_seconds(timeout, "timeout", mend="leave it out to wait for ever")
+        waiter = self._waiting.get(job_id)
+        if waiter is None or waiter.end.done():
+            waiter = self._waiting[job_id] = _Waiter()
+        waiter.count += 1
         try:
-            async with asyncio.timeout(timeout):
-                return await asyncio.shield(future)
-        except TimeoutError:
-            raise TimeoutError(f"job {job_id} had not ended after {timeout} s") from None
+            await self._start()
+            # the reader runs already: an end that is not in the hash yet will come as an event
+            await self._look([job_id])
+            try:
+                async with asyncio.timeout(timeout):
+                    return await asyncio.shield(waiter.end)
+            except TimeoutError:
+                raise TimeoutError(f"job {job_id} had not ended after {timeout} s") from None
         finally:
-            if future.done():
-                self._waiting.pop(job_id, None)
+            waiter.count -= 1
+            if not waiter.count and self._waiting.get(job_id) is waiter:
+                del self._waiting[job_id]
 
     async def close(self) -> None:
         if self._reader:
             await end_tasks(self._reader)
-        for future in self._waiting.values():
-            future.cancel()
+        for waiter in self._waiting.values():
+            waiter.end.cancel()
 
     async def _start(self) -> None:
         url = needed(self._url)
@@ -59,10 +88,26 @@ class Results:
                 self._reader = asyncio.create_task(self._read(url, after), name="crewline-results")
 
     async def _read(self, url: str, after: str) -> None:
-        async for event in follow(url, self._keys, after):
-            future = self._waiting.get(event.job_id)
-            if future is not None and not future.done():
-                self._settle(future, event)
+        loop = asyncio.get_running_loop()
+        looked_at = loop.time()
+        try:
+            async with contextlib.aclosing(follow_batches(url, self._keys, after)) as batches:
+                async for batch in batches:
+                    for event in batch.events:
+                        waiter = self._waiting.get(event.job_id)
+                        if waiter is not None and not waiter.end.done():
+                            self._settle(waiter.end, event)
+                    due = loop.time() - looked_at >= max(LOOK_SECONDS, len(self._waiting) / LOOKS_PER_SECOND)
+                    if due or not batch.whole:
+                        with contextlib.suppress(*UNAVAILABLE):
+                            await self._look(list(self._waiting))
+                            looked_at = loop.time()
+        except Exception as error:
+            # nobody else would ever end them
+            for waiter in self._waiting.values():
+                if not waiter.end.done():
+                    waiter.end.set_exception(error)
+            raise
 
     @staticmethod
     def _settle(future: asyncio.Future[Any], event: Event) -> None:
@@ -76,23 +121,29 @@ class Results:
         elif event.name == "removed":
             future.set_exception(JobNotFound(f"job {event.job_id} was removed before it ended"))
 
-    async def _settle_if_ended(self, job_id: str, future: asyncio.Future[Any]) -> None:
-        job = self._keys.job(job_id)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hmget(job, "name", "returnvalue", "failedReason")
-            pipe.zscore(self._keys.completed, job_id)
-            pipe.zscore(self._keys.failed, job_id)
-            (name, value, reason), completed, failed = await pipe.execute()
-        if future.done():
-            return  # the event came first
-        if name is None:
-            future.set_exception(
-                JobNotFound(f"there is no job {job_id} in queue {self._keys.queue!r}: it was removed, or never added")
-            )
-        elif failed is not None:
-            future.set_exception(JobFailed(text(reason or b"")))
-        elif completed is not None:
-            future.set_result(lenient(value) if value else None)
+    async def _look(self, job_ids: Sequence[str]) -> None:
+        """Ends the waiting for those of these jobs that have ended or are gone."""
+        for start in range(0, len(job_ids), LOOK_COUNT):
+            part = job_ids[start : start + LOOK_COUNT]
+            async with self._redis.pipeline(transaction=True) as pipe:
+                for job_id in part:
+                    pipe.hmget(self._keys.job(job_id), "name", "returnvalue", "failedReason")
+                    pipe.zscore(self._keys.completed, job_id)
+                    pipe.zscore(self._keys.failed, job_id)
+                found = await pipe.execute()
+            for job_id, (name, value, reason), completed, failed in zip(
+                part, found[::3], found[1::3], found[2::3], strict=True
+            ):
+                waiter = self._waiting.get(job_id)
+                if waiter is None or waiter.end.done():
+                    continue  # the event came first
+                if name is None:
+                    gone = f"there is no job {job_id} in queue {self._keys.queue!r}: it was removed, or never added"
+                    waiter.end.set_exception(JobNotFound(gone))
+                elif failed is not None:
+                    waiter.end.set_exception(JobFailed(text(reason or b"")))
+                elif completed is not None:
+                    waiter.end.set_result(lenient(value) if value else None)
 
 
 def needed(url: str | None) -> str:

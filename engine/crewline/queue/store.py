@@ -17,9 +17,13 @@ from crewline.redis.scripts import Scripts
 from crewline.redis.topology import check_slot
 from crewline.wire import jsonio
 from crewline.wire.keys import Keys
+from crewline.wire.readonly import readonly
 
 DEFAULT_REDIS = "redis://localhost:6379/0"
 DEFAULT_PREFIX = "bull"
+
+#: Options of a job that has none.
+NO_OPTS: dict[str, Any] = readonly({})
 
 #: Decoded options that are kept: a queue's producers have few kinds of them.
 MOST_OPTS = 256
@@ -51,11 +55,11 @@ class Store:
         self.prefix = prefix
         self._owned = isinstance(redis, str)
         self._url = redis if isinstance(redis, str) else None
-        if self._url is not None:
-            check_slot(self._url, prefix, name)
+        check_slot(redis, prefix, name)
         self.redis = connect(redis, socket_timeout=timeout_seconds)
         self.scripts = Scripts(self.redis, self.keys)
         self._results = Results(self.redis, self._url, self.keys)
+        self._beside: dict[str, Self] = {}
         self._opts: dict[bytes | str, dict[str, Any]] = {}
 
     async def __aenter__(self) -> Self:
@@ -68,7 +72,10 @@ class Store:
 
     async def close(self) -> None:
         """Closes what this object opened."""
+        for other in self._beside.values():
+            await other.close()
         await self._results.close()
+        await self.scripts.close()
         if self._owned:
             await self.redis.aclose()
 
@@ -77,18 +84,31 @@ class Store:
         """The Redis URL, for reads that block a connection of their own."""
         return needed(self._url)
 
+    def beside(self, name: str) -> Self:
+        """The queue of that name under the same prefix, over this one's connections, and closed with this one."""
+        if name == self.name:
+            return self
+        other = self._beside.get(name)
+        if other is None:
+            other = self._beside[name] = type(self)(name, redis=self.redis, prefix=self.prefix)
+            other._url = self._url
+            other._results = Results(self.redis, self._url, other.keys)
+        return other
+
     def decode_opts(self, encoded: bytes | str | None) -> dict[str, Any]:
-        """A job's options; {} if they can't be read. Most jobs share theirs, so that decoded ones are kept."""
+        """A job's options, read-only; {} if they can't be read.
+
+        Most jobs share theirs, so that decoded ones are kept.
+        """
         if not encoded:
-            return {}
+            return NO_OPTS
         opts = self._opts.get(encoded)
         if opts is None:
             try:
                 opts = jsonio.loads(encoded, "opts")
             except InvalidPayload:
-                opts = {}
-            if not isinstance(opts, dict):
-                opts = {}
+                opts = None
+            opts = readonly(opts if isinstance(opts, dict) else {})
             if len(self._opts) > MOST_OPTS:
                 self._opts.clear()
             self._opts[encoded] = opts

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Iterable
-from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-import hiredis
 import redis as sync_redis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
+from crewline.redis import private
 from crewline.redis.topology import open_client, open_sync_client
 
 #: Seconds that any command may take before its connection counts as dead.
 COMMAND_TIMEOUT_SECONDS = 10.0
 
-#: What a call to Redis may raise when Redis is away, busy or unwilling; a repeat may succeed.
-UNAVAILABLE = (RedisError, OSError, TimeoutError)
+#: What a call to Redis may raise when Redis is away, busy or unwilling; a repeat may succeed. A cluster none of whose
+#: nodes answers, or of which a part is gone, is told in a RedisClusterException, which is no RedisError.
+UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 def connect(redis: str | Redis, **options: Any) -> Redis:
@@ -46,64 +45,8 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
             **options,
         },
     )
-    if isinstance(client, Redis):
-        client.connection_pool.connection_class = _mended(
-            client.connection_pool.connection_class  # type: ignore[arg-type]
-        )
+    private.mend(client)
     return client
-
-
-@cache
-def _mended(kind: type[Any]) -> type[Any]:
-    """redis-py's asynchronous connection with four things mended.
-
-    A write to a reset link is a connection error: redis-py expects an OSError there; uvloop's transports raise
-    RuntimeError once the peer's reset has closed them, and a worker would end with it.
-
-    Commands are packed by hiredis, as redis-py's blocking client does: in Python, packing took a third of a worker's
-    time.
-
-    A write is bounded in time where the system does not take it at once. redis-py starts a task for each (on
-    Python 3.11), which costs more than the write.
-
-    A write leaves at once: with room in its buffer, uvloop keeps it until all else that is ready has run, and Redis
-    would wait for a worker that takes in an answer.
-    """
-
-    class Connection(kind):  # type: ignore[misc]
-        #: Calls may be made on it without redis-py's client: see crewline.redis.lanes.
-        direct = True
-
-        def pack_command(self, *args: Any) -> list[bytes]:
-            # redis-py's own commands may have two words in their first argument
-            words: tuple[Any, ...] = tuple(args[0].split()) if isinstance(args[0], str | bytes) else args[:1]
-            try:
-                return [hiredis.pack_command(words + args[1:])]
-            except TypeError:
-                # what hiredis can't pack, redis-py refuses with the argument's type
-                return super().pack_command(*args)  # type: ignore[no-any-return]
-
-        async def _connect(self) -> None:
-            await super()._connect()
-            # redis-py has just set its writer
-            self._writer.transport.set_write_buffer_limits(high=0)
-
-        async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
-            try:
-                if self._writer is None or self.health_check_interval or isinstance(command, bytes | str):
-                    await super().send_packed_command(command, check_health=check_health)
-                    return
-                self._writer.writelines(command)
-                if self._writer.transport.get_write_buffer_size():
-                    async with asyncio.timeout(self.socket_timeout):
-                        await self._writer.drain()
-            except RuntimeError as error:
-                raise ConnectionError(f"the connection can't be written to: {error}") from error
-            except OSError as error:  # a timeout is one, too
-                await self.disconnect(nowait=True)
-                raise ConnectionError(f"the connection can't be written to: {error!r}") from error
-
-    return Connection
 
 
 def connect_blocking(url: str, client_name: str) -> Redis:

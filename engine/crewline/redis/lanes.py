@@ -3,20 +3,32 @@
 redis-py takes a connection from its pool and gives it back around each command, tells its own metrics of it, and
 starts a task to bound the write: more than half of what a call costs a Python process. Here a connection that has
 answered is taken for the next call as it is, and several calls may be on their way on one of them.
+
+Many calls at once open many connections. Those taken last are taken first, so that the surplus of a burst rests, and
+what rests is closed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from crewline.redis import private
 
 #: Calls of `Lanes.call_ahead` without an answer: one that Redis works on, one that waits for it.
 AHEAD = 2
+
+#: Connections that may rest for `REST_SECONDS`; those beyond it may for `SURPLUS_SECONDS`, so that calls which come a
+#: hundred at a time do not connect each time anew.
+KEPT = 8
+SURPLUS_SECONDS = 5.0
+#: Beyond some minutes of silence, networks forget connections without a word.
+REST_SECONDS = 60.0
 
 Command = tuple[Any, ...]
 
@@ -31,9 +43,12 @@ class Lanes:
 
     def __init__(self, redis: Any) -> None:
         self._redis = redis
-        self._idle: list[Any] = []
+        #: connections without a call and since when, the one that rests longest first
+        self._idle: deque[tuple[Any, float]] = deque()
+        self._direct = private.is_direct(redis)
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._unread: dict[Any, int] = {}
-        self._direct = isinstance(redis, Redis) and getattr(redis.connection_pool.connection_class, "direct", False)
 
     async def call(self, *command: Any) -> Any:
         """The reply to one command; raises as the client would."""
@@ -44,19 +59,26 @@ class Lanes:
             await connection.send_command(*command)
             reply = await connection.read_response()
         except ResponseError:
-            self._idle.append(connection)
+            self._rest(connection)
             raise
         except BaseException as error:
             await self._drop(connection, error)
             raise
-        self._idle.append(connection)
+        self._rest(connection)
         return reply
 
     async def renew(self) -> None:
         """Gives up the connections that no call is on: where one died in silence, the others may be dead as well."""
-        idle, self._idle = self._idle, []
-        for connection in idle:
+        idle, self._idle = self._idle, deque()
+        for connection, _ in idle:
             await self._release(connection)
+
+    async def close(self) -> None:
+        """Closes what rests. The client may be another's, and go on."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self.renew()
 
     async def call_together(self, *commands: Command) -> list[Any]:
         """Sends commands in one go; their replies in order, an error that Redis answered in its reply's place."""
@@ -77,7 +99,7 @@ class Lanes:
         except BaseException as error:
             await self._drop(connection, error)
             raise
-        self._idle.append(connection)
+        self._rest(connection)
         return replies
 
     async def tell(self, *commands: Command) -> None:
@@ -88,14 +110,14 @@ class Lanes:
         if not self._direct:
             await self.call_together(*commands)
             return
-        connection = self._idle.pop() if self._idle else await self._take()
+        connection = self._idle.pop()[0] if self._idle else await self._take()
         try:
             await connection.send_packed_command([part for each in commands for part in connection.pack_command(*each)])
         except BaseException as error:
             await self._drop(connection, error)
             raise
         self._unread[connection] = self._unread.get(connection, 0) + len(commands)
-        self._idle.append(connection)
+        self._rest(connection)
 
     async def call_ahead(self, commands: Iterable[Command]) -> AsyncGenerator[Any]:
         """Yields the replies of commands in order, each sent before the last is answered, all on one connection.
@@ -125,11 +147,11 @@ class Lanes:
                     # its answers must not be taken for those of others
                     await self._drop(connection)
                 else:
-                    self._idle.append(connection)
+                    self._rest(connection)
 
     async def _take(self) -> Any:
         while self._idle:
-            connection = self._idle.pop()
+            connection, _ = self._idle.pop()
             try:
                 for _ in range(self._unread.pop(connection, 0)):
                     with contextlib.suppress(ResponseError):
@@ -142,6 +164,28 @@ class Lanes:
             await self._release(connection)
         return await self._redis.connection_pool.get_connection()
 
+    def _rest(self, connection: Any) -> None:
+        loop = asyncio.get_running_loop()
+        self._idle.append((connection, loop.time()))
+        if self._timer is None:
+            self._timer = loop.call_later(SURPLUS_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Closes what has rested too long, and looks again as long as anything rests."""
+        loop = asyncio.get_running_loop()
+        now, rested = loop.time(), []
+        while self._idle and now - self._idle[0][1] >= (SURPLUS_SECONDS if len(self._idle) > KEPT else REST_SECONDS):
+            rested.append(self._idle.popleft()[0])
+        if rested:
+            task = loop.create_task(self._release_all(rested))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        self._timer = loop.call_later(SURPLUS_SECONDS, self._look) if self._idle else None
+
+    async def _release_all(self, connections: list[Any]) -> None:
+        for connection in connections:
+            await self._release(connection)
+
     async def _drop(self, connection: Any, error: BaseException | None = None) -> None:
         await self._release(connection)
         if isinstance(error, Exception):
@@ -149,8 +193,7 @@ class Lanes:
 
     async def _release(self, connection: Any) -> None:
         self._unread.pop(connection, None)
-        await connection.disconnect(nowait=True)
-        await self._redis.connection_pool.release(connection)
+        await private.drop(self._redis, connection)
 
 
 async def _reply(connection: Any, sent: deque[Command]) -> Any:

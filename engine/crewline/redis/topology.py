@@ -15,8 +15,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis as sync_redis
 from redis.asyncio import Redis
+from redis.crc import key_slot
 
 from crewline.errors import InvalidOption
+from crewline.wire.keys import Keys
 
 KINDS = ("", "sentinel", "cluster")
 
@@ -126,15 +128,42 @@ def _for_sentinels(address: Address) -> dict[str, Any]:
     return {"sentinel_kwargs": {"socket_timeout": 2.0, "socket_connect_timeout": 2.0, **tls}}
 
 
-def check_slot(url: str, prefix: str, queue: str) -> None:
+def is_cluster(redis: str | Redis) -> bool:
+    """Whether a URL, or a client of the caller's own, leads to a cluster."""
+    if isinstance(redis, str):
+        return parse_url(redis).kind == "cluster"
+    from redis.asyncio.cluster import RedisCluster
+
+    return isinstance(redis, RedisCluster)
+
+
+def slot_of(prefix: str, queue: str) -> int | None:
+    """The cluster's slot that all keys of a queue are in, Crewline's own too; None if they are not in one."""
+    keys = Keys(prefix, queue)
+    # what follows may hold a brace: a job's id does not end a tag that the queue began
+    names = (start + end for start in (keys.base, keys.extra("")) for end in ("wait", "meta", "}", "{x}"))
+    slots = {key_slot(name.encode()) for name in names}
+    return slots.pop() if len(slots) == 1 else None
+
+
+def check_slot(redis: str | Redis, prefix: str, queue: str) -> None:
     """In a cluster all keys of a queue must share a slot: raises InvalidOption if nothing makes them."""
-    if parse_url(url).kind == "cluster" and not _has_tag(prefix) and not _has_tag(queue):
+    if is_cluster(redis) and slot_of(prefix, queue) is None:
         raise InvalidOption(
             f"on a Redis Cluster all keys of queue {queue!r} must share a slot: give the prefix a hash tag, "
-            f"e.g. prefix='{{{prefix}}}', or the queue's name, e.g. '{{{queue}}}', in all of its clients"
+            f"e.g. prefix='{{{_bare(prefix)}}}', or the queue's name, e.g. '{{{_bare(queue)}}}', in all of its clients"
         )
 
 
-def _has_tag(name: str) -> bool:
-    start = name.find("{")
-    return start != -1 and name.find("}", start) > start + 1
+def check_letters_slot(redis: str | Redis, prefix: str, queue: str, letters: str) -> None:
+    """In a cluster a letter is written by the call that fails its job: raises InvalidOption if no call can."""
+    if letters and is_cluster(redis) and slot_of(prefix, queue) != slot_of(prefix, letters):
+        raise InvalidOption(
+            f"dead_letter_queue {letters!r} of queue {queue!r} is in another slot of the Redis Cluster, where no "
+            f"letter can be written: use {queue + '-dlq'!r}, which is in its slot, or a prefix with a hash tag for "
+            f"both, e.g. prefix='{{{_bare(prefix)}}}'"
+        )
+
+
+def _bare(name: str) -> str:
+    return name.replace("{", "").replace("}", "")

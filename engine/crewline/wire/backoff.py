@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewline.errors import InvalidOption
+from crewline.wire.checks import check_seconds, is_number
 
 
 @dataclass(frozen=True)
@@ -17,23 +18,24 @@ class Backoff:
         type: ``exponential``: ``delay * 2^(n-1)`` before attempt n+1; ``fixed``: always ``delay``.
         delay: seconds, 0 or more.
         jitter: 0..1, the share of the wait that is random. It keeps jobs that failed together from
-            coming back together.
+            coming back together. None: 0.5 if exponential; a fixed wait is just that long.
         custom: ``type`` names a function of the worker's (see `named`).
     """
 
     type: str = "exponential"
     delay: float = 1.0
-    jitter: float = 0.5
+    jitter: float | None = None
     custom: bool = False
 
     def __post_init__(self) -> None:
+        if self.jitter is None:
+            object.__setattr__(self, "jitter", 0.5 if self.type == "exponential" else 0)
         if not self.custom and self.type not in ("exponential", "fixed"):
             raise InvalidOption(
                 f"backoff type {self.type!r} is unknown: use 'exponential' or 'fixed', or Backoff.named for your own"
             )
-        if not self.delay >= 0:
-            raise InvalidOption(f"backoff delay {self.delay!r} must be 0 or more seconds")
-        if not 0 <= self.jitter <= 1:
+        check_seconds(self.delay, "backoff delay")
+        if not is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise InvalidOption(f"backoff jitter {self.jitter!r} must be between 0 and 1")
 
     @classmethod

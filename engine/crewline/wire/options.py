@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from crewline.errors import InvalidOption
 from crewline.wire import jsonio
 from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
+from crewline.wire.checks import check_count, check_seconds, is_number
+from crewline.wire.dedup import Dedup, to_dedup
 
 #: BullMQ's largest priority: a score is priority * 2^32 and has to stay an exact double.
 MAX_PRIORITY = 2**21 - 1
@@ -31,6 +33,11 @@ class Keep:
     count: int | None = None
     age_seconds: int | None = None
 
+    def __post_init__(self) -> None:
+        for name, value in (("count", self.count), ("age_seconds", self.age_seconds)):
+            if value is not None:
+                check_count(value, f"keep {name}", 0, "leave it out for no bound")
+
     def to_script(self) -> str:
         """As the ``keep`` argument of finish_and_fetch."""
         if self.count == 0:
@@ -40,9 +47,16 @@ class Keep:
         return f"{'' if self.count is None else self.count},{'' if self.age_seconds is None else self.age_seconds}"
 
 
-#: Retention when neither the job nor the worker says otherwise.
+#: Attempts that a job of ours has when nothing is said.
+DEFAULT_ATTEMPTS = 3
+
+#: Retention that our producers write into their jobs' options when nothing is said. What other clients add without
+#: the option stays until the queue's settings or the worker say otherwise: nobody asked for its end.
 KEEP_COMPLETED = Keep(count=1000, age_seconds=24 * 3600)
 KEEP_FAILED = Keep(age_seconds=7 * 24 * 3600)
+
+#: No bound.
+KEEP_ALL = Keep()
 
 
 def check_job_id(job_id: object) -> str:
@@ -72,15 +86,15 @@ def delay_to_script(delay: float | datetime.timedelta | datetime.datetime) -> st
             raise InvalidOption(f"delay {delay!r} has no time zone: pass an aware datetime, e.g. datetime.now(UTC)")
         return f"@{round(delay.timestamp() * 1000)}"
     seconds = delay.total_seconds() if isinstance(delay, datetime.timedelta) else delay
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 1e10:
-        raise InvalidOption(f"delay {delay!r} must be 0 or more seconds, a timedelta or an aware datetime")
-    return str(round(seconds * 1000))
+    return str(round(check_seconds(seconds, "delay", mend="or a timedelta, or an aware datetime") * 1000))
 
 
-def keep_to_wire(keep: Keep | bool | int | None, what: str) -> bool | int | dict[str, int] | None:
+def keep_to_wire(keep: Keep | bool | int, what: str) -> bool | int | dict[str, int]:
     """As BullMQ's ``removeOnComplete`` / ``removeOnFail``."""
-    if keep is None or isinstance(keep, bool):
+    if isinstance(keep, bool):
         return keep
+    if keep == KEEP_ALL:
+        return False
     if isinstance(keep, int) and keep >= 0:
         return keep
     if isinstance(keep, Keep):
@@ -89,8 +103,15 @@ def keep_to_wire(keep: Keep | bool | int | None, what: str) -> bool | int | dict
     raise InvalidOption(f"{what} {keep!r} must be True (remove at once), False (keep), a count, or Keep(...)")
 
 
-def keep_from_wire(value: Any, default: Keep) -> str:
-    """The ``keep`` argument for a finished job with this ``removeOnComplete``/``removeOnFail`` off the wire."""
+def keep_from_wire(value: Any, said: Keep | None, written: Keep | None = None) -> str:
+    """The ``keep`` argument for a finished job with this ``removeOnComplete``/``removeOnFail`` off the wire.
+
+    Args:
+        said: what the queue's settings or the worker say, for a job that says nothing; None: it stays.
+        written: what our producers write where nothing was said: it yields to ``said`` as nothing would.
+    """
+    if said is not None and written is not None and value == keep_to_wire(written, "keep"):
+        return said.to_script()
     if value is True:
         return "0"
     if value is False:
@@ -100,46 +121,10 @@ def keep_from_wire(value: Any, default: Keep) -> str:
     if isinstance(value, dict):
         count, age = value.get("count"), value.get("age")
         return Keep(
-            count=count if isinstance(count, int) and count >= 0 else None,
-            age_seconds=int(age) if isinstance(age, int | float) and age >= 0 else None,
+            count=count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None,
+            age_seconds=int(age) if is_number(age) and 0 <= age < 1e15 else None,
         ).to_script()
-    return default.to_script()
-
-
-@dataclass(frozen=True)
-class Dedup:
-    """One job stands for all that are added with the same id.
-
-    Args:
-        id: what makes two jobs the same.
-        ttl_seconds: how long the id holds (throttle); None: until the job has ended.
-        extend: each job that is left out prolongs ``ttl_seconds`` (debounce).
-        replace: a newer job takes the place of one that is still delayed (debounce, the last one wins).
-        keep_last_if_active: the last of those that come while the job runs is run after it.
-    """
-
-    id: str
-    ttl_seconds: float | None = None
-    extend: bool = False
-    replace: bool = False
-    keep_last_if_active: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.id, str) or not self.id:
-            raise InvalidOption(f"dedup id {self.id!r} must be a string that is not empty")
-        if self.ttl_seconds is not None and not 0.001 <= self.ttl_seconds < 1e9:
-            raise InvalidOption(f"dedup ttl_seconds {self.ttl_seconds!r} must be more than 0")
-        if self.extend and self.ttl_seconds is None:
-            raise InvalidOption("dedup extend needs ttl_seconds: there is nothing to prolong without it")
-
-    def to_wire(self) -> dict[str, Any]:
-        wire: dict[str, Any] = {"id": self.id}
-        if self.ttl_seconds is not None:
-            wire["ttl"] = round(self.ttl_seconds * 1000)
-        for flag, key in (("extend", "extend"), ("replace", "replace"), ("keep_last_if_active", "keepLastIfActive")):
-            if getattr(self, flag):
-                wire[key] = True
-        return wire
+    return (said or KEEP_ALL).to_script()
 
 
 class Shape(NamedTuple):
@@ -212,11 +197,11 @@ def encode_shape(
     name: object,
     *,
     job_id: str | None = None,
-    delay: float | datetime.timedelta | datetime.datetime = 0,
-    priority: int = 0,
-    lifo: bool = False,
-    attempts: int = 3,
-    backoff: Backoff | float | None = DEFAULT_BACKOFF,
+    delay: float | datetime.timedelta | datetime.datetime | None = None,
+    priority: int | None = None,
+    lifo: bool | None = None,
+    attempts: int | None = None,
+    backoff: Backoff | float | None = None,
     remove_on_complete: Keep | bool | int | None = None,
     remove_on_fail: Keep | bool | int | None = None,
     dedup: Dedup | str | None = None,
@@ -226,15 +211,17 @@ def encode_shape(
 ) -> tuple[str, Shape]:
     """Checks a job's name and options and encodes them; returns the job's own id, or '', and the rest.
 
+    None is an option left out, for each of them.
+
     Args:
         more: further members of the job's ``opts``, written by flows and schedules.
         extra: what lib/add/add_job.lua takes as ``extra``.
     """
     if not isinstance(name, str) or not name:
         raise InvalidOption(f"name {name!r} must be a string that is not empty")
-    delay_argument = delay_to_script(delay)
-    priority_argument = str(check_priority(priority))
-    opts = _encode_opts(attempts, backoff, priority, lifo, remove_on_complete, remove_on_fail)
+    delay_argument = delay_to_script(0 if delay is None else delay)
+    priority = check_priority(0 if priority is None else priority)
+    opts = _encode_opts(attempts, backoff, priority, bool(lifo), remove_on_complete, remove_on_fail)
     own: dict[str, Any] = dict(more or {})
     if job_id is not None:
         own["jobId"] = check_job_id(job_id)
@@ -243,12 +230,12 @@ def encode_shape(
     if trace is not None:
         own["tm"] = trace
     if dedup is not None:
-        own["de"] = (Dedup(dedup) if isinstance(dedup, str) else dedup).to_wire()
+        own["de"] = to_dedup(dedup).to_wire()
         extra = {**(extra or {}), "de": own["de"]}
     if own:
         opts = f"{opts[:-1]},{jsonio.dumps(own, 'options')[1:]}"
     return job_id or "", Shape(
-        name, opts, delay_argument, priority_argument, "1" if lifo else "",
+        name, opts, delay_argument, str(priority), "1" if lifo else "",
         jsonio.dumps(extra, "options") if extra else "",
     )  # fmt: skip
 
@@ -263,7 +250,7 @@ def _unknown_option(error: TypeError) -> str:
 
 @lru_cache(maxsize=512, typed=True)
 def _encode_opts(
-    attempts: int,
+    attempts: int | None,
     backoff: Backoff | float | None,
     priority: int,
     lifo: bool,
@@ -271,24 +258,20 @@ def _encode_opts(
     remove_on_fail: Keep | bool | int | None,
 ) -> str:
     """What most jobs of a producer have in common; encoded once."""
-    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-        raise InvalidOption(f"attempts {attempts!r} must be an integer of 1 or more")
-    opts: dict[str, Any] = {"attempts": attempts}
-    if isinstance(backoff, int | float) and not isinstance(backoff, bool):
-        backoff = Backoff("fixed", backoff, 0)
-    if backoff is not None:
-        if not isinstance(backoff, Backoff):
-            raise InvalidOption(f"backoff {backoff!r} must be a Backoff, a number of seconds, or None")
-        opts["backoff"] = backoff.to_wire()
+    opts: dict[str, Any] = {"attempts": DEFAULT_ATTEMPTS if attempts is None else check_count(attempts, "attempts")}
+    wait = DEFAULT_BACKOFF if backoff is None else Backoff("fixed", backoff) if is_number(backoff) else backoff
+    if not isinstance(wait, Backoff):
+        raise InvalidOption(f"backoff {backoff!r} must be a Backoff, or a number of seconds: 0 for no wait")
+    # none is said by leaving it out, as BullMQ's clients do
+    if wait.custom or wait.delay:
+        opts["backoff"] = wait.to_wire()
     if priority:
         opts["priority"] = priority
     if lifo:
         opts["lifo"] = True
-    for key, keep, option in (
-        ("removeOnComplete", remove_on_complete, "remove_on_complete"),
-        ("removeOnFail", remove_on_fail, "remove_on_fail"),
+    for key, keep, default, option in (
+        ("removeOnComplete", remove_on_complete, KEEP_COMPLETED, "remove_on_complete"),
+        ("removeOnFail", remove_on_fail, KEEP_FAILED, "remove_on_fail"),
     ):
-        wire = keep_to_wire(keep, option)
-        if wire is not None:
-            opts[key] = wire
+        opts[key] = keep_to_wire(default if keep is None else keep, option)
     return jsonio.dumps(opts, "options")

@@ -19,6 +19,8 @@ from typing import Any
 from crewline.errors import InvalidOption, InvalidPayload
 from crewline.wire import jsonio
 from crewline.wire.backoff import Backoff
+from crewline.wire.checks import check_count as check_count
+from crewline.wire.checks import check_rate, is_number
 from crewline.wire.options import Keep
 
 #: Where they are, after the queue's own part of the key.
@@ -90,32 +92,13 @@ def read_settings(stored: str | bytes, before: Settings) -> tuple[Settings, list
             old = getattr(before, name)
             values[name] = old
             stays = "the worker's own" if old is None else repr(old)
-            wrong.append(f"{error}; {stays} stays")
+            # a part of a value (a backoff's delay) does not know whose it is
+            wrong.append(f"{'' if name in str(error) else f'{name}: '}{error}; {stays} stays")
     return Settings(**values), wrong
 
 
-def check_count(value: object, name: str) -> int:
-    """Returns an integer of 1 or more, else raises InvalidOption."""
-    return _whole(value, name, 1)
-
-
-def check_rate(value: object, name: str = "rate") -> tuple[int, float]:
-    """Returns ``(jobs, seconds)``, else raises InvalidOption."""
-    if isinstance(value, tuple | list) and len(value) == 2:
-        jobs, seconds = value
-        if _is_number(jobs) and 1 <= jobs < 1e15 and _is_number(seconds) and 0.001 <= seconds < 1e9:
-            return int(jobs), seconds
-    raise InvalidOption(f"{name} {value!r} must be (jobs, seconds), both more than 0")
-
-
-def _whole(value: object, name: str, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidOption(f"{name} {value!r} must be an integer of {least} or more")
-    return value
-
-
 def _generation(value: object, name: str) -> int:
-    return _whole(value, name, 0)
+    return check_count(value, name, 0)
 
 
 def _truth(value: object, name: str) -> bool:
@@ -125,22 +108,15 @@ def _truth(value: object, name: str) -> bool:
 
 
 def _keep(value: object, name: str) -> Keep:
-    if not isinstance(value, Keep) or not all(
-        part is None or (isinstance(part, int) and not isinstance(part, bool) and part >= 0)
-        for part in (value.count, value.age_seconds)
-    ):
+    if not isinstance(value, Keep):
         raise InvalidOption(f"{name} {value!r} must have a count and an age in seconds, whole numbers of 0 or more")
     return value
 
 
 def _backoff(value: object, name: str) -> Backoff:
-    if not isinstance(value, Backoff) or not value.delay < 1e9:
+    if not isinstance(value, Backoff):
         raise InvalidOption(f"{name} {value!r} must have a type, a delay in seconds and a jitter from 0 to 1")
     return value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _read_keep(value: Any) -> Any:
@@ -152,7 +128,7 @@ def _read_backoff(value: Any) -> Any:
     if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
         return value
     delay, jitter = value.get("delay_seconds", 0), value.get("jitter", 0)
-    if not _is_number(delay) or not _is_number(jitter):
+    if not is_number(delay) or not is_number(jitter):
         return value
     return Backoff(value["type"], delay, jitter, custom=value["type"] not in ("exponential", "fixed"))
 

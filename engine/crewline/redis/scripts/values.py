@@ -14,6 +14,13 @@ MOST_REMOVED = 80
 MOST_LOOKED_AT = 150
 
 
+class Added(NamedTuple):
+    """What add_jobs returns: an id for each job, and the positions, from 0, of those for which nothing was stored."""
+
+    ids: list[str]
+    left_out: frozenset[int]
+
+
 class Fetched(NamedTuple):
     """What finish_and_fetch returns."""
 

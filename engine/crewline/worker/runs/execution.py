@@ -138,7 +138,7 @@ class Executor:
                 await self._quietly(hook.failed(job, error))
         else:
             result = outcomes.completed(
-                run, text, keep_from_wire(job.opts.get("removeOnComplete"), self.keep_completed)
+                run, text, keep_from_wire(job.opts.get("removeOnComplete"), self.keep_completed, KEEP_COMPLETED)
             )
             for hook in begun:
                 await self._quietly(hook.after(job, value.value if isinstance(value, Returned) else value))
@@ -257,7 +257,7 @@ class Executor:
         """The result of a job that has failed for good."""
         return outcomes.failed(
             run, reason, trace, unreadable=unreadable, letter=letter,
-            keep=keep_from_wire(run.job.opts.get("removeOnFail"), self.keep_failed),
+            keep=keep_from_wire(run.job.opts.get("removeOnFail"), self.keep_failed, KEEP_FAILED),
             # as BullMQ counts: the last attempt is the last, whatever ended it
             exhausted=run.job.attempts_made + 1 >= self._attempts(run.job),
         )  # fmt: skip

@@ -13,8 +13,8 @@ ARGV     1 base      "<prefix>:<queue>:"
            shape     its number, from 1
            id        '' for the next number of the queue's counter
            data      JSON text
-Returns  the jobs' ids, in order. A known id is returned as it is and nothing is stored for it; a deduplicated
-         job's id is that of the job that stands for it.
+Returns  the jobs' ids, in order, then the positions, from 1, of those that were not added: a known id is returned as
+         it is and nothing is stored for it; a deduplicated job's id is that of the job that stands for it.
 Events   added, then waiting or delayed, a job; duplicated or deduplicated where nothing was stored
 Bound    200 jobs, 100 if some have a deduplication id
 Why      One call for many jobs costs Redis a fifth of one call each, and the clock is Redis' own. ]]
@@ -24,7 +24,7 @@ Why      One call for many jobs costs Redis a fifth of one call each, and the cl
 -- @include base/trim_events
 -- @include add/add_job
 
-local ids, runnable, delayed = {}, false, false
+local ids, refused, runnable, delayed = {}, {}, false, false
 local shapes, first = {}, 3 + tonumber(ARGV[2]) * 6
 for i = 3, first - 1, 6 do
   shapes[#shapes + 1] = {
@@ -53,10 +53,17 @@ for i = 1, count do
   local id, place = add_job(q, ARGV[at + 1], shape.name, ARGV[at + 2], shape.opts, shape.delay, shape.priority,
     shape.lifo, shape.extra and parse(shape.extra), batch)
   ids[i] = id
-  if place == 'wait' then runnable = true elseif place == 'delayed' then delayed = true end
+  if place == 'wait' then
+    runnable = true
+  elseif place == 'delayed' then
+    delayed = true
+  else
+    refused[#refused + 1] = i
+  end
 end
 push_waiting()
 if runnable then wake_worker(q) end
 if delayed then mark_next_due(q) end
 trim_events(q)
+for i = 1, #refused do ids[count + i] = refused[i] end
 return ids

@@ -11,7 +11,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from crewline.redis.scripts.calls.caller import Caller, bounds, parts
-from crewline.redis.scripts.values import MOST_DEDUPLICATED, MOST_OF_FLOW
+from crewline.redis.scripts.values import MOST_DEDUPLICATED, MOST_OF_FLOW, Added
 from crewline.wire.options import KEEP_COMPLETED, Encoded, Keep, Shape
 from crewline.wire.text import text
 
@@ -19,10 +19,10 @@ from crewline.wire.text import text
 class AddCalls(Caller):
     """The calls in ``add``: what makes jobs."""
 
-    async def add_jobs(self, jobs: Sequence[Encoded]) -> list[str]:
-        return [text(job_id) for job_id in await self.call("add_jobs", *_shaped(jobs))]
+    async def add_jobs(self, jobs: Sequence[Encoded]) -> Added:
+        return _added(await self.call("add_jobs", *_shaped(jobs)), len(jobs))
 
-    async def add_in_turn(self, batches: Iterable[Sequence[Encoded]]) -> AsyncGenerator[list[str]]:
+    async def add_in_turn(self, batches: Iterable[Sequence[Encoded]]) -> AsyncGenerator[Added]:
         """As `add_jobs` for each batch, in their order; the next one is sent before the last is answered."""
         rest = itertools.chain.from_iterable(map(_in_bounds, batches))
         # the first loads the script where Redis does not know it
@@ -36,12 +36,12 @@ class AddCalls(Caller):
                 yield self.command("add_jobs", *_shaped(batch))
 
         async with contextlib.aclosing(self._lanes.call_ahead(commands())) as replies:
-            async for ids in replies:
+            async for reply in replies:
                 batch = sent.popleft()
-                if isinstance(ids, NoScriptError):
+                if isinstance(reply, NoScriptError):
                     yield await self.add_jobs(batch)
                 else:
-                    yield [text(job_id) for job_id in ids]
+                    yield _added(reply, len(batch))
 
     async def add_flow(self, jobs: Sequence[tuple[str, Encoded]]) -> list[str]:
         """Adds a tree: base of its queue and the job itself, parents before their children.
@@ -91,6 +91,14 @@ class AddCalls(Caller):
     ) -> int:
         job = (job_id, letters, letter_id, name, data, opts, priority)
         return int(await self.call("replay_dead_letter", *job, *bounds(keep)))
+
+
+_ALL_ADDED: frozenset[int] = frozenset()
+
+
+def _added(reply: list[Any], count: int) -> Added:
+    left_out = frozenset(int(place) - 1 for place in reply[count:]) if len(reply) > count else _ALL_ADDED
+    return Added([text(job_id) for job_id in reply[:count]], left_out)
 
 
 def _in_bounds(batch: Sequence[Encoded]) -> Iterator[Sequence[Encoded]]:

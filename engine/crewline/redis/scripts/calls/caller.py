@@ -27,6 +27,10 @@ class Caller:
         """Makes the next calls on new connections; see `Lanes.renew`."""
         await self._lanes.renew()
 
+    async def close(self) -> None:
+        """Closes the connections of its own; the client stays as it is."""
+        await self._lanes.close()
+
     def command(self, name: str, *args: str | int | bytes) -> tuple[Any, ...]:
         """A script's call as a command, for callers that send it themselves; Redis may not know the script."""
         return ("EVALSHA", sha(name), len(self._declared), *self._declared, self.keys.base, *args)

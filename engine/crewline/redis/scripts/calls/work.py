@@ -65,6 +65,9 @@ class WorkCalls(Caller):
     async def append_log(self, job_id: str, line: str, most: int, token: str) -> int:
         return int(await self.call("append_log", job_id, line, most, token))
 
+    async def forget_children(self, job_id: str, token: str) -> int:
+        return int(await self.call("forget_children", job_id, token))
+
     async def beat(
         self, keys: Keys, name: str, ttl_ms: int, told: str, settings_sha: str, running: Sequence[tuple[str, str]]
     ) -> tuple[list[tuple[str, str]], bytes | None]:

@@ -1,0 +1,117 @@
+"""What we use of redis-py that it does not promise to keep.
+
+redis-py's asynchronous connection costs a worker half of its time and has faults that end one (see `_mended`). What
+mends it reaches into parts that may change with any release, so that it is done for the releases it was tried with
+only. With any other, calls go as redis-py makes them: slower, and as right as redis-py is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import hiredis
+import redis
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError
+
+log = logging.getLogger("crewline.redis")
+
+#: The first release of redis-py that this was tried with, and the first after it that it was not.
+TRIED = (8, 1), (8, 2)
+
+
+def mend(client: Any) -> None:
+    """Makes a client's new connections `_mended` ones, where this release of redis-py is known."""
+    if isinstance(client, Redis) and _is_tried(redis.__version__):
+        pool = client.connection_pool
+        pool.connection_class = _mended(pool.connection_class)  # type: ignore[arg-type]
+
+
+def is_direct(client: Any) -> bool:
+    """Whether calls may be made on connections of the client's pool, past the client: those that `mend` made.
+
+    A client of the caller's own, or a cluster's, has retries and hooks that are the caller's business.
+    """
+    return isinstance(client, Redis) and getattr(client.connection_pool.connection_class, "direct", False)
+
+
+async def drop(client: Any, connection: Any) -> None:
+    """Closes a connection that was taken from a direct client's pool, which forgets it.
+
+    Given back, it would lie upon the pool's open ones, and the next call would open it while those rest.
+    """
+    client.connection_pool._in_use_connections.discard(connection)
+    await connection.disconnect(nowait=True)
+
+
+@cache
+def _is_tried(version: str) -> bool:
+    """Says once that a release is not known."""
+    number = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    first, beyond = TRIED
+    if first <= number < beyond:
+        return True
+    log.warning(
+        "redis-py %s is not one that Crewline's direct connections were tried with (%d.%d up to, not with, %d.%d): "
+        "calls go through redis-py's client, which takes more of the processor",
+        version, *first, *beyond,
+    )  # fmt: skip
+    return False
+
+
+@cache
+def _mended(kind: type[Any]) -> type[Any]:
+    """redis-py's asynchronous connection with four things mended.
+
+    A write to a reset link is a connection error: redis-py expects an OSError there; uvloop's transports raise
+    RuntimeError once the peer's reset has closed them, and a worker would end with it.
+
+    Commands are packed by hiredis, as redis-py's blocking client does: in Python, packing took a third of a worker's
+    time.
+
+    A write is bounded in time where the system does not take it at once. redis-py starts a task for each (on
+    Python 3.11), which costs more than the write.
+
+    A write leaves at once: with room in its buffer, uvloop keeps it until all else that is ready has run, and Redis
+    would wait for a worker that takes in an answer.
+    """
+
+    class Connection(kind):  # type: ignore[misc]
+        #: See `is_direct`.
+        direct = True
+
+        def pack_command(self, *args: Any) -> list[bytes]:
+            # redis-py's own commands may have two words in their first argument
+            words: tuple[Any, ...] = tuple(args[0].split()) if isinstance(args[0], str | bytes) else args[:1]
+            try:
+                return [hiredis.pack_command(words + args[1:])]
+            except TypeError:
+                # what hiredis can't pack, redis-py refuses with the argument's type
+                return super().pack_command(*args)  # type: ignore[no-any-return]
+
+        async def _connect(self) -> None:
+            await super()._connect()
+            # redis-py has just set its writer
+            self._writer.transport.set_write_buffer_limits(high=0)
+
+        async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+            try:
+                if self._writer is None or self.health_check_interval or isinstance(command, bytes | str):
+                    await super().send_packed_command(command, check_health=check_health)
+                    return
+                self._writer.writelines(command)
+                if self._writer.transport.get_write_buffer_size():
+                    async with asyncio.timeout(self.socket_timeout):
+                        await self._writer.drain()
+            except RuntimeError as error:
+                raise ConnectionError(f"the connection can't be written to: {error}") from error
+            except OSError as error:  # a timeout is one, too
+                await self.disconnect(nowait=True)
+                raise ConnectionError(f"the connection can't be written to: {error!r}") from error
+
+    return Connection

@@ -1,0 +1,61 @@
+"""What numbers options may be: one rule for each kind, so that every object refuses the same with the same words.
+
+NaN and infinity are refused everywhere: a comparison with NaN is false, and a wait of it never ends or never begins.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import TypeGuard
+
+from crewline.errors import InvalidOption
+
+#: Seconds that any wait, bound or age may have: some 300 years. Milliseconds of it are exact in every client.
+MOST_SECONDS = 1e10
+
+#: The shortest time that is one: Redis counts milliseconds.
+A_MILLISECOND = 0.001
+
+
+def check_seconds(value: object, name: str, least: float = 0.0, mend: str = "") -> float:
+    """Returns a finite number of seconds of at least ``least``, else raises InvalidOption.
+
+    Args:
+        value: what was given; a timedelta counts as its seconds.
+        name: what it was given for, as the caller wrote it.
+        least: the smallest that is allowed; `A_MILLISECOND` for "more than none".
+        mend: put after the error's text: what to write instead.
+    """
+    seconds = value.total_seconds() if isinstance(value, datetime.timedelta) else value
+    # the comparison is false for NaN as well
+    if not is_number(seconds) or not least <= seconds < MOST_SECONDS:
+        raise InvalidOption(f"{name} {value!r} must be a number of seconds of {least:g} or more{mend and f': {mend}'}")
+    return seconds
+
+
+def check_count(value: object, name: str, least: int = 1, mend: str = "") -> int:
+    """Returns an integer of ``least`` or more, else raises InvalidOption."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidOption(f"{name} {value!r} must be an integer of {least} or more{mend and f': {mend}'}")
+    return value
+
+
+def check_per_second(value: object, name: str = "per_second") -> float:
+    """Returns how many a second, else raises InvalidOption."""
+    if not is_number(value) or not A_MILLISECOND <= value < 1e9:
+        raise InvalidOption(f"{name} {value!r} must be a number of more than 0: leave it out for no bound")
+    return value
+
+
+def check_rate(value: object, name: str = "rate") -> tuple[int, float]:
+    """Returns ``(jobs, seconds)``, else raises InvalidOption."""
+    if isinstance(value, tuple | list) and len(value) == 2:
+        jobs, seconds = value
+        if is_number(jobs) and 1 <= jobs < 1e15 and is_number(seconds) and A_MILLISECOND <= seconds < 1e9:
+            return int(jobs), seconds
+    raise InvalidOption(f"{name} {value!r} must be (jobs, seconds), both more than 0")
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is an integer or a float; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,81 @@
+"""Connections: few stay after a burst, and redis-py's private parts are used with the releases that were tried."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+import redis as redis_py
+from crewline import Job, Queue
+from crewline.redis import lanes, private
+
+
+async def test_a_burst_of_a_thousand_calls_leaves_few_connections_once_they_have_rested(
+    queue: Queue, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "SURPLUS_SECONDS", 0.2, raising=False)
+    await asyncio.gather(*(queue.add("n", n) for n in range(1000)))
+
+    async def few() -> bool:
+        return len(await queue.redis.client_list()) <= 12
+
+    await until(few)
+    # the next burst is served as the first was
+    await asyncio.gather(*(queue.add("n", n) for n in range(1000)))
+    assert (await queue.metrics()).waiting == 2000
+    await until(few)
+
+
+async def test_connections_that_rest_for_long_are_all_closed_and_made_anew_when_needed(
+    queue: Queue, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "SURPLUS_SECONDS", 0.05, raising=False)
+    monkeypatch.setattr(lanes, "REST_SECONDS", 0.2, raising=False)
+    await asyncio.gather(*(queue.add("n", n) for n in range(5)))
+    await until(lambda: not queue.scripts._lanes._idle)
+    assert (await queue.add("n", 1)).added
+
+
+async def test_a_closed_queue_leaves_no_connection_to_a_client_that_it_shares(queue: Queue, until: Any) -> None:
+    async with Queue("orders", redis=queue.redis) as other:
+        await asyncio.gather(*(other.add("n", n) for n in range(20)))
+    assert not queue.redis.connection_pool._in_use_connections
+    assert (await queue.add("n", 1)).added
+
+
+@pytest.mark.parametrize(
+    ("version", "direct"), [("8.1.0", True), ("8.1.9", True), ("8.2.0", False), ("9.0.0rc1", False)]
+)
+async def test_private_parts_are_used_with_releases_they_were_tried_with_and_calls_work_with_any(
+    redis_url: str, version: str, direct: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(redis_py, "__version__", version)
+    private._is_tried.cache_clear()
+    with caplog.at_level(logging.WARNING, "crewline.redis"):
+        async with Queue("emails", redis=redis_url) as queue, Queue("orders", redis=redis_url) as other:
+            assert queue.scripts._lanes._direct is direct
+            jobs = await queue.add_bulk([("n", n) for n in range(600)])
+            again = await queue.add("n", 1, job_id="own")
+            assert [job.id for job in jobs] == [str(n) for n in range(1, 601)] and again.added
+            assert isinstance(await queue.get_job("own"), Job)
+            await other.add("n", 1)
+    private._is_tried.cache_clear()
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == (0 if direct else 1)
+    assert direct or (version in told[0] and "8.1" in told[0])
+
+
+async def test_a_worker_runs_on_a_release_that_was_not_tried(
+    redis_url: str, queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_py, "__version__", "8.9.0")
+
+    async def handle(job: Job) -> Any:
+        return job.data
+
+    worker = await start_worker(handle, concurrency=5)
+    assert not worker.queue.scripts._lanes._direct
+    jobs = await queue.add_bulk([("n", n) for n in range(50)])
+    assert await asyncio.gather(*(job.result(timeout=20) for job in jobs)) == list(range(50))

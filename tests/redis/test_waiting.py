@@ -1,0 +1,135 @@
+"""Waiting for a job's end: nobody waits for ever, and nothing stays behind of those who have gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from crewline import FlowJob, InvalidOption, Job, JobFailed, JobNotFound, Queue
+from crewline.queue import by_id, results
+
+
+async def test_a_waiter_whose_time_is_over_leaves_nothing_behind(queue: Queue, until: Any) -> None:
+    job = await queue.add("n", 1)
+    ends = await asyncio.gather(*(job.result(timeout=0.05) for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(end, TimeoutError) for end in ends)
+    cancelled = asyncio.create_task(job.result())
+    await until(_waiting(queue))
+    cancelled.cancel()
+    await asyncio.gather(cancelled, return_exceptions=True)
+    assert not queue._results._waiting
+
+
+async def test_one_who_gives_up_takes_nothing_from_those_who_still_wait(queue: Queue, start_worker: Any) -> None:
+    job = await queue.add("n", 7)
+    others = [asyncio.create_task(job.result(timeout=20)) for _ in range(2)]
+    with pytest.raises(TimeoutError, match=r"had not ended after 0\.05 s"):
+        await job.result(timeout=0.05)
+
+    async def handle(job: Job) -> Any:
+        return job.data
+
+    await start_worker(handle)
+    assert await asyncio.gather(*others) == [7, 7]
+    assert not queue._results._waiting
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan"), float("inf"), "1"])
+async def test_a_timeout_that_is_no_time_is_refused(queue: Queue, timeout: Any) -> None:
+    job = await queue.add("n", 1)
+    with pytest.raises(InvalidOption, match=r"timeout .* leave it out to wait for ever"):
+        await job.result(timeout)
+
+
+async def test_the_end_is_seen_though_its_event_was_trimmed_while_the_reader_was_away(
+    queue: Queue, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "LOOK_SECONDS", 3600.0, raising=False)
+    jobs = await queue.add_bulk([("good", 1), ("bad", 2, {"attempts": 1}), ("gone", 3)])
+    waiting = [asyncio.create_task(job.result()) for job in jobs]
+    await until(_waiting(queue, 3))
+    reader = await _blocked_reader(queue)
+
+    async with queue.redis.pipeline(transaction=True) as pipe:
+        # what a worker does meanwhile, and the trimming, in one go with the break: no read comes between
+        pipe.client_kill_filter(_id=reader)
+        for job, state in ((jobs[0], queue.keys.completed), (jobs[1], queue.keys.failed)):
+            pipe.lrem(queue.keys.wait, 1, job.id)
+            pipe.zadd(state, {job.id: 1})
+        pipe.hset(queue.keys.job(jobs[0].id), "returnvalue", "1")
+        pipe.hset(queue.keys.job(jobs[1].id), "failedReason", "as told")
+        pipe.lrem(queue.keys.wait, 1, jobs[2].id)
+        pipe.delete(queue.keys.job(jobs[2].id))
+        pipe.xtrim(queue.keys.events, maxlen=0, approximate=False)
+        await pipe.execute()
+    ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)
+    assert ended[0] == 1
+    assert isinstance(ended[1], JobFailed) and str(ended[1]) == "as told"
+    assert isinstance(ended[2], JobNotFound)
+
+
+async def test_nobody_waits_for_a_job_that_went_without_a_word(
+    queue: Queue, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "LOOK_SECONDS", 0.0, raising=False)
+    monkeypatch.setattr(by_id, "LOOK_SECONDS", 0.0, raising=False)
+    job = await queue.add("n", 1)
+    states: list[str] = []
+
+    async def watch() -> None:
+        async for update in job.watch():
+            states.append(update.state)
+
+    waiting, watching = asyncio.create_task(job.result()), asyncio.create_task(watch())
+    await until(_waiting(queue))
+    await _blocked_reader(queue, 2)
+    await queue.pause()
+    await queue.obliterate()
+    # the stream went with the queue: what the next event is of does not matter
+    await queue.redis.xadd(queue.keys.events, {"event": "resumed"})
+    with pytest.raises(JobNotFound):
+        await asyncio.wait_for(waiting, 20)
+    await asyncio.wait_for(watching, 20)
+    assert states == ["waiting", "removed"]
+    await queue.redis.delete(queue.keys.events)
+
+
+async def test_a_flow_over_many_queues_opens_no_client_for_each(queue: Queue, start_worker: Any) -> None:
+    children = [FlowJob("child", n, queue=f"other{n}") for n in range(12)]
+    before = len(await queue.redis.client_list())
+    root = await queue.add_flow(FlowJob("parent", children=children))
+    for node in root.children:
+        assert await node.job.state() == "waiting"
+        assert node.job.queue_name == f"other{node.job.data}"
+
+    async def handle(job: Job) -> Any:
+        return job.data
+
+    await start_worker(handle, "other3")
+    # their results can be waited for, though they are in other queues
+    assert await root.children[3].job.result(timeout=20) == 3
+    assert all(node.job._queue.redis is queue.redis for node in root.children)
+    await queue.close()
+    async with Queue("emails", redis=queue.url) as looking:
+        names = [client["name"] for client in await looking.redis.client_list()]
+        assert names.count("crewline-events") == 0
+        assert len(names) <= before + 8  # the worker's
+
+
+def _waiting(queue: Queue, count: int = 1) -> Callable[[], bool]:
+    return lambda: len(queue._results._waiting) >= count
+
+
+async def _blocked_reader(queue: Queue, count: int = 1) -> str:
+    """The id of the connection that waits for events."""
+    while True:
+        readers = [
+            client["id"]
+            for client in await queue.redis.client_list()
+            if client["name"] == "crewline-events" and client["flags"] == "b"
+        ]
+        if len(readers) >= count:
+            return readers[0]
+        await asyncio.sleep(0.005)

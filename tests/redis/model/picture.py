@@ -105,6 +105,13 @@ class Picture:
             for job_id, fields in queue.jobs.items():
                 yield JobKey(queue.name, job_id), fields
 
+    def jobs_as_they_are(self) -> list[Any]:
+        """All that jobs consist of, to compare."""
+        return [
+            (queue.jobs, queue.places, queue.parts, queue.dedup, queue.kept_last, queue.schedules)
+            for queue in self.queues.values()
+        ]
+
     def find(self, key: str) -> JobKey | None:
         """The job whose hash has that full key, whether there is one or not."""
         for queue in self.queues.values():

@@ -1,22 +1,19 @@
 """The client side: what producers, workers and operators do to the queues, through Crewline's own calls.
 
-All calls are here, so that a changed signature is followed in one place. What a call must answer is checked where it is
-made; what must hold in any case is in `invariants`.
+All calls are here and in `hands`, so that a changed signature is followed in one place.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import datetime
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from crewline import CrewlineError, Job, Keep, Queue
-from crewline.connection import text
+from crewline import CrewlineError, FlowJob, FlowNode, Job, Keep, Queue
 from crewline.dead_letters import DeadLetters
-from crewline.options import keep_from_wire
-from crewline.scripts import Fetched, Result
 from redis.asyncio import Redis
 
 from tests.redis.model import clock, picture
@@ -27,57 +24,25 @@ PREFIX = "bull"
 QUEUES = ("mail", "side")
 LETTERS = "dead"
 ALL = (*QUEUES, LETTERS)
-LEASE_MS = clock.MINUTE_MS
+
+#: Which jobs a step may delete, given their state before it.
+MayGo = Callable[[JobKey, str], bool]
 
 
 class Wrong(AssertionError):
     """Something that must hold does not."""
 
 
-@dataclass
-class Held:
-    """A job that a worker has fetched: with what, and what its counts were before."""
-
-    queue: str
-    id: str
-    token: str
-    fields: dict[bytes, Any]
-    before: dict[str, str]
-
-    @property
-    def started(self) -> int:
-        return int(self.fields.get(b"ats", 0))
-
-    @property
-    def key(self) -> JobKey:
-        return JobKey(self.queue, self.id)
-
-
-@dataclass
-class Asked:
-    """A finish_and_fetch and its answer."""
-
-    worker: int
-    queue: str
-    room: int
-    fetched: Fetched
-
-
-@dataclass
-class Worker:
-    """What one worker knows: what it runs, what it has ended."""
-
-    number: int
-    holds: list[Held] = field(default_factory=list)
-    ended: list[Held] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return f"worker-{self.number}"
+def nothing_goes(key: JobKey, state: str) -> bool:
+    return False
 
 
 class World:
-    """The queues of one Redis, and two workers."""
+    """The queues of one Redis.
+
+    Args:
+        changes: text of the scripts -> what stands in its place: mutations, to see that the model finds them.
+    """
 
     def __init__(self, url: str, changes: Mapping[str, str] | None = None) -> None:
         self._loop = asyncio.new_event_loop()
@@ -90,23 +55,22 @@ class World:
         self.begin()
 
     def begin(self) -> None:
-        """All anew: an empty Redis, and workers that hold nothing."""
-        self.workers = [Worker(0), Worker(1)]
+        """All anew: an empty Redis."""
         self.steps: list[str] = []
-        self.asked: list[Asked] = []
-        self._tokens = itertools.count(1)
-        self._flows = itertools.count(1)
-        self._run(self.redis.flushall())
-        self._run(clock.begin(self.redis))
+        self.may_go: MayGo = nothing_goes
+        self.obliterated: str | None = None
+        self._numbers = itertools.count(1)
+        self.run(self.redis.flushall())
+        self.run(clock.begin(self.redis))
         self.now = self.before = self.look()
 
     def close(self) -> None:
-        self._run(self.redis.aclose())
+        self.run(self.redis.aclose())
         self._loop.close()
 
     def look(self) -> Picture:
-        now_ms = self._run(clock.now_ms(self.redis))
-        return self._run(picture.take(self.redis, PREFIX, ALL, now_ms, clock.CLOCK_KEY))
+        now_ms = self.run(clock.now_ms(self.redis))
+        return self.run(picture.take(self.redis, PREFIX, ALL, now_ms, clock.CLOCK_KEY))
 
     def pick(self, queue: str, ref: str) -> str:
         """The id that is meant: itself, or ``#n``, the n-th newest of those that nobody chose."""
@@ -116,81 +80,147 @@ class World:
         found.sort(key=lambda job_id: (int(job_id) if job_id.isdigit() else 0, job_id), reverse=True)
         return found[int(ref[1:]) % len(found)] if found else "a"
 
-    # -- producers
+    # -- what producers do
 
-    def add(self, queue: str, data: Any, options: dict[str, Any]) -> Any:
-        return self.call(f"add to {queue}: {options}", lambda: self.queues[queue].add("job", data, **options))
+    def add(self, queue: str, options: dict[str, Any]) -> Any:
+        self._replaces(queue, options)
+        added = self.call(f"add to {queue}: {options}", lambda: self.queues[queue].add("job", {}, **options))
+        if "dedup" in options:
+            self._stands_for(queue, added)
+        return added
 
-    # -- workers
+    def add_bulk(self, queue: str, bulk: list[dict[str, Any]]) -> None:
+        for options in bulk:
+            self._replaces(queue, options)
+        jobs = [("job", n, options) for n, options in enumerate(bulk)]
+        self.call(f"add to {queue} in bulk: {bulk}", lambda: self.queues[queue].add_bulk(jobs))
 
-    def fetch(self, worker: int, queue: str, room: int, *results: Result) -> Fetched:
-        """Settles and fetches in one call, as a worker does."""
-        number = next(self._tokens)
-        hands = self.workers[worker]
-        token = f"{hands.name}:{number}"
-        told = f"{hands.name} of {queue} fetches {room}, settles {[(*each[:3], each.keep, each.flags) for each in results]}"
-        fetched: Fetched = self.call(
-            told,
-            lambda: self.queues[queue].scripts.finish_and_fetch(
-                results, letters=self.queues[LETTERS].keys.base, token=token, lease_ms=LEASE_MS, worker=hands.name,
-                room=room,
-            ),
-        )  # fmt: skip
-        self.asked.append(Asked(worker, queue, room, fetched))
-        for raw_id, flat in fetched.jobs:
-            fields = dict(zip(flat[::2], flat[1::2], strict=True))
-            before = self.now.queues[queue].jobs.get(text(raw_id), {})
-            hands.holds.append(Held(queue, text(raw_id), token, fields, before))
-        return fetched
+    def add_flow(self, queue: str, root: FlowJob) -> None:
+        # a debounced job of the flow may take the place of one that is delayed
+        self.may_go = lambda key, state: state == "delayed"
+        named = self._named(root)
+        self.call(f"add to {queue} a flow: {_shown(named)}", lambda: self.queues[queue].add_flow(named))
 
-    def result(self, held: Held, outcome: str, *, keep: Keep, delay_minutes: int, letter: bool) -> Result:
-        """How a run ends, as a worker would say it."""
-        opts = self.queues[held.queue].decode_opts(held.fields.get(b"opts"))
-        flags = "" if letter else "n"
-        if b"suspect" in held.fields and outcome != "back":
-            flags += "s"
-        option = {"completed": "removeOnComplete", "failed": "removeOnFail"}.get(outcome)
-        kept = keep_from_wire(opts.get(option), keep) if option else ""
-        value = {"completed": '{"done":true}', "back": ""}.get(outcome, "broken")
-        return Result(
-            held.id, held.token, outcome, value, delay_ms=delay_minutes * clock.MINUTE_MS, keep=kept, flags=flags,
-            started=held.started,
-        )  # fmt: skip
+    def schedule(self, queue: str, schedule: str, rhythm: dict[str, Any], rule: dict[str, Any], **options: Any) -> None:
+        self.may_go = lambda key, state: key.queue == queue and key.id.startswith(f"repeat:{schedule}:")
+        rule = dict(rule)
+        for name in ("start", "end"):
+            if f"{name}_minutes" in rule:
+                seconds = self.now.now_ms / 1000 + 60 * rule.pop(f"{name}_minutes")
+                rule[name] = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+        self.call(
+            f"schedule {schedule} of {queue}: {rhythm} {rule} {options}",
+            lambda: self.queues[queue].schedule(schedule, "job", {}, **rhythm, **rule, **options),
+        )
 
-    def let_go(self, worker: int, held: Held) -> None:
-        self.workers[worker].holds.remove(held)
-        self.workers[worker].ended.append(held)
+    def unschedule(self, queue: str, schedule: str) -> None:
+        self.may_go = lambda key, state: key.queue == queue and key.id.startswith(f"repeat:{schedule}:")
+        self.call(f"end schedule {schedule} of {queue}", lambda: self.queues[queue].schedules.remove(schedule))
 
-    # -- operators
+    def _replaces(self, queue: str, options: dict[str, Any]) -> None:
+        if "dedup" in options and options["dedup"].replace:
+            self.may_go = lambda key, state: key.queue == queue and state == "delayed"
 
-    def remove(self, queue: str, job_id: str, children: bool) -> Any:
-        return self.call(f"remove {queue}/{job_id}, children={children}", lambda: self.queues[queue].remove(job_id, children=children))
+    def _stands_for(self, queue: str, added: Any) -> None:
+        if isinstance(added, Job):
+            found = self.look().queues[queue]
+            self.must(added.id in found.jobs, f"a deduplicated add told of {added.id}, which does not exist")
 
-    def letters_of(self, queue: str) -> DeadLetters:
-        letters = DeadLetters(self.queues[queue])
-        return letters
+    def _named(self, job: FlowJob) -> FlowJob:
+        options = {"job_id": f"f{next(self._numbers)}", **job.options}
+        return dataclasses.replace(job, options=options, children=[self._named(child) for child in job.children])
 
-    # -- how calls are made
+    # -- what operators do
+
+    def remove(self, queue: str, job_id: str, children: bool) -> None:
+        tree = self._tree(JobKey(queue, job_id)) if children else {JobKey(queue, job_id)}
+        self.may_go = lambda key, state: key in tree
+        self.call(
+            f"remove {queue}/{job_id}{' and its children' if children else ''}",
+            lambda: self.queues[queue].remove(job_id, children=children),
+        )
+
+    def clean(self, queue: str, state: str, older_than: int, limit: int | None) -> None:
+        self.may_go = lambda key, was: key.queue == queue and was == state
+        self.call(
+            f"clean {state} of {queue}, older than {older_than} s, at most {limit}",
+            lambda: self.queues[queue].clean(state, older_than=older_than, limit=limit),
+        )
+
+    def drain(self, queue: str, delayed: bool) -> None:
+        states = ("wait", "paused", "prioritized", "delayed")[: 4 if delayed else 3]
+        self.may_go = lambda key, state: key.queue == queue and state in states
+        self.call(f"drain {queue}, delayed={delayed}", lambda: self.queues[queue].drain(delayed=delayed))
+
+    def sweep(self, queue: str, state: str, keep: Keep) -> None:
+        self.may_go = lambda key, was: key.queue == queue and was == state
+        self.call(f"sweep {state} of {queue}: {keep}", lambda: self.queues[queue].scripts.sweep_jobs(state, keep, 10))
+
+    def obliterate(self, queue: str, force: bool) -> None:
+        self.may_go = lambda key, state: key.queue == queue
+        answer = self.call(
+            f"obliterate {queue}, force={force}", lambda: self.queues[queue].obliterate(force=force)
+        )
+        self.obliterated = queue if answer is None else None
+
+    def replay(self, which: int) -> None:
+        waiting = sorted(self.now.queues[LETTERS].within("wait"))
+        if not waiting:
+            return
+        letter = waiting[which % len(waiting)]
+        for queue in QUEUES:
+            # a letter says itself which queue it is of; it is refused at the other
+            self.call(f"replay letter {letter} to {queue}", lambda q=queue: DeadLetters(self.queues[q]).replay(letter))
+
+    def on_queue(self, told: str, queue: str, make: Callable[[Queue], Awaitable[Any]]) -> Any:
+        """Any call that deletes nothing."""
+        return self.call(f"{told} of {queue}", lambda: make(self.queues[queue]))
+
+    def _tree(self, root: JobKey) -> set[JobKey]:
+        found, left = {root}, [root]
+        while left:
+            for child in self.now.children(left.pop()):
+                key = self.now.find(child)
+                if key is not None and key not in found:
+                    found.add(key)
+                    left.append(key)
+        return found
+
+    # -- time, and how calls are made
+
+    def pass_by(self, minutes: int) -> None:
+        self.steps.append(f"{minutes} minutes pass")
+        self.run(clock.pass_by(self.redis, minutes))
 
     def call(self, told: str, make: Callable[[], Awaitable[Any]]) -> Any:
         """Makes a call; a refusal is an answer, anything else that is raised is wrong."""
         try:
-            answer = self._run(make())
+            answer = self.run(make())
         except CrewlineError as error:
             answer = error
         except Exception as error:
             self.steps.append(f"{told} -> {error!r}")
             raise Wrong(f"{told}: raised {error!r}\n{self.told()}") from error
-        shown = answer.id if isinstance(answer, Job) else answer
+        shown = answer.job.id if isinstance(answer, FlowNode) else answer
         self.steps.append(f"{told} -> {shown!r}")
         return answer
+
+    def must(self, holds: bool, otherwise: str) -> None:
+        if not holds:
+            raise Wrong(f"{otherwise}\n{self.told()}")
 
     def told(self, last: int = 30) -> str:
         """The last steps, for a message."""
         return "steps:\n" + "\n".join(f"  {n}. {step}" for n, step in list(enumerate(self.steps, 1))[-last:])
 
-    def _run(self, awaitable: Awaitable[Any]) -> Any:
+    def run(self, awaitable: Awaitable[Any]) -> Any:
         async def wait() -> Any:
             return await awaitable
 
         return self._loop.run_until_complete(wait())
+
+
+def _shown(job: FlowJob) -> str:
+    below = ", ".join(_shown(child) for child in job.children)
+    where = f" in {job.queue}" if job.queue else ""
+    return f"{job.options}{where} {job.on_failure}" + (f" [{below}]" if below else "")

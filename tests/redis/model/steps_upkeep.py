@@ -1,0 +1,118 @@
+"""The steps of whoever keeps the queues in order: workers between jobs, the operator, a person."""
+
+from __future__ import annotations
+
+from crewline import Keep
+from crewline.housekeeping import CLEANABLE
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from tests.redis.model import drawn
+from tests.redis.model.clock import MINUTE_MS
+from tests.redis.model.world import World
+
+ended = st.sampled_from(("completed", "failed"))
+
+
+class Upkeep:
+    """What is done to many jobs, or to a queue."""
+
+    world: World
+
+    @rule(queue=drawn.any_queue, looks=st.integers(1, 2), most=st.integers(1, 2))
+    def recover_stalled(self, queue: str, looks: int, most: int) -> None:
+        for _ in range(looks):
+            gate = self.world.queues[queue].keys.stalled_check
+            self.world.run(self.world.redis.delete(gate))
+            self.world.on_queue("look for stalled jobs", queue, lambda q: q.scripts.recover_stalled(MINUTE_MS, most))
+
+    @rule(queue=drawn.any_queue)
+    def pause(self, queue: str) -> None:
+        self.world.on_queue("pause", queue, lambda q: q.pause())
+
+    @rule(queue=drawn.any_queue)
+    def resume(self, queue: str) -> None:
+        self.world.on_queue("resume", queue, lambda q: q.resume())
+
+    @rule(queue=drawn.any_queue, pauses=st.booleans(), force=st.booleans())
+    def obliterate(self, queue: str, pauses: bool, force: bool) -> None:
+        if pauses:
+            self.world.on_queue("pause", queue, lambda q: q.pause())
+        self.world.obliterate(queue, force)
+
+    @rule(queue=drawn.any_queue, state=st.sampled_from(CLEANABLE), older_than=st.sampled_from((0, 60)), limit=st.sampled_from((None, 1)))
+    def clean(self, queue: str, state: str, older_than: int, limit: int | None) -> None:
+        self.world.clean(queue, state, older_than, limit)
+
+    @rule(queue=drawn.any_queue, delayed=st.booleans())
+    def drain(self, queue: str, delayed: bool) -> None:
+        self.world.drain(queue, delayed)
+
+    @rule(queue=drawn.any_queue, state=ended, keep=drawn.keeps)
+    def sweep(self, queue: str, state: str, keep: Keep) -> None:
+        self.world.sweep(queue, state, keep)
+
+    @rule(queue=drawn.queues)
+    def heal(self, queue: str) -> None:
+        self.world.on_queue("heal schedules", queue, lambda q: q.schedules.heal())
+
+    @rule(queue=drawn.any_queue, state=ended, fresh=st.booleans())
+    def retry_all(self, queue: str, state: str, fresh: bool) -> None:
+        self.world.on_queue(f"retry all {state}", queue, lambda q: q.retry_all(state, fresh=fresh))
+
+    @rule(queue=drawn.queues)
+    def promote_all(self, queue: str) -> None:
+        self.world.on_queue("promote all", queue, lambda q: q.promote_all())
+
+    @rule(queue=drawn.queues, most=st.sampled_from((None, 1, 2)))
+    def set_global_concurrency(self, queue: str, most: int | None) -> None:
+        self.world.on_queue(f"concurrency {most}", queue, lambda q: q.set_global_concurrency(most))
+
+    @rule(which=drawn.few)
+    def replay(self, which: int) -> None:
+        self.world.replay(which)
+
+    @rule(minutes=st.sampled_from((1, 2, 60)))
+    def time_passes(self, minutes: int) -> None:
+        self.world.pass_by(minutes)
+
+
+class UpkeepOfJobs:
+    """What is done to one job."""
+
+    world: World
+
+    @rule(queue=drawn.any_queue, ref=drawn.ids, children=st.booleans())
+    def remove(self, queue: str, ref: str, children: bool) -> None:
+        self.world.remove(queue, self.world.pick(queue, ref), children)
+
+    @rule(queue=drawn.queues, ref=drawn.ids)
+    def cancel(self, queue: str, ref: str) -> None:
+        job_id = self.world.pick(queue, ref)
+        self.world.on_queue(f"cancel {job_id}", queue, lambda q: q.cancel(job_id))
+
+    @rule(queue=drawn.any_queue, ref=drawn.ids, fresh=st.booleans())
+    def retry(self, queue: str, ref: str, fresh: bool) -> None:
+        job_id = self.world.pick(queue, ref)
+        self.world.on_queue(f"retry {job_id}", queue, lambda q: q.retry(job_id, fresh=fresh))
+
+    @rule(queue=drawn.queues, ref=drawn.ids)
+    def promote(self, queue: str, ref: str) -> None:
+        job_id = self.world.pick(queue, ref)
+        self.world.on_queue(f"promote {job_id}", queue, lambda q: q.promote(job_id))
+
+    @rule(queue=drawn.queues, ref=drawn.ids, minutes=drawn.minutes)
+    def change_delay(self, queue: str, ref: str, minutes: int) -> None:
+        job_id = self.world.pick(queue, ref)
+        self.world.on_queue(f"delay {job_id} {minutes} min", queue, lambda q: q.change_delay(job_id, minutes * 60))
+
+    @rule(queue=drawn.queues, ref=drawn.ids, priority=drawn.priorities, first=st.booleans())
+    def change_priority(self, queue: str, ref: str, priority: int, first: bool) -> None:
+        job_id = self.world.pick(queue, ref)
+        told = f"priority {priority} for {job_id}"
+        self.world.on_queue(told, queue, lambda q: q.change_priority(job_id, priority, first=first))
+
+    @rule(queue=drawn.queues, ref=drawn.ids)
+    def update_data(self, queue: str, ref: str) -> None:
+        job_id = self.world.pick(queue, ref)
+        self.world.on_queue(f"update data {job_id}", queue, lambda q: q.update_data(job_id, {"new": True}))

@@ -127,8 +127,8 @@ class Hands:
         self._calls += 1
         token = f"{self.workers[worker].name}:{self._calls}"
         queue = before.queues[key.queue]
-        valid = queue.state(key.id) == "active" and queue.parts[key.id].get("lock") == held.token
-        owed = queue.parts[key.id].get("dependencies") or queue.parts[key.id].get("unsuccessful")
+        valid = queue.state(key.id) == "active" and queue.part(key.id, "lock") == held.token
+        owed = queue.part(key.id, "dependencies") or queue.part(key.id, "unsuccessful")
         fetched = self._call(worker, key.queue, room, token, (result,))
         (code,) = fetched.codes
         if not valid:
@@ -217,7 +217,7 @@ class Hands:
         self.world.steps.append(f"the leases of {hands.name} run out")
         for held in hands.holds:
             lock = f"{self.world.queues[held.key.queue].keys.job(held.key.id)}:lock"
-            if self.world.now.queues[held.key.queue].parts[held.key.id].get("lock") == held.token:
+            if self.world.now.queues[held.key.queue].part(held.key.id, "lock") == held.token:
                 self.world.run(self.world.redis.delete(lock))
 
     def beat(self, worker: int, queue: str) -> None:

@@ -75,6 +75,10 @@ class QueuePicture:
     def state(self, job_id: str) -> str:
         return next(iter(self.places.get(job_id, ())), "none")
 
+    def part(self, job_id: str, part: str) -> Any:
+        """What a job has beside its hash, None if it has no such part."""
+        return self.parts.get(job_id, {}).get(part)
+
     def unfinished(self, job_id: str) -> bool:
         return job_id in self.jobs and self.state(job_id) not in (*ENDED, "none")
 

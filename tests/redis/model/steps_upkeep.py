@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from crewline import Keep
 from crewline.housekeeping import CLEANABLE
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from tests.redis.model import drawn
 from tests.redis.model.clock import MINUTE_MS
-from tests.redis.model.world import World
+from tests.redis.model.world import LETTERS, World
 
 ended = st.sampled_from(("completed", "failed"))
+
+
+def _there_are(*states: str) -> Callable[[Any], bool]:
+    """Whether any queue has a job in one of these states, or any job: a step that can do nothing is not drawn."""
+    return lambda machine: any(
+        queue.within(*states) if states else queue.jobs for queue in machine.world.now.queues.values()
+    )
 
 
 class Upkeep:
@@ -19,6 +29,7 @@ class Upkeep:
 
     world: World
 
+    @precondition(_there_are("active"))
     @rule(queue=drawn.any_queue, looks=st.integers(1, 2), most=st.integers(1, 2))
     def recover_stalled(self, queue: str, looks: int, most: int) -> None:
         for _ in range(looks):
@@ -34,32 +45,42 @@ class Upkeep:
     def resume(self, queue: str) -> None:
         self.world.on_queue("resume", queue, lambda q: q.resume())
 
+    @precondition(_there_are())
     @rule(queue=drawn.any_queue, pauses=st.booleans(), force=st.booleans())
     def obliterate(self, queue: str, pauses: bool, force: bool) -> None:
         if pauses:
             self.world.on_queue("pause", queue, lambda q: q.pause())
         self.world.obliterate(queue, force)
 
-    @rule(queue=drawn.any_queue, state=st.sampled_from(CLEANABLE), older_than=st.sampled_from((0, 60)), limit=st.sampled_from((None, 1)))
+    @precondition(_there_are())
+    @rule(
+        queue=drawn.any_queue, state=st.sampled_from(CLEANABLE), older_than=st.sampled_from((0, 60)),
+        limit=st.sampled_from((None, 1)),
+    )  # fmt: skip
     def clean(self, queue: str, state: str, older_than: int, limit: int | None) -> None:
         self.world.clean(queue, state, older_than, limit)
 
+    @precondition(_there_are("wait", "prioritized", "delayed"))
     @rule(queue=drawn.any_queue, delayed=st.booleans())
     def drain(self, queue: str, delayed: bool) -> None:
         self.world.drain(queue, delayed)
 
+    @precondition(_there_are("completed", "failed"))
     @rule(queue=drawn.any_queue, state=ended, keep=drawn.keeps)
     def sweep(self, queue: str, state: str, keep: Keep) -> None:
         self.world.sweep(queue, state, keep)
 
+    @precondition(lambda self: any(queue.schedules for queue in self.world.now.queues.values()))
     @rule(queue=drawn.queues)
     def heal(self, queue: str) -> None:
         self.world.on_queue("heal schedules", queue, lambda q: q.schedules.heal())
 
+    @precondition(_there_are("completed", "failed"))
     @rule(queue=drawn.any_queue, state=ended, fresh=st.booleans())
     def retry_all(self, queue: str, state: str, fresh: bool) -> None:
         self.world.on_queue(f"retry all {state}", queue, lambda q: q.retry_all(state, fresh=fresh))
 
+    @precondition(_there_are("delayed"))
     @rule(queue=drawn.queues)
     def promote_all(self, queue: str) -> None:
         self.world.on_queue("promote all", queue, lambda q: q.promote_all())
@@ -68,6 +89,7 @@ class Upkeep:
     def set_global_concurrency(self, queue: str, most: int | None) -> None:
         self.world.on_queue(f"concurrency {most}", queue, lambda q: q.set_global_concurrency(most))
 
+    @precondition(lambda self: self.world.now.queues[LETTERS].within("wait"))
     @rule(which=drawn.few)
     def replay(self, which: int) -> None:
         self.world.replay(which)
@@ -82,36 +104,43 @@ class UpkeepOfJobs:
 
     world: World
 
+    @precondition(_there_are())
     @rule(queue=drawn.any_queue, ref=drawn.ids, children=st.booleans())
     def remove(self, queue: str, ref: str, children: bool) -> None:
         self.world.remove(queue, self.world.pick(queue, ref), children)
 
+    @precondition(_there_are())
     @rule(queue=drawn.queues, ref=drawn.ids)
     def cancel(self, queue: str, ref: str) -> None:
         job_id = self.world.pick(queue, ref)
         self.world.on_queue(f"cancel {job_id}", queue, lambda q: q.cancel(job_id))
 
+    @precondition(_there_are("completed", "failed"))
     @rule(queue=drawn.any_queue, ref=drawn.ids, fresh=st.booleans())
     def retry(self, queue: str, ref: str, fresh: bool) -> None:
         job_id = self.world.pick(queue, ref)
         self.world.on_queue(f"retry {job_id}", queue, lambda q: q.retry(job_id, fresh=fresh))
 
+    @precondition(_there_are("delayed"))
     @rule(queue=drawn.queues, ref=drawn.ids)
     def promote(self, queue: str, ref: str) -> None:
         job_id = self.world.pick(queue, ref)
         self.world.on_queue(f"promote {job_id}", queue, lambda q: q.promote(job_id))
 
+    @precondition(_there_are("delayed"))
     @rule(queue=drawn.queues, ref=drawn.ids, minutes=drawn.minutes)
     def change_delay(self, queue: str, ref: str, minutes: int) -> None:
         job_id = self.world.pick(queue, ref)
         self.world.on_queue(f"delay {job_id} {minutes} min", queue, lambda q: q.change_delay(job_id, minutes * 60))
 
+    @precondition(_there_are("wait", "prioritized", "delayed"))
     @rule(queue=drawn.queues, ref=drawn.ids, priority=drawn.priorities, first=st.booleans())
     def change_priority(self, queue: str, ref: str, priority: int, first: bool) -> None:
         job_id = self.world.pick(queue, ref)
         told = f"priority {priority} for {job_id}"
         self.world.on_queue(told, queue, lambda q: q.change_priority(job_id, priority, first=first))
 
+    @precondition(_there_are())
     @rule(queue=drawn.queues, ref=drawn.ids)
     def update_data(self, queue: str, ref: str) -> None:
         job_id = self.world.pick(queue, ref)

@@ -6,12 +6,25 @@ from typing import Any
 
 from crewline import FlowJob, Keep
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 
 from tests.redis.model import drawn
 from tests.redis.model.hands import Hands, Held
 from tests.redis.model.wakeups import Notices
 from tests.redis.model.world import World
+
+
+def _held(machine: Any) -> bool:
+    return any(worker.holds for worker in machine.hands.workers)
+
+
+def _ended(machine: Any) -> bool:
+    return any(worker.ended for worker in machine.hands.workers)
+
+
+def _runnable(machine: Any) -> bool:
+    return any(queue.within("wait", "prioritized", "delayed") for queue in machine.world.now.queues.values())
+
 
 outcomes = st.sampled_from(("completed", "failed", "retry", "back"))
 
@@ -54,17 +67,22 @@ class Work:
     hands: Hands
     notices: Notices
 
-    def _held(self, worker: int, which: int, *, ended: bool = False) -> Held | None:
+    def holds(self) -> None:
+        raise NotImplementedError
+
+    def _one_of(self, worker: int, which: int, *, ended: bool = False) -> Held | None:
         hands = self.hands.workers[worker]
         found = hands.ended if ended else hands.holds
         return found[which % len(found)] if found else None
 
+    @precondition(_runnable)
     @rule(worker=drawn.workers, queue=drawn.any_queue)
     def take_marker(self, worker: int, queue: str) -> None:
         popped = self.world.on_queue("take marker", queue, lambda q: q.redis.zpopmin(q.keys.marker))
         for member, score in popped:
             self.notices.took_marker(worker, queue, member.decode(), int(score), self.world.now.now_ms)
 
+    @precondition(_runnable)
     @rule(
         worker=drawn.workers, queue=drawn.any_queue, room=st.integers(1, 3), unanswered=st.booleans(),
         advance=st.sampled_from((True, True, True, False)),
@@ -72,28 +90,42 @@ class Work:
     def fetch(self, worker: int, queue: str, room: int, unanswered: bool, advance: bool) -> None:
         self.hands.fetch(worker, queue, room, unanswered=unanswered, advance=advance)
 
+    @precondition(_runnable)
+    @rule(worker=drawn.workers, queue=drawn.queues, outcome=outcomes, keep=drawn.keeps, letter=st.booleans())
+    def run_one(self, worker: int, queue: str, outcome: str, keep: Keep, letter: bool) -> None:
+        """The two steps that make the most of others possible, in one."""
+        before = list(self.hands.workers[worker].holds)
+        self.hands.fetch(worker, queue, 1)
+        self.holds()
+        for held in self.hands.workers[worker].holds[len(before) :]:
+            self.hands.settle(worker, held, outcome, keep=keep, letter=letter)
+
+    @precondition(_held)
     @rule(
         worker=drawn.workers, which=drawn.few, outcome=outcomes, keep=drawn.keeps, delay=st.integers(0, 1),
         letter=st.booleans(), room=drawn.few,
     )  # fmt: skip
     def settle(self, worker: int, which: int, outcome: str, keep: Keep, delay: int, letter: bool, room: int) -> None:
-        if held := self._held(worker, which):
+        if held := self._one_of(worker, which):
             self.hands.settle(worker, held, outcome, keep=keep, delay=delay, letter=letter, room=room)
 
+    @precondition(_ended)
     @rule(worker=drawn.workers, which=st.integers(0, 5), outcome=outcomes, keep=drawn.keeps)
     def settle_again(self, worker: int, which: int, outcome: str, keep: Keep) -> None:
         """A result of a run that is over: its call is repeated, or its worker comes back from the dead."""
-        if held := self._held(worker, which, ended=True):
+        if held := self._one_of(worker, which, ended=True):
             self.hands.settle(worker, held, outcome, keep=keep)
 
+    @precondition(_held)
     @rule(worker=drawn.workers, which=drawn.few)
     def write(self, worker: int, which: int) -> None:
-        if held := self._held(worker, which):
+        if held := self._one_of(worker, which):
             self.hands.write(held)
 
+    @precondition(_held)
     @rule(worker=drawn.workers, which=drawn.few)
     def run_alone(self, worker: int, which: int) -> None:
-        held = self._held(worker, which)
+        held = self._one_of(worker, which)
         if held and b"suspect" in held.fields:
             self.hands.mark_alone(worker, held)
 
@@ -101,10 +133,12 @@ class Work:
     def renew(self, worker: int, ended: bool) -> None:
         self.hands.renew(worker, ended=ended)
 
+    @precondition(_held)
     @rule(worker=drawn.workers, queue=drawn.queues)
     def beat(self, worker: int, queue: str) -> None:
         self.hands.beat(worker, queue)
 
+    @precondition(_held)
     @rule(worker=drawn.workers, dies=st.booleans())
     def lose_leases(self, worker: int, dies: bool) -> None:
         if dies:

@@ -141,14 +141,15 @@ class World:
         )
 
     def clean(self, queue: str, state: str, older_than: int, limit: int | None) -> None:
-        self.may_go = lambda key, was: key.queue == queue and was == state
+        # a parent that waits for what is deleted comes to wait itself, and may go with the next batch
+        self.may_go = lambda key, was: key.queue == queue and was in (state, "waiting-children")
         self.call(
             f"clean {state} of {queue}, older than {older_than} s, at most {limit}",
             lambda: self.queues[queue].clean(state, older_than=older_than, limit=limit),
         )
 
     def drain(self, queue: str, delayed: bool) -> None:
-        states = ("wait", "paused", "prioritized", "delayed")[: 4 if delayed else 3]
+        states = ("waiting-children", "wait", "paused", "prioritized", "delayed")[: 5 if delayed else 4]
         self.may_go = lambda key, state: key.queue == queue and state in states
         self.call(f"drain {queue}, delayed={delayed}", lambda: self.queues[queue].drain(delayed=delayed))
 

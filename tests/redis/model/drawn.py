@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from tests.redis.model.world import ALL, QUEUES
 
-queues = st.sampled_from(QUEUES)
-any_queue = st.sampled_from(ALL)
+#: One queue is where most happens: things have to meet each other.
+queues = st.sampled_from((*QUEUES[:1], *QUEUES[:1], *QUEUES))
+any_queue = st.sampled_from((*QUEUES[:1], *QUEUES[:1], *ALL))
 #: Ids that producers choose, so that an id comes back after its job is gone, ...
 chosen = st.sampled_from(("a", "b", "c", "d"))
-#: ... and those that the queue gave, newest first.
-ids = chosen | st.sampled_from(("#0", "#1", "#2", "#3"))
+#: ... those that the queue gave, newest first, and those that run.
+ids = chosen | st.sampled_from(("#0", "#1", "#2", "*0", "*1"))
 workers = st.integers(0, 1)
 few = st.integers(0, 2)
 minutes = st.integers(0, 2)
@@ -37,11 +38,21 @@ _CHOICES: dict[str, st.SearchStrategy[Any]] = {
     "remove_on_complete": retention,
     "remove_on_fail": retention,
 }
-_OWN = {"delay": st.sampled_from((60, 120)), "dedup": dedups, "job_id": chosen}
+_DELAYS = st.sampled_from((60, 120))
 
-#: Of one job, and of all that a schedule makes.
-options = st.fixed_dictionaries({}, optional=_CHOICES | _OWN)
-templates = st.fixed_dictionaries({}, optional=_CHOICES)
+#: Of all that a schedule makes, ...
+templates = st.just({}) | st.fixed_dictionaries({}, optional=_CHOICES)
+#: ... and of one job: most can run at once, or there would be little to do.
+options = st.builds(
+    lambda shared, own: shared | own,
+    templates,
+    st.one_of(
+        st.just({}),
+        st.fixed_dictionaries({"job_id": chosen}),
+        st.fixed_dictionaries({"dedup": dedups}, optional={"job_id": chosen, "delay": _DELAYS}),
+        st.fixed_dictionaries({"delay": _DELAYS}, optional={"job_id": chosen}),
+    ),
+)
 bulks = st.lists(options, min_size=1, max_size=3)
 
 policies = st.sampled_from(("wait", "fail", "ignore", "continue", "remove"))

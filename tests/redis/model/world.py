@@ -73,10 +73,12 @@ class World:
         return self.run(picture.take(self.redis, PREFIX, ALL, now_ms, clock.CLOCK_KEY))
 
     def pick(self, queue: str, ref: str) -> str:
-        """The id that is meant: itself, or ``#n``, the n-th newest of those that nobody chose."""
-        if not ref.startswith("#"):
+        """The id that is meant: itself, ``#n``, the n-th newest of those that nobody chose, or ``*n``, one that runs."""
+        if ref[0] not in "#*":
             return ref
-        found = [job_id for job_id in self.now.queues[queue].jobs if len(job_id) > 1 or job_id.isdigit()]
+        found = self.now.queues[queue].within("active")
+        if ref[0] == "#":
+            found = [job_id for job_id in self.now.queues[queue].jobs if len(job_id) > 1 or job_id.isdigit()]
         found.sort(key=lambda job_id: (int(job_id) if job_id.isdigit() else 0, job_id), reverse=True)
         return found[int(ref[1:]) % len(found)] if found else "a"
 

@@ -26,12 +26,11 @@ def a_hand_back_costs_neither_an_attempt_nor_a_start(world: World, hands: Hands)
         fields = world.now.job(settled.held.key)
         if settled.outcome != "back" or fields is None:
             continue
-        for count in ("atm", "ats"):
-            had, has = int(settled.held.before.get(count, 0)), int(fields.get(count, 0))
-            # it may be under way again, by this very call
-            again = count == "ats" and world.now.state(settled.held.key) == "active"
-            if has != had + again:
-                yield f"{settled.held.key} was handed back: {count} was {had} before its fetch and is {has}"
+        # it may be under way again, by this very call
+        again = world.now.state(settled.held.key) == "active"
+        for count, due in (("atm", settled.held.attempts_made), ("ats", settled.held.started - 1 + again)):
+            if int(fields.get(count, 0)) != due:
+                yield f"{settled.held.key} was handed back: {count} is {fields.get(count, 0)} and was to be {due}"
 
 
 def an_attempt_counts_once(world: World, hands: Hands) -> Iterator[str]:
@@ -39,7 +38,7 @@ def an_attempt_counts_once(world: World, hands: Hands) -> Iterator[str]:
         fields = world.now.job(settled.held.key)
         if settled.outcome == "back" or fields is None:
             continue
-        had, has = int(settled.held.fields.get(b"atm", 0)), int(fields.get("atm", 0))
+        had, has = settled.held.attempts_made, int(fields.get("atm", 0))
         if has != had + 1:
             yield f"{settled.held.key} {settled.outcome}: atm was {had} and is {has}"
 
@@ -60,7 +59,9 @@ def a_job_that_died_has_its_letter(world: World, hands: Hands) -> Iterator[str]:
             continue
         new = set(world.now.queues[LETTERS].jobs) - set(world.before.queues[LETTERS].jobs)
         told = [json.loads(world.now.queues[LETTERS].jobs[letter].get("data", "{}")) for letter in new]
-        if not any((each.get("queue"), each.get("jobId")) == (settled.held.key.queue, settled.held.key.id) for each in told):
+        if not any(
+            (each.get("queue"), each.get("jobId")) == (settled.held.key.queue, settled.held.key.id) for each in told
+        ):
             yield f"{settled.held.key} failed for good and left no dead letter"
 
 

@@ -25,7 +25,9 @@ def form(runs: int, length: int, *, derandomize: bool) -> settings:
 
 
 @contextlib.contextmanager
-def machine_on(url: str, changes: Mapping[str, str] | None = None, kind: type[Machine] = Machine) -> Iterator[type[Machine]]:
+def machine_on(
+    url: str, changes: Mapping[str, str] | None = None, kind: type[Machine] = Machine
+) -> Iterator[type[Machine]]:
     """A machine on that Redis; ``changes`` are mutations of the scripts, see `World`."""
 
     class Opened(kind):  # type: ignore[misc, valid-type]

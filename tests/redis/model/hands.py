@@ -23,16 +23,20 @@ CHILDREN = (-4, -9)
 
 @dataclass(eq=False)
 class Held:
-    """A job that a worker has fetched, and what its hash was before."""
+    """A job that a worker has fetched, with its hash as the fetch told it."""
 
     key: JobKey
     token: str
     fields: dict[bytes, Any]
-    before: dict[str, str]
 
     @property
     def started(self) -> int:
+        """The start that this run is."""
         return int(self.fields.get(b"ats", 0))
+
+    @property
+    def attempts_made(self) -> int:
+        return int(self.fields.get(b"atm", 0))
 
 
 @dataclass
@@ -121,8 +125,8 @@ class Hands:
         before = world.look()
         ends = result.outcome in ("completed", "failed")
         # what ends may go with it, and prune what ended before it
-        world.may_go = lambda gone, state: gone.queue == key.queue and (
-            ends and (gone == key or state == result.outcome)
+        world.may_go = lambda gone, state: (
+            gone.queue == key.queue and (ends and (gone == key or state == result.outcome))
         )
         self._calls += 1
         token = f"{self.workers[worker].name}:{self._calls}"
@@ -137,9 +141,13 @@ class Hands:
             world.must(code in CHILDREN, f"{key} completed although children are owed: {code}")
         else:
             world.must(code == 0, f"{key}: a result under the lease was answered {code}")
-        world.must(code != 0 or self._latest.get(key) == held.token, f"{key}: a result of a run before the last was taken")
+        world.must(
+            code != 0 or self._latest.get(key) == held.token, f"{key}: a result of a run before the last was taken"
+        )
         if code and not room:
-            world.must(world.look().jobs_as_they_are() == before.jobs_as_they_are(), f"{key}: a refused result left traces")
+            world.must(
+                world.look().jobs_as_they_are() == before.jobs_as_they_are(), f"{key}: a refused result left traces"
+            )
         if code == 0:
             self.settled.append(Settled(held, result.outcome, "n" not in result.flags))
         self._take(worker, key.queue, room, token, fetched, True)
@@ -167,8 +175,7 @@ class Hands:
         for raw_id, flat in fetched.jobs:
             key = JobKey(queue, text(raw_id))
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
-            before = self.world.now.queues[queue].jobs.get(key.id, {})
-            self.workers[worker].holds.append(Held(key, token, fields, before))
+            self.workers[worker].holds.append(Held(key, token, fields))
             self._latest[key] = token
             if b"rjk" in fields and advance:
                 owner = self.world.queues[queue]
@@ -192,7 +199,9 @@ class Hands:
                 continue
             arguments = [each for held in entries.values() for each in (held.key.id, held.token, held.started)]
             lost = self.world.on_queue(
-                f"{hands.name} renews {list(entries)}", queue, lambda q, a=arguments: q.scripts.extend_leases(LEASE_MS, *a)
+                f"{hands.name} renews {list(entries)}",
+                queue,
+                lambda q, a=arguments: q.scripts.extend_leases(LEASE_MS, *a),
             )
             for job_id, held in entries.items():
                 if job_id in lost:

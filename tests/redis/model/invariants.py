@@ -66,7 +66,9 @@ def a_parent_that_waits_has_something_to_wait_for(now: Picture) -> Iterator[str]
 def no_flow_waits_for_itself(now: Picture) -> Iterator[str]:
     for queue in now.queues.values():
         for parent in queue.within("waiting-children"):
-            if all(_waits_in_a_circle(now, child, (queue.base + parent,)) for child in _pending(now, queue.name, parent)):
+            if all(
+                _waits_in_a_circle(now, child, (queue.base + parent,)) for child in _pending(now, queue.name, parent)
+            ):
                 yield f"{queue.name}/{parent} waits for jobs that wait for it"
 
 
@@ -86,8 +88,14 @@ def _waits_in_a_circle(now: Picture, child: str, above: tuple[str, ...]) -> bool
 def a_child_is_pending_or_has_ended_for_its_parent_not_both(now: Picture) -> Iterator[str]:
     for queue in now.queues.values():
         for parent, parts in queue.parts.items():
-            lists = [part for part in ("dependencies", "processed", "failed", "unsuccessful") for _ in parts.get(part, ())]
-            names = [child for part in ("dependencies", "processed", "failed", "unsuccessful") for child in parts.get(part, ())]
+            lists = [
+                part for part in ("dependencies", "processed", "failed", "unsuccessful") for _ in parts.get(part, ())
+            ]
+            names = [
+                child
+                for part in ("dependencies", "processed", "failed", "unsuccessful")
+                for child in parts.get(part, ())
+            ]
             for child in {name for name in names if names.count(name) > 1}:
                 where = [part for part, name in zip(lists, names, strict=True) if name == child]
                 yield f"{queue.name}/{parent} has child {child} in {where}"

@@ -77,7 +77,12 @@ def a_schedule_places_nothing_after_its_end(state: Machine) -> None:
 def a_flow_has_no_children_of_a_job_that_was_not_added(state: Machine) -> None:
     state.add_flow(
         queue="mail",
-        root=FlowJob("job", {}, [FlowJob("job", {}, [FlowJob("job", {})], options={"dedup": Dedup("x")})], options={"dedup": Dedup("x")}),
+        root=FlowJob(
+            "job",
+            {},
+            [FlowJob("job", {}, [FlowJob("job", {})], options={"dedup": Dedup("x")})],
+            options={"dedup": Dedup("x")},
+        ),
     )
 
 

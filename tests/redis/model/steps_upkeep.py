@@ -39,11 +39,11 @@ class Upkeep:
 
     @rule(queue=drawn.any_queue)
     def pause(self, queue: str) -> None:
-        self.world.on_queue("pause", queue, lambda q: q.pause())
-
-    @rule(queue=drawn.any_queue)
-    def resume(self, queue: str) -> None:
-        self.world.on_queue("resume", queue, lambda q: q.resume())
+        """Or resume, if it is paused."""
+        if self.world.now.queues[queue].paused:
+            self.world.on_queue("resume", queue, lambda q: q.resume())
+        else:
+            self.world.on_queue("pause", queue, lambda q: q.pause())
 
     @precondition(_there_are())
     @rule(queue=drawn.any_queue, pauses=st.booleans(), force=st.booleans())
@@ -122,26 +122,22 @@ class UpkeepOfJobs:
         self.world.on_queue(f"retry {job_id}", queue, lambda q: q.retry(job_id, fresh=fresh))
 
     @precondition(_there_are("delayed"))
-    @rule(queue=drawn.queues, ref=drawn.ids)
-    def promote(self, queue: str, ref: str) -> None:
+    @rule(queue=drawn.queues, ref=drawn.ids, minutes=st.none() | drawn.minutes)
+    def change_delay(self, queue: str, ref: str, minutes: int | None) -> None:
+        """Another delay, or none any more."""
         job_id = self.world.pick(queue, ref)
-        self.world.on_queue(f"promote {job_id}", queue, lambda q: q.promote(job_id))
-
-    @precondition(_there_are("delayed"))
-    @rule(queue=drawn.queues, ref=drawn.ids, minutes=drawn.minutes)
-    def change_delay(self, queue: str, ref: str, minutes: int) -> None:
-        job_id = self.world.pick(queue, ref)
-        self.world.on_queue(f"delay {job_id} {minutes} min", queue, lambda q: q.change_delay(job_id, minutes * 60))
-
-    @precondition(_there_are("wait", "prioritized", "delayed"))
-    @rule(queue=drawn.queues, ref=drawn.ids, priority=drawn.priorities, first=st.booleans())
-    def change_priority(self, queue: str, ref: str, priority: int, first: bool) -> None:
-        job_id = self.world.pick(queue, ref)
-        told = f"priority {priority} for {job_id}"
-        self.world.on_queue(told, queue, lambda q: q.change_priority(job_id, priority, first=first))
+        if minutes is None:
+            self.world.on_queue(f"promote {job_id}", queue, lambda q: q.promote(job_id))
+        else:
+            self.world.on_queue(f"delay {job_id} {minutes} min", queue, lambda q: q.change_delay(job_id, minutes * 60))
 
     @precondition(_there_are())
-    @rule(queue=drawn.queues, ref=drawn.ids)
-    def update_data(self, queue: str, ref: str) -> None:
+    @rule(queue=drawn.queues, ref=drawn.ids, priority=st.none() | drawn.priorities, first=st.booleans())
+    def change(self, queue: str, ref: str, priority: int | None, first: bool) -> None:
+        """Another priority, or other data."""
         job_id = self.world.pick(queue, ref)
-        self.world.on_queue(f"update data {job_id}", queue, lambda q: q.update_data(job_id, {"new": True}))
+        if priority is None:
+            self.world.on_queue(f"update data {job_id}", queue, lambda q: q.update_data(job_id, {"new": True}))
+        else:
+            told = f"priority {priority} for {job_id}"
+            self.world.on_queue(told, queue, lambda q: q.change_priority(job_id, priority, first=first))

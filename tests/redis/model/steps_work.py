@@ -100,6 +100,24 @@ class Work:
         for held in self.hands.workers[worker].holds[len(before) :]:
             self.hands.settle(worker, held, outcome, keep=keep, letter=letter)
 
+    @precondition(_runnable)
+    @rule(room=st.integers(1, 2))
+    def fetch_some(self, room: int) -> None:
+        """As `fetch`, where most jobs are: without this, runs that overlap are rare."""
+        self.hands.fetch(0, "mail", room)
+
+    @precondition(_held)
+    @rule(which=drawn.few, outcome=outcomes, keep=drawn.keeps, room=drawn.few)
+    def settle_some(self, which: int, outcome: str, keep: Keep, room: int) -> None:
+        if held := self._one_of(0, which):
+            self.hands.settle(0, held, outcome, keep=keep, room=room)
+
+    @precondition(_held)
+    @rule(worker=drawn.workers, which=drawn.few)
+    def cancel_a_run(self, worker: int, which: int) -> None:
+        if held := self._one_of(worker, which):
+            self.world.on_queue(f"cancel {held.key.id}", held.key.queue, lambda q: q.cancel(held.key.id))
+
     @precondition(_held)
     @rule(
         worker=drawn.workers, which=drawn.few, outcome=outcomes, keep=drawn.keeps, delay=st.integers(0, 1),

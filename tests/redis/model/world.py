@@ -161,9 +161,7 @@ class World:
 
     def obliterate(self, queue: str, force: bool) -> None:
         self.may_go = lambda key, state: key.queue == queue
-        answer = self.call(
-            f"obliterate {queue}, force={force}", lambda: self.queues[queue].obliterate(force=force)
-        )
+        answer = self.call(f"obliterate {queue}, force={force}", lambda: self.queues[queue].obliterate(force=force))
         self.obliterated = queue if answer is None else None
 
     def replay(self, which: int) -> None:

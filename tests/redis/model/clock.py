@@ -1,6 +1,6 @@
 """The scripts with a clock that only the test moves, so that each run of the same steps ends in the same state.
 
-Only the call to TIME is changed: it reads a key instead. Times to live are Redis' own; `pass_by` shortens them. Whatever
+Only the call to TIME is changed: it reads a key instead. Times to live are Redis' own; `pass_by` shortens them. What
 lasts is at least a minute long here, and half of that is the slack for the real time that steps take.
 """
 

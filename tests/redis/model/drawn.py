@@ -67,7 +67,7 @@ def _jobs(children: st.SearchStrategy[list[FlowJob]]) -> st.SearchStrategy[FlowJ
 
 def _told_apart(root: FlowJob) -> bool:
     """Whether no id stands twice in a tree: a caller who does that asks for a job that waits for itself."""
-    named = [given for given in _ids(root)]
+    named = list(_ids(root))
     return len(named) == len(set(named))
 
 

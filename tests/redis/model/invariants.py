@@ -1,4 +1,4 @@
-"""What must hold after each step, whatever the steps were: jobs and their states, parents and children, keys and owners.
+"""What must hold after each step, whatever the steps were: of jobs and states, parents and children, keys and owners.
 
 Each is a function whose name says it; it yields what is wrong. `wakeups` has those that tell of waiting workers.
 """

@@ -1,4 +1,4 @@
-"""The model finds what is wrong: each of these takes one line out of the real scripts, and is found within a short run."""
+"""The model finds what is wrong: each of these takes one line out of the real scripts, and is found in a short run."""
 
 from __future__ import annotations
 

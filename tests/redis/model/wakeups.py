@@ -1,6 +1,6 @@
 """Nothing waits while a worker is free: what each worker has been told, and what Redis holds to tell.
 
-A worker without work waits for the marker. Whoever takes it away knows what it said, and nobody else will: that worker is
+A worker without work waits for the marker. Whoever takes it away knows what it said, and nobody else will: it is
 awake until it fetches. A fetch tells when the next delayed job is due, or how long a rate limit holds.
 """
 

@@ -73,7 +73,7 @@ class World:
         return self.run(picture.take(self.redis, PREFIX, ALL, now_ms, clock.CLOCK_KEY))
 
     def pick(self, queue: str, ref: str) -> str:
-        """The id that is meant: itself, ``#n``, the n-th newest of those that nobody chose, or ``*n``, one that runs."""
+        """The id that is meant: itself, ``#n``, the n-th newest that nobody chose, or ``*n``, one that runs."""
         if ref[0] not in "#*":
             return ref
         found = self.now.queues[queue].within("active")

@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from crewline import scripts
-from crewline.keys import Keys
-from crewline.scripts import Scripts
+from crewline.redis import scripts
+from crewline.redis.scripts import Scripts
+from crewline.wire.keys import Keys
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 

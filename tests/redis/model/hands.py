@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crewline import Job, Keep
-from crewline.connection import text
-from crewline.options import keep_from_wire
-from crewline.scripts import Fetched, Result
+from crewline.redis.scripts import Fetched, Result
+from crewline.wire.options import keep_from_wire
+from crewline.wire.text import text
 
 from tests.redis.model import clock
 from tests.redis.model.picture import JobKey, Picture
@@ -112,12 +112,12 @@ class Hands:
         if b"defa" in held.fields and outcome != "back":
             outcome = "failed"
         opts = self.world.queues[held.key.queue].decode_opts(held.fields.get(b"opts"))
-        flags = ("" if letter else "n") + ("s" if b"suspect" in held.fields and outcome != "back" else "")
-        option = {"completed": "removeOnComplete", "failed": "removeOnFail"}.get(outcome)
         return Result(
             held.key.id, held.token, outcome, {"completed": '{"done":true}', "back": ""}.get(outcome, "broken"),
             delay_ms=delay * clock.MINUTE_MS if outcome == "retry" else 0,
-            keep=keep_from_wire(opts.get(option), keep) if option else "", flags=flags, started=held.started,
+            keep_completed=keep_from_wire(opts.get("removeOnComplete"), keep),
+            keep_failed=keep_from_wire(opts.get("removeOnFail"), keep), letter=letter,
+            suspect=b"suspect" in held.fields and outcome != "back", optionless=not opts,
         )  # fmt: skip
 
     def _settle(self, worker: int, held: Held, result: Result, room: int) -> int:
@@ -149,7 +149,7 @@ class Hands:
                 world.look().jobs_as_they_are() == before.jobs_as_they_are(), f"{key}: a refused result left traces"
             )
         if code == 0:
-            self.settled.append(Settled(held, result.outcome, "n" not in result.flags))
+            self.settled.append(Settled(held, result.outcome, result.letter))
         self._take(worker, key.queue, room, token, fetched, True)
         return code
 
@@ -157,7 +157,7 @@ class Hands:
         self, worker: int, queue: str, room: int, token: str, results: tuple[Result, ...], again: bool = False
     ) -> Fetched:
         name = self.workers[worker].name
-        told = "".join(f", {each.job_id} {each.outcome} keep={each.keep!r} {each.flags}" for each in results)
+        told = "".join(f", {each.job_id} {each.outcome}, {each.sent()[-1]}" for each in results)
         fetched: Fetched = self.world.call(
             f"{name} at {queue}: room {room}{told}{', again' if again else ''}",
             lambda: self.world.queues[queue].scripts.finish_and_fetch(

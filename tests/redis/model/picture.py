@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from crewline.connection import text
-from crewline.keys import DECLARED, Keys
+from crewline.wire.keys import DECLARED, Keys
+from crewline.wire.text import text
 from redis.asyncio import Redis
 
 #: What a job may have beside its hash.

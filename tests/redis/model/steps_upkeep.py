@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from crewline import Keep
-from crewline.housekeeping import CLEANABLE
+from crewline.queue.housekeeping import CLEANABLE
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from crewline.scripts import source
+from crewline.redis.scripts import source
 
 from tests.redis.model import driver
 from tests.redis.model.world import Wrong

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from crewline import CrewlineError, FlowJob, FlowNode, Job, Keep, Queue
-from crewline.dead_letters import DeadLetters
+from crewline.queue.dead_letters import DeadLetters
 from redis.asyncio import Redis
 
 from tests.redis.model import clock, picture

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.redis.model.picture import ENDED, RELEASING, JobKey, Picture, link_of
+from tests.redis.model.picture import ENDED, RELEASING, Picture, link_of
 
 Invariant = Callable[[Picture], Iterator[str]]
 
@@ -209,8 +209,3 @@ INVARIANTS: tuple[Invariant, ...] = (
 def violations(now: Picture) -> list[tuple[str, str]]:
     """What is wrong, each with the name of the invariant that it breaks."""
     return [(invariant.__name__, wrong) for invariant in INVARIANTS for wrong in invariant(now)]
-
-
-def parents_of(now: Picture, key: JobKey) -> str | None:
-    fields = now.job(key)
-    return fields.get("parentKey") if fields else None

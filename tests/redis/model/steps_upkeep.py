@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.redis.model import drawn
-from tests.redis.model.clock import MINUTE_MS
+from tests.redis.model.hands import Hands
 from tests.redis.model.world import LETTERS, World
 
 ended = st.sampled_from(("completed", "failed"))
@@ -28,14 +28,13 @@ class Upkeep:
     """What is done to many jobs, or to a queue."""
 
     world: World
+    hands: Hands
 
     @precondition(_there_are("active"))
     @rule(queue=drawn.any_queue, looks=st.integers(1, 2), most=st.integers(1, 2))
     def recover_stalled(self, queue: str, looks: int, most: int) -> None:
         for _ in range(looks):
-            gate = self.world.queues[queue].keys.stalled_check
-            self.world.run(self.world.redis.delete(gate))
-            self.world.on_queue("look for stalled jobs", queue, lambda q: q.scripts.recover_stalled(MINUTE_MS, most))
+            self.hands.recover(queue, most)
 
     @rule(queue=drawn.any_queue)
     def pause(self, queue: str) -> None:

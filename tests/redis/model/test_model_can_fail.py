@@ -24,7 +24,6 @@ MUTATIONS = {
     "a job that ended stays active": (
         "if redis.call('LREM', q.active, -1, id) == 0 then return -3 end", "", "an_id_is_in_exactly_one_state",
     ),
-    "any token settles a job": ("if held ~= token then", "if not held then", "a result without a lease was answered 0"),
 }  # fmt: skip
 
 

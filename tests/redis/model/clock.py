@@ -17,17 +17,18 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 CLOCK_KEY = "model-clock"
-#: Where the clock stands when a run begins: 2026-01-01, in seconds.
-BEGIN_SECONDS = 1_767_225_600
+#: Where the clock stands when a run begins: 2026-01-01, in milliseconds.
+BEGIN_MS = 1_767_225_600_000
 MINUTE_MS = 60_000
 
 _TIME = "redis.call('TIME')"
-_FAKE = f"{{ redis.call('GET', '{CLOCK_KEY}'), '0' }}"
+_NOW = f"redis.call('GET', '{CLOCK_KEY}')"
+_FAKE = f"{{ math.floor({_NOW} / 1000), {_NOW} % 1000 * 1000 }}"
 
 #: What is kept till a moment: keys with a time to live, and the delayed jobs of queues, which come due.
 _PASS = """
 local ms = tonumber(ARGV[1])
-redis.call('INCRBY', KEYS[1], ms / 1000)
+redis.call('INCRBY', KEYS[1], ms)
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local left = redis.call('PTTL', key)
   if left >= 0 then
@@ -72,11 +73,11 @@ class ClockedScripts(Scripts):
 
 
 async def begin(redis: Redis) -> None:
-    await redis.set(CLOCK_KEY, BEGIN_SECONDS)
+    await redis.set(CLOCK_KEY, BEGIN_MS)
 
 
 async def now_ms(redis: Redis) -> int:
-    return int(await redis.get(CLOCK_KEY)) * 1000
+    return int(await redis.get(CLOCK_KEY))
 
 
 async def pass_by(redis: Redis, minutes: int) -> None:
@@ -86,4 +87,9 @@ async def pass_by(redis: Redis, minutes: int) -> None:
 
 async def move_on(redis: Redis, minutes: int) -> None:
     """Moves the clock alone, as for one whose leases ran out while others renewed theirs."""
-    await redis.incrby(CLOCK_KEY, minutes * MINUTE_MS // 1000)
+    await redis.incrby(CLOCK_KEY, minutes * MINUTE_MS)
+
+
+async def tick(redis: Redis) -> None:
+    """A millisecond passes."""
+    await redis.incr(CLOCK_KEY)

@@ -164,6 +164,8 @@ class Hands:
     def _call(
         self, worker: int, queue: str, room: int, token: str, results: tuple[Result, ...], again: bool = False
     ) -> Fetched:
+        # no two fetches are in one millisecond: a start is told from another by its moment
+        self.world.run(clock.tick(self.world.redis))
         name = self.workers[worker].name
         told = "".join(f", {each.job_id} {each.outcome}, {each.sent()[-1]}" for each in results)
         fetched: Fetched = self.world.call(

@@ -101,6 +101,17 @@ def a_child_is_pending_or_has_ended_for_its_parent_not_both(now: Picture) -> Ite
                 yield f"{queue.name}/{parent} has child {child} in {where}"
 
 
+def a_child_that_runs_again_is_pending_again(now: Picture) -> Iterator[str]:
+    for queue in now.queues.values():
+        for parent, parts in queue.parts.items():
+            for part in ("processed", "failed", "unsuccessful"):
+                for child in parts.get(part, ()):
+                    key, fields = now.find(child), now.job(now.find(child))
+                    ours = fields is not None and fields.get("parentKey") == queue.base + parent
+                    if key and ours and now.queues[key.queue].unfinished(key.id):
+                        yield f"{key} is {now.state(key)}, and in :{part} of {queue.name}/{parent}"
+
+
 def no_part_of_a_job_outlives_it(now: Picture) -> Iterator[str]:
     for queue in now.queues.values():
         for job_id, parts in queue.parts.items():
@@ -191,6 +202,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     a_parent_that_waits_has_something_to_wait_for,
     no_flow_waits_for_itself,
     a_child_is_pending_or_has_ended_for_its_parent_not_both,
+    a_child_that_runs_again_is_pending_again,
     no_part_of_a_job_outlives_it,
     only_active_jobs_are_under_a_lease,
     only_active_jobs_are_looked_at_as_stalled,

@@ -92,6 +92,54 @@ def a_deduplication_id_with_a_ttl_names_no_stranger(state: Machine) -> None:
     state.add(queue="mail", options={"job_id": "a"})
 
 
+def a_cancelled_job_without_a_worker_leaves_no_mark(state: Machine) -> None:
+    _lost(state)
+    state.cancel(queue="mail", ref="a")
+
+
+def a_suspect_that_is_cancelled_is_none_any_more(state: Machine) -> None:
+    _lost(state)
+    state.recover_stalled(queue="mail", looks=2, most=2)
+    state.cancel(queue="mail", ref="a")
+
+
+def an_active_job_that_is_cancelled_is_not_looked_at_as_stalled(state: Machine) -> None:
+    _lost(state)
+    state.recover_stalled(queue="mail", looks=1, most=2)
+    state.cancel(queue="mail", ref="a")
+
+
+def _lost(state: Machine) -> None:
+    """A job that was to be cancelled, and whose worker is silent."""
+    state.add(queue="mail", options={"job_id": "a"})
+    state.fetch(worker=0, queue="mail", room=1, unanswered=False, advance=True)
+    state.cancel(queue="mail", ref="a")
+    state.lose_leases(worker=0, dies=False)
+
+
+def a_job_that_has_ended_does_not_hold_its_deduplication_id_for_ever(state: Machine) -> None:
+    state.add(queue="mail", options={"dedup": Dedup("x", 60)})
+    _run(state)
+    state.add(queue="mail", options={"dedup": Dedup("x", 60, extend=True, keep_last_if_active=True)})
+
+
+def a_child_that_has_failed_goes_by_its_newest_policy(state: Machine) -> None:
+    for policy in ("wait", "ignore"):
+        child = FlowJob("job", {}, options={"job_id": "b"}, on_failure=policy)
+        state.add_flow(queue="mail", root=FlowJob("job", {}, [child], options={"job_id": "a"}))
+        if policy == "wait":
+            _run(state, "failed")
+
+
+def two_flows_make_no_circle(state: Machine) -> None:
+    """a waits for b, and b for c; then b is to wait for a."""
+    for names in (("a", "b", "c"), ("b", "a")):
+        tree: list[FlowJob] = []
+        for name in reversed(names):
+            tree = [FlowJob("job", {}, tree, options={"job_id": name})]
+        state.add_flow(queue="mail", root=tree[0])
+
+
 RUNS: dict[str, Steps] = {
     run.__name__: run
     for run in (
@@ -105,5 +153,11 @@ RUNS: dict[str, Steps] = {
         a_schedule_places_nothing_after_its_end,
         a_flow_has_no_children_of_a_job_that_was_not_added,
         a_deduplication_id_with_a_ttl_names_no_stranger,
+        a_cancelled_job_without_a_worker_leaves_no_mark,
+        a_suspect_that_is_cancelled_is_none_any_more,
+        an_active_job_that_is_cancelled_is_not_looked_at_as_stalled,
+        a_job_that_has_ended_does_not_hold_its_deduplication_id_for_ever,
+        a_child_that_has_failed_goes_by_its_newest_policy,
+        two_flows_make_no_circle,
     )
 }

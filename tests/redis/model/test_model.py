@@ -14,7 +14,7 @@ from tests.redis_server import RedisServer
 
 def test_whatever_happens_to_jobs_nothing_is_lost_or_left_behind(redis_server: RedisServer) -> None:
     with driver.machine_on(redis_server.url) as machine:
-        driver.run_short(machine, runs=70, length=40)
+        driver.run_short(machine, runs=150, length=40)
 
 
 @pytest.mark.parametrize("name", regressions.RUNS)

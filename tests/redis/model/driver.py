@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from hypothesis import HealthCheck, Phase, reject, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -57,16 +58,26 @@ def run_until_found(machine: type[Machine], finding: str, runs: int, length: int
 
 
 def run_long(machine: type[Machine], steps: int, first_seed: int, length: int) -> bool:
-    """At least so many steps; False if something was found, which is printed."""
+    """At least so many steps; False if something was found, which is printed as it was met, and again when shrunk."""
     began, round_number = time.monotonic(), 0
-    while machine.steps_made < steps:
-        seeded = seed(first_seed * 1_000_003 + round_number)(machine)
+
+    class Telling(machine):  # type: ignore[misc, valid-type]
+        told: ClassVar[bool] = False
+
+        def judge(self, found: list[tuple[str, str]]) -> None:
+            if found and not Telling.told:
+                Telling.told = True
+                print(f"FOUND, shrinking it, which may take 5 minutes: {found}\n{self.world.told()}", flush=True)
+            super().judge(found)
+
+    while Telling.steps_made < steps:
+        seeded = seed(first_seed * 1_000_003 + round_number)(Telling)
         try:
             run_state_machine_as_test(seeded, settings=form(ROUND, length, derandomize=False))
         except AssertionError as error:
-            print(f"FOUND in round {round_number} of seed {first_seed}, after {machine.steps_made} steps:\n{error}")
+            print(f"round {round_number} of seed {first_seed}, after {Telling.steps_made} steps, shrunk:\n{error}")
             print("\n".join(getattr(error, "__notes__", ())), flush=True)
             return False
         round_number += 1
-        print(f"round {round_number}: {machine.steps_made} steps, {time.monotonic() - began:.0f} s", flush=True)
+        print(f"round {round_number}: {Telling.steps_made} steps, {time.monotonic() - began:.0f} s", flush=True)
     return True

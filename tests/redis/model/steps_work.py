@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.redis.model import drawn
-from tests.redis.model.hands import Hands, Held
+from tests.redis.model.hands import Hands
+from tests.redis.model.runs import Held
 from tests.redis.model.wakeups import Notices
 from tests.redis.model.world import World
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.redis.model.hands import Asked
 from tests.redis.model.picture import Picture, QueuePicture
+from tests.redis.model.runs import Asked
 
 
 @dataclass

@@ -15,6 +15,8 @@ CLUSTER := $(BIN)/python -m tests.cluster
 COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11
 # `make test-e2e ARGS="-k schedule -x"`: more options for pytest
 ARGS ?=
+# `make model MODEL_ARGS="--steps 50000 --seed 7"`, and for `make chaos`, which runs it first
+MODEL_ARGS ?=
 
 ##@ See it
 .PHONY: help demo demo-down
@@ -30,7 +32,7 @@ demo-down: setup ## take away all that the demo made
 	@$(BIN)/python -m tools.demo down
 
 ##@ Test it
-.PHONY: test test-unit test-redis test-interop test-chaos test-e2e chaos bench lint types
+.PHONY: test test-unit test-redis test-interop test-chaos test-e2e chaos model bench lint types
 test: setup redis-server node cluster lint types ## all of it: lint, types, then unit, Redis, chaos, interop and e2e tests
 	@echo "test: unit, redis, chaos, interop, e2e"
 	@$(PYTEST) $(ARGS)
@@ -47,8 +49,11 @@ test-interop: setup redis-server node ## the engine and BullMQ's own Node packag
 test-chaos: setup redis-server ## one fault at a time: no job lost, none handled twice without a reason
 	@$(PYTEST) tests/chaos $(ARGS)
 
-chaos: setup redis-server ## the same for 20,000 jobs a fault, some 20 minutes: make chaos ARGS="sigkill --json rows.json"
+chaos: model ## the same for 20,000 jobs a fault, some 20 minutes: make chaos ARGS="sigkill --json rows.json"
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+model: setup redis-server ## 10,000 random steps through the scripts, invariants after each: make model MODEL_ARGS="--seed 1"
+	@$(BIN)/python -m tests.redis.model $(MODEL_ARGS)
 
 #: those that come near to us in one measure or another, in rounds that follow each other sooner
 NEAREST := crewline,bullmq-node,dramatiq,huey,taskiq-list,taskiq-stream-res

@@ -1,0 +1,36 @@
+"""The model finds what is wrong: each of these takes one line out of the real scripts, and is found in a short run."""
+
+from __future__ import annotations
+
+import pytest
+from crewline.redis.scripts import source
+
+from tests.redis.model import driver
+from tests.redis.model.world import Wrong
+from tests.redis_server import RedisServer
+
+#: Scripts that have the lines.
+CHANGED = ("finish_and_fetch", "add_jobs", "remove_job")
+
+#: What is taken out -> what is put there, and an invariant that this breaks.
+MUTATIONS = {
+    "a worker is not told of new jobs": (
+        "redis.call('ZADD', queue.marker, 0, '0')", "", "whatever_waits_is_told_to_a_worker",
+    ),
+    "nobody is told of a delayed job": (
+        "redis.call('ZADD', queue.marker, whole(due), '1')", "", "whatever_is_delayed_is_told_to_a_worker",
+    ),
+    "logs of a deleted job stay": ("job .. ':logs', ", "", "no_part_of_a_job_outlives_it"),
+    "a job that ended stays active": (
+        "if redis.call('LREM', q.active, -1, id) == 0 then return -3 end", "", "an_id_is_in_exactly_one_state",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_the_model_finds_a_script_with_a_line_taken_out(name: str, redis_server: RedisServer) -> None:
+    old, new, finding = MUTATIONS[name]
+    with driver.machine_on(redis_server.url, {old: new}) as machine:
+        assert any(old in source(script) for script in CHANGED), f"no script has {old!r} any more: take another line"
+        with pytest.raises(Wrong, match=finding):
+            driver.run_until_found(machine, finding, runs=400, length=12)

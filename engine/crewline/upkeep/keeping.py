@@ -15,7 +15,7 @@ from crewline.errors import CrewlineError
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE, end_tasks
-from crewline.wire.options import Keep
+from crewline.wire.options import KEEP_ALL, Keep
 
 log = logging.getLogger("crewline.worker")
 
@@ -35,7 +35,7 @@ class Keeper:
         interval_seconds: how often jobs without a lease are looked for.
         lease_seconds: how long a lease holds without a renewal.
         max_crashes: how often a job may take its worker down before it fails for good.
-        keep_completed, keep_failed: retention for jobs that do not bring their own.
+        keep_completed, keep_failed: retention for jobs that do not bring their own; None: they stay.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class Keeper:
         interval_seconds: float,
         lease_seconds: float,
         max_crashes: int,
-        keep_completed: Keep,
-        keep_failed: Keep,
+        keep_completed: Keep | None,
+        keep_failed: Keep | None,
     ) -> None:
         self._queue = queue
         self._lease_ms = round(lease_seconds * 1000)
@@ -54,9 +54,9 @@ class Keeper:
         self.retain(keep_completed, keep_failed)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def retain(self, completed: Keep, failed: Keep) -> None:
+    def retain(self, completed: Keep | None, failed: Keep | None) -> None:
         """Sets retention for jobs that do not bring their own."""
-        self._keep = {"completed": completed, "failed": failed}
+        self._keep = {"completed": completed or KEEP_ALL, "failed": failed or KEEP_ALL}
 
     def advance(self, schedule_id: str, job: Job) -> None:
         """An iteration was fetched: places the next one, beside the handler."""

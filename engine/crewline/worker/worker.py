@@ -16,10 +16,12 @@ from crewline.middleware import Middleware
 from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
+from crewline.redis.topology import check_letters_slot
 from crewline.upkeep.keeping import Keeper
+from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
 from crewline.wire.keys import Keys
-from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep
-from crewline.wire.settings import Settings, check_count
+from crewline.wire.options import Keep
+from crewline.wire.settings import Settings
 from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.commit import CALLS_FAR, Committer
 from crewline.worker.calls.intake import Intake
@@ -68,7 +70,8 @@ class Worker:
         stalled_interval_seconds: how often jobs without a lease are looked for; a third of the lease if None.
         max_crashes: how often a job may take its worker down, with nothing beside it, before it fails for good.
         dead_letter_queue: where jobs that failed for good go; ``<queue>-dlq`` if None, nowhere if ''.
-        keep_completed, keep_failed: retention for jobs that do not bring their own.
+        keep_completed, keep_failed: retention for jobs that do not bring their own, as those that our producers add do;
+            they stay if None.
         rate: ``(jobs, seconds)``: how many jobs may start in that time over all workers of the queue; the queue's own
             rate, where one is set, goes before it.
         backoffs: waits of your own for `Backoff.named`: ``(attempts made, error) -> seconds``.
@@ -95,16 +98,24 @@ class Worker:
         stalled_interval_seconds: float | None = None,
         max_crashes: int = 3,
         dead_letter_queue: str | None = None,
-        keep_completed: Keep = KEEP_COMPLETED,
-        keep_failed: Keep = KEEP_FAILED,
+        keep_completed: Keep | None = None,
+        keep_failed: Keep | None = None,
         rate: tuple[int, float] | None = None,
         backoffs: Mapping[str, BackoffFunction] | None = None,
         middleware: Sequence[Middleware] = (),
         metrics_minutes: int = 0,
     ) -> None:
         letters = _letters_queue(queue, dead_letter_queue)
-        if not lease_seconds >= 0.5:
-            raise InvalidOption(f"lease_seconds {lease_seconds!r} must be 0.5 or more")
+        check_letters_slot(redis, prefix, queue, letters)
+        check_seconds(lease_seconds, "lease_seconds", 0.5)
+        check_seconds(grace_seconds, "grace_seconds")
+        for value, what in (
+            (timeout_seconds, "timeout_seconds"), (stalled_interval_seconds, "stalled_interval_seconds"),
+        ):  # fmt: skip
+            if value is not None:
+                check_seconds(value, what, A_MILLISECOND, "leave it out for the default")
+        check_count(max_crashes, "max_crashes")
+        check_count(metrics_minutes, "metrics_minutes", 0)
         self._own = Settings(
             concurrency=concurrency, paused=False, rate=rate, keep_completed=keep_completed, keep_failed=keep_failed
         )
@@ -123,13 +134,9 @@ class Worker:
         )  # fmt: skip
         self._isolator = Isolator(self.queue.scripts, slots, self._executor, targets)
         self._keeper = Keeper(
-            self.queue,
-            stalled_interval_seconds or lease_seconds / 3,
-            lease_seconds,
-            max_crashes,
-            keep_completed,
+            self.queue, stalled_interval_seconds or lease_seconds / 3, lease_seconds, max_crashes, keep_completed,
             keep_failed,
-        )
+        )  # fmt: skip
         self._backlog = Backlog(slots)
         self._committer = Committer(
             self.queue, slots, self._backlog,
@@ -222,7 +229,7 @@ class Worker:
             grace_seconds: how long running jobs may go on; what the worker was made with if None.
         """
         if grace_seconds is not None:
-            self._grace_seconds = grace_seconds
+            self._grace_seconds = check_seconds(grace_seconds, "grace_seconds")
         self._slots.shut("stopping")
         self._stopping.set()
         self._listeners.emit("stopping")
@@ -255,8 +262,8 @@ class Worker:
         self._followed = settings
         self._resize(settings.concurrency or own.concurrency or 1)
         self._committer.limit(_rate(settings.rate or own.rate))
-        executor.keep_completed = settings.keep_completed or own.keep_completed or KEEP_COMPLETED
-        executor.keep_failed = settings.keep_failed or own.keep_failed or KEEP_FAILED
+        executor.keep_completed = settings.keep_completed or own.keep_completed
+        executor.keep_failed = settings.keep_failed or own.keep_failed
         self._keeper.retain(executor.keep_completed, executor.keep_failed)
         executor.default_attempts = settings.attempts or 1
         executor.default_backoff = settings.backoff.to_wire() if settings.backoff else None

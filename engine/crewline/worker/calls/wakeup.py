@@ -156,15 +156,15 @@ class MarkerWatch:
         Nobody waits for Redis here. Where the answer was read late, others may have been given these jobs: then Redis
         is asked whose they are.
         """
-        if self._backlog.redis_now_ms() - fetched.now_ms < self._pending_ms / 2:
-            locks = [self._queue.keys.job(text(job_id)) + ":lock" for job_id, _ in fetched.jobs]
-            await lanes.tell(*(("PEXPIRE", lock, self._lease_ms) for lock in locks))
-            return fetched
         held: list[Any] = []
         for job_id, told in fetched.jobs:
             fields = dict(zip(told[::2], told[1::2], strict=True))
             held += (job_id, call.token, started_of(fields, fetched.now_ms))
-        lost = set(await self._queue.scripts.extend_leases(self._lease_ms, *held))
+        scripts = self._queue.scripts
+        if self._backlog.redis_now_ms() - fetched.now_ms < self._pending_ms / 2:
+            await lanes.tell(scripts.command("extend_leases", self._lease_ms, *held))
+            return fetched
+        lost = set(await scripts.extend_leases(self._lease_ms, *held))
         return fetched._replace(jobs=[job for job in fetched.jobs if text(job[0]) not in lost])
 
     async def _unblock(self) -> bool:

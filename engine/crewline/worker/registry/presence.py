@@ -78,20 +78,17 @@ class Presence:
     async def _beat(self) -> bool:
         """Returns whether the settings are other ones than before."""
         slots = self._slots
-        running = [run.job.id for run in slots.mine()]
+        mine = slots.mine()
+        running = [run.job.id for run in mine]
         told = {
             "name": self._name, "host": socket.gethostname(), "pid": os.getpid(), "slots": slots.concurrency,
             "running": running[:MAX_NAMED], "busy": len(running), "stopping": slots.is_shut("stopping"),
             "paused": slots.is_shut("paused"), "settings": self._settings.generation,
         }  # fmt: skip
         cancels, stored = await self._queue.scripts.beat(
-            self._queue.keys,
-            self._name,
-            TTL_MS,
-            jsonio.dumps(told, "the worker's state"),
-            self._settings.sha,
-            [(run.job.id, run.lease.token) for run in slots.mine()],
-        )
+            self._queue.keys, self._name, TTL_MS, jsonio.dumps(told, "the worker's state"), self._settings.sha,
+            [(run.job.id, run.lease.token) for run in mine],
+        )  # fmt: skip
         for job_id, reason in cancels:
             self._cancel(job_id, reason)
         if stored is not None:

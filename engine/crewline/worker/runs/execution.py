@@ -56,7 +56,7 @@ class Executor:
         timeout_seconds: the longest a run may take; None for no bound.
         middleware: hooks around each run, outermost first.
         backoffs: the user's own waits, by name.
-        keep_completed, keep_failed: retention for jobs that do not bring their own.
+        keep_completed, keep_failed: retention for jobs that do not bring their own; None: they stay.
         default_attempts, default_backoff: for jobs that say nothing of attempts, as BullMQ's clients add them.
     """
 
@@ -68,8 +68,8 @@ class Executor:
     timeout_seconds: float | None = None
     middleware: Sequence[Middleware] = ()
     backoffs: Mapping[str, BackoffFunction] = field(default_factory=dict)
-    keep_completed: Keep = KEEP_COMPLETED
-    keep_failed: Keep = KEEP_FAILED
+    keep_completed: Keep | None = None
+    keep_failed: Keep | None = None
     default_attempts: int = 1
     default_backoff: dict[str, Any] | None = None
 

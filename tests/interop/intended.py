@@ -143,6 +143,22 @@ def _released_in_silence(found: Dump) -> None:
             del events[i]
 
 
+def _early_marker(found: Dump) -> None:
+    """`marker` member 1, a due time: BullMQ leaves that of a promoted or removed job, and a worker wakes early.
+    One before the next due time counts as that; one after it would be a fault.
+    """
+    due = [when for _, when in found.get("delayed", ("zset", []))[1]]
+    first = min(due, key=_seconds, default="no time")
+    marker = found.get("marker", ("zset", []))[1]
+    for i, (member, when) in enumerate(marker):
+        if member == "1" and (not due or _seconds(when) < _seconds(first)):
+            marker[i] = (member, first)
+
+
+def _seconds(when: str) -> int:
+    return int(when.split()[2])
+
+
 def _order_of_removed(found: Dump) -> None:
     """`removed` of children that go with their parent, and `waiting` of those whose last child goes: siblings go in the
     order of a set, which is any.
@@ -181,6 +197,7 @@ INTENDED: tuple[Callable[[Dump], None], ...] = (
     _suspect,
     _told_of_cancelled,
     _released_in_silence,
+    _early_marker,
     _order_of_removed,
     _kept_last,
 )

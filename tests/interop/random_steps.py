@@ -61,6 +61,19 @@ def _adds(options: st.SearchStrategy[Options]) -> Steps:
     return st.tuples(ids, plays, options).map(lambda job: ("add", *job))
 
 
+def _mixed(weights: dict[Steps, int]) -> Steps:
+    """One of these, as often as it says; `one_of` would give each branch of another the same weight."""
+    return st.sampled_from([steps for steps, weight in weights.items() for _ in range(weight)]).flatmap(lambda of: of)
+
+
+def _sequence(first: Steps, then: dict[Steps, int]) -> st.SearchStrategy[list[Step]]:
+    """Something to take steps on, then steps of any kind."""
+    steps = _mixed({first: sum(then.values()) // 3, **then})
+    return st.tuples(st.lists(first, min_size=2, max_size=5), st.lists(steps, min_size=6, max_size=20)).map(
+        lambda parts: [*parts[0], *parts[1]]
+    )
+
+
 work = _just(("work",))
 #: What changes jobs from outside, whatever kind they are of.
 changes = st.one_of(
@@ -76,7 +89,7 @@ upkeep = st.one_of(
 obliterate = _just(("obliterate",))
 
 
-def _jobs(priorities: bool) -> Steps:
+def _jobs(priorities: bool) -> st.SearchStrategy[list[Step]]:
     job = st.tuples(ids, plays, _options(priorities))
     add = job.map(lambda job: ("add", *job))
     # BullMQ's retryJobs and promoteJobs forget priorities, ours keep them: together they are no subject here
@@ -86,25 +99,25 @@ def _jobs(priorities: bool) -> Steps:
         else [_just(("retry_all",)), _just(("promote_all",))]
     )
     bulk = st.tuples(st.just("add_bulk"), st.lists(job, max_size=4))
-    return st.one_of(add, add, add, add, work, work, work, work, *apart, bulk, changes, upkeep)
+    return _sequence(add, {work: 6, bulk: 1, changes: 3, upkeep: 2, st.one_of(apart): 1})
 
 
-def _dedup() -> Steps:
+def _dedup() -> st.SearchStrategy[list[Step]]:
     add = _adds(_options(dedup=st.none() | dedups | dedups))
     during = st.tuples(st.just("during"), add | changes)
-    return st.one_of(add, add, add, work, work, during, during, changes, upkeep, obliterate)
+    return _sequence(add, {work: 4, during: 3, changes: 3, upkeep: 1, obliterate: 1})
 
 
-def _ends() -> Steps:
+def _ends() -> st.SearchStrategy[list[Step]]:
     """How else a job may end: its worker dies, somebody cancels it, the queue goes."""
     add = _adds(_options(priorities=True))
-    rare = st.one_of(_just(("cut_off",)), obliterate, upkeep)
-    stall = _just(("stall",))
+    stall, cut_off = _just(("stall",)), _just(("cut_off",))
     during = st.tuples(st.just("during"), changes | upkeep | obliterate)
-    return st.one_of(add, add, add, work, work, stall, stall, during, _of("cancel"), changes, rare)
+    rare = st.one_of(cut_off, obliterate, upkeep)
+    return _sequence(add, {work: 4, stall: 3, during: 2, _of("cancel"): 2, changes: 2, rare: 1})
 
 
-def _flows() -> Steps:
+def _flows() -> st.SearchStrategy[list[Step]]:
     nodes = st.builds(
         Node,
         st.just(""),
@@ -130,21 +143,21 @@ def _flows() -> Steps:
     ).map(tree)
     jobs = st.sampled_from(["p", "p0", "p1", "p00", "q", "q0", "q1", "q10"])
     rare = st.one_of(obliterate, _just(("pause",), ("resume",), ("stall",), ("drain", False), ("cut_off",)))
-    return st.one_of(flow, flow, work, work, work, work, _of("remove", "retry", of=jobs), rare)
+    alone = _adds(_options())
+    return _sequence(flow, {alone: 2, work: 6, _of("remove", "retry", of=jobs): 2, rare: 2})
 
 
 def _named(node: Node, name: str, children: tuple[Node, ...] = ()) -> Node:
     return Node(name, node.data, children, node.on_failure, node.attempts)
 
 
-def _schedules() -> Steps:
+def _schedules() -> st.SearchStrategy[list[Step]]:
     schedule = st.tuples(st.just("schedule"), st.sampled_from("st"), st.sampled_from([1000, 2000]))
     rare = st.one_of(
         obliterate, _just(("pause",), ("resume",), ("drain", False), ("drain", True), ("clean", "delayed"), ("stall",))
     )
-    return st.one_of(
-        schedule, work, work, work, _just(("promote_all",)), _of("unschedule", of=st.sampled_from("st")), rare
-    )
+    unschedule = _of("unschedule", of=st.sampled_from("st"))
+    return _sequence(schedule, {work: 5, _just(("promote_all",)): 2, unschedule: 1, rare: 2})
 
 
 SUBJECTS = {

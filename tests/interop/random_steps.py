@@ -110,7 +110,7 @@ def _dedup() -> st.SearchStrategy[list[Step]]:
 
 def _ends() -> st.SearchStrategy[list[Step]]:
     """How else a job may end: its worker dies, somebody cancels it, the queue goes."""
-    add = _adds(_options(priorities=True))
+    add = _adds(_options())
     stall, cut_off = _just(("stall",)), _just(("cut_off",))
     during = st.tuples(st.just("during"), changes | upkeep | obliterate)
     rare = st.one_of(cut_off, obliterate, upkeep)

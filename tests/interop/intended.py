@@ -71,8 +71,8 @@ def _trace_of_rejected(found: Dump) -> None:
 
 
 def _unfinished_children(found: Dump) -> None:
-    """Why a job fails that ends before its children, or though one failed: each side has words of its own, and theirs a
-    stack trace.
+    """`failedReason` of a job that ends before its children, or though one failed: each side has words of its own, and
+    theirs a stack trace.
     """
     told = [event for event in found.get("events", ("stream", []))[1] if CHILDREN.search(event.get("failedReason", ""))]
     for event in told:
@@ -148,11 +148,16 @@ def _early_marker(found: Dump) -> None:
     One before the next due time counts as that; one after it would be a fault.
     """
     due = [when for _, when in found.get("delayed", ("zset", []))[1]]
-    first = min(due, key=_seconds, default="no time")
     marker = found.get("marker", ("zset", []))[1]
-    for i, (member, when) in enumerate(marker):
-        if member == "1" and (not due or _seconds(when) < _seconds(first)):
-            marker[i] = (member, first)
+    first = min(due, key=_seconds, default="")
+    kept = [(member, when) for member, when in marker if member != "1" or first]
+    for i, (member, when) in enumerate(kept):
+        if member == "1" and _seconds(when) < _seconds(first):
+            kept[i] = (member, first)
+    if kept:
+        found["marker"] = ("zset", kept)
+    else:
+        found.pop("marker", None)
 
 
 def _seconds(when: str) -> int:
@@ -175,7 +180,7 @@ def _goes(event: Dump) -> bool:
 
 
 def _kept_last(found: Dump) -> None:
-    """Where the last of those that came while a job ran is kept: we tell of its adding after the end of the other,
+    """`added` of the last of those that came while a job ran, where that is kept: we tell of it after the other's end,
     BullMQ before, so that the order of events is one job's own.
     """
     for kind, content in found.values():

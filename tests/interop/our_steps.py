@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from crewline import CrewlineError, Job, Keep, Queue, Worker
-from crewline.connection import text
+from crewline.wire.text import text
 
 from tests.interop.play import play
 from tests.interop.steps import (

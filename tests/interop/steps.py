@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewline import Backoff, Dedup, FlowJob
-from crewline.connection import text
+from crewline.wire.text import text
 from redis.asyncio import Redis
 
 Step = tuple[Any, ...]

@@ -37,7 +37,7 @@ class Calls:
         call = Scripts.finish_and_fetch
 
         async def noted(scripts: Scripts, results: list[Result], **options: Any) -> Fetched:
-            waiting = len(self.watched._state.settled) if self.watched else 0
+            waiting = len(self.watched._slots.ended) if self.watched else 0
             self.made.append(Call(len(results), options["room"], waiting))
             fetched = await call(scripts, results, **options)
             if self.lose_next_fill and not results and fetched.jobs:

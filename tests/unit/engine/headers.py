@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from crewline.scripts import source
+from crewline.redis.scripts import source
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from crewline.keys import DECLARED
+from crewline.wire.keys import DECLARED
 
-#: A job's keys beside its hash; ':' parts ids, ':data' belongs to metrics.
-PARTS = {":lock", ":logs", ":dependencies", ":processed", ":failed", ":unsuccessful", ":data", ":"}
+#: A job's keys beside its hash; ':' parts ids, ':data' belongs to metrics, ':gone' stands in a list for what goes.
+PARTS = {":lock", ":logs", ":dependencies", ":processed", ":failed", ":unsuccessful", ":data", ":", ":gone"}
 #: What keys begin with that are named after something that only the caller knows.
 FAMILIES = {"de:", "dn:", "repeat:", "metrics:"}
 #: Keys of a queue that most calls never touch: to declare them would send them with every call.
@@ -57,13 +57,13 @@ def _built(tokens: list[str], argv: dict[int, str]) -> Iterator[str]:
             continue
         part, more = tokens[i + 2], tokens[i + 3] == ".."
         if part[0] != "'":
-            if part not in IDS and not _is_state(part, argv):
+            if part not in IDS and tokens[i + 3 : i + 5] != [".", "id"] and not _is_state(part, argv):
                 yield f"{token} .. {part}: no reader can tell that {part} is the id of a job"
         elif token == "other":
             if part[1:-1] not in DECLARED:
                 yield f"queue_at names {part}, which is not declared for the called queue"
         elif not (part[1:-1] in FAMILIES and more) and part[1:-1] not in SELDOM and part != "':'":
-            yield f"{token} .. {part} is a key to declare (crewline.keys.DECLARED) and to take from KEYS"
+            yield f"{token} .. {part} is a key to declare (crewline.wire.keys.DECLARED) and to take from KEYS"
 
 
 def _is_state(name: str, argv: dict[int, str]) -> bool:

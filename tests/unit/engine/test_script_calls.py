@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import pytest
-from crewline.keys import Keys
-from crewline.options import Encoded, Keep, Shape
-from crewline.scripts import Result, Scripts, sha, source
-from crewline.worker import leases
+from crewline.redis.scripts import Result, Scripts, sha, source
+from crewline.wire.keys import Keys
+from crewline.wire.options import Encoded, Keep, Shape
+from crewline.worker.calls import leases
 
 from tests.unit.engine.headers import Arguments
 from tests.unit.engine.test_scripts import NAMES
@@ -47,7 +47,11 @@ class Sends(NamedTuple):
 
 SHAPES = [Shape("n", "{}", "0", "1", "", "x"), Shape("m", "{}", "5", "0", "1", "")]
 JOBS = [Encoded("a", "1", SHAPES[0]), Encoded("", "2", SHAPES[1]), Encoded("c", "3", SHAPES[0])]
-RESULTS = [Result("1", "t1", "completed", "null", keep="9,"), Result("2", "t2", "failed", "why", flags="e")]
+RESULTS = [
+    Result("1", "t1", "completed", "null", keep_completed="9,"),
+    Result("2", "t2", "failed", "why", exhausted=True),
+]
+FAILED = '{"trace": "", "traces": 10, "keep": "", "exhausted": true}'
 FETCH: dict[str, Any] = {
     "letters": "L",
     "token": "T",
@@ -103,13 +107,15 @@ CALLS = {
     ),
     "finish_and_fetch": Sends(
         lambda s: s.finish_and_fetch(RESULTS, again=True, **FETCH), {**FETCHED, "again": "1"},
-        ([("1", "t1", "completed", "null", "9,"), ("2", "t2", "failed", "why", '["", 10, 0, "", "e"]')],),
+        ([("1", "t1", "completed", "null", "9,"), ("2", "t2", "failed", "why", FAILED)],),
         [0, [], [], 0, 0],
     ),
-    "mark_alone": Sends(lambda s: s.mark_alone("J", "T"), {"id": "J", "token of the worker that runs it": "T"}),
+    "mark_alone": Sends(
+        lambda s: s.mark_alone("J", "T"), {"id": "J", "token of the worker that runs it": "T", "'1' or ''": "1"},
+    ),
     "obliterate_queue": Sends(
         lambda s: s.obliterate_queue(5, True),
-        {"how many jobs at most in this call": 5, "'1' to delete jobs under a lease too": "1"},
+        {"how many jobs and schedules at most in this call": 5, "'1' to delete jobs under a lease too": "1"},
     ),
     "pause_queue": Sends(lambda s: s.pause_queue(), {}),
     "promote_jobs": Sends(lambda s: s.promote_jobs(5, "1", "2"), {"how many at most": 5}, ([("1",), ("2",)],)),
@@ -120,9 +126,9 @@ CALLS = {
     "remove_job": Sends(lambda s: s.remove_job("J", True, 5), {"id": "J", "children": "1", "most": 5}),
     "remove_schedule": Sends(lambda s: s.remove_schedule("S"), {"schedule id": "S"}),
     "replay_dead_letter": Sends(
-        lambda s: s.replay_dead_letter("J", "L", "letter", "n", "1", "{}", 5),
+        lambda s: s.replay_dead_letter("J", "L", "letter", "n", "1", "{}", 5, Keep(7, 9)),
         {"id of the job": "J", "base of the dead-letter queue": "L", "id of the letter": "letter", "name": "n",
-         "data (JSON text)": "1", "opts (JSON text)": "{}", "priority": 5},
+         "data (JSON text)": "1", "opts (JSON text)": "{}", "priority": 5, "count": 7, "age": 9},
     ),
     "resume_queue": Sends(lambda s: s.resume_queue(), {}, reply=(1, 0)),
     "retry_job": Sends(lambda s: s.retry_job("J", True), {"id": "J", "'1' to give it all its attempts again": "1"}),

@@ -6,6 +6,8 @@ server does; `stop` (or leaving the `with` block) ends exactly the process that 
 
 from __future__ import annotations
 
+import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -18,6 +20,8 @@ from typing import Self
 #: Seconds: a server with an empty data folder answers in some 20 ms; a busy machine may take far longer.
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
+#: Where servers listen: Linux gives clients ports from 32768 on, Kubernetes services those from 30000 on.
+PORTS = (11_000, 19_900)
 
 
 @dataclass
@@ -57,10 +61,17 @@ class RedisServer:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nobody listened on a moment ago, and none that the system gives to a client.
+
+    A server that a test kills and starts again needs its port back: one out of the system's own range may be taken by
+    any connection meanwhile, even by a client that tries to reach the dead server and so meets itself. The nodes of a
+    cluster talk on a port that is 10,000 higher, for which there must be room below that range, too.
+    """
+    while True:
+        port = random.SystemRandom().randrange(*PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def start(folder: Path, *options: str, port: int | None = None) -> RedisServer:

@@ -21,6 +21,8 @@ def main() -> int:
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"which; all if none is named: {', '.join(FAULTS)}")
     parser.add_argument("--jobs", type=int, default=LONG.jobs, help="jobs for each fault (%(default)s)")
     parser.add_argument("--rounds", type=int, default=LONG.rounds, help="how often each strikes (%(default)s)")
+    parser.add_argument("--workers", type=int, default=LONG.workers, help="processes (%(default)s)")
+    parser.add_argument("--concurrency", type=int, default=LONG.concurrency, help="slots of each (%(default)s)")
     parser.add_argument("--lease", type=float, default=LONG.lease_seconds, help="seconds (%(default)s)")
     parser.add_argument(
         "--span", type=float, default=LONG.span_seconds, help="seconds of undisturbed work (%(default)s)"
@@ -34,8 +36,9 @@ def main() -> int:
     if unknown := set(arguments.faults) - set(FAULTS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
     form = replace(
-        LONG, jobs=arguments.jobs, rounds=arguments.rounds, lease_seconds=arguments.lease,
-        span_seconds=arguments.span, stop_seconds=arguments.stop,
+        LONG, jobs=arguments.jobs, rounds=arguments.rounds, workers=arguments.workers,
+        concurrency=arguments.concurrency, lease_seconds=arguments.lease, span_seconds=arguments.span,
+        stop_seconds=arguments.stop,
     )  # fmt: skip
     print(f"chaos: {form}, seed {arguments.seed}", flush=True)
     rows: list[driver.Row] = []
@@ -44,6 +47,8 @@ def main() -> int:
             row = asyncio.run(driver.run(FAULTS[name], form, arguments.seed, Path(folder) / name))
             rows.append(row)
             print(f"{name}: lost {row.lost}, twice {row.twice}, recovers in {row.recover_seconds} s, {row.seconds} s")
+            longer = f", {row.longer} times as long as undisturbed" if row.longer else ""
+            print(f"  {row.work_seconds} s of work{longer}; free slots filled in {row.fill_seconds} s")
             for problem in row.problems:
                 print(f"  PROBLEM: {problem}")
             sys.stdout.flush()

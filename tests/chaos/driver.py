@@ -1,4 +1,4 @@
-"""Runs one fault on a stage of its own and says what it did: lost, handled twice, time to recover."""
+"""Runs one fault on a stage of its own and says what it did: lost, handled twice, time to recover, workers silenced."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import json
 import time
 import traceback
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crewline import Queue
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire.text import text
 
 from tests.chaos.faults import Fault
 from tests.chaos.ledger import Ledger
+from tests.chaos.probe import fill_all_slots
 from tests.chaos.scene import Form, Scene, stage
 
 #: Seconds beyond the work itself and the leases after which what has not ended counts as lost.
@@ -35,6 +38,9 @@ class Row:
         fenced: results and runs that were refused because the lease was another's.
         attempts_used: attempts beyond one a job; faults must use up none.
         recover_seconds: from a strike till all that was active then had ended; the worst.
+        fill_seconds: how long a living worker left a slot free afterwards while jobs waited; the worst.
+        work_seconds: from the first job's adding till the last one's end.
+        longer: work_seconds as a multiple of what the same work took undisturbed; None where that was not measured.
         seconds: the whole run.
         twice_because: what "twice" means here.
         problems: what must not be, in words; empty is good.
@@ -49,6 +55,9 @@ class Row:
     fenced: int = 0
     attempts_used: int = 0
     recover_seconds: float = 0.0
+    fill_seconds: float | None = None
+    work_seconds: float = 0.0
+    longer: float | None = None
     seconds: float = 0.0
     twice_because: str = ""
     problems: list[str] = field(default_factory=list)
@@ -60,14 +69,24 @@ async def run(fault: Fault, form: Form, seed: int, folder: Path) -> Row:
     form = fault.form(form)
     row = Row(fault.name, form.jobs, twice_because=fault.twice_because)
     try:
-        await _play(fault, form, seed, folder, row)
+        if fault.ends_workers and form.compared:
+            calm = Row(fault.name, form.jobs)
+            await _play(fault, form, seed, folder / "undisturbed", calm, fault.spare)
+            row.problems += [f"undisturbed: {problem}" for problem in calm.problems]
+        await _play(fault, form, seed, folder, row, fault.inject)
+        if fault.ends_workers and form.compared and calm.work_seconds:
+            row.longer = round(row.work_seconds / calm.work_seconds, 2)
+        if not row.strikes:
+            row.problems.append("the fault never struck: the work was over before")
     except (AssertionError, *UNAVAILABLE):
         row.problems.append(f"the driver was stopped: {traceback.format_exc()}")
     row.seconds = round(time.monotonic() - began, 1)
     return row
 
 
-async def _play(fault: Fault, form: Form, seed: int, folder: Path, row: Row) -> None:
+async def _play(
+    fault: Fault, form: Form, seed: int, folder: Path, row: Row, inject: Callable[[Scene], Awaitable[None]]
+) -> None:
     async with stage(
         form, seed, folder, redis_options=fault.redis_options, proxied=fault.proxied,
         grace_seconds=fault.grace_seconds, environments=fault.environments(),
@@ -78,8 +97,10 @@ async def _play(fault: Fault, form: Form, seed: int, folder: Path, row: Row) -> 
             ("n", data, {"backoff": 0, "remove_on_complete": False, **options}) for data, options in jobs
         )
         await scene.work_begins()
-        injecting = asyncio.create_task(fault.inject(scene))
+        injecting = asyncio.ensure_future(inject(scene))
         await _settled(scene, injecting)
+        row.fill_seconds, silent = await fill_all_slots(scene)
+        row.problems += silent
         ids = [job.id for job in added]
         await _examine(scene, fault, row, ids)
         early = _early(Ledger.read(scene.fleet.ledger), ids, jobs, added_at)
@@ -87,7 +108,7 @@ async def _play(fault: Fault, form: Form, seed: int, folder: Path, row: Row) -> 
             row.problems.append(f"{len(early)} jobs began before they were due: {early[:5]}")
 
 
-async def _settled(scene: Scene, injecting: asyncio.Task[None]) -> None:
+async def _settled(scene: Scene, injecting: asyncio.Future[None]) -> None:
     form = scene.form
     deadline = time.monotonic() + form.span_seconds * 2 + form.lease_seconds * 6 + PATIENCE_SECONDS
     deadline += form.stop_seconds * form.rounds
@@ -112,6 +133,8 @@ async def _examine(scene: Scene, fault: Fault, row: Row, ids: list[str]) -> None
         text(job_id): score for job_id, score in await queue.redis.zrange(queue.keys.completed, 0, -1, withscores=True)
     }
     failed = {text(job_id) for job_id in await queue.redis.zrange(queue.keys.failed, 0, -1)}
+    added_ms = min([int(at) for (at,) in await _fields(queue, ids, "timestamp") if at], default=0)
+    row.work_seconds = round((max((finished[i] for i in ids if i in finished), default=added_ms) - added_ms) / 1000, 2)
     ends = ledger.ends()
     doomed = fault.doomed(ids)
     lost = [job_id for job_id in ids if job_id not in doomed and (job_id not in finished or not ends[job_id])]
@@ -121,8 +144,6 @@ async def _examine(scene: Scene, fault: Fault, row: Row, ids: list[str]) -> None
         row.problems.append(f"{len(lost)} jobs lost, of {dict(where)}: {lost[:5]}")
     if missing := doomed - failed:
         row.problems.append(f"jobs that had to end in the dead letters did not: {sorted(missing)}")
-    if not row.strikes:
-        row.problems.append("the fault never struck: the work was over before")
 
     twice = ledger.twice()
     row.twice, row.begun_again = len(twice), len(ledger.begun_again())
@@ -147,19 +168,24 @@ async def _check_hashes(scene: Scene, row: Row, ids: list[str]) -> None:
     for _, entry in await queue.redis.xrange(queue.keys.events):
         if entry.get(b"event") == b"completed":
             events.setdefault(text(entry[b"jobId"]), []).append(text(entry[b"returnvalue"]))
-    stored: list[Any] = []
-    for start in range(0, len(ids), 1000):
-        async with queue.redis.pipeline(transaction=False) as pipe:
-            for job_id in ids[start : start + 1000]:
-                pipe.hmget(queue.keys.job(job_id), "returnvalue", "atm")
-            stored += await pipe.execute()
-    for job_id, (value, attempts) in zip(ids, stored, strict=True):
+    for job_id, (value, attempts) in zip(ids, await _fields(queue, ids, "returnvalue", "atm"), strict=True):
         told = events.get(job_id, [])
         if len(told) != 1 or json.loads(told[0]) != json.loads(value):
             row.problems.append(f"job {job_id}: results {told} were accepted, and {value!r} is stored")
         row.attempts_used += int(attempts) - 1
     if row.attempts_used:
         row.problems.append(f"{row.attempts_used} attempts were used up by the fault")
+
+
+async def _fields(queue: Queue, ids: list[str], *names: str) -> list[Any]:
+    """These fields of each job."""
+    stored: list[Any] = []
+    for start in range(0, len(ids), 1000):
+        async with queue.redis.pipeline(transaction=False) as pipe:
+            for job_id in ids[start : start + 1000]:
+                pipe.hmget(queue.keys.job(job_id), *names)
+            stored += await pipe.execute()
+    return stored
 
 
 def _fenced(scene: Scene) -> int:

@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 _ledger = os.open(os.environ["CHAOS_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -19,6 +20,12 @@ _c = ctypes.PyDLL(None)
 
 def _note(job: Any, what: str) -> None:
     os.write(_ledger, f"{job.id} {job.attempts_started} {os.getpid()} {what} {time.monotonic():.6f}\n".encode())
+
+
+async def _let_go(gate: Path) -> None:
+    """Returns once that file is there: what all workers and the driver see without Redis."""
+    while not gate.exists():  # noqa: ASYNC110, ASYNC240
+        await asyncio.sleep(0.02)
 
 
 async def handle(job: Any) -> dict[str, int]:
@@ -34,6 +41,8 @@ async def handle(job: Any) -> dict[str, int]:
     if data.get("poison"):
         os._exit(137)
     try:
+        if gate := data.get("hold"):
+            await _let_go(Path(gate))
         await asyncio.sleep(data["seconds"])
     except asyncio.CancelledError:
         _note(job, "stopped")

@@ -23,14 +23,16 @@ ROWS = DOCS / "reliability.json"
 COLUMNS = (
     ("fault", "fault"), ("jobs", "jobs"), ("strikes", "strikes"), ("lost", "lost"), ("twice", "handled twice"),
     ("begun_again", "begun again"), ("fenced", "fenced off"), ("recover_seconds", "recovers in s, at worst"),
+    ("fill_seconds", "free slots filled in s, at worst"), ("longer", "times as long as undisturbed"),
 )  # fmt: skip
 
 
 def table(rows: list[Row]) -> str:
     """A Markdown table; reads well in a terminal too."""
-    cells = [[title for _, title in COLUMNS]]
-    cells += [[str(getattr(row, name)) for name, _ in COLUMNS] for row in rows]
-    widths = [max(len(line[n]) for line in cells) for n in range(len(COLUMNS))]
+    shown = [column for column in COLUMNS if any(getattr(row, column[0]) is not None for row in rows)]
+    cells = [[title for _, title in shown]]
+    cells += [["" if (value := getattr(row, name)) is None else str(value) for name, _ in shown] for row in rows]
+    widths = [max(len(line[n]) for line in cells) for n in range(len(shown))]
     lines = ["| " + " | ".join(text.ljust(widths[n]) for n, text in enumerate(line)) + " |" for line in cells]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)

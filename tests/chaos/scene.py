@@ -37,6 +37,7 @@ class Form:
         workers, concurrency, lease_seconds: what works on them.
         span_seconds: how long the jobs would take without any fault; theirs follows from it.
         stop_seconds: how long a stopped worker stays stopped, longer than the lease.
+        compared: whether a fault that ends workers is preceded by the same work without it, to compare the time.
     """
 
     jobs: int
@@ -46,6 +47,7 @@ class Form:
     lease_seconds: float
     span_seconds: float
     stop_seconds: float
+    compared: bool = False
 
     @property
     def slots(self) -> int:
@@ -58,7 +60,10 @@ class Form:
 
 
 SHORT = Form(jobs=200, rounds=1, workers=2, concurrency=8, lease_seconds=2.0, span_seconds=3.0, stop_seconds=5.0)
-LONG = Form(jobs=20_000, rounds=3, workers=3, concurrency=20, lease_seconds=10.0, span_seconds=45.0, stop_seconds=60.0)
+LONG = Form(
+    jobs=20_000, rounds=3, workers=3, concurrency=20, lease_seconds=10.0, span_seconds=45.0, stop_seconds=60.0,
+    compared=True,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

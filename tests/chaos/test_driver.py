@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from crewline.redis.connection import connect
 from redis.exceptions import ConnectionError
 
 from tests import redis_server
-from tests.chaos import driver, report
+from tests.chaos import driver, probe, report
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.ledger import Ledger, Run
 from tests.chaos.proxy import Proxy
@@ -36,6 +37,24 @@ class NoFault(Fault):
         pass
 
 
+class Silence(NoFault):
+    """A worker stands still for good; its lease ends, and the other does all the work."""
+
+    async def inject(self, scene: Scene) -> None:
+        victim = scene.victim()
+        victim.send(signal.SIGSTOP)
+        scene.struck(victim)
+
+
+class FewerSlots(NoFault):
+    """A worker comes that has lost two of its slots."""
+
+    async def inject(self, scene: Scene) -> None:
+        scene.struck()
+        scene.fleet.concurrency -= 2
+        scene.fleet.spawn()
+
+
 async def test_the_driver_sees_loss_repetition_and_used_up_attempts(tmp_path: Path) -> None:
     row = await driver.run(Sabotage(), FORM, 1, tmp_path)
     assert (row.lost, row.twice, row.attempts_used) == (1, 1, 1)
@@ -48,6 +67,26 @@ async def test_the_driver_sees_loss_repetition_and_used_up_attempts(tmp_path: Pa
 async def test_a_fault_that_never_struck_is_no_success(tmp_path: Path) -> None:
     row = await driver.run(NoFault(), FORM, 1, tmp_path)
     assert row.problems == ["the fault never struck: the work was over before"]
+
+
+@pytest.mark.parametrize(("fault", "filled"), [(Silence(), 0), (FewerSlots(), 6)], ids=["silent", "fewer slots"])
+async def test_a_living_worker_that_fetches_nothing_for_a_free_slot_is_seen(
+    fault: Fault, filled: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # others fill theirs in milliseconds
+    monkeypatch.setattr(probe, "FILL_SECONDS", 3.0)
+    row = await driver.run(fault, replace(FORM, workers=2), 1, tmp_path)
+    assert row.lost == 0
+    (told,) = row.problems
+    assert f"filled {filled} of its 8 slots within 3 s of a backlog" in told
+
+
+async def test_work_under_a_fault_that_ends_workers_is_compared_with_the_same_work_without(tmp_path: Path) -> None:
+    row = await driver.run(FAULTS["sigkill"], replace(SHORT, compared=True), 1, tmp_path)
+    assert row.problems == []
+    assert row.strikes == 1
+    assert row.work_seconds > 0
+    assert row.longer is not None and row.longer > 0
 
 
 def test_a_ledger_tells_runs_apart(tmp_path: Path) -> None:

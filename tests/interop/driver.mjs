@@ -6,7 +6,8 @@
 //   {id, op: "open", kind: "Queue" | "Worker" | "QueueEvents" | "FlowProducer", as, queue, options}
 //   {id, op: "call", on, method, args}           a method of what was opened
 //   {id, op: "job", on, job, method?, args}      a method of a job of the Queue `on`; the job itself without one
-//   {id, op: "work", on}                         lets a Worker opened with `manual` run one job, if there is one
+//   {id, op: "fetch", on}                        lets a Worker opened with `manual` begin one job, if there is one
+//   {id, op: "finish", on, cancelled?}           lets it play that job; or cancels it, which BullMQ leaves to the handler
 //   {id, op: "close", on}
 //
 // Answers: {id, value} or {id, error}. Events: {from, event, ...}. An argument {handle: NAME} stands for that object.
@@ -70,21 +71,28 @@ function open({ kind, as, queue, options = {} }) {
   return opened.get(as).waitUntilReady();
 }
 
-async function work(worker) {
-  const token = 'driver';
-  let job = await worker.getNextJob(token, { block: false });
+const TOKEN = 'driver';
+const begun = new Map();
+
+async function fetch(worker) {
+  let job = await worker.getNextJob(TOKEN, { block: false });
   // as BullMQ's own loop does before it calls a handler
   while (job?.deferredFailure) {
-    await job.moveToFailed(new UnrecoverableError(job.deferredFailure), token, false);
-    job = await worker.getNextJob(token, { block: false });
+    await job.moveToFailed(new UnrecoverableError(job.deferredFailure), TOKEN, false);
+    job = await worker.getNextJob(TOKEN, { block: false });
   }
-  if (!job) return null;
+  begun.set(worker, job);
+  return job?.id ?? null;
+}
+
+async function finish(worker, cancelled) {
+  const job = begun.get(worker);
   try {
-    await job.moveToCompleted(await play(job), token, false);
+    if (cancelled) throw new UnrecoverableError(cancelled);
+    await job.moveToCompleted(await play(job), TOKEN, false);
   } catch (error) {
-    await job.moveToFailed(error, token, false);
+    await job.moveToFailed(error, TOKEN, false);
   }
-  return job.id;
 }
 
 async function answer(request) {
@@ -100,8 +108,10 @@ async function answer(request) {
       opened.delete(request.on);
       await target.close();
       return null;
-    case 'work':
-      return work(target);
+    case 'fetch':
+      return fetch(target);
+    case 'finish':
+      return finish(target, request.cancelled);
     case 'call':
       return plain(await target[request.method](...args));
     case 'job': {

@@ -34,6 +34,18 @@ async def dump(redis: Redis, prefix: str, queue: str, start_ms: float) -> dict[s
     return named
 
 
+async def lasting_keys(redis: Redis, queue: str) -> set[str]:
+    """The keys of a queue, of its dead letters and of our additions to both that have no time to live.
+
+    Others share this Redis, and what has a time to live may end between two looks.
+    """
+    found: set[str] = set()
+    for name in (queue, f"{queue}-dlq"):
+        for prefix in ("bull", "bull-crewline"):
+            found |= {key for key in await redis.keys(f"{prefix}:{name}:*") if await redis.ttl(key) == -1}
+    return found
+
+
 def _rename(value: Any, prefix: str, start_ms: float) -> Any:
     """With the same prefix on both sides, and no moment in any id."""
     if isinstance(value, str):

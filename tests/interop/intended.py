@@ -7,15 +7,22 @@ A job that lost its worker goes to the front of its own priority; BullMQ puts it
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
+
+from tests.interop.steps import CANCELLED, CUT_OFF
 
 Dump = dict[str, Any]
 
 #: The reason with which these tests' jobs are rejected, and that of a parent whose child failed.
 REJECTED = "no"
 CONDEMNED = re.compile(r"^child \S+ failed$")
+#: That of a job that ends before its children, or though one has failed.
+CHILDREN = re.compile(
+    r"^(children of the job have not ended|a child of the job failed|Job \S+ has (pending|failed) .*)$"
+)
 
 
 def _version(found: Dump) -> None:
@@ -61,11 +68,26 @@ def _delay_of_promoted(found: Dump) -> None:
 def _trace_of_rejected(found: Dump) -> None:
     """`stacktrace` of a rejected job: BullMQ keeps its UnrecoverableError's; a Reject is a decision, no fault.
 
-    So is the failure of a parent whose child failed.
+    So are a cancellation and the failure of a parent whose child failed.
     """
     for event in found.get("events", ("stream", []))[1]:
-        if event.get("failedReason") == REJECTED or CONDEMNED.search(event.get("failedReason", "")):
+        if event.get("failedReason") in (REJECTED, CUT_OFF) or CONDEMNED.search(event.get("failedReason", "")):
             _fields(found, event["jobId"]).pop("stacktrace", None)
+
+
+def _unfinished_children(found: Dump) -> None:
+    """`failedReason` of a job that ends before its children, or though one failed: each side has words of its own, and
+    theirs a stack trace.
+    """
+    told = [event for event in found.get("events", ("stream", []))[1] if CHILDREN.search(event.get("failedReason", ""))]
+    for event in told:
+        event["failedReason"] = "children"
+        _fields(found, event["jobId"]).pop("stacktrace", None)
+    for kind, content in found.values():
+        if kind == "hash":
+            for field, value in content.items():
+                if isinstance(value, str) and CHILDREN.search(value):
+                    content[field] = "children"
 
 
 def _unneeded_replacement(found: Dump) -> None:
@@ -99,6 +121,79 @@ def _scheduled(found: Dump) -> None:
                 content["delay"] = round(int(content["delay"]) / 100_000)
 
 
+def _suspect(found: Dump) -> None:
+    """`suspect` on a job whose worker died: it runs apart from others next. BullMQ knows no suspects."""
+    for kind, content in found.values():
+        if kind == "hash":
+            content.pop("suspect", None)
+
+
+def _told_of_cancelled(found: Dump) -> None:
+    """`failed` of a job that was cancelled before it ran: it is kept as failed until the step removes it, too."""
+    events, prev = found.get("events", ("stream", []))[1], {}
+    for event in list(events):
+        if event.get("failedReason") == CANCELLED:
+            prev[event["jobId"]] = event["prev"]
+            events.remove(event)
+        elif event["event"] == "removed" and event["jobId"] in prev:
+            event["prev"] = prev.pop(event["jobId"])
+
+
+def _released_in_silence(found: Dump) -> None:
+    """`waiting` of a parent whose last child was drained or cleaned: BullMQ lets it go as well, without a word."""
+    events = found.get("events", ("stream", []))[1]
+    ends = [event["event"] in ("completed", "failed", "removed", "retries-exhausted") for event in events]
+    for i in reversed(range(len(events))):
+        if events[i].get("prev") == "waiting-children" and not any(ends[max(i - 1, 0) : i + 2]):
+            del events[i]
+
+
+def _early_marker(found: Dump) -> None:
+    """`marker` member 1, a due time: BullMQ leaves that of a promoted or removed job, and a worker wakes early.
+    One before the next due time counts as that; one after it would be a fault.
+    """
+    due = [when for _, when in found.get("delayed", ("zset", []))[1]]
+    marker = found.get("marker", ("zset", []))[1]
+    first = min(due, key=_seconds, default="")
+    kept = [(member, when) for member, when in marker if member != "1" or first]
+    for i, (member, when) in enumerate(kept):
+        if member == "1" and _seconds(when) < _seconds(first):
+            kept[i] = (member, first)
+    if kept:
+        found["marker"] = ("zset", kept)
+    else:
+        found.pop("marker", None)
+
+
+def _seconds(when: str) -> int:
+    return int(when.split()[2])
+
+
+def _order_of_removed(found: Dump) -> None:
+    """`removed` of children that go with their parent, and `waiting` of those whose last child goes: siblings go in the
+    order of a set, which is any.
+    """
+    events = found.get("events", ("stream", []))[1]
+    for _, run in itertools.groupby(range(len(events)), lambda i: _goes(events[i])):
+        at = list(run)
+        if any(events[i]["event"] == "removed" for i in at):
+            events[at[0] : at[-1] + 1] = sorted(events[at[0] : at[-1] + 1], key=lambda e: (e["event"], e["jobId"]))
+
+
+def _goes(event: Dump) -> bool:
+    return event["event"] == "removed" or event.get("prev") == "waiting-children"
+
+
+def _kept_last(found: Dump) -> None:
+    """`added` of the last of those that came while a job ran, where that is kept: we tell of it after the other's end,
+    BullMQ before, so that the order of events is one job's own.
+    """
+    for kind, content in found.values():
+        if kind == "hash" and _opts(content).get("de", {}).get("keepLastIfActive"):
+            found["events"][1].sort(key=lambda event: event.get("jobId", ""))
+            return
+
+
 INTENDED: tuple[Callable[[Dump], None], ...] = (
     _version,
     _event_cap,
@@ -106,8 +201,15 @@ INTENDED: tuple[Callable[[Dump], None], ...] = (
     _events_of_nothing,
     _delay_of_promoted,
     _trace_of_rejected,
+    _unfinished_children,
     _unneeded_replacement,
     _scheduled,
+    _suspect,
+    _told_of_cancelled,
+    _released_in_silence,
+    _early_marker,
+    _order_of_removed,
+    _kept_last,
 )
 
 
@@ -118,6 +220,11 @@ def without_intended(found: Dump) -> Dump:
     if found.get("meta") == ("hash", {}):
         del found["meta"]
     return found
+
+
+def _opts(fields: Dump) -> Dump:
+    opts: Dump = fields.get("opts", {})
+    return opts
 
 
 def _fields(found: Dump, name: str) -> Dump:

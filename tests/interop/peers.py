@@ -143,10 +143,14 @@ class Remote:
         counted = await self("getJobCounts", *(state.replace("_", "-") for state in expected))
         return {state: counted[state.replace("_", "-")] for state in expected} == expected
 
-    async def work(self) -> str | None:
-        """Runs one job of a `manual` worker; its id, or None if nothing was runnable."""
-        done: str | None = await self.peer.request(op="work", on=self._name)
-        return done
+    async def fetch(self) -> str | None:
+        """Begins one job of a `manual` worker; its id, or None if nothing was runnable."""
+        begun: str | None = await self.peer.request(op="fetch", on=self._name)
+        return begun
+
+    async def finish(self, cancelled: str | None = None) -> None:
+        """Ends the job that `fetch` began: plays it, or fails it for good with that reason."""
+        await self.peer.request(op="finish", on=self._name, cancelled=cancelled)
 
     async def close(self) -> None:
         await self.peer.close(self._name)

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from crewline import Dedup
@@ -16,17 +15,22 @@ from redis.asyncio import Redis
 
 from tests.interop.dump import differences, dump
 from tests.interop.intended import REJECTED, without_intended
+from tests.interop.our_steps import Ours
 from tests.interop.peers import Peer
-from tests.interop.steps import Node, Options, Ours, Step, Theirs
+from tests.interop.random_steps import SUBJECTS
+from tests.interop.steps import Node, Options, Step
+from tests.interop.their_steps import Theirs
 from tests.redis_server import RedisServer
 
 _numbers = itertools.count(1)
 
-#: Random sequences a run; the same ones each time.
-EXAMPLES = 40
+#: Random sequences a run and subject; the same ones each time.
+EXAMPLES = 25
 
 WORKED_OFF: list[Step] = [("work",), ("work",), ("work",)]
 EVERY_OPTION = Options(delay=1000, priority=3, lifo=True, attempts=4, backoff=1000, keep=5)
+
+LAST = Options(dedup=Dedup("d", keep_last_if_active=True))
 
 SEQUENCES: dict[str, list[Step]] = {
     "nothing": [],
@@ -137,6 +141,13 @@ SEQUENCES: dict[str, list[Step]] = {
     "dedup: not replaced when it waits": [
         *(("add", i, {"n": i}, Options(dedup=Dedup("d", 2000, extend=True, replace=True))) for i in "ab"),
     ],
+    "dedup: throttled, removed, and free again": [
+        ("add", "a", {}, Options(dedup=Dedup("d", 1000))), ("remove", "a"),
+    ],
+    "dedup: throttled, drained, and free again": [
+        ("add", "a", {}, Options(dedup=Dedup("d", 1000))), ("drain", False),
+    ],
+    "dedup: obliterated, and free again": [("add", "a", {}, Options(dedup=Dedup("d"))), ("obliterate",)],
     "dedup: bulk": [("add_bulk", [(i, {}, Options(dedup=Dedup(d))) for i, d in ("ax", "by", "cx", "dy")])],
     "flow": [("flow", Node("p", {}, (Node("c1"), Node("c2"))))],
     "flow: three levels": [("flow", Node("p", {}, (Node("c", {}, (Node("g"),)), Node("d"))))],
@@ -154,8 +165,7 @@ SEQUENCES: dict[str, list[Step]] = {
         f"flow: child failed, {policy}, worked off": [
             ("flow", Node("p", {}, (Node("c1", {"fails": 1}, (), policy), Node("c2")))), *WORKED_OFF,
         ]
-        # a parent that goes on while a child waits ends in an error whose text is each side's own
-        for policy in ("wait", "fail", "ignore", "remove")
+        for policy in ("wait", "fail", "ignore", "continue", "remove")
     },
     "flow: child retried": [("flow", Node("p", {}, (Node("c", {"fails": 1}, (), "fail", 2),))), ("work",), ("work",)],
     "flow: child removed": [("flow", Node("p", {}, (Node("c1"), Node("c2")))), ("remove", "c1"), ("remove", "c2")],
@@ -172,9 +182,33 @@ SEQUENCES: dict[str, list[Step]] = {
     "flow: removed when all is done": [
         ("flow", Node("p", {"returns": "p"}, (Node("c1", {"returns": 1}), Node("c2")))), *WORKED_OFF, ("remove", "p"),
     ],
+    "flow: drained": [("flow", Node("p", {}, (Node("c1"), Node("c2")))), ("drain", False)],
+    "flow: a child drained": [("flow", Node("p", {}, (Node("c1", {}, (Node("g"),)), Node("c2")))), ("drain", False)],
+    "flow: obliterated": [("flow", Node("p", {}, (Node("c1"), Node("c2")))), ("work",), ("obliterate",)],
+    "flow: child stalled": [("flow", Node("p", {}, (Node("c"),))), ("stall",), ("work",), ("work",)],
+    "flow: running child cancelled": [("flow", Node("p", {}, (Node("c", {}, (), "ignore"),))), ("cut_off",), ("work",)],
     "flow: failed child retried by hand": [
         ("flow", Node("p", {}, (Node("c", {"fails": 1}),))), ("work",), ("retry", "c"), ("work",), ("work",),
     ],
+    "stall: put back": [("add", "a", {}, Options()), ("add", "b", {}, Options()), ("stall",)],
+    "stall: none there": [("stall",)],
+    "stall: put back before all others": [
+        ("add", "a", {}, Options(priority=2)), ("add", "b", {}, Options(priority=1)), ("stall",), ("work",),
+    ],
+    "stall: twice, then completed": [("add", "a", {"returns": 1}, Options()), ("stall",), ("stall",), ("work",)],
+    "stall: then failed": [("add", "a", {"fails": 1}, Options()), ("stall",), ("work",)],
+    "cancel: waiting": [("add", "a", {}, Options()), ("add", "b", {}, Options(dedup=Dedup("d"))), ("cancel", "b")],
+    "cancel: delayed": [("add", "a", {}, Options(delay=1000)), ("cancel", "a")],
+    "cancel: completed": [("add", "a", {}, Options()), ("work",), ("cancel", "a"), ("cancel", "x")],
+    "cancel: running": [("add", "a", {}, Options(attempts=3)), ("cut_off",)],
+    "cancel: running, its last attempt": [("add", "a", {}, Options(dedup=Dedup("d"))), ("cut_off",)],
+    "running: not to be removed": [("add", "a", {}, Options()), ("during", ("remove", "a"))],
+    "running: paused": [("add", "a", {}, Options()), ("during", ("pause",), ("add", "b", {}, Options()))],
+    "running: not to be obliterated": [("add", "a", {}, Options()), ("during", ("obliterate",))],
+    "dedup: the last kept while one runs": [
+        ("add", "a", {}, LAST), ("during", ("add", "b", {"n": 1}, LAST), ("add", "c", {"n": 2}, LAST)), ("work",),
+    ],
+    "dedup: none kept while one waits": [("add", "a", {}, LAST), ("add", "b", {"n": 1}, LAST), ("work",)],
     "schedule": [("schedule", "s", 1000)],
     "schedule: iteration run": [("schedule", "s", 1000), ("work",)],
     "schedule: none due after it": [("schedule", "s", 1000), ("work",), ("work",)],
@@ -182,6 +216,7 @@ SEQUENCES: dict[str, list[Step]] = {
     "schedule: removed": [("schedule", "s", 1000), ("work",), ("unschedule", "s")],
     "schedule: next iteration promoted": [("schedule", "s", 1000), ("work",), ("promote_all",), ("work",)],
     "schedule: drained": [("schedule", "s", 1000), ("drain", False), ("drain", True)],
+    "schedule: an earlier iteration, put back, is drained": [("schedule", "s", 1000), ("stall",), ("drain", False)],
     "schedule: next iteration can not be cleaned": [("schedule", "s", 1000), ("work",), ("clean", "delayed")],
 }  # fmt: skip
 
@@ -193,56 +228,8 @@ def test_leaves_the_keys_that_bullmq_leaves(
     asyncio.run(compare(steps, server.url, start_peer("bullmq6")))
 
 
-def _plays() -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries(
-        {},
-        optional={
-            "returns": st.sampled_from([1, None, {"ok": "ü"}]),
-            "fails": st.integers(1, 3),
-            "reject": st.just(REJECTED),
-            "progress": st.integers(0, 100),
-            "log": st.just("a line"),
-        },
-    )
-
-
-def _options(priorities: bool) -> st.SearchStrategy[Options]:
-    return st.builds(
-        Options,
-        delay=st.sampled_from([0, 0, 0, 1000, 2000]),
-        priority=st.sampled_from([0, 0, 1, 2, 2] if priorities else [0]),
-        lifo=st.booleans(),
-        attempts=st.integers(1, 3),
-        backoff=st.sampled_from([0, 0, 1000]),
-        keep=st.sampled_from([None, None, None, 0, 1, 2]),
-    )
-
-
-def _steps(priorities: bool) -> st.SearchStrategy[list[Step]]:
-    ids = st.sampled_from("abcdef")
-    job = st.tuples(ids, _plays(), _options(priorities))
-    add = job.map(lambda job: ("add", *job))
-    work = st.just(("work",))
-    # BullMQ's retryJobs and promoteJobs forget priorities, ours keep them: together they are no subject here
-    apart = (
-        [st.tuples(st.just("change_priority"), ids, st.integers(0, 3)), st.just(("clean", "prioritized"))]
-        if priorities
-        else [st.just(("retry_all",)), st.just(("promote_all",))]
-    )
-    step = st.one_of(
-        add, add, add, add, work, work, work, work, *apart,
-        st.tuples(st.just("add_bulk"), st.lists(job, max_size=4)),
-        st.sampled_from([("pause",), ("resume",), ("drain", False), ("drain", True)]),
-        st.tuples(st.sampled_from(["remove", "promote", "retry"]), ids),
-        st.tuples(st.just("progress"), ids, st.integers(0, 100)),
-        st.tuples(st.just("update_data"), ids, _plays()),
-        st.tuples(st.just("change_delay"), ids, st.sampled_from([1000, 2000, 3000])),
-        st.tuples(st.just("clean"), st.sampled_from(["completed", "failed", "wait", "delayed"])),
-    )  # fmt: skip
-    return st.lists(step, min_size=3, max_size=25)
-
-
-@given(steps=st.booleans().flatmap(_steps))
+@pytest.mark.parametrize("subject", SUBJECTS)
+@given(data=st.data())
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -252,8 +239,9 @@ def _steps(priorities: bool) -> st.SearchStrategy[list[Step]]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_sequence_leaves_the_keys_that_bullmq_leaves(
-    steps: list[Step], server: RedisServer, start_peer: Callable[[str], Peer]
+    subject: str, data: st.DataObject, server: RedisServer, start_peer: Callable[[str], Peer]
 ) -> None:
+    steps = data.draw(SUBJECTS[subject])
     asyncio.run(compare(steps, server.url, start_peer("bullmq6")))
 
 
@@ -261,16 +249,16 @@ async def compare(steps: list[Step], url: str, peer: Peer) -> None:
     """Takes the steps on both sides and fails where they leave different keys."""
     name = f"differential-{next(_numbers)}"
     start_ms = time.time() * 1000
-    ours = Ours(url, "ours", name)
-    theirs = await Theirs.open(peer, "theirs", name)
-    try:
-        for step in steps:
-            await ours.take(step)
-            await theirs.take(step)
-        async with Redis.from_url(url, decode_responses=True) as redis:
+    async with Redis.from_url(url, decode_responses=True) as redis:
+        ours = Ours(url, "ours", name)
+        theirs = await Theirs.open(peer, "theirs", name, redis)
+        try:
+            for step in steps:
+                await ours.take(step)
+                await theirs.take(step)
             found, expected = [await dump(redis, prefix, name, start_ms) for prefix in ("ours", "theirs")]
-    finally:
-        await ours.close()
-        await theirs.close()
+        finally:
+            await ours.close()
+            await theirs.close()
     wrong = differences(without_intended(found), without_intended(expected))
     assert not wrong, "\n".join(["after", *(f"  {step}" for step in steps), "differ", *(f"  {line}" for line in wrong)])

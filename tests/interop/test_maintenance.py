@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from crewline import DeadLetters, Queue
+from redis.asyncio import Redis
 
+from tests.interop.dump import lasting_keys
 from tests.interop.peers import Peer, PeerError, until
 from tests.interop.play import our_worker
 
@@ -131,15 +133,18 @@ async def test_their_removal_takes_a_waiting_job_and_not_one_that_we_run(node: P
     assert await theirs.is_in("unknown", waiting["id"])
 
 
-async def test_bullmq_6_finds_no_orphans_among_our_jobs(node6: Peer, name: str, url: str, queue: Queue) -> None:
+async def test_bullmq_6_finds_no_orphans_among_our_jobs(
+    node6: Peer, name: str, url: str, queue: Queue, redis: Redis
+) -> None:
     theirs = await node6.open("Queue", name)
     await queue.add_bulk([("fine", {"log": "x"}), ("bad", {"fails": 1}, {"attempts": 1})])
     async with our_worker(name, url):
         await until(lambda: theirs.counts(completed=1, failed=1), "both end")
     await queue.add_bulk([("waits", {}), ("later", {}, {"delay": 60}), ("high", {}, {"priority": 1})])
-    before = sorted(await queue.redis.keys("*"))
+    before = await lasting_keys(redis, name)
+    assert {f"bull:{name}:{job_id}" for job_id in range(1, 6)} < before
     assert await theirs("removeOrphanedJobs", 1000, 0) == 0
-    assert sorted(await queue.redis.keys("*")) == before
+    assert await lasting_keys(redis, name) == before
 
 
 async def test_their_change_of_data_delay_and_priority_holds_for_us(

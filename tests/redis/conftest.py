@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -16,14 +15,8 @@ from crewline import Queue, Worker
 
 from tests import redis_server as server_module
 from tests.redis.fuzzing import bench as bench
+from tests.redis.leaks import leaks
 from tests.redis_server import RedisServer
-
-#: What may stay behind under a queue's base (BullMQ's layout); everything else needs a time to live.
-KNOWN = re.compile(
-    r"(id|wait|active|prioritized|delayed|completed|failed|waiting-children|marker|meta|events|stalled|pc|paused)\Z"
-    r"|(de|dn|repeat|metrics):.+\Z|repeat\Z"
-    r"|[^:]+(:(logs|processed|failed|dependencies|unsuccessful))?\Z"
-)
 
 
 @pytest.fixture(scope="session")
@@ -34,20 +27,11 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> Iterator[str]:
-    client = sync_redis.Redis.from_url(redis_server.url)
-    client.flushall()
-    yield redis_server.url
-    leaked = [key for key in client.keys("*") if client.ttl(key) == -1 and not _belongs(key.decode())]
-    client.close()
-    assert not leaked, f"keys that nobody will ever delete: {leaked}"
-
-
-def _belongs(key: str) -> bool:
-    prefix, _, rest = key.partition(":")
-    _, _, suffix = rest.partition(":")
-    if prefix == "bull-crewline":
-        return suffix == "settings"  # until they are removed, or the queue is obliterated
-    return prefix in ("bull", "{bull}") and bool(KNOWN.match(suffix))
+    with sync_redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        yield redis_server.url
+        leaked = leaks(client)
+    assert not leaked, "keys that nobody will ever delete:\n" + "\n".join(leaked[:20])
 
 
 @pytest_asyncio.fixture

@@ -139,6 +139,7 @@ async def _gone(queue: Queue, *suffixes: str) -> bool:
 async def test_a_holder_that_was_removed_holds_nothing(queue: Queue) -> None:
     first = await queue.add("n", 1, dedup="x")
     await queue.redis.delete(queue.keys.job(first.id))
+    await queue.redis.lrem(queue.keys.wait, 1, first.id)
     assert (await queue.add("n", 2, dedup="x")).id != first.id
 
 

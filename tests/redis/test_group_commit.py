@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from crewline import Job, Queue
+from crewline import Job, Queue, Worker
 from crewline.redis.scripts import Fetched, Result, Scripts
+from crewline.worker.calls.deciding import FILL_MOST
 from redis.exceptions import ConnectionError
 
 SLOTS = 40
 
 
+class Call(NamedTuple):
+    """How many results it carried, how many jobs it had room for, and how many results it left waiting."""
+
+    results: int
+    room: int
+    waiting: int
+
+
 class Calls:
-    """Every finish_and_fetch of the process: what it carried; and the answer of one to lose."""
+    """Every finish_and_fetch of the process: what it carried; and the answer of one to lose.
+
+    `watched` is the worker whose waiting results are counted.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.made: list[tuple[int, int]] = []
+        self.made: list[Call] = []
+        self.watched: Worker | None = None
         self.lose_next_fill = self.lose_next_results = False
         self.lost: list[Fetched] = []
         call = Scripts.finish_and_fetch
 
         async def noted(scripts: Scripts, results: list[Result], **options: Any) -> Fetched:
-            self.made.append((len(results), options["room"]))
+            waiting = len(self.watched._slots.ended) if self.watched else 0
+            self.made.append(Call(len(results), options["room"], waiting))
             fetched = await call(scripts, results, **options)
             if self.lose_next_fill and not results and fetched.jobs:
                 self.lose_next_fill = False
@@ -64,27 +78,39 @@ async def test_slots_of_jobs_that_end_together_are_filled_before_their_results_a
     calls.made.clear()
     first.set()
     await until(lambda: len(handler.begun) == 2 * SLOTS)
-    await until(lambda: sum(results for results, _ in calls.made) == SLOTS)
-    fetched_first = [room for results, room in calls.made if not results]
+    await until(lambda: sum(call.results for call in calls.made) == SLOTS)
+    fetched_first = [call.room for call in calls.made if not call.results]
     assert sum(fetched_first) == SLOTS
-    assert calls.made[: len(fetched_first)] == [(0, room) for room in fetched_first]
+    assert [(call.results, call.room) for call in calls.made][: len(fetched_first)] == [(0, n) for n in fetched_first]
     handler.gate.set()
     await until(lambda: _completed(queue, 2 * SLOTS))
 
 
-async def test_results_wait_for_no_more_jobs_than_they_are_themselves(
+async def test_results_wait_for_no_more_jobs_than_they_are_and_for_that_once(
     queue: Queue, start_worker: Any, until: Any, calls: Calls
 ) -> None:
-    async def nothing(job: Job) -> None:
-        pass
-
-    await queue.add_bulk(("n", i) for i in range(900))
-    await start_worker(nothing, concurrency=SLOTS)
-    await until(lambda: _completed(queue, 900))
-    filled = 0
-    for results, room in calls.made:
-        filled = 0 if results else filled + room
-        assert filled <= 2 * SLOTS
+    # so many that several calls carry the results of those that end at once; all others end as soon as they begin
+    slots, jobs, handler = 4 * SLOTS, 900, Gated()
+    await queue.add_bulk(("n", i) for i in range(jobs))
+    calls.watched = await start_worker(handler, concurrency=slots)
+    await until(lambda: len(handler.begun) == slots)
+    calls.made.clear()
+    handler.gate.set()
+    await until(lambda: _completed(queue, jobs))
+    # results are carried in the order in which jobs ended: `settled` of them so far, `owed` by the end of a filling
+    settled = owed = filled = fillings = 0
+    for call in calls.made:
+        if call.results or not call.waiting:
+            settled, filled = settled + call.results, 0
+            continue
+        if not filled:
+            fillings, allowed = fillings + 1, call.waiting + FILL_MOST - 1
+            assert settled >= owed, f"{owed - settled} results wait for a second filling"
+        filled += call.room
+        assert filled <= allowed, f"{call.waiting} results wait while {filled} jobs are fetched"
+        owed = settled + call.waiting
+    assert fillings
+    assert settled == jobs
 
 
 async def test_a_lost_answer_to_a_call_that_fills_slots_is_asked_for_again(
@@ -118,7 +144,7 @@ async def test_a_result_that_a_lost_call_has_settled_is_refused_to_the_next_in_s
     gates["second"].set()
     await until(lambda: _completed(queue, 2))
     await until(lambda: not worker._slots.leases)
-    assert sum(results for results, _ in calls.made) >= 3
+    assert sum(call.results for call in calls.made) >= 3
     assert "was refused" not in caplog.text
 
 

@@ -24,6 +24,8 @@ class Fault:
     redis_options: tuple[str, ...] = ()
     proxied = False
     grace_seconds = 30.0
+    #: it ends workers that others replace: how much longer does the work take for that?
+    ends_workers = False
 
     def form(self, form: Form) -> Form:
         """The form, as this fault needs it."""
@@ -46,6 +48,9 @@ class Fault:
 
     async def strike(self, scene: Scene) -> None:
         raise NotImplementedError
+
+    async def spare(self, scene: Scene) -> None:
+        """Instead of `inject`: the same work goes undisturbed."""
 
     def may_be_handled_twice(self, scene: Scene, ledger: Ledger) -> set[str]:
         """The ids of the jobs that this fault may make run to their end twice."""

@@ -20,6 +20,7 @@ from tests.chaos.waiting import until
 class Kill(Fault):
     name = "worker killed (SIGKILL)"
     twice_because = "the handler had ended and the worker died before Redis had the result"
+    ends_workers = True
 
     async def inject(self, scene: Scene) -> None:
         supervisor = asyncio.create_task(scene.supervise())
@@ -44,6 +45,7 @@ class Kill(Fault):
 class Drain(Fault):
     name = "worker told to end (SIGTERM)"
     twice_because = "never: running jobs end within the grace period"
+    ends_workers = True
 
     async def strike(self, scene: Scene) -> None:
         victim = scene.victim()
@@ -83,6 +85,8 @@ class Stop(Fault):
 
 class Poison(Kill):
     name = "poison job kills every worker it meets"
+    #: a poison job that is let be kills all the same: there is nothing to compare with
+    ends_workers = False
     #: runs before it is given up: one among others, then as often alone as the worker's max_crashes
     most_runs = 4
 

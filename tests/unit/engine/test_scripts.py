@@ -1,4 +1,4 @@
-"""Each Lua script is a file with a true header, a bounded length, and one typed Python call."""
+"""Each Lua script is a file with a true header, and touches only keys that it declares or could not have declared."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from importlib.resources import files
 
 import pytest
 from crewline.redis import scripts
-from crewline.redis.scripts import Result, Scripts, source
+from crewline.redis.scripts import Result, source
 from crewline.wire.keys import DECLARED
 from crewline.wire.options import Encoded, Shape
+
+from tests.unit.engine.headers import Arguments
+from tests.unit.engine.lua_keys import undeclared
 
 NAMES = sorted(
     path.name.removesuffix(".lua") for group in scripts.GROUPS for path in (files(scripts) / group).iterdir()
@@ -45,17 +48,46 @@ def test_every_function_that_a_script_calls_was_put_in_above(name: str) -> None:
             assert call[2] in known, f"{name}.lua calls {call[2]}"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "extend_leases"])
-def test_each_script_has_a_typed_call_of_its_name(name: str) -> None:
-    # extend_leases is called from the lease keeper's thread, through a client of its own
-    call = getattr(Scripts, name)
-    assert "return" in call.__annotations__
+@pytest.mark.parametrize("name", NAMES)
+def test_keys_are_named_in_the_order_in_which_they_are_declared(name: str) -> None:
+    numbers = re.findall(r"KEYS\[(\d+)\]", source(name))
+    assert [int(number) for number in numbers] == list(range(1, len(DECLARED) + 1))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_key_the_scripts_name_is_declared(name: str) -> None:
-    declared = re.findall(r"KEYS\[(\d+)\]", source(name))
-    assert sorted({int(number) for number in declared}) == list(range(1, len(DECLARED) + 1))
+def test_every_key_that_could_be_declared_is(name: str) -> None:
+    assert undeclared(source(name), Arguments.of(name).told) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("pause_queue", "q.marker", "base .. 'marker'", "base .. 'marker' is a key to declare"),
+        ("pause_queue", "q.marker", "q.base .. 'marker'", "base .. 'marker' is a key to declare"),
+        ("pause_queue", "q.marker", "base .. 'repeat-marker'", "base .. 'repeat-marker' is a key to declare"),
+        ("pause_queue", "q.marker", "base .. 'de:'", "base .. 'de:' is a key to declare"),
+        ("pause_queue", "q.marker", "base .. mark", "no reader can tell that mark is the id of a job"),
+        ("pause_queue", "q.marker", "q.markers", "q.markers is no key of lib/keys.lua"),
+        ("pause_queue", "q.marker", "'bull:emails:marker'", "'bull:emails:marker' is a key of its own making"),
+        ("pause_queue", "'DEL', q.marker", "'DEL', q.meta, 'marker'", "'marker' is a key of its own making"),
+        ("mark_alone", "':lock'", "':owner'", "':owner' is no key that a job has"),
+        ("mark_alone", "local job = base .. ARGV[2]", "local job = ARGV[2]", "job: the header does not say of"),
+        ("beat", "'ZADD', ARGV[2]", "'ZADD', ARGV[6]", "ARGV[6]: the header does not say of argument 6"),
+        ("clean_jobs", "source = base .. state", "source = base .. place", "no reader can tell that place is the id"),
+        ("add_flow", "'waiting-children'", "'waiting-for-children'", "queue_at names 'waiting-for-children'"),
+    ],
+)  # fmt: skip
+def test_a_key_that_is_not_declared_is_found(name: str, old: str, new: str, told: str) -> None:
+    assert old in source(name)
+    found = undeclared(source(name).replace(old, new, 1), Arguments.of(name).told)
+    assert found
+    assert all(told in each for each in found)
+
+
+def test_a_state_that_is_no_declared_key_is_found() -> None:
+    told = Arguments.of("clean_jobs").told
+    (found,) = undeclared(source("clean_jobs"), told | {2: told[2].replace("failed", "failed, lost")})
+    assert "base .. state" in found
 
 
 def test_the_strides_of_python_and_lua_agree() -> None:

@@ -10,10 +10,11 @@ from crewline import CrewlineError, Job, Keep, Queue, Worker
 from crewline.wire.text import text
 
 from tests.interop.play import play
-from tests.interop.steps import OUR_KEEP, (
+from tests.interop.steps import (
     CANCELLED,
     CUT_OFF,
     LEASE_MS,
+    OUR_KEEP,
     WORKER_NAME,
     Node,
     Options,
@@ -52,7 +53,8 @@ class Ours:
 
     async def _schedule(self, schedule_id: str, every: int) -> None:
         if await settled(self._queue.redis, self._queue.keys.base, schedule_id, every):
-            await self._queue.schedule(schedule_id, "name", {"returns": 1}, every=every, attempts=2, backoff=0, **OUR_KEEP)
+            options = {"attempts": 2, "backoff": 0, **OUR_KEEP}
+            await self._queue.schedule(schedule_id, "name", {"returns": 1}, every=every, **options)
 
     async def _unschedule(self, schedule_id: str) -> None:
         if await settled(self._queue.redis, self._queue.keys.base, schedule_id, None):

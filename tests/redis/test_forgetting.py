@@ -39,7 +39,8 @@ async def test_a_parent_does_not_wait_for_a_child_that_was_removed_when_it_faile
 
 
 async def _sweep(queue: Queue, child: Job) -> None:
-    await queue.scripts.sweep_jobs("failed", Keep(count=0, age_seconds=None), 100)
+    await queue.redis.zadd(queue.keys.failed, {child.id: 1})  # older than its own retention
+    await queue.scripts.sweep_jobs("failed", Keep())
 
 
 async def _retain(queue: Queue, child: Job) -> None:

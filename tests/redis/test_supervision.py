@@ -1,0 +1,143 @@
+"""What nobody foresaw in a worker's own duties is logged and survived, or ends the worker; it never goes on as a shell."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from crewline import Job, Queue, Worker
+from crewline.redis.scripts import Fetched, Scripts
+from crewline.upkeep.keeping import Keeper
+from crewline.worker import duties
+from crewline.worker.calls.leases import LeaseKeeper
+from crewline.worker.registry.presence import Presence
+from redis.exceptions import RedisClusterException
+
+
+async def _nothing(job: Job) -> None:
+    pass
+
+
+async def test_a_duty_that_fails_unexpectedly_is_logged_and_begins_again(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(duties, "PAUSE_SECONDS", 0.01)
+    beats: list[int] = []
+    beat = Presence._beat
+
+    async def once(self: Presence) -> bool:
+        beats.append(1)
+        if len(beats) == 2:
+            raise ZeroDivisionError("a bug")
+        return await beat(self)
+
+    monkeypatch.setattr(Presence, "_beat", once)
+    await start_worker(_nothing)
+    await until(lambda: len(beats) > 3)
+    assert "the worker's duty 'presence' failed unexpectedly" in caplog.text
+    assert "ZeroDivisionError: a bug" in caplog.text
+    await (await queue.add("n", {})).result(timeout=5)
+
+
+async def test_a_duty_that_fails_again_and_again_ends_the_worker(
+    queue: Queue, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(self: Keeper) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(duties, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(Keeper, "recover", fail)
+    begun = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    job = await queue.add("n", {})
+    worker = Worker("emails", handle, redis=redis_url, grace_seconds=0)
+    with pytest.raises(duties.DutyFailed, match=r"'stalled' failed 5 times, last with ZeroDivisionError"):
+        await asyncio.wait_for(worker.run(), 20)
+    # what it had is for others
+    assert await job.state() == "waiting"
+
+
+async def test_an_outage_that_a_duty_does_not_deal_with_ends_nothing(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duties, "PAUSE_SECONDS", 0.01)
+    looks: list[int] = []
+
+    async def away(self: Keeper) -> None:
+        looks.append(1)
+        raise RedisClusterException("no node answers")
+
+    monkeypatch.setattr(Keeper, "recover", away)
+    await start_worker(_nothing)
+    await until(lambda: len(looks) > 20)
+    await (await queue.add("n", {})).result(timeout=5)
+
+
+async def test_the_thread_that_keeps_leases_survives_what_nobody_foresaw(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    turns: list[int] = []
+    prolong = LeaseKeeper._prolong
+
+    def once(self: LeaseKeeper, extend: Any) -> None:
+        turns.append(1)
+        if len(turns) == 1:
+            raise ZeroDivisionError("a bug")
+        prolong(self, extend)
+
+    monkeypatch.setattr(LeaseKeeper, "_prolong", once)
+
+    async def handle(job: Job) -> int:
+        await asyncio.sleep(1.5)
+        return job.attempts_started
+
+    await start_worker(handle, lease_seconds=0.6)
+    assert await (await queue.add("n", {})).result(timeout=10) == 1
+    assert "leases could not be prolonged (ZeroDivisionError: a bug)" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+async def test_a_call_that_fails_unexpectedly_keeps_its_results_and_its_slots(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: list[int] = []
+    call = Scripts.finish_and_fetch
+
+    async def once(self: Scripts, results: Any, **options: Any) -> Fetched:
+        if results and not failed:
+            failed.append(len(results))
+            raise ZeroDivisionError("a bug")
+        return await call(self, results, **options)
+
+    monkeypatch.setattr(Scripts, "finish_and_fetch", once)
+    worker = await start_worker(_nothing, concurrency=2)
+    jobs = await queue.add_bulk(("n", n) for n in range(10))
+    for job in jobs:
+        await job.result(timeout=5)
+    assert failed
+    assert "a call to Redis failed unexpectedly: it is made again" in caplog.text
+    assert worker._slots.reserved <= worker.concurrency
+
+
+async def test_a_failure_in_the_workers_own_code_ends_as_an_attempt_of_the_job(
+    queue: Queue, start_worker: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> int:
+        raise OverflowError("a bug")
+
+    monkeypatch.setattr("crewline.wire.backoff.delay_ms", broken)
+    monkeypatch.setattr("crewline.worker.runs.execution.UNFORESEEN_MS", 10)
+
+    async def handle(job: Job) -> str:
+        if job.attempts_made == 0:
+            raise ValueError("once")
+        return "twice"
+
+    await start_worker(handle)
+    assert await (await queue.add("n", {}, attempts=2)).result(timeout=5) == "twice"
+    assert "its run ended unexpectedly" in caplog.text

@@ -73,7 +73,7 @@ def runs(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("do", "said"), [("extend", "str"), ("log", "WRONGTYPE")])
+@pytest.mark.parametrize(("do", "said"), [("extend", "seconds 'x'"), ("log", "WRONGTYPE")])
 async def test_a_call_that_fails_in_mid_handler_never_gives_the_next_job_this_ones_result(
     queue: Queue, start_worker: Any, do: str, said: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""What nobody foresaw in a worker's own duties is logged and survived, or ends the worker; it never goes on as a shell."""
+"""What nobody foresaw in a duty of a worker is logged and survived, or ends the worker: it never becomes a shell."""
 
 from __future__ import annotations
 

@@ -39,10 +39,12 @@ class Lanes:
     Args:
         redis: a client that `connect` made; through any other (a cluster's, a caller's own, with
             retries and hooks that are the caller's business) each call goes as that client does it.
+        keeps: connections stay however long they rest: one that carries a name, or is known by its id.
     """
 
-    def __init__(self, redis: Any) -> None:
+    def __init__(self, redis: Any, *, keeps: bool = False) -> None:
         self._redis = redis
+        self._keeps = keeps
         #: connections without a call and since when, the one that rests longest first
         self._idle: deque[tuple[Any, float]] = deque()
         self._direct = private.is_direct(redis)
@@ -167,7 +169,7 @@ class Lanes:
     def _rest(self, connection: Any) -> None:
         loop = asyncio.get_running_loop()
         self._idle.append((connection, loop.time()))
-        if self._timer is None:
+        if self._timer is None and not self._keeps:
             self._timer = loop.call_later(SURPLUS_SECONDS, self._look)
 
     def _look(self) -> None:

@@ -86,7 +86,7 @@ def delay_to_script(delay: float | datetime.timedelta | datetime.datetime) -> st
             raise InvalidOption(f"delay {delay!r} has no time zone: pass an aware datetime, e.g. datetime.now(UTC)")
         return f"@{round(delay.timestamp() * 1000)}"
     seconds = delay.total_seconds() if isinstance(delay, datetime.timedelta) else delay
-    return str(round(check_seconds(seconds, "delay", mend="or a timedelta, or an aware datetime") * 1000))
+    return str(round(check_seconds(seconds, "delay", mend="give seconds, a timedelta or an aware datetime") * 1000))
 
 
 def keep_to_wire(keep: Keep | bool | int, what: str) -> bool | int | dict[str, int]:

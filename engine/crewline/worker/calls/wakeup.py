@@ -80,7 +80,8 @@ class MarkerWatch:
         failures = 0
         while not cancelled():
             redis = connect_blocking(self._queue.url, self._client_name)
-            lanes = Lanes(redis)
+            # BullMQ finds workers by this connection's name, busy ones too
+            lanes = Lanes(redis, keeps=True)
             try:
                 # a cluster's client has many connections
                 self._client_id = int(await lanes.call("CLIENT", "ID")) if isinstance(redis, Redis) else None
@@ -185,8 +186,8 @@ class MarkerWatch:
 def _pending_ms(lease_ms: int, answer_seconds: float) -> int:
     """How long an armed fetch leases jobs until its answer is read, which takes so many seconds at most.
 
-    It outlasts the watchdog, so that what a dead link swallowed is found by its lease, and is clearly shorter than a
-    lease: what was never acknowledged shows by that. Where leases are too short for both, the second holds.
+    It outlasts the watchdog, so that what a dead link swallowed is found by its lease, and is shorter than a lease, so
+    that what was never acknowledged goes back sooner. Where leases are too short for both, the second holds.
     """
-    pending_ms = round(answer_seconds * 1000) + 500
-    return pending_ms if pending_ms <= lease_ms * 0.8 else lease_ms * 2 // 3
+    answer_ms, most_ms = round(answer_seconds * 1000), lease_ms * 9 // 10
+    return min(answer_ms + 2000, most_ms) if answer_ms < most_ms else lease_ms * 2 // 3

@@ -24,6 +24,9 @@ from tests.interop.steps import (
     settled,
 )
 
+#: A lease that is over soon.
+STALLED_LEASE_MS = 2
+
 
 class Ours:
     """Steps through our client and our worker."""
@@ -117,13 +120,15 @@ class Ours:
             if b"rjk" in fields:
                 job = Job.from_hash(queue, job_id, fields, "dead")
                 await queue.schedules.advance(text(fields[b"rjk"]), job_id, job.opts)
-            await self._look()
             await queue.redis.delete(queue.keys.job(job_id) + ":lock")
+            # the first looks at it, the second puts it back; as if its lease had been over by then
+            await asyncio.sleep(2 * STALLED_LEASE_MS / 1000)
+            await self._look()
             await self._look()
 
     async def _look(self) -> None:
         await self._queue.redis.delete(self._queue.keys.stalled_check)
-        await self._queue.scripts.recover_stalled(LEASE_MS, 3)
+        await self._queue.scripts.recover_stalled(LEASE_MS, 3, lease_ms=STALLED_LEASE_MS)
 
     async def _cancel(self, job_id: str) -> None:
         await self._queue.cancel(job_id, CANCELLED)

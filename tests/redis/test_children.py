@@ -201,7 +201,7 @@ async def test_an_answer_that_is_not_this_runs_ends_the_child(queue: Queue, chil
 async def test_a_child_that_dies_between_two_jobs_costs_none(queue: Queue, children: Children, until: Any) -> None:
     pid = (await children.run(await stored(queue, WHO), WORK, timeout=None)).value["pid"]
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: not runs(pid))
+    await until(lambda: children._idle[0].gone)
     assert (await children.run(await stored(queue, WHO), WORK, timeout=None)).value["pid"] != pid
 
 

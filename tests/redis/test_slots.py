@@ -143,3 +143,22 @@ async def test_a_clean_up_that_takes_for_ever_does_not_keep_the_job_of_a_worker_
 
 async def _state(job: Job, state: str) -> bool:
     return await job.state() == state
+
+
+async def test_a_suspect_that_runs_alone_has_its_grace_when_the_worker_stops(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def handle(job: Job) -> str:
+        begun.set()
+        await gate.wait()
+        return "ended"
+
+    job = await queue.add("n", {})
+    await queue.redis.hset(queue.keys.job(job.id), "suspect", "1")
+    worker = await start_worker(handle)  # a closure: no child can import it
+    await asyncio.wait_for(begun.wait(), 5)
+    await worker.stop(grace_seconds=10)
+    gate.set()
+    assert await job.result(timeout=5) == "ended"

@@ -101,7 +101,7 @@ class Children:
     async def _take(self, spec: str, alone: bool) -> Link:
         while self._idle and not alone:
             link = self._idle.pop()
-            if not link.dead:
+            if not link.gone:
                 return link
             # it died between two jobs
             self._let_go(link)

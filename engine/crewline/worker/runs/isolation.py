@@ -140,5 +140,6 @@ class Isolator:
             return False
 
     def _return(self, run: Run) -> None:
-        if run.end_early(Status.RETURNED):
+        # one that runs alone has its grace, as any
+        if run.status is Status.WAITING and run.end_early(Status.RETURNED):
             self._slots.conclude(run, outcomes.back(run))

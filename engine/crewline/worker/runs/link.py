@@ -88,6 +88,11 @@ class Link(asyncio.Protocol):
         finally:
             self._waiting = None
 
+    @property
+    def gone(self) -> bool:
+        """Whether the child has ended, also where the line has not told of it yet."""
+        return self.dead or self.process is None or self.process.poll() is not None
+
     def kill(self) -> None:
         """Ends the child at once."""
         self.killed = True

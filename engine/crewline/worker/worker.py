@@ -68,7 +68,7 @@ class Worker:
         grace_seconds: how long running jobs may go on once the worker is told to stop.
         lease_seconds: how long a job stays this worker's without a renewal; others get it after that.
         stalled_interval_seconds: how often jobs without a lease are looked for; a third of the lease if None.
-        max_crashes: how often a job may take its worker down, with nothing beside it, before it fails for good.
+        max_crashes: how often a job may take down a process that runs nothing but it before it fails for good.
         dead_letter_queue: where jobs that failed for good go; ``<queue>-dlq`` if None, nowhere if ''.
         keep_completed, keep_failed: retention for jobs that do not bring their own, as those that our producers add do;
             they stay if None.

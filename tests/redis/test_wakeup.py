@@ -137,3 +137,27 @@ async def test_a_call_on_a_connection_that_the_server_has_closed_is_made_on_anot
     await queue.add("after", {})
     await queue.add_bulk([("bulk", {}) for _ in range(401)])
     assert (await queue.metrics()).waiting == 403
+
+
+async def test_a_wake_up_connection_that_was_closed_while_it_rested_is_made_anew(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    gate = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        if job.name == "busy":
+            await gate.wait()
+
+    worker = await start_worker(handle, concurrency=1)
+    await _armed(worker, until)
+    await queue.add("busy", {})
+    await until(lambda: worker.running == 1)
+    known = worker._watch._client_id
+    await queue.redis.execute_command("CLIENT", "KILL", "ID", str(known))
+    gate.set()
+    await until(lambda: worker.running == 0)
+    # the due time ends the blocked read by the connection's own id: a wrong one would make it 5 s
+    for _ in range(2):
+        job = await queue.add("due", {}, delay=0.3)
+        await job.result(timeout=3)
+    assert worker._watch._client_id != known

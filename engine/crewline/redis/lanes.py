@@ -154,16 +154,22 @@ class Lanes:
     async def _take(self) -> Any:
         while self._idle:
             connection, _ = self._idle.pop()
+            alive = False
             try:
                 for _ in range(self._unread.pop(connection, 0)):
                     with contextlib.suppress(ResponseError):
                         await connection.read_response()
                 # what the server has closed meanwhile can be read from: the end
-                if connection.is_connected and not await connection.can_read():
-                    return connection
+                alive = connection.is_connected and not await connection.can_read()
             except (RedisError, OSError):
                 pass
-            await self._release(connection)
+            finally:
+                if not alive:
+                    await self._release(connection)
+            if alive:
+                return connection
+            if self._keeps:
+                raise ConnectionError("the connection that was kept is closed: its name and id are gone")
         return await self._redis.connection_pool.get_connection()
 
     def _rest(self, connection: Any) -> None:

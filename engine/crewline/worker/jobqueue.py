@@ -93,7 +93,8 @@ class JobQueue:
 
     async def shutdown(self, grace_seconds: float | None = None) -> None:
         """Lets running jobs end within the grace period, hands back the rest, and closes everything."""
-        if self.worker is not None:
+        # without tasks it never began: Redis was away when it was started
+        if self.worker is not None and self._tasks:
             await self.worker.stop(grace_seconds)
             await self._tasks[0]
             self._tasks[1].cancel()

@@ -292,7 +292,7 @@ class Worker:
         await _ended([run for run in left if run.stoppable], CLEAN_UP_SECONDS)
         for run in reversed(left):
             # neither does a clean-up that takes for ever hold a job
-            slots.conclude(run, outcomes.back(run))
+            slots.conclude(run, self._executor.ended_early(run))
         await self._watch.released(1.0)
         deadline = asyncio.get_running_loop().time() + FLUSH_SECONDS
         while self._committer.pending and asyncio.get_running_loop().time() < deadline:
@@ -323,11 +323,13 @@ class Worker:
             run = self._slots.find(job_id)
             if run is None or run.lease.token != token:
                 continue  # its result is on the way, and the token fences it; or it was settled meanwhile
-            log.warning("job %s of queue %s: the lease is lost, its run is stopped", job_id, self.queue.name)
             begun = run.status is not Status.WAITING
-            run.end_early(Status.LOST)
+            if not run.end_early(Status.LOST):
+                continue  # it is told already
+            self._slots.forget_lease(run)
             if not begun or not run.stoppable:
                 self._slots.conclude(run, None)
+            log.warning("job %s of queue %s: the lease is lost, its run is stopped", job_id, self.queue.name)
             self._listeners.emit("lost", run.job)
 
 

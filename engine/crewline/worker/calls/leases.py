@@ -55,13 +55,16 @@ class LeaseKeeper:
         self._stop.set()
 
     def _run(self) -> None:
-        # a link that died without a reset must be given up while the leases still hold
-        redis = connect_sync(self._url, min(self._lease_ms / 3000, COMMAND_TIMEOUT_SECONDS))
-        extend = redis.register_script(source("extend_leases"))
+        redis: Any = None
         wait_seconds = self._lease_ms / 3000
         failing = ""
         while not self._stop.wait(wait_seconds):
             try:
+                if redis is None:
+                    # a link that died without a reset must be given up while the leases still hold; a cluster's client
+                    # connects when it is made
+                    redis = connect_sync(self._url, min(self._lease_ms / 3000, COMMAND_TIMEOUT_SECONDS))
+                    extend = redis.register_script(source("extend_leases"))
                 self._prolong(extend)
             except Exception as error:
                 # whatever it is: a thread that ends in silence would lose every job of this worker
@@ -73,7 +76,8 @@ class LeaseKeeper:
                 wait_seconds = min(1.0, self._lease_ms / 10000)
             else:
                 wait_seconds, failing = self._lease_ms / 3000, ""
-        redis.close()
+        if redis is not None:
+            redis.close()
 
     def _prolong(self, extend: Callable[..., Any]) -> None:
         held = list(self._leases.items())

@@ -172,7 +172,8 @@ def main(descriptor: int, worker: int) -> None:
     """
     _end_with(worker)
     for number in WORKERS_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        # not SIG_IGN: programs that a handler starts would inherit it, and could not be told to end
+        signal.signal(number, lambda *_: None)
     # blocked by the worker's thread that made this process, lest one comes before this moment
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKERS_SIGNALS)
     line = socket.socket(fileno=descriptor)

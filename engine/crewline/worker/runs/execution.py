@@ -109,7 +109,7 @@ class Executor:
             result = await self._handle(run, alone)
         except asyncio.CancelledError:
             # told to end while it told hooks of its end
-            result = self._ended_early(run)
+            result = self.ended_early(run)
         except BaseException as error:
             # nothing of a handler's comes here: this is a bug, and must take neither the job nor its slot with it
             log.exception("job %s of queue %s: its run ended unexpectedly", run.job.id, run.job.queue_name)
@@ -128,10 +128,14 @@ class Executor:
             value = await self._call(run, target, alone)
             text = self._encoded(value)
         except BaseException as error:
-            if run.status is not Status.RUNNING and isinstance(error, asyncio.CancelledError):
-                result = self._ended_early(run)
+            if run.status is not Status.RUNNING:
+                # whatever its clean-up raised: it was told to end
+                result = self.ended_early(run)
             else:
                 error = contained(error)
+                if isinstance(error, ChildUnavailable):
+                    # not to be tried again and again at full speed
+                    await asyncio.sleep(UNFORESEEN_MS / 1000)
                 result = self._raised(run, error)
             for hook in begun:
                 # none but those that were told of its beginning: a gauge would go below zero
@@ -194,8 +198,8 @@ class Executor:
         except InvalidPayload as error:
             raise Reject(str(error)) from None
 
-    def _ended_early(self, run: Run) -> Result | None:
-        """The result of a run that was told to end, and did."""
+    def ended_early(self, run: Run) -> Result | None:
+        """The result of a run that was told to end."""
         if run.status is Status.CANCELLED:
             return self.failed(run, run.reason, "", letter=False)
         if run.status is Status.LOST:

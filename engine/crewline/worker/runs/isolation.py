@@ -11,6 +11,7 @@ is ended for want of memory, the child takes its worker along). These run one at
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 
@@ -32,6 +33,8 @@ MOST_CHILDREN = 8
 LONER_FROM = 3
 #: Seconds that such a one waits for the worker's other runs to end; then it runs beside them, and counts for nothing.
 WAIT_SECONDS = 30.0
+#: Seconds between two looks whether it is still wanted.
+LOOK_SECONDS = 0.2
 #: Seconds that it keeps the worker for itself at most.
 ALONE_SECONDS = 60.0
 
@@ -54,6 +57,9 @@ class Isolator:
         if run.suspect < LONER_FROM and self._has_child(run):
             self._waiting.append(run)
             self._fill()
+            if len(self._waiting) >= self._slots.concurrency:
+                # no more than this worker can deal with: others may have the rest
+                self._slots.shut("suspects")
         elif self._loners:
             # one at a time: the others go back for other workers to try
             self._slots.conclude(run, outcomes.back(run))
@@ -73,13 +79,19 @@ class Isolator:
         """Runs loners; until cancelled."""
         while True:
             await self._came.wait()
-            self._came.clear()
-            while self._loners:
-                try:
-                    await self._run_alone(self._loners[0])
-                finally:
-                    self._loners.popleft()
-            self._slots.admit("exclusive")
+            try:
+                while self._loners:
+                    run = self._loners[0]
+                    try:
+                        await self._run_alone(run)
+                    finally:
+                        self._loners.popleft()
+                        if run.status is Status.WAITING:
+                            self._return(run)
+            finally:
+                if not self._loners:
+                    self._came.clear()
+                    self._slots.admit("exclusive")
 
     def _has_child(self, run: Run) -> bool:
         try:
@@ -100,6 +112,8 @@ class Isolator:
             self._executor.start(run, alone=True)
             assert run.task
             run.task.add_done_callback(self._ended)
+        if len(self._waiting) < self._slots.concurrency:
+            self._slots.admit("suspects")
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._children -= 1
@@ -114,8 +128,11 @@ class Isolator:
         )  # fmt: skip
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                await slots.emptied.wait()
-            alone = await self._mark(run)
+                while run.status is Status.WAITING and slots.runs:
+                    # it may be cancelled or lost while it waits
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(slots.emptied.wait(), LOOK_SECONDS)
+            alone = run.status is Status.WAITING and await self._mark(run)
         except TimeoutError:
             alone = False
             log.warning(

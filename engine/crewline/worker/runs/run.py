@@ -74,7 +74,7 @@ class Run:
         Returns False where it ends already, for another reason or by itself. What can be stopped is stopped; the rest
         (a thread, one that has not begun) is for the caller to conclude.
         """
-        if not self.open and not (status is Status.LOST and self.status is not Status.ENDED):
+        if not self.open and (status is not Status.LOST or self.status in (Status.ENDED, Status.LOST)):
             return False
         self.status, self.reason = status, reason
         if self.stoppable and self.task:

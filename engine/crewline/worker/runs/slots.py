@@ -72,7 +72,7 @@ class Slots:
     # -- what is fetched at all
 
     def shut(self, why: str) -> None:
-        """Nothing is to be fetched while this reason holds: ``stopping``, ``paused`` or ``exclusive``."""
+        """Nothing is to be fetched while this reason holds: ``stopping``, ``paused``, ``exclusive`` or ``suspects``."""
         self._shut.add(why)
         self.on_wanted()
 

@@ -76,7 +76,9 @@ async def test_many_leases_that_ran_out_are_taken_again_at_once(queue: Queue) ->
     fetched = await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=30)
     ids = [text(job_id) for job_id, _ in fetched.jobs]
     await queue.redis.delete(*(queue.keys.job(job_id) + ":lock" for job_id in ids))
+    # another client has put this one back
     await queue.redis.lrem(queue.keys.active, 0, ids[7])
+    await queue.redis.rpush(queue.keys.wait, ids[7])
     held = [argument for job_id in ids for argument in (job_id, "t", f"1:{fetched.now_ms}")]
     assert await queue.scripts.extend_leases(5000, *held) == [ids[7]]
     assert len(await queue.redis.keys("*:lock")) == 29

@@ -206,7 +206,12 @@ async def test_replayed_letters_are_kept_as_completed_jobs_are(queue: Queue) -> 
     letters = Queue("emails-dlq", redis=queue.redis)
     now_ms = await queue.scripts.read_clock()
     old = {f"old-{n}": now_ms - 90_000_000 for n in range(5)} | {f"new-{n}": now_ms for n in range(1200)}
-    await queue.redis.zadd(letters.keys.completed, old)
+    told = {"name": "n", "data": "1", "opts": "{}"}
+    async with queue.redis.pipeline(transaction=False) as pipe:
+        for letter, ended_ms in old.items():
+            pipe.hset(letters.keys.job(letter), mapping={**told, "finishedOn": ended_ms})
+        pipe.zadd(letters.keys.completed, old)
+        await pipe.execute()
     await queue.add("n", 1)
     fetched = await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=9000, worker="w", room=1)
     assert fetched.jobs

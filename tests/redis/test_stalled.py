@@ -181,6 +181,8 @@ async def test_an_id_that_is_no_job_goes_at_the_second_look(queue: Queue, job_id
     assert await queue.redis.llen(queue.keys.active) == 1
     assert await _look(queue) == ([], [], [])
     assert await queue.redis.exists(queue.keys.active, queue.keys.stalled, queue.keys.wait) == 0
+    # a key that is no job is its client's, not ours to delete
+    assert await queue.redis.delete(queue.keys.job("a-list")) == (job_id == b"a-list")
 
 
 async def test_a_second_look_within_the_interval_finds_nothing_to_do(queue: Queue) -> None:

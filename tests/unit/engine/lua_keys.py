@@ -5,7 +5,8 @@ Redis wants a script's keys declared. Ours share one hash slot, and some cannot 
 - a queue's own keys come from KEYS, through the table `q` of lib/keys.lua; another queue's through `queue_at`;
 - built inside may be: a job's keys (base and an id, then one of `PARTS`), what is named after a deduplication id or a
   schedule (`FAMILIES`), and the few keys of a queue that only some scripts need (`SELDOM`);
-- our additions, outside the base, are passed as ARGV, and the header says so ("of our own").
+- another job's key, which a job holds, comes with the job (`LINKS`);
+- our additions, outside the base, are passed as ARGV, and the header says so ("of our own"), or named by own_key.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ SELDOM = {
     "repeat", "stalled-check",
     "metrics:completed", "metrics:completed:data", "metrics:failed", "metrics:failed:data",
 }  # fmt: skip
+#: Where add_job is told a job's parent, by its key.
+LINKS = {"extra.parentKey"}
 #: Names that stand for a queue's base, and for the id of a job.
 BASES = {"base", "other", "owner"}
 IDS = {"id", "own", "holder", "current", "letter_id", "ids", "due", "ARGV", "whole"}
@@ -90,7 +93,7 @@ def _touched(tokens: list[str], argv: dict[int, str]) -> Iterator[str]:
                 said = argv.get(int(origin[2]), "")
                 if not re.search(r"\bown\b|\"stalled-check\"", said):
                     yield f"{shown}: the header does not say of argument {origin[2]} that it is a key of our own"
-            elif len(key) == 3 and key[1] == "." and key[2] not in fields:
+            elif len(key) == 3 and key[1] == "." and key[2] not in fields and shown not in LINKS:
                 yield f"{shown} is no key of lib/keys.lua"
 
 

@@ -49,9 +49,9 @@ SHAPES = [Shape("n", "{}", "0", "1", "", "x"), Shape("m", "{}", "5", "0", "1", "
 JOBS = [Encoded("a", "1", SHAPES[0]), Encoded("", "2", SHAPES[1]), Encoded("c", "3", SHAPES[0])]
 RESULTS = [
     Result("1", "t1", "completed", "null", keep_completed="9,"),
-    Result("2", "t2", "failed", "why", exhausted=True),
+    Result("2", "t2", "failed", "why", trace="torn", exhausted=True),
 ]
-FAILED = '{"trace": "", "traces": 10, "keep": "", "exhausted": true}'
+FAILED = '{"traces": 10, "keep": "", "exhausted": true}\0"torn"'
 FETCH: dict[str, Any] = {
     "letters": "L",
     "token": "T",
@@ -60,15 +60,16 @@ FETCH: dict[str, Any] = {
     "room": 7,
     "rate": (8, 9),
     "points": 10,
+    "unread_ms": 6,
 }
 FETCHED = {
     "queue": "emails", "letters": "L", "token": "T", "lease": 5, "worker": "W", "room": 7, "max": 8, "duration": 9,
-    "points": 10,
+    "points": 10, "again": "", "unread": 6,
 }  # fmt: skip
 
 CALLS = {
     "add_flow": Sends(
-        lambda s: s.add_flow([("bull:q:", JOBS[0]), ("bull:r:", JOBS[2])]), {},
+        lambda s: s.add_flow([("bull:q:", JOBS[0]), ("bull:r:", JOBS[2])]), {"hold": ""},
         ([("bull:q:", "a", "n", "1", *SHAPES[0][1:]), ("bull:r:", "c", "n", "3", *SHAPES[0][1:])],), (),
     ),
     "add_jobs": Sends(
@@ -79,15 +80,13 @@ CALLS = {
         {"id": "J", "line": "line", "how many lines to keep": 7, "token of the worker that runs it": "T"},
     ),
     "beat": Sends(
-        lambda s: s.beat(KEYS, "W", 5, "told", "sha", ["1", "2"]),
+        lambda s: s.beat(KEYS, "W", 5, "told", "sha", [("1", "t1"), ("2", "t2")]),
         {"registry": "bull-crewline:emails:workers", "worker": "bull-crewline:emails:worker:W",
-         "cancels": "bull-crewline:emails:cancels", "settings": "bull-crewline:emails:settings", "name": "W",
-         "time to live in ms": 5, "JSON of what the worker tells of itself": "told", "known": "sha"},
-        ([("1",), ("2",)],), [[]],
+         "settings": "bull-crewline:emails:settings", "name": "W", "time to live in ms": 5,
+         "JSON of what the worker tells of itself": "told", "known": "sha"},
+        ([("1", "t1"), ("2", "t2")],), [[]],
     ),
-    "cancel_job": Sends(
-        lambda s: s.cancel_job("J", "why"), {"id": "J", "reason": "why", "cancels": "bull-crewline:emails:cancels"},
-    ),
+    "cancel_job": Sends(lambda s: s.cancel_job("J", "why"), {"id": "J", "reason": "why"}),
     "change_delay": Sends(lambda s: s.change_delay("J", "5"), {"id": "J", "delay from now in milliseconds": "5"}),
     "change_priority": Sends(
         lambda s: s.change_priority("J", 5, True), {"id": "J", "priority": 5, "'1' to put it before its equals": "1"},
@@ -110,6 +109,10 @@ CALLS = {
         ([("1", "t1", "completed", "null", "9,"), ("2", "t2", "failed", "why", FAILED)],),
         [0, [], [], 0, 0],
     ),
+    "forget_children": Sends(
+        lambda s: s.forget_children("J", "T"), {"id": "J", "token of the worker that runs it": "T"},
+    ),
+    "limit_queue": Sends(lambda s: s.limit_queue(concurrency=5, max=None), {}, ([("concurrency", 5), ("max", "")],)),
     "mark_alone": Sends(
         lambda s: s.mark_alone("J", "T"), {"id": "J", "token of the worker that runs it": "T", "'1' or ''": "1"},
     ),
@@ -121,7 +124,13 @@ CALLS = {
     "promote_jobs": Sends(lambda s: s.promote_jobs(5, "1", "2"), {"how many at most": 5}, ([("1",), ("2",)],)),
     "read_clock": Sends(lambda s: s.read_clock(), {}),
     "recover_stalled": Sends(
-        lambda s: s.recover_stalled(5, 7), {"interval": 5, "most": 7, "gate": "bull:emails:stalled-check"}, reply=(),
+        lambda s: s.recover_stalled(5, 7, lease_ms=8, once=True, window=9),
+        {"interval": 5, "most": 7, "gate": "bull:emails:stalled-check", "lease": 8, "once": "1", "skip": "",
+         "window": 9}, reply=(),
+    ),
+    "release_flow": Sends(
+        lambda s: s.release_flow("H", [("bull:q:", "a", True), ("bull:r:", "c", False)]), {"hold": "H"},
+        ([("bull:q:", "a", "1"), ("bull:r:", "c", "")],),
     ),
     "remove_job": Sends(lambda s: s.remove_job("J", True, 5), {"id": "J", "children": "1", "most": 5}),
     "remove_schedule": Sends(lambda s: s.remove_schedule("S"), {"schedule id": "S"}),
@@ -140,7 +149,7 @@ CALLS = {
     "sweep_jobs": Sends(
         lambda s: s.sweep_jobs("failed", Keep(5, 7), 9),
         {'"completed" or "failed"': "failed", "count or ''": 5, "age in seconds or ''": 7,
-         "how many jobs to look at": 9},
+         "how many jobs to look at": 9}, reply=(0, 0),
     ),
     "update_data": Sends(lambda s: s.update_data("J", "1"), {"id": "J", "data (JSON text)": "1"}),
     "update_progress": Sends(
@@ -201,7 +210,7 @@ def test_the_script_reads_each_argument_that_its_header_names_and_no_other(name:
 
 def test_a_fetch_as_a_command_is_a_call_without_results() -> None:
     command = scripts_on(Lane(None)).fetch_command(**FETCH)
-    assert arguments_of("finish_and_fetch", command) == ["bull:emails:", *FETCHED.values(), ""]
+    assert arguments_of("finish_and_fetch", command) == ["bull:emails:", *FETCHED.values()]
 
 
 async def test_batches_added_in_turn_are_sent_as_each_by_itself() -> None:

@@ -74,6 +74,8 @@ def test_every_key_that_could_be_declared_is(name: str) -> None:
         ("mark_alone", "local job = base .. ARGV[2]", "local job = ARGV[2]", "job: the header does not say of"),
         ("beat", "'ZADD', ARGV[2]", "'ZADD', ARGV[6]", "ARGV[6]: the header does not say of argument 6"),
         ("clean_jobs", "source = base .. state", "source = base .. place", "no reader can tell that place is the id"),
+        ("add_flow", "extra.parentKey) ==", "extra.parent) ==", "extra.parent is no key of lib/keys.lua"),
+        ("add_flow", "extra.parentKey) ==", "child.parentKey) ==", "child.parentKey is no key of lib/keys.lua"),
         ("add_flow", "'waiting-children'", "'waiting-for-children'", "queue_at names 'waiting-for-children'"),
     ],
 )  # fmt: skip

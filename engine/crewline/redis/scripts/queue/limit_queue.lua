@@ -1,7 +1,7 @@
 --[[ limit_queue: sets how much of a queue may run at once, over all workers.
 
 KEYS     the queue's declared keys (lib/base/keys.lua)
-ARGV     1 base, then name and value of each limit: concurrency, max, duration; '' for no bound
+ARGV     1 base, then name, value a limit; name: concurrency, max or duration; value: '' for no bound
 Returns  0
 Events   none
 Bound    three limits

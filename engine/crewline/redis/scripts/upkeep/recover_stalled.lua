@@ -7,7 +7,7 @@ ARGV     1 base
          4 gate      the "stalled-check" key, BullMQ's as well
          5 lease     milliseconds that a lease holds without a renewal
          6 once      '1' if the caller knows that Redis and itself were up for the whole last lease
-         7 skip      '' at first; then what the last call returned
+         7 skip      '' at first, later what the last call returned to go on with
          8 window    how many active ids this call looks at
 Returns  {} if another looked just now; else {ids put back, ids whose next fetch fails them, ids that never began,
          what to go on with or ''}
@@ -81,9 +81,10 @@ if #ids == window then return { back, doomed, unbegun, whole(skip + #ids - #plac
 -- what is in `stalled` for nothing any more goes by and by
 local marked = redis.call('SRANDMEMBER', q.stalled, 100)
 for i = 1, #marked do
-  local job = base .. marked[i]
+  local id = marked[i]
+  local job = base .. id
   local told = redis.pcall('HMGET', job, 'name', 'finishedOn')
-  local over = (not told[1] or told[2]) and not redis.call('LPOS', q.active, marked[i], 'MAXLEN', 2000)
-  if over or redis.call('EXISTS', job .. ':lock') == 1 then redis.call('SREM', q.stalled, marked[i]) end
+  local over = (not told[1] or told[2]) and not redis.call('LPOS', q.active, id, 'MAXLEN', 2000)
+  if over or redis.call('EXISTS', job .. ':lock') == 1 then redis.call('SREM', q.stalled, id) end
 end
 return { back, doomed, unbegun, '' }

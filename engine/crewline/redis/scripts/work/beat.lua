@@ -3,10 +3,11 @@
 KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base
          2 registry  a sorted set of our own: worker by the time it counts as dead
-         3 worker    the worker's own hash
+         3 worker    a string of our own: what the worker tells of itself
          4 settings  a string of our own: the queue's settings, JSON
          5 name, 6 time to live in ms, 7 JSON of what the worker tells of itself
-         8 known     SHA-1 of the settings that the worker has, '' for none; then id and token of each job it runs
+         8 known     SHA-1 of the settings that the worker has, '' for none
+         then id, token a job that it runs
 Returns  {cancels, settings}: {id, reason} of each running job that is to be cancelled; the settings where they are not
          those known, '' if there are none any more
 Events   none

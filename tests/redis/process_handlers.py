@@ -94,3 +94,11 @@ async def walk(job: Any) -> Any:
     await job.progress({"of": job.id})
     await job.log("alone")
     return {"children": await job.children_values(), "state": await job.state(), "pid": os.getpid()}
+
+
+async def either(job: Any) -> Any:
+    if job.name == "long":
+        await asyncio.sleep(60)
+    if job.data.get("die"):
+        os._exit(7)
+    return os.getpid()

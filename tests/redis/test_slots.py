@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from crewline import Job, JobFailed, Queue, Reject
+from crewline import Job, JobFailed, Queue, Reject, Worker
 
 
 class Stuck:
@@ -162,3 +162,41 @@ async def test_a_suspect_that_runs_alone_has_its_grace_when_the_worker_stops(
     await worker.stop(grace_seconds=10)
     gate.set()
     assert await job.result(timeout=5) == "ended"
+
+
+async def test_a_worker_that_is_cancelled_hands_its_jobs_back(queue: Queue, redis_url: str, until: Any) -> None:
+    begun = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        begun.set()
+        await asyncio.sleep(60)
+
+    job = await queue.add("n", {})
+    running = asyncio.create_task(Worker("emails", handle, redis=redis_url).run())
+    await asyncio.wait_for(begun.wait(), 5)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, 10)
+    assert await job.state() == "waiting"
+
+
+async def test_a_cancelled_run_stays_cancelled_when_the_worker_stops_during_its_clean_up(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    begun = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(60)
+
+    job = await queue.add("n", {})
+    worker = await start_worker(handle)
+    await asyncio.wait_for(begun.wait(), 5)
+    assert await job.cancel("no more")
+    await until(lambda: worker._slots.mine()[0].status.name == "CANCELLED")
+    await worker.stop(grace_seconds=0)
+    with pytest.raises(JobFailed, match="no more"):
+        await job.result(timeout=5)

@@ -211,6 +211,12 @@ class Worker:
             await self._drain()
             for duty in done - {stopping}:
                 duty.result()
+        except asyncio.CancelledError:
+            # whoever runs this worker has no time: what it has goes back all the same
+            self._slots.shut("stopping")
+            self._grace_seconds = 0
+            await self._drain()
+            raise
         finally:
             for run in self._slots.mine():
                 run.end_early(Status.RETURNED)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crewline.errors import InvalidPayload, LeaseLost, Reject, Retry
+from crewline.errors import HandlerNotFound, InvalidPayload, LeaseLost, Reject, Retry
 from crewline.middleware import Middleware
 from crewline.queue.job import Job
 from crewline.redis.scripts import Result
@@ -77,6 +77,8 @@ class Executor:
         kinds = {target.execution for target in self.targets.all()}
         self._threads = Threads(self.slots.concurrency) if "thread" in kinds else None
         self._children = Children(self.where)
+        #: Handlers whose module no child could import although this process has.
+        self.unimportable: set[Callable[..., Any]] = set()
         for target in self.targets.all():
             if target.execution == "process":
                 spec_of(target.call)
@@ -120,6 +122,7 @@ class Executor:
     async def _handle(self, run: Run, alone: bool) -> Result | None:
         job = run.job
         begun: list[Middleware] = []
+        target: Target | None = None
         try:
             for hook in self.middleware:
                 begun.append(hook)
@@ -133,6 +136,8 @@ class Executor:
                 result = self.ended_early(run)
             else:
                 error = contained(error)
+                if alone and target and isinstance(error, HandlerNotFound):
+                    return self._not_in_a_child(run, target, error)
                 if isinstance(error, ChildUnavailable):
                     # not to be tried again and again at full speed
                     await asyncio.sleep(UNFORESEEN_MS / 1000)
@@ -229,6 +234,12 @@ class Executor:
             return self.failed(run, reason, "")
         return outcomes.retry(run, reason, "", UNFORESEEN_MS)
 
+    def _not_in_a_child(self, run: Run, target: Target, error: HandlerNotFound) -> Result:
+        """Hands back a suspect whose handler runs in this worker, and in no child: its turn comes when it is alone."""
+        log.warning("job %s of queue %s can't run in a process of its own: %s", run.job.id, run.job.queue_name, error)
+        self.unimportable.add(target.call)
+        return outcomes.back(run)
+
     def _crashed(self, run: Run, error: ChildDied) -> Result:
         crashes = run.job.crashes + 1
         log.error(
@@ -245,7 +256,8 @@ class Executor:
 
     def _delay_ms(self, job: Job, attempts_made: int, error: Exception) -> int:
         if isinstance(error, Retry) and error.delay is not None:
-            return max(round(error.delay * 1000), 0)
+            # anything a handler may have computed, NaN and infinity too
+            return round(min(error.delay * 1000, backoff.MAX_DELAY_MS)) if error.delay > 0 else 0
         wanted = job.opts.get("backoff")
         if wanted is None and not job.opts.get("attempts"):
             wanted = self.default_backoff

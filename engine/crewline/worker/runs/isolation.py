@@ -95,7 +95,8 @@ class Isolator:
 
     def _has_child(self, run: Run) -> bool:
         try:
-            return importable(self._targets.find(run.job).call)
+            call = self._targets.find(run.job).call
+            return call not in self._executor.unimportable and importable(call)
         except CrewlineError:
             return True  # no handler for it: said where it runs
 

@@ -109,7 +109,13 @@ class Pool:
                 self._idle -= 1
                 self._ready.notify()
             elif self._count < self._size:
-                self._start()
+                try:
+                    self._start()
+                except RuntimeError:
+                    # none to be had now (the limit of a pod): one that is there takes the work when it is done
+                    if not self._count:
+                        self._work.remove(work)
+                        raise
         return work.future
 
     def resize(self, size: int) -> None:

@@ -223,3 +223,19 @@ async def test_replayed_letters_are_kept_as_completed_jobs_are(queue: Queue) -> 
     left = await _left(letters, "completed")
     assert not [letter for letter in left if letter.startswith("old")] and len(left) < 1205 - 5 + 1
     assert (await DeadLetters(queue).count(), "1" in left) == (0, True)
+
+
+async def test_the_sweep_lets_what_our_producers_write_by_default_yield_to_the_queues_own_retention(
+    queue: Queue, start_worker: Any
+) -> None:
+    async def handle(job: Job) -> None:
+        pass
+
+    await start_worker(handle, keep_completed=Keep())
+    for options in ({}, {"remove_on_complete": Keep(age_seconds=600)}):
+        await (await queue.add("n", {}, **options)).result(timeout=5)
+    for score in await queue.redis.zrange(queue.keys.completed, 0, -1):
+        await queue.redis.zincrby(queue.keys.completed, -60_000, score)
+    assert await queue.scripts.sweep_jobs("completed", Keep()) == (0, False)
+    assert await queue.scripts.sweep_jobs("completed", Keep(age_seconds=30)) == (1, False)
+    assert await queue.redis.zrange(queue.keys.completed, 0, -1) == [b"2"]

@@ -149,7 +149,7 @@ CALLS = {
     "sweep_jobs": Sends(
         lambda s: s.sweep_jobs("failed", Keep(5, 7), 9),
         {'"completed" or "failed"': "failed", "count or ''": 5, "age in seconds or ''": 7,
-         "how many jobs to look at": 9}, reply=(0, 0),
+         "how many jobs to look at": 9, "written count or ''": "", "written age or ''": 604800}, reply=(0, 0),
     ),
     "update_data": Sends(lambda s: s.update_data("J", "1"), {"id": "J", "data (JSON text)": "1"}),
     "update_progress": Sends(

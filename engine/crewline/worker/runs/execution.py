@@ -136,11 +136,8 @@ class Executor:
                 result = self.ended_early(run)
             else:
                 error = contained(error)
-                if alone and target and isinstance(error, HandlerNotFound):
+                if alone and target and isinstance(error, HandlerNotFound | ChildUnavailable):
                     return self._not_in_a_child(run, target, error)
-                if isinstance(error, ChildUnavailable):
-                    # not to be tried again and again at full speed
-                    await asyncio.sleep(UNFORESEEN_MS / 1000)
                 result = self._raised(run, error)
             for hook in begun:
                 # none but those that were told of its beginning: a gauge would go below zero
@@ -217,8 +214,7 @@ class Executor:
         if isinstance(error, LeaseLost):
             run.end_early(Status.LOST)
             return None
-        if isinstance(error, ChildUnavailable):
-            log.warning("job %s of queue %s is handed back: %s", job.id, job.queue_name, error)
+        if isinstance(error, ChildUnavailable) and self.slots.is_shut("stopping"):
             return outcomes.back(run)
         if isinstance(error, ChildDied) and run.suspect:
             return self._crashed(run, error)
@@ -234,8 +230,10 @@ class Executor:
             return self.failed(run, reason, "")
         return outcomes.retry(run, reason, "", UNFORESEEN_MS)
 
-    def _not_in_a_child(self, run: Run, target: Target, error: HandlerNotFound) -> Result:
+    def _not_in_a_child(self, run: Run, target: Target, error: Exception) -> Result:
         """Hands back a suspect whose handler runs in this worker, and in no child: its turn comes when it is alone."""
+        if self.slots.is_shut("stopping"):
+            return outcomes.back(run)
         log.warning("job %s of queue %s can't run in a process of its own: %s", run.job.id, run.job.queue_name, error)
         self.unimportable.add(target.call)
         return outcomes.back(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crewline.redis.scripts.calls.caller import Caller, bounds
 from crewline.redis.scripts.values import MOST_JOBS, MOST_LOOKED_AT, Recovered
-from crewline.wire.options import Keep
+from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep
 from crewline.wire.text import text
 
 
@@ -34,7 +34,8 @@ class UpkeepCalls(Caller):
 
     async def sweep_jobs(self, state: str, keep: Keep, most: int = MOST_JOBS) -> tuple[int, bool]:
         """How many jobs went, and whether there are more to look at; ``keep`` is for those that say nothing."""
-        gone, more = await self.call("sweep_jobs", state, *bounds(keep), most)
+        written = bounds(KEEP_COMPLETED if state == "completed" else KEEP_FAILED)
+        gone, more = await self.call("sweep_jobs", state, *bounds(keep), most, *written)
         return int(gone), bool(more)
 
     async def read_clock(self) -> int:

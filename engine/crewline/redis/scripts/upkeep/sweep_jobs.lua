@@ -4,6 +4,8 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 "completed" or "failed"
          3 count or '', 4 age in seconds or ''   the queue's, for jobs that say nothing; neither: they are kept for ever
          5 how many jobs to look at
+         6 written count or '', 7 written age or ''   what our producers write where nothing was said: it yields to the
+           queue's
 Returns  {how many were deleted, 1 if there are more to look at}; the next call goes on behind those that were kept
 Events   none, but for those of parents that wait no longer
 Bound    ARGV 5: 200
@@ -24,6 +26,11 @@ local function is_older(score, seconds)
   return type(seconds) == 'number' and tonumber(score) <= now - seconds * 1000
 end
 
+local written = { count = tonumber(ARGV[6]), age = tonumber(ARGV[7]) }
+local function says_nothing(policy)
+  return (count or age) and policy.count == written.count and policy.age == written.age
+end
+
 local found = redis.call('ZRANGE', finished, skip, skip + most - 1, 'WITHSCORES')
 local excess = count and redis.call('ZCARD', finished) - count or 0
 local gone = {}
@@ -32,6 +39,7 @@ for i = 1, #found, 2 do
   -- what is no job (a foreign client deleted it, or it never was one) says nothing, and is kept for nothing
   local opts = redis.pcall('HGET', base .. id, 'opts')
   local policy, goes = type(opts) == 'string' and parse(opts)[own], false
+  if type(policy) == 'table' and says_nothing(policy) then policy = nil end
   if type(opts) == 'table' then goes = true
   elseif type(policy) == 'table' then goes = is_older(score, policy.age)
   elseif policy == nil or policy == false and opts == false then

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from tests.redis.model.hands import Hands
-from tests.redis.model.picture import JobKey
+from tests.redis.model.picture import RELEASING, JobKey, link_of
 from tests.redis.model.world import LETTERS, World
 
 
@@ -62,6 +62,21 @@ def a_job_that_died_has_its_letter(world: World, hands: Hands) -> Iterator[str]:
             yield f"{settled.held.key} failed for good and left no dead letter"
 
 
+def a_child_that_fails_lets_its_parent_go(world: World, hands: Hands) -> Iterator[str]:
+    """By what it says of its parent as it fails. One that had failed before it was linked anew says nothing, and its
+    parent waits on, as in BullMQ."""
+    for key, fields in world.now.jobs():
+        if world.now.state(key) != "failed" or world.before.state(key) == "failed":
+            continue
+        parent = world.now.find(fields.get("parentKey", ""))
+        if parent is None or not any(link_of(fields).get(policy) for policy in RELEASING):
+            continue
+        if str(world.queues[key.queue].keys.job(key.id)) in (
+            world.now.queues[parent.queue].part(parent.id, "dependencies") or ()
+        ):
+            yield f"{key} has failed, and {parent} waits on for it, though it was not to: {fields.get('parent')}"
+
+
 def nothing_of_an_obliterated_queue_is_left(world: World, hands: Hands) -> Iterator[str]:
     if world.obliterated is None:
         return
@@ -84,6 +99,7 @@ CHANGES = (
     an_attempt_counts_once,
     the_last_that_came_runs_after_the_job_that_stood_for_it,
     a_job_that_died_has_its_letter,
+    a_child_that_fails_lets_its_parent_go,
     nothing_of_an_obliterated_queue_is_left,
     no_iteration_is_due_after_its_schedules_end,
 )

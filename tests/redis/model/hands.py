@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from crewline import Job, Keep
 from crewline.redis.scripts import Fetched, Result
-from crewline.wire.options import keep_from_wire
+from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, keep_from_wire
 from crewline.wire.text import text
 
 from tests.redis.model import clock
@@ -54,7 +54,7 @@ class Hands:
         if code == EXPIRED and not self.world.on_queue(
             f"take {held.key.id} again",
             held.key.queue,
-            lambda q: q.scripts.extend_leases(LEASE_MS, held.key.id, held.token, held.started),
+            lambda q: q.scripts.extend_leases(LEASE_MS, held.key.id, held.token, held.start),
         ):
             # as a worker goes on: nobody has begun the job since
             self._settle(worker, held, result, 0)
@@ -70,8 +70,8 @@ class Hands:
         return Result(
             held.key.id, held.token, outcome, {"completed": '{"done":true}', "back": ""}.get(outcome, "broken"),
             delay_ms=delay * clock.MINUTE_MS if outcome == "retry" else 0,
-            keep_completed=keep_from_wire(opts.get("removeOnComplete"), keep),
-            keep_failed=keep_from_wire(opts.get("removeOnFail"), keep), letter=letter,
+            keep_completed=keep_from_wire(opts.get("removeOnComplete"), keep, KEEP_COMPLETED),
+            keep_failed=keep_from_wire(opts.get("removeOnFail"), keep, KEEP_FAILED), letter=letter,
             suspect=b"suspect" in held.fields and outcome != "back", optionless=not opts,
         )  # fmt: skip
 
@@ -154,7 +154,7 @@ class Hands:
             }
             if not entries:
                 continue
-            arguments = [each for held in entries.values() for each in (held.key.id, held.token, held.started)]
+            arguments = [each for held in entries.values() for each in (held.key.id, held.token, held.start)]
             lost = self.world.on_queue(
                 f"{hands.name} renews {list(entries)}",
                 queue,
@@ -188,11 +188,15 @@ class Hands:
             if self.world.now.queues[held.key.queue].part(held.key.id, "lock") == held.token:
                 self.world.run(self.world.redis.delete(lock))
 
-    def recover(self, queue: str, most: int) -> None:
+    def recover(self, queue: str, most: int, *, once: bool) -> None:
         """A worker's look for jobs without a lease, the time for one having come."""
         owner = self.world.queues[queue]
         self.world.run(self.world.redis.delete(owner.keys.stalled_check))
-        self.world.on_queue("look for stalled jobs", queue, lambda q: q.scripts.recover_stalled(LEASE_MS, most))
+        self.world.on_queue(
+            "look for stalled jobs",
+            queue,
+            lambda q: q.scripts.recover_stalled(LEASE_MS, most, lease_ms=LEASE_MS, once=once),
+        )
 
     def beat(self, worker: int, queue: str) -> None:
         """Says what it runs; ends what is to be cancelled."""
@@ -201,7 +205,9 @@ class Hands:
         owner = self.world.queues[queue]
         told, _ = self.world.on_queue(
             f"{hands.name} beats, runs {[held.key.id for held in running]}", queue,
-            lambda q: q.scripts.beat(owner.keys, hands.name, LEASE_MS, "{}", "", [held.key.id for held in running]),
+            lambda q: q.scripts.beat(
+                owner.keys, hands.name, LEASE_MS, "{}", "", [(each.key.id, each.token) for each in running]
+            ),
         )  # fmt: skip
         for job_id, _reason in told:
             held = next(held for held in running if held.key.id == job_id)

@@ -123,21 +123,20 @@ def a_job_that_has_ended_does_not_hold_its_deduplication_id_for_ever(state: Mach
     state.add(queue="mail", options={"dedup": Dedup("x", 60, extend=True, keep_last_if_active=True)})
 
 
-def a_child_that_has_failed_goes_by_its_newest_policy(state: Machine) -> None:
-    for policy in ("wait", "ignore"):
-        child = FlowJob("job", {}, options={"job_id": "b"}, on_failure=policy)
-        state.add_flow(queue="mail", root=FlowJob("job", {}, [child], options={"job_id": "a"}))
-        if policy == "wait":
-            _run(state, "failed")
+def a_child_that_takes_the_place_of_its_parent_has_none(state: Machine) -> None:
+    state.add(queue="mail", options={"job_id": "a", "dedup": Dedup("x"), "delay": 60})
+    child = FlowJob("job", {}, options={"dedup": Dedup("x", replace=True)})
+    state.add_flow(queue="mail", root=FlowJob("job", {}, [child], options={"job_id": "a"}))
 
 
-def two_flows_make_no_circle(state: Machine) -> None:
-    """a waits for b, and b for c; then b is to wait for a."""
-    for names in (("a", "b", "c"), ("b", "a")):
-        tree: list[FlowJob] = []
-        for name in reversed(names):
-            tree = [FlowJob("job", {}, tree, options={"job_id": name})]
-        state.add_flow(queue="mail", root=tree[0])
+def what_was_kept_for_later_does_not_wait_below_a_parent_that_is_gone(state: Machine) -> None:
+    last = Dedup("x", keep_last_if_active=True)
+    state.add(queue="mail", options={"dedup": last})
+    state.fetch(worker=0, queue="mail", room=1, unanswered=False, advance=True)
+    child = FlowJob("job", {}, [], options={"dedup": last})
+    state.add_flow(queue="mail", root=FlowJob("job", {}, [child], options={"job_id": "b"}))
+    state.remove(queue="mail", ref="b", children=False)
+    state.settle(worker=0, which=0, outcome="completed", keep=Keep(), delay=0, letter=False, room=0)
 
 
 RUNS: dict[str, Steps] = {
@@ -157,7 +156,7 @@ RUNS: dict[str, Steps] = {
         a_suspect_that_is_cancelled_is_none_any_more,
         an_active_job_that_is_cancelled_is_not_looked_at_as_stalled,
         a_job_that_has_ended_does_not_hold_its_deduplication_id_for_ever,
-        a_child_that_has_failed_goes_by_its_newest_policy,
-        two_flows_make_no_circle,
+        a_child_that_takes_the_place_of_its_parent_has_none,
+        what_was_kept_for_later_does_not_wait_below_a_parent_that_is_gone,
     )
 }

@@ -24,6 +24,11 @@ class Held:
         return int(self.fields.get(b"ats", 0))
 
     @property
+    def start(self) -> str:
+        """What names it, for a lease that ran out."""
+        return f"{self.started}:{int(self.fields.get(b'processedOn', 0))}"
+
+    @property
     def attempts_made(self) -> int:
         return int(self.fields.get(b"atm", 0))
 

@@ -31,10 +31,10 @@ class Upkeep:
     hands: Hands
 
     @precondition(_there_are("active"))
-    @rule(queue=drawn.any_queue, looks=st.integers(1, 2), most=st.integers(1, 2))
-    def recover_stalled(self, queue: str, looks: int, most: int) -> None:
+    @rule(queue=drawn.any_queue, looks=st.integers(1, 2), most=st.integers(1, 2), once=st.booleans())
+    def recover_stalled(self, queue: str, looks: int, most: int, once: bool = False) -> None:
         for _ in range(looks):
-            self.hands.recover(queue, most)
+            self.hands.recover(queue, most, once=once)
 
     @rule(queue=drawn.any_queue)
     def pause(self, queue: str) -> None:

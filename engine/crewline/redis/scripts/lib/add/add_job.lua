@@ -63,7 +63,8 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
   if extra then
     if extra.de then redis.call('HSET', job, 'deid', extra.de.id) end
     if extra.rjk then redis.call('HSET', job, 'rjk', extra.rjk) end
-    if extra.parentKey then
+    -- a parent that has gone meanwhile, even by being replaced here, waits for nobody
+    if extra.parentKey and redis.call('EXISTS', extra.parentKey) == 1 then
       redis.call('HSET', job, 'parentKey', extra.parentKey, 'parent', extra.parent)
       redis.call('SADD', extra.parentKey .. ':dependencies', job)
     end

@@ -48,8 +48,9 @@ class PrometheusMetrics(Middleware):
 
     async def before(self, job: Job) -> None:
         self._running.labels(job.queue_name, job.name).inc()
-        if job.attempts_made == 0 and job.processed_on_ms is None:
-            self._waited.labels(job.queue_name, job.name).observe(max(time.time() - job.timestamp_ms / 1000, 0))
+        if job.attempts_started == 1 and job.processed_on_ms is not None:
+            # both by Redis' clock
+            self._waited.labels(job.queue_name, job.name).observe(max(job.processed_on_ms - job.timestamp_ms, 0) / 1000)
         self._started.set(time.perf_counter())
 
     async def after(self, job: Job, result: Any) -> None:

@@ -192,7 +192,7 @@ async def test_a_second_look_within_the_interval_finds_nothing_to_do(queue: Queu
     assert await queue.scripts.recover_stalled(60_000, 3, lease_ms=LEASE_MS, once=True) == ([], [], [])
 
 
-async def test_a_keeper_trusts_its_look_only_if_the_last_one_was_made_on_time(
+async def test_a_keeper_trusts_its_look_only_if_all_of_a_whole_lease_were_made_on_time(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[bool] = []
@@ -201,18 +201,19 @@ async def test_a_keeper_trusts_its_look_only_if_the_last_one_was_made_on_time(
     async def look(*_: Any, once: bool, **__: Any) -> Recovered:
         nonlocal moment
         told.append(once)
-        # the process stands still after the fifth
-        moment += 60.0 if len(told) == 5 else 0.01
-        if len(told) == 6:
+        # the process stands still after the ninth
+        moment += 60.0 if len(told) == 9 else 0.01
+        if len(told) == 10:
             enough.set()
-        if len(told) == 3:
+        if len(told) == 5:
             raise ConnectionError("Redis is away")
         return Recovered([], [], [])
 
     monkeypatch.setattr(queue.scripts, "recover_stalled", look)
     monkeypatch.setattr(keeping, "time", SimpleNamespace(monotonic=lambda: moment))
-    keeper = keeping.Keeper(queue, 0.01, 0.03, 3, Keep(), Keep())
+    keeper = keeping.Keeper(queue, 0.01, 0.025, 3, Keep(), Keep())
     looking = asyncio.create_task(keeper.recover())
     await asyncio.wait_for(enough.wait(), 10)
     looking.cancel()
-    assert told == [False, True, True, False, True, False]
+    no, yes = False, True
+    assert told == [no, no, no, yes, yes, no, no, no, yes, no]

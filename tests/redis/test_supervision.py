@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
-from crewline import Job, Queue, Worker
+from crewline import Job, JobFailed, Queue, Worker
 from crewline.redis.scripts import Fetched, Scripts
 from crewline.upkeep.keeping import Keeper
 from crewline.worker import duties
@@ -141,3 +143,46 @@ async def test_a_failure_in_the_workers_own_code_ends_as_an_attempt_of_the_job(
     await start_worker(handle)
     assert await (await queue.add("n", {}, attempts=2)).result(timeout=5) == "twice"
     assert "its run ended unexpectedly" in caplog.text
+
+
+async def test_a_task_of_a_handler_that_calls_sys_exit_costs_an_attempt_and_no_worker(
+    queue: Queue, redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "exits.py").write_text(
+        "import asyncio, sys\n\n\nasync def boom():\n    sys.exit(0)\n\n\n"
+        "async def handle(job):\n    if job.data:\n        await asyncio.gather(boom(), asyncio.sleep(1))\n"
+        "    return 'ran'\n"
+    )
+    worker = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).parent / "crewline"), "worker", "exits:handle", "-q", "emails", "-r", redis_url,
+        "--code-path", str(tmp_path), stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        bad = await queue.add("n", True, attempts=1)
+        with pytest.raises(JobFailed, match=r"called sys.exit\(0\)"):
+            await bad.result(timeout=20)
+        assert await (await queue.add("n", False)).result(timeout=10) == "ran"
+    finally:
+        worker.terminate()
+        _, log = await asyncio.wait_for(worker.communicate(), 20)
+    assert b"something that a handler started called sys.exit(0)" in log
+    assert worker.returncode == 0
+
+
+async def test_what_redis_refuses_a_duty_is_said_once_and_holds_up_no_other(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("crewline.upkeep.keeping.SWEEP_SECONDS", 0.05)
+    await queue.redis.set(queue.keys.base + "repeat", "of another type")
+    swept: list[str] = []
+    sweep = Scripts.sweep_jobs
+
+    async def noted(self: Scripts, state: str, *arguments: Any) -> tuple[int, bool]:
+        swept.append(state)
+        return await sweep(self, state, *arguments)
+
+    monkeypatch.setattr(Scripts, "sweep_jobs", noted)
+    await start_worker(_nothing)
+    await until(lambda: swept.count("failed") >= 3)
+    assert caplog.text.count("can't keep schedules going: Redis says WRONGTYPE") == 1
+    await queue.redis.delete(queue.keys.base + "repeat")

@@ -8,9 +8,10 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -150,7 +151,7 @@ def run_worker(
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     try:
-        asyncio.run(work())
+        _run(work())
     except InvalidOption as error:
         _tell_kubernetes(str(error))
         fail(str(error), EXIT_USAGE)
@@ -159,6 +160,24 @@ def run_worker(
         sys.stderr.flush()
     # a handler's thread can't be stopped, and its job was handed back: do not wait for it
     os._exit(0)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Runs the worker to its end, whatever a task of a handler's raises.
+
+    A SystemExit in a task that a handler made leaves the event loop by its door; it is that handler's failure, which
+    awaits the task, and the loop goes on as if nothing had been.
+    """
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(work)
+        while True:
+            try:
+                return loop.run_until_complete(task)
+            except SystemExit as error:
+                if task.done():
+                    raise
+                log.error("something that a handler started called sys.exit(%r): the worker goes on", error.code)
 
 
 async def _serve(worker: object, ready_file: Path | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from crewline.errors import InvalidOption, JobFailed, JobNotFound
+from crewline.errors import CrewlineError, InvalidOption, JobFailed, JobNotFound
 from crewline.queue.events import Event, follow_batches, last_event_id
 from crewline.redis.connection import UNAVAILABLE, end_tasks
 from crewline.wire import jsonio
@@ -60,15 +60,17 @@ class Results:
         if waiter is None or waiter.end.done():
             waiter = self._waiting[job_id] = _Waiter()
         waiter.count += 1
+        bound = asyncio.timeout(timeout)
         try:
-            await self._start()
-            # the reader runs already: an end that is not in the hash yet will come as an event
-            await self._look([job_id])
-            try:
-                async with asyncio.timeout(timeout):
-                    return await asyncio.shield(waiter.end)
-            except TimeoutError:
+            async with bound:
+                await self._start()
+                # the reader runs already: an end that is not in the hash yet will come as an event
+                await self._look([job_id])
+                return await asyncio.shield(waiter.end)
+        except TimeoutError:
+            if bound.expired():
                 raise TimeoutError(f"job {job_id} had not ended after {timeout} s") from None
+            raise
         finally:
             waiter.count -= 1
             if not waiter.count and self._waiting.get(job_id) is waiter:
@@ -78,7 +80,8 @@ class Results:
         if self._reader:
             await end_tasks(self._reader)
         for waiter in self._waiting.values():
-            waiter.end.cancel()
+            if not waiter.end.done():
+                waiter.end.set_exception(CrewlineError("the queue was closed before the job had ended"))
 
     async def _start(self) -> None:
         url = needed(self._url)

@@ -6,15 +6,17 @@ Every worker of a queue does this; gates in Redis see to it that each round is m
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from crewline.errors import CrewlineError
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE, end_tasks
+from crewline.upkeep.complaints import Complaints
 from crewline.wire.options import KEEP_ALL, Keep
 
 log = logging.getLogger("crewline.worker")
@@ -52,6 +54,7 @@ class Keeper:
         self._interval_seconds = interval_seconds
         self._max_crashes = max_crashes
         self.retain(keep_completed, keep_failed)
+        self._complaints = Complaints(queue.name)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def retain(self, completed: Keep | None, failed: Keep | None) -> None:
@@ -65,18 +68,22 @@ class Keeper:
     async def recover(self) -> None:
         """Gives jobs of dead workers to others; runs until cancelled.
 
-        Where the last look succeeded and this one is on time, neither Redis nor this process stood still since: a
+        Where all looks of a whole lease succeeded and were on time, neither Redis nor this process stood still since: a
         job without a lease has lost its worker then, and one look is enough.
         """
-        last: float | None = None
+        since: float | None = None
+        last = 0.0
         while True:
             began = time.monotonic()
-            once = last is not None and began - last <= 1.5 * self._interval_seconds
+            if since is None or began - last > 1.5 * self._interval_seconds:
+                since = began
             try:
-                await self._look(once)
+                await self._look(once=(began - since) * 1000 >= self._lease_ms)
                 last = began
-            except UNAVAILABLE:
-                last = None  # said by the committer, once a state
+                self._complaints.over("look for jobs that lost their worker")
+            except UNAVAILABLE as error:
+                since = None
+                self._complaints.tell("look for jobs that lost their worker", error)
             await asyncio.sleep(self._interval_seconds)
 
     async def _look(self, once: bool) -> None:
@@ -98,21 +105,34 @@ class Keeper:
         """Keeps retention true and schedules going on an idle queue; runs until cancelled."""
         while True:
             try:
-                if await self._first_in_this_round():
-                    await self._sweep()
+                first = await self._first_in_this_round()
             except UNAVAILABLE:
-                pass
+                first = False  # said by the committer, once a state
+            for what, step in self._steps().items() if first else ():
+                # one that Redis refuses (a key of another type) holds up no other
+                try:
+                    await step()
+                    self._complaints.over(what)
+                except UNAVAILABLE as error:
+                    self._complaints.tell(what, error)
             await asyncio.sleep(SWEEP_SECONDS)
 
-    async def _sweep(self) -> None:
-        name = self._queue.name
-        for state, keep in self._keep.items():
-            for _ in range(SWEEP_CALLS):
-                _, more = await self._queue.scripts.sweep_jobs(state, keep)
-                if not more:
-                    break
+    def _steps(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        return {
+            "keep the retention of completed jobs": functools.partial(self._sweep, "completed"),
+            "keep the retention of failed jobs": functools.partial(self._sweep, "failed"),
+            "keep schedules going": self._heal,
+        }
+
+    async def _sweep(self, state: str) -> None:
+        for _ in range(SWEEP_CALLS):
+            _, more = await self._queue.scripts.sweep_jobs(state, self._keep[state])
+            if not more:
+                break
+
+    async def _heal(self) -> None:
         for job_id in await self._queue.schedules.heal(on_error=self._cant_continue):
-            log.warning("queue %s: schedule iteration %s had been lost: placed again", name, job_id)
+            log.warning("queue %s: schedule iteration %s had been lost: placed again", self._queue.name, job_id)
 
     def _cant_continue(self, schedule_id: str, error: Exception) -> None:
         log.warning("queue %s: schedule %s can't be continued: %s", self._queue.name, schedule_id, error)

@@ -13,6 +13,7 @@ from typing import Any
 
 from crewline.queue.by_id import ById
 from crewline.redis.connection import UNAVAILABLE
+from crewline.upkeep.complaints import Complaints
 from crewline.wire import jsonio
 from crewline.worker.registry.live import LiveSettings
 from crewline.worker.runs.slots import Slots
@@ -21,6 +22,8 @@ from crewline.worker.runs.slots import Slots
 BEAT_SECONDS = 1.0
 #: Milliseconds after which a worker that is silent is gone.
 TTL_MS = 15_000
+#: What fails where Redis refuses a beat.
+BEATING = "tell of this worker, and hear of cancellations and settings"
 #: Running jobs that a beat names.
 MAX_NAMED = 50
 
@@ -53,6 +56,7 @@ class Presence:
         self._name = _unique(f"{name}.{os.getpid()}")
         self._settings = settings
         self._cancel = cancel
+        self._complaints = Complaints(queue.name)
         self.begun = asyncio.Event()
 
     async def run(self) -> None:
@@ -61,8 +65,9 @@ class Presence:
             try:
                 if await self._beat():
                     await self._beat()  # the registry says at once what is applied
-            except UNAVAILABLE:
-                pass  # said by the committer, once a state
+                self._complaints.over(BEATING)
+            except UNAVAILABLE as error:
+                self._complaints.tell(BEATING, error)
             self.begun.set()
             await asyncio.sleep(BEAT_SECONDS)
 

@@ -57,7 +57,7 @@ class Isolator:
         if run.suspect < LONER_FROM and self._has_child(run):
             self._waiting.append(run)
             self._fill()
-            if len(self._waiting) >= self._slots.concurrency:
+            if len(self._waiting) >= MOST_CHILDREN:
                 # no more than this worker can deal with: others may have the rest
                 self._slots.shut("suspects")
         elif self._loners:
@@ -113,7 +113,7 @@ class Isolator:
             self._executor.start(run, alone=True)
             assert run.task
             run.task.add_done_callback(self._ended)
-        if len(self._waiting) < self._slots.concurrency:
+        if len(self._waiting) < MOST_CHILDREN:
             self._slots.admit("suspects")
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -21,8 +21,8 @@ class Middleware:
     async def failed(self, job: Job, error: BaseException) -> None:
         """The handler raised, or a later hook's `before`, or no route takes the job's name.
 
-        A run that is cancelled or handed back comes with what its clean-up raised, mostly a CancelledError. What the hook
-        raises is logged, and changes nothing.
+        A run that is cancelled or handed back comes with what its clean-up raised, mostly a CancelledError. What the
+        hook raises is logged, and changes nothing.
         """
 
 

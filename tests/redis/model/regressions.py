@@ -139,6 +139,14 @@ def what_was_kept_for_later_does_not_wait_below_a_parent_that_is_gone(state: Mac
     state.settle(worker=0, which=0, outcome="completed", keep=Keep(), delay=0, letter=False, room=0)
 
 
+def obliterate_leaves_nothing_of_a_worker_that_was_silent(state: Machine) -> None:
+    state.add(queue="mail", options={})
+    state.beat(worker=1, queue="mail")
+    state.lose_leases(worker=1, dies=False)
+    state.beat(worker=0, queue="mail")
+    state.obliterate(queue="mail", pauses=True, force=False)
+
+
 RUNS: dict[str, Steps] = {
     run.__name__: run
     for run in (
@@ -158,5 +166,6 @@ RUNS: dict[str, Steps] = {
         a_job_that_has_ended_does_not_hold_its_deduplication_id_for_ever,
         a_child_that_takes_the_place_of_its_parent_has_none,
         what_was_kept_for_later_does_not_wait_below_a_parent_that_is_gone,
+        obliterate_leaves_nothing_of_a_worker_that_was_silent,
     )
 }

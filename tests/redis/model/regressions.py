@@ -163,7 +163,7 @@ def a_place_under_a_limit_is_told_of_when_an_active_job_is_cancelled(state: Mach
 
 
 def _full(state: Machine) -> None:
-    """A job whose worker is gone has the one place that there is, and another waits; whoever looks is told of nothing."""
+    """A job whose worker is gone has the one place that there is, and another waits; nobody who looks has it."""
     state.set_global_concurrency(queue="mail", most=1)
     for job_id in ("a", "b"):
         state.add(queue="mail", options={"job_id": job_id})

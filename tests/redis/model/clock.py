@@ -29,7 +29,7 @@ _FAKE = f"{{ math.floor({_NOW} / 1000), {_NOW} % 1000 * 1000 }}"
 _PASS = """
 local ms = tonumber(ARGV[1])
 redis.call('INCRBY', KEYS[1], ms)
-for _, key in ipairs(redis.call('KEYS', '*')) do
+for _, key in ipairs(redis.call('KEYS', ARGV[2])) do
   local left = redis.call('PTTL', key)
   if left >= 0 then
     if left <= ms + 30000 then redis.call('DEL', key) else redis.call('PEXPIRE', key, left - ms) end
@@ -82,12 +82,12 @@ async def now_ms(redis: Redis) -> int:
 
 async def pass_by(redis: Redis, minutes: int) -> None:
     """Moves the clock on, and ends what has lasted its time."""
-    await redis.eval(_PASS, 1, CLOCK_KEY, minutes * MINUTE_MS)
+    await redis.eval(_PASS, 1, CLOCK_KEY, minutes * MINUTE_MS, "*")
 
 
 async def move_on(redis: Redis, minutes: int) -> None:
-    """Moves the clock alone, as for one whose leases ran out while others renewed theirs."""
-    await redis.incrby(CLOCK_KEY, minutes * MINUTE_MS)
+    """Moves the clock, as for one whose leases ran out while others renewed theirs; nobody's beats are renewed."""
+    await redis.eval(_PASS, 1, CLOCK_KEY, minutes * MINUTE_MS, "*:worker:*")
 
 
 async def tick(redis: Redis) -> None:

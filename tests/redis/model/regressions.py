@@ -139,6 +139,40 @@ def what_was_kept_for_later_does_not_wait_below_a_parent_that_is_gone(state: Mac
     state.settle(worker=0, which=0, outcome="completed", keep=Keep(), delay=0, letter=False, room=0)
 
 
+def obliterate_leaves_nothing_of_a_worker_that_was_silent(state: Machine) -> None:
+    state.add(queue="mail", options={})
+    state.beat(worker=1, queue="mail")
+    state.lose_leases(worker=1, dies=False)
+    state.beat(worker=0, queue="mail")
+    state.obliterate(queue="mail", pauses=True, force=False)
+
+
+def a_place_under_a_limit_is_told_of_when_an_active_job_is_removed(state: Machine) -> None:
+    _full(state)
+    state.remove(queue="mail", ref="a", children=False)
+
+
+def a_place_under_a_limit_is_told_of_when_active_jobs_are_cleaned(state: Machine) -> None:
+    _full(state)
+    state.clean(queue="mail", state="active", older_than=0, limit=None)
+
+
+def a_place_under_a_limit_is_told_of_when_an_active_job_is_cancelled(state: Machine) -> None:
+    _full(state)
+    state.cancel(queue="mail", ref="a")
+
+
+def _full(state: Machine) -> None:
+    """A job whose worker is gone has the one place that there is, and another waits; nobody who looks has it."""
+    state.set_global_concurrency(queue="mail", most=1)
+    for job_id in ("a", "b"):
+        state.add(queue="mail", options={"job_id": job_id})
+    state.take_marker(worker=0, queue="mail")
+    state.fetch(worker=0, queue="mail", room=1, unanswered=False, advance=True)
+    state.lose_leases(worker=0, dies=True)
+    state.fetch(worker=0, queue="mail", room=1, unanswered=False, advance=True)
+
+
 RUNS: dict[str, Steps] = {
     run.__name__: run
     for run in (
@@ -158,5 +192,9 @@ RUNS: dict[str, Steps] = {
         a_job_that_has_ended_does_not_hold_its_deduplication_id_for_ever,
         a_child_that_takes_the_place_of_its_parent_has_none,
         what_was_kept_for_later_does_not_wait_below_a_parent_that_is_gone,
+        obliterate_leaves_nothing_of_a_worker_that_was_silent,
+        a_place_under_a_limit_is_told_of_when_an_active_job_is_removed,
+        a_place_under_a_limit_is_told_of_when_active_jobs_are_cleaned,
+        a_place_under_a_limit_is_told_of_when_an_active_job_is_cancelled,
     )
 }

@@ -161,3 +161,30 @@ async def test_a_wake_up_connection_that_was_closed_while_it_rested_is_made_anew
         job = await queue.add("due", {}, delay=0.3)
         await job.result(timeout=3)
     assert worker._watch._client_id != known
+
+
+async def test_a_fetch_is_acknowledged_also_where_redis_has_forgotten_the_scripts(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    gate = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        if job.name == "held":
+            await gate.wait()
+
+    worker = await start_worker(handle, lease_seconds=30)
+    for _ in range(2):
+        # the first tells that the script is unknown, the second finds it loaded again
+        await _armed(worker, until)
+        await queue.redis.script_flush()
+        await (await queue.add("n", {})).result(timeout=5)
+    await _armed(worker, until)
+    job = await queue.add("held", {})
+    await until(lambda: worker.running == 1)
+    await until(lambda: _is_acknowledged(queue, job))
+    gate.set()
+
+
+async def _is_acknowledged(queue: Queue, job: Job) -> bool:
+    held = await queue.redis.pttl(queue.keys.job(job.id) + ":lock")
+    return held > 20_000 and await queue.redis.hget(queue.keys.job(job.id), "unread") is None

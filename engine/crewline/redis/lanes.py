@@ -11,7 +11,6 @@ what rests is closed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
@@ -51,6 +50,8 @@ class Lanes:
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._unread: dict[Any, int] = {}
+        #: Redis did not know a script that `tell` sent.
+        self.script_unknown = False
 
     async def call(self, *command: Any) -> Any:
         """The reply to one command; raises as the client would."""
@@ -74,6 +75,9 @@ class Lanes:
         idle, self._idle = self._idle, deque()
         for connection, _ in idle:
             await self._release(connection)
+        if self._direct:
+            # those that redis-py keeps for its own commands, too: the next call would get one of them
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
         """Closes what rests. The client may be another's, and go on."""
@@ -157,8 +161,12 @@ class Lanes:
             alive = False
             try:
                 for _ in range(self._unread.pop(connection, 0)):
-                    with contextlib.suppress(ResponseError):
+                    try:
                         await connection.read_response()
+                    except NoScriptError:
+                        self.script_unknown = True
+                    except ResponseError:
+                        pass
                 # what the server has closed meanwhile can be read from: the end
                 alive = connection.is_connected and not await connection.can_read()
             except (RedisError, OSError):

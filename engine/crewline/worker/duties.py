@@ -16,7 +16,7 @@ from crewline.redis.connection import UNAVAILABLE, cancelled
 log = logging.getLogger("crewline.worker")
 
 #: A duty that ended unexpectedly so often within so many seconds takes the worker with it.
-MOST_FAILURES, WITHIN_SECONDS = 5, 60.0
+MOST_FAILURES, WITHIN_SECONDS = 5, 300.0
 #: Seconds before a duty begins again.
 PAUSE_SECONDS = 0.5
 

@@ -25,7 +25,7 @@ from redis.exceptions import ResponseError
 from crewline.queue.by_id import ById
 from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking
 from crewline.redis.lanes import Lanes
-from crewline.redis.scripts import Fetched
+from crewline.redis.scripts import Fetched, source
 from crewline.wire.text import text
 from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.call import Call
@@ -85,7 +85,12 @@ class MarkerWatch:
             try:
                 # a cluster's client has many connections
                 self._client_id = int(await lanes.call("CLIENT", "ID")) if isinstance(redis, Redis) else None
+                lanes.script_unknown = True
                 while not cancelled():
+                    if lanes.script_unknown:
+                        # nobody reads what Redis answers to an acknowledgement: it has to know the script
+                        await self._load(redis, lanes)
+                        lanes.script_unknown = False
                     await self._slots.idle.wait()
                     if self._slots.hot or self._slots.free() <= 0:
                         self._slots.idle.clear()
@@ -103,6 +108,14 @@ class MarkerWatch:
                 self._slots.wake()
             finally:
                 await redis.aclose()
+
+    @staticmethod
+    async def _load(redis: Redis, lanes: Lanes) -> None:
+        load = ("SCRIPT", "LOAD", source("extend_leases"))
+        # a user that may not: the thread that keeps leases has the script run some time
+        with contextlib.suppress(ResponseError):
+            # over its one connection; a cluster's client loads it on each node
+            await (lanes.call(*load) if isinstance(redis, Redis) else redis.script_load(load[-1]))
 
     async def rouse(self) -> None:
         """Ends the blocked read where something else wants its slots, or that nothing is fetched; until cancelled."""

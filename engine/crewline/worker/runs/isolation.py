@@ -51,6 +51,7 @@ class Isolator:
         self._loners: deque[Run] = deque()
         self._children = 0
         self._came = asyncio.Event()
+        slots.on_freed = self._fill
 
     def receive(self, run: Run) -> None:
         """Takes a suspect that was fetched; its lease is kept while it waits, and it holds no slot."""
@@ -101,7 +102,9 @@ class Isolator:
             return True  # no handler for it: said where it runs
 
     def _fill(self) -> None:
-        while self._waiting and self._children < MOST_CHILDREN:
+        if not self._waiting:
+            return
+        while self._waiting and self._children < MOST_CHILDREN and len(self._slots.runs) < self._slots.concurrency:
             run = self._waiting.popleft()
             if run.status is not Status.WAITING:
                 continue  # cancelled, or lost
@@ -152,7 +155,12 @@ class Isolator:
     async def _mark(self, run: Run, *, alone: bool = True) -> bool:
         """Says on the job that nothing runs beside it now: a death counts; or that this is so no more."""
         try:
-            return await self._scripts.mark_alone(run.job.id, run.lease.token, alone)
+            if not await self._scripts.mark_alone(run.job.id, run.lease.token, alone):
+                # another worker has it
+                if run.end_early(Status.LOST) and not run.task:
+                    self._slots.conclude(run, None)
+                return False
+            return True
         except UNAVAILABLE:
             # a death counts for nothing then; it runs all the same
             return False

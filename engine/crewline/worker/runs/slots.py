@@ -37,6 +37,7 @@ class Slots:
         idle: set while slots are free and nothing is to be fetched: somebody should wait for the queue's marker.
         emptied: set while no run holds a slot.
         on_wanted: called when slots that wait for the marker are wanted by another fetch, or nothing is to be fetched.
+        on_freed: called when a run holds its slot no more.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -53,6 +54,7 @@ class Slots:
         self.idle = asyncio.Event()
         self.emptied = asyncio.Event()
         self.on_wanted: Callable[[], None] = lambda: None
+        self.on_freed: Callable[[], None] = lambda: None
         self.work.set()
         self.emptied.set()
 
@@ -133,6 +135,7 @@ class Slots:
         self.runs.discard(run)
         if not self.runs:
             self.emptied.set()
+        self.on_freed()
         self._changed()
 
     def conclude(self, run: Run, result: Result | None) -> None:

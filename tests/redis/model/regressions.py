@@ -173,6 +173,13 @@ def _full(state: Machine) -> None:
     state.fetch(worker=0, queue="mail", room=1, unanswered=False, advance=True)
 
 
+def the_next_due_is_told_of_when_what_was_due_fills_its_worker(state: Machine) -> None:
+    state.add_bulk(queue="mail", bulk=[{"delay": 60}, {"delay": 120}])
+    state.take_marker(worker=0, queue="mail")
+    state.time_passes(minutes=1)
+    state.fetch(worker=0, queue="mail", room=1, unanswered=False, advance=True)
+
+
 RUNS: dict[str, Steps] = {
     run.__name__: run
     for run in (
@@ -196,5 +203,6 @@ RUNS: dict[str, Steps] = {
         a_place_under_a_limit_is_told_of_when_an_active_job_is_removed,
         a_place_under_a_limit_is_told_of_when_active_jobs_are_cleaned,
         a_place_under_a_limit_is_told_of_when_an_active_job_is_cancelled,
+        the_next_due_is_told_of_when_what_was_due_fills_its_worker,
     )
 }

@@ -25,7 +25,8 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   end
   -- what was settled in this call may have gone back to wait
   local prioritized = settled or size.prioritized > 0
-  if size.delayed > 0 and promote_due() > 0 then prioritized = true end
+  local promoted = size.delayed > 0 and promote_due() > 0
+  if promoted then prioritized = true end
   local max = number(meta[3], 0)
   if max > 0 then rate_ms = number(meta[4], 1000) else max = rate_max end
   local limited
@@ -54,6 +55,8 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     end
     -- less than there was room for: nothing is left
     if #ids == room and has_runnable(q) then wake_worker(q) end
+    -- whoever took the mark of what was due is not told here when the next is
+    if promoted and #jobs > 0 then mark_next_due(q) end
   end
   local next_due = 0
   if #jobs == 0 and (settled or size.delayed > 0) then

@@ -93,6 +93,7 @@ class Isolator:
                 if not self._loners:
                     self._came.clear()
                     self._slots.admit("exclusive")
+                    self._fill()
 
     def _has_child(self, run: Run) -> bool:
         try:
@@ -102,8 +103,8 @@ class Isolator:
             return True  # no handler for it: said where it runs
 
     def _fill(self) -> None:
-        if not self._waiting:
-            return
+        if self._loners:
+            return  # nothing begins beside one that runs alone
         while self._waiting and self._children < MOST_CHILDREN and len(self._slots.runs) < self._slots.concurrency:
             run = self._waiting.popleft()
             if run.status is not Status.WAITING:
@@ -117,7 +118,7 @@ class Isolator:
             assert run.task
             run.task.add_done_callback(self._ended)
         if len(self._waiting) < MOST_CHILDREN:
-            self._slots.admit("suspects")
+            self._slots.admit("suspects")  # nothing, where it does not hold
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._children -= 1

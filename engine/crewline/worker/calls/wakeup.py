@@ -148,8 +148,12 @@ class MarkerWatch:
             async with asyncio.timeout(self._block_seconds + self._timeout_seconds):
                 popped, answer = await lanes.call_together(("BZPOPMIN", self._marker, self._block_seconds), fetch)
             fetched = None if isinstance(answer, Exception) else Fetched(*answer)
-            if fetched and fetched.jobs:
-                fetched = await self._acknowledge(lanes, call, fetched)
+            held = self._held(call, fetched) if fetched else []
+            late = fetched is not None and self._backlog.redis_now_ms() - fetched.now_ms >= self._pending_ms / 2
+            if fetched and held and late:
+                # others may have been given these jobs: Redis is asked whose they are
+                lost = set(await self._queue.scripts.extend_leases(self._lease_ms, *held))
+                fetched = fetched._replace(jobs=[job for job in fetched.jobs if text(job[0]) not in lost])
         except BaseException as error:
             # Redis may have fetched, and nobody else knows of these jobs
             await self._committer.recover(call, once=not isinstance(error, UNAVAILABLE))
@@ -157,6 +161,10 @@ class MarkerWatch:
         finally:
             self.armed = False
         self._committer.taken(call, fetched)
+        if held and not late:
+            # they begin before anything is sent: a job that waited for its worker should not wait for this
+            await asyncio.sleep(0)
+            await lanes.tell(self._queue.scripts.command("extend_leases", self._lease_ms, *held))
         if isinstance(popped, Exception):
             raise popped
         score = float(popped[2]) if popped else 0.0
@@ -164,22 +172,14 @@ class MarkerWatch:
             # this token is gone from Redis: only this worker knows the time now
             self._backlog.expect_due(int(min(score, MAX_SCORE)))
 
-    async def _acknowledge(self, lanes: Lanes, call: Call, fetched: Fetched) -> Fetched:
-        """Makes the leases of what was fetched as long as any, before it begins.
-
-        Nobody waits for Redis here. Where the answer was read late, others may have been given these jobs: then Redis
-        is asked whose they are.
-        """
+    @staticmethod
+    def _held(call: Call, fetched: Fetched) -> list[Any]:
+        """What was fetched, as extend_leases takes it: the leases are to be as long as any, now that it is read of."""
         held: list[Any] = []
         for job_id, told in fetched.jobs:
             fields = dict(zip(told[::2], told[1::2], strict=True))
             held += (job_id, call.token, started_of(fields, fetched.now_ms))
-        scripts = self._queue.scripts
-        if self._backlog.redis_now_ms() - fetched.now_ms < self._pending_ms / 2:
-            await lanes.tell(scripts.command("extend_leases", self._lease_ms, *held))
-            return fetched
-        lost = set(await scripts.extend_leases(self._lease_ms, *held))
-        return fetched._replace(jobs=[job for job in fetched.jobs if text(job[0]) not in lost])
+        return held
 
     async def _unblock(self) -> bool:
         redis = self._queue.redis

@@ -97,8 +97,6 @@ class MarkerWatch:
                         continue
                     await self._wait(lanes)
                     failures = 0
-                    # what came begins before the next fetch is sent
-                    await asyncio.sleep(0)
             except UNAVAILABLE as error:
                 failures += 1
                 if failures == 1:
@@ -161,9 +159,9 @@ class MarkerWatch:
         finally:
             self.armed = False
         self._committer.taken(call, fetched)
+        # what came begins before anything else is sent
+        await asyncio.sleep(0)
         if held and not late:
-            # they begin before anything is sent: a job that waited for its worker should not wait for this
-            await asyncio.sleep(0)
             await lanes.tell(self._queue.scripts.command("extend_leases", self._lease_ms, *held))
         if isinstance(popped, Exception):
             raise popped

@@ -9,7 +9,9 @@ answer that tells of it. A fetch sent after that answer would cost one more roun
 idle worker picks up a job.
 
 Redis runs it also where nobody is there to read the answer (a stopped process, a frozen machine). So its leases are
-short until the answer is read; what nobody took notice of goes back soon, and is known not to have begun.
+short, and its jobs marked as unread, until this worker has said that it read of them, which it does right after their
+first steps. What nobody read of goes back soon and counts as not begun, twice in a row at most: a job may take its
+worker down in its first step.
 """
 
 from __future__ import annotations

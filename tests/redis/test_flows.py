@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from crewline import CrewlineError, FlowJob, InvalidOption, InvalidPayload, Job, JobFailed, LeaseLost, Queue
+from crewline.queue import housekeeping
 
 
 async def test_a_parent_runs_after_its_children_and_has_their_results(queue: Queue, start_worker: Any) -> None:
@@ -154,6 +155,15 @@ async def test_a_tree_too_large_for_one_call_goes_from_its_leaves_up_and_none_of
     assert sum(entry[b"event"] == b"removed" for entry in entries) == 13
 
 
+async def test_jobs_that_are_below_two_others_hide_none_of_those_beside_them(queue: Queue) -> None:
+    jobs = {name: await queue.add(name, 1, job_id=name) for name in ("root", "m1", "m2", "a", "b", "c", "d")}
+    for parent, children in (("root", ["m1", "m2"]), ("m1", ["a", "b"]), ("m2", ["a", "b", "c", "d"])):
+        ranks = {queue.keys.job(child): rank for rank, child in enumerate(children)}
+        await queue.redis.zadd(queue.keys.job(parent) + ":unsuccessful", ranks)
+    assert await queue.scripts.remove_job("root", True, 6) == 1
+    assert [name for name, job in jobs.items() if await job.state() != "unknown"] == []
+
+
 async def test_a_tree_too_deep_for_one_call_is_refused_whole(queue: Queue) -> None:
     tree = FlowJob("leaf")
     for level in range(4):
@@ -215,30 +225,141 @@ async def test_leaves_of_a_large_tree_wait_where_those_of_a_small_one_do(queue: 
     assert await flow.job.state() == "waiting-children"
 
 
+class Dying:
+    """Lets a producer die at a call of its own: from that on, none of its calls comes to Redis."""
+
+    def __init__(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._call, self._left = queue.scripts.call, {"add_flow": 99, "release_flow": 99}
+        self._monkeypatch, self._scripts = monkeypatch, queue.scripts
+
+    async def add(self, queue: Queue, root: FlowJob, **left: int) -> None:
+        """Adds a flow as a producer that comes so far."""
+        self._left |= left
+        self._monkeypatch.setattr(self._scripts, "call", self._dies)
+        with pytest.raises(ConnectionError, match="the producer is gone"):
+            await queue.add_flow(root)
+        self._monkeypatch.setattr(self._scripts, "call", self._call)
+
+    async def _dies(self, name: str, *arguments: Any) -> Any:
+        self._left[name] -= 1
+        if self._left[name] < 0:
+            raise ConnectionError("the producer is gone")
+        return await self._call(name, *arguments)
+
+
+@pytest.fixture
+def dying(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Dying:
+    return Dying(queue, monkeypatch)
+
+
+def _large(**options: Any) -> FlowJob:
+    leaves = [FlowJob("leaf", n, queue="other" if n % 2 else None) for n in range(249)]
+    return FlowJob("root", children=[FlowJob("middle", children=leaves)], options={"job_id": "root", **options})
+
+
+async def _nothing_is_left(queue: Queue) -> bool:
+    keys = {key.decode().removeprefix("bull:") for key in await queue.redis.keys("*")}
+    return keys <= {f"{name}:{part}" for name in ("emails", "other") for part in ("id", "events", "meta", "marker")}
+
+
 async def test_what_a_producer_that_died_has_added_of_a_large_tree_goes_with_its_root(
+    queue: Queue, dying: Dying
+) -> None:
+    await dying.add(queue, _large(), add_flow=1)
+    assert await _nothing_runs(queue)
+    assert (await queue.metrics()).waiting_children + (await queue.beside("other").metrics()).waiting_children == 100
+    assert await queue.remove("root")
+    assert await queue.settle_flows(older_than=0) == ([], {"root": 0})
+    assert await _nothing_is_left(queue)
+
+
+async def test_a_large_tree_that_was_never_all_there_is_taken_away_and_what_was_there_before_stays(
+    queue: Queue, dying: Dying
+) -> None:
+    before = await queue.add("known", 1, job_id="known")
+    root = _large()
+    root.children[0].children.insert(0, FlowJob("known", options={"job_id": "known"}))
+    await dying.add(queue, root, add_flow=2)
+    assert await queue.settle_flows() == ([], {})
+    assert await queue.settle_flows(older_than=0) == ([], {"root": 199})
+    assert await before.state() == "waiting" and await before.remove()
+    assert await _nothing_is_left(queue)
+
+
+async def test_a_large_tree_is_given_up_only_if_its_producer_was_not_heard_of_for_minutes(
+    queue: Queue, dying: Dying
+) -> None:
+    await dying.add(queue, _large(), add_flow=2)
+    marks = queue.keys.extra("flows")
+    aged = await queue.scripts.read_clock() - 1000 * round(housekeeping.ABANDONED_SECONDS)
+    await queue.redis.zadd(marks, {"root": aged + 60_000})
+    assert await queue.settle_flows() == ([], {})
+    await queue.redis.zadd(marks, {"root": aged})
+    assert await queue.settle_flows() == ([], {"root": 200})
+
+
+async def test_a_large_tree_whose_producer_died_when_it_was_all_there_runs(
+    queue: Queue, dying: Dying, start_worker: Any
+) -> None:
+    async def handle(job: Job) -> Any:
+        return len(await job.children_values()) or job.data
+
+    await dying.add(queue, _large(), release_flow=1)
+    assert await queue.settle_flows(older_than=0) == (["root"], {})
+    for name in ("emails", "other"):
+        await start_worker(handle, name, concurrency=20)
+    assert await queue.wait_for_result("root", timeout=30) == 1
+    assert await queue.redis.keys("*:dependencies") == [] == await queue.redis.keys("bull-crewline:emails:flow*")
+
+
+async def test_a_worker_settles_large_trees_whose_producers_died(
+    queue: Queue, dying: Dying, start_worker: Any, until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handle(job: Job) -> None: ...
+
+    await dying.add(queue, _large(), add_flow=2)
+    await queue.redis.zadd(queue.keys.extra("flows"), {"root": 0})
+    await start_worker(handle)
+    await until(
+        lambda: "flow root was never all there, since its producer died: its 200 jobs are removed" in caplog.text
+    )
+    assert not await queue.redis.exists(queue.keys.job("root"))
+
+
+async def test_who_adds_the_same_root_again_goes_on_with_what_is_there(queue: Queue, dying: Dying) -> None:
+    await dying.add(queue, _large(), add_flow=2)
+    flow = await queue.add_flow(_large())
+    assert not flow.job.added and flow.children[0].job.added
+    counts = [await each.metrics() for each in (queue, queue.beside("other"))]
+    # the leaves of both wait, and what is above them
+    assert sum(each.waiting for each in counts) == 249 + 198
+    assert sum(each.waiting_children for each in counts) == 3
+    assert await queue.redis.keys("bull-crewline:*flow*") == []
+
+
+async def test_a_producer_that_slept_too_long_is_told_that_its_flow_was_taken_away(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call = queue.scripts.call
-    left = 1
+    call, calls = queue.scripts.call, 0
 
-    async def dies(name: str, *arguments: Any) -> Any:
-        nonlocal left
-        if name == "add_flow":
-            left -= 1
-        if left < 0:
-            raise ConnectionError("the producer is gone")
+    async def sleeps(name: str, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += name == "add_flow"
+        if name == "add_flow" and calls == 3:
+            await queue.settle_flows(older_than=0)
         return await call(name, *arguments)
 
-    monkeypatch.setattr(queue.scripts, "call", dies)
-    root = FlowJob("root", children=[FlowJob("leaf", n) for n in range(250)], options={"job_id": "root"})
-    with pytest.raises(ConnectionError):
-        await queue.add_flow(root)
-    assert await _nothing_runs(queue) and (await queue.metrics()).waiting_children == 100
-    left = 1
-    assert await queue.remove("root")
-    assert {key.decode() for key in await queue.redis.keys("*")} <= {
-        queue.keys.base + part for part in ("id", "events", "meta", "marker")
-    }
+    monkeypatch.setattr(queue.scripts, "call", sleeps)
+    with pytest.raises(CrewlineError, match=r"flow root of queue 'emails' was not added: .* add it again"):
+        await queue.add_flow(_large())
+    assert await _nothing_is_left(queue)
+
+
+async def test_obliterate_forgets_a_large_tree_that_was_not_all_there(queue: Queue, dying: Dying) -> None:
+    await dying.add(queue, FlowJob("root", children=[FlowJob("leaf", n) for n in range(250)]), add_flow=2)
+    await queue.pause()
+    await queue.obliterate()
+    assert await queue.redis.keys("*") == []
 
 
 @pytest.mark.parametrize("leaves", [1, 150])

@@ -127,7 +127,7 @@ class DeadLetters:
 
     def __init__(self, queue: Queue) -> None:
         self._origin = queue
-        self._letters = Queue(queue.dead_letter_queue, redis=queue.redis, prefix=queue.prefix)
+        self._letters = queue.beside(queue.dead_letter_queue)
 
     async def count(self) -> int:
         """How many letters there are that were not replayed."""

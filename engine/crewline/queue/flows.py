@@ -42,7 +42,7 @@ class FlowJob:
 
 @dataclass(frozen=True)
 class FlowNode:
-    """A job of a flow that was added, and its children."""
+    """A job of a flow, and its children: those that are there, see `Queue.add_flow`."""
 
     job: Job
     children: list[FlowNode]

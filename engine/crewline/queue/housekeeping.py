@@ -6,15 +6,33 @@ Everything that may touch many jobs goes in bounded batches: Redis serves others
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.by_id import ById
 from crewline.redis.scripts import MOST_JOBS
 from crewline.wire.checks import check_count, check_rate, check_seconds
 from crewline.wire.settings import SETTINGS_KEY, Settings, read_settings
+from crewline.wire.text import text
 
 CLEANABLE = ("completed", "failed", "delayed", "prioritized", "waiting-children", "wait", "paused", "active")
+
+#: Our own key for large flows that are added in parts; see redis/scripts/lib/add/flow_in_parts.lua.
+FLOWS_KEY = "flows"
+#: Seconds after which the producer of such a flow counts as dead: each part of it is a call of some milliseconds.
+ABANDONED_SECONDS = 300.0
+
+
+class Settled(NamedTuple):
+    """What `Queue.settle_flows` did.
+
+    Attributes:
+        released: ids of the roots of those flows that were all there: they run.
+        removed: how many jobs were removed of each of those that were not, by the root's id.
+    """
+
+    released: list[str]
+    removed: dict[str, int]
 
 
 class Housekeeping(ById):
@@ -116,6 +134,29 @@ class Housekeeping(ById):
             generation = last.generation + 1
         await self.redis.set(key, Settings(generation=generation, **settings).to_json())
         return generation
+
+    async def settle_flows(self, *, older_than: float = ABANDONED_SECONDS) -> Settled:
+        """Settles large flows whose producer died while it added them: workers do so once a minute.
+
+        A flow that is all there runs; of another, whose producer never heard that it was added, nothing is left.
+
+        Args:
+            older_than: seconds since its producer was heard of.
+        """
+        before = await self.scripts.read_clock() - round(check_seconds(older_than, "older_than") * 1000)
+        settled = Settled([], {})
+        for found in await self.redis.zrangebyscore(self.keys.extra(FLOWS_KEY), "-inf", before, 0, MOST_JOBS):
+            root_id, gone, more = text(found), 0, 1
+            while more == 1:
+                count, more = await self.scripts.give_up_flow(root_id, before)
+                gone += count
+            if more == 2:
+                while await self.scripts.release_flow(root_id) > 0:
+                    pass
+                settled.released.append(root_id)
+            else:
+                settled.removed[root_id] = gone
+        return settled
 
     async def _clean(self, state: str, before: int, limit: int | None, *, quiet: bool = False) -> list[str]:
         gone: list[str] = []

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 
+from crewline.errors import CrewlineError
 from crewline.queue.flows import FlowJob, FlowNode, Planned, plan_flow
 from crewline.queue.housekeeping import Housekeeping
 from crewline.queue.job import Job
@@ -133,17 +134,40 @@ class Queue(Observing, Housekeeping):
     async def add_flow(self, root: FlowJob) -> FlowNode:
         """Adds a tree of jobs in one go; each parent waits for its children.
 
+        Returns the jobs as `add` does. Where another job stands for one of them, by its deduplication id, those below
+        that one are not added: its node has no children.
+
         Raises:
+            CrewlineError: of more than 100 jobs, which go in parts, it took minutes to send the next part: nothing is
+                left of what was sent.
             InvalidOption, InvalidPayload: a job of it is wrong, or its queue is in another slot of a Redis Cluster; the
                 message says which, and nothing was sent.
         """
         plan = plan_flow(root, self.name, self.prefix, self.max_payload_bytes, one_slot=is_cluster(self.redis))
-        await self.scripts.add_flow([(each.base, each.encoded) for each in plan.walk()])
-        return self._node(plan)
+        nodes = list(plan.walk())
+        added = await self.beside(plan.queue).scripts.add_flow([(each.base, each.encoded) for each in nodes])
+        if added is None:
+            raise CrewlineError(
+                f"flow {plan.encoded.job_id} of queue {plan.queue!r} was not added: between two of its parts it was "
+                "taken away as one whose producer has died, or another producer had let it go: add it again"
+            )
+        return _tree(plan, await self._of_flow(nodes, added))
 
-    def _node(self, plan: Planned) -> FlowNode:
-        job = self.beside(plan.queue)._handle(plan.encoded.job_id, plan.encoded, plan.source.data)
-        return FlowNode(job, [self._node(child) for child in plan.children])
+    async def _of_flow(self, nodes: Sequence[Planned], added: Added) -> dict[int, Job]:
+        """The jobs of a tree that are there, by the identity of what was planned."""
+        places: dict[str, list[int]] = {}
+        for place, job_id in enumerate(added.ids):
+            if job_id:
+                places.setdefault(nodes[place].queue, []).append(place)
+        jobs: dict[int, Job] = {}
+        for name, there in places.items():
+            left_out = frozenset(n for n, place in enumerate(there) if place in added.left_out)
+            handles = await self.beside(name)._handles(
+                Added([added.ids[place] for place in there], left_out),
+                [nodes[place].encoded for place in there], [nodes[place].source.data for place in there],
+            )  # fmt: skip
+            jobs.update(zip([id(nodes[place]) for place in there], handles, strict=True))
+        return jobs
 
     async def schedule(
         self,
@@ -199,3 +223,7 @@ class Queue(Observing, Housekeeping):
     def _handle(self, job_id: str, encoded: Encoded, data: Any) -> Job:
         shape = encoded.shape
         return Job(self, job_id, shape.name, data, self.decode_opts(shape.opts), fields={b"priority": shape.priority})
+
+
+def _tree(plan: Planned, jobs: Mapping[int, Job]) -> FlowNode:
+    return FlowNode(jobs[id(plan)], [_tree(child, jobs) for child in plan.children if id(child) in jobs])

@@ -72,7 +72,7 @@ class Store:
 
     async def close(self) -> None:
         """Closes what this object opened."""
-        for other in self._beside.values():
+        for other in list(self._beside.values()):
             await other.close()
         await self._results.close()
         await self.scripts.close()

@@ -122,6 +122,7 @@ class Keeper:
             "keep the retention of completed jobs": functools.partial(self._sweep, "completed"),
             "keep the retention of failed jobs": functools.partial(self._sweep, "failed"),
             "keep schedules going": self._heal,
+            "settle flows whose producer died": self._settle_flows,
         }
 
     async def _sweep(self, state: str) -> None:
@@ -133,6 +134,18 @@ class Keeper:
     async def _heal(self) -> None:
         for job_id in await self._queue.schedules.heal(on_error=self._cant_continue):
             log.warning("queue %s: schedule iteration %s had been lost: placed again", self._queue.name, job_id)
+
+    async def _settle_flows(self) -> None:
+        settled = await self._queue.settle_flows()
+        for root_id in settled.released:
+            log.warning(
+                "queue %s: flow %s: its producer died when it was all there: it runs", self._queue.name, root_id
+            )
+        for root_id, gone in settled.removed.items():
+            log.error(
+                "queue %s: flow %s was never all there, since its producer died: its %d jobs are removed",
+                self._queue.name, root_id, gone,
+            )  # fmt: skip
 
     def _cant_continue(self, schedule_id: str, error: Exception) -> None:
         log.warning("queue %s: schedule %s can't be continued: %s", self._queue.name, schedule_id, error)

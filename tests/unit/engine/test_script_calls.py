@@ -69,7 +69,7 @@ FETCHED = {
 
 CALLS = {
     "add_flow": Sends(
-        lambda s: s.add_flow([("bull:q:", JOBS[0]), ("bull:r:", JOBS[2])]), {"hold": ""},
+        lambda s: s.add_flow([("bull:q:", JOBS[0]), ("bull:r:", JOBS[2])]), {"root": "", "first": "1"},
         ([("bull:q:", "a", "n", "1", *SHAPES[0][1:]), ("bull:r:", "c", "n", "3", *SHAPES[0][1:])],), (),
     ),
     "add_jobs": Sends(
@@ -112,6 +112,7 @@ CALLS = {
     "forget_children": Sends(
         lambda s: s.forget_children("J", "T"), {"id": "J", "token of the worker that runs it": "T"},
     ),
+    "give_up_flow": Sends(lambda s: s.give_up_flow("R", 5), {"root": "R", "before": 5}, reply=(0, 0)),
     "limit_queue": Sends(lambda s: s.limit_queue(concurrency=5, max=None), {}, ([("concurrency", 5), ("max", "")],)),
     "mark_alone": Sends(
         lambda s: s.mark_alone("J", "T"), {"id": "J", "token of the worker that runs it": "T", "'1' or ''": "1"},
@@ -128,10 +129,7 @@ CALLS = {
         {"interval": 5, "most": 7, "gate": "bull:emails:stalled-check", "lease": 8, "once": "1", "skip": "",
          "window": 9}, reply=(),
     ),
-    "release_flow": Sends(
-        lambda s: s.release_flow("H", [("bull:q:", "a", True), ("bull:r:", "c", False)]), {"hold": "H"},
-        ([("bull:q:", "a", "1"), ("bull:r:", "c", "")],),
-    ),
+    "release_flow": Sends(lambda s: s.release_flow("R"), {"root": "R"}),
     "remove_job": Sends(lambda s: s.remove_job("J", True, 5), {"id": "J", "children": "1", "most": 5}),
     "remove_schedule": Sends(lambda s: s.remove_schedule("S"), {"schedule id": "S"}),
     "replay_dead_letter": Sends(

@@ -2,28 +2,41 @@
 
 KEYS     the root queue's declared keys (lib/base/keys.lua)
 ARGV     1 base of the root's queue
-         2 hold   '' for a whole tree; for a part of one, what all its jobs wait for until release_flow takes it away
+         2 root    '' for a whole tree; for a part of one, the id of its root: all its jobs wait for release_flow
+         3 first   '1' for a tree's first part
          then 9 a job, parents before their children:
            base      of the job's queue
            id, name, data, opts, delay, priority, lifo, extra   as add_jobs takes them; ids are never ''
-Returns  the ids, in order; '' for one below a job that was not added, since another has its deduplication id
-Events   added, and waiting-children, waiting or delayed, a job
+Returns  the ids, in order; '' for one below a job that was not added, since another has its deduplication id; then the
+         positions, from 1, of those that were not added: a known id is returned as it is, a deduplicated job's is that
+         of the job that stands for it. Nothing at all if the tree's earlier parts were let go or given up meanwhile
+Events   added, and waiting-children, waiting or delayed, a job; duplicated or deduplicated where nothing was stored
 Bound    100 jobs: a larger tree goes in parts
 Why      A parent whose children were added apart could run before they are there, or wait for children that never
          come. A parent all of whose children had ended before is let go at once.
          The jobs of a part wait in waiting-children, its leaves as well, and none of the tree runs before all of it is
          there. To keep it where nobody sees it and to move it in one call would take that call as long as the tree is
-         large. If its producer dies, the tree waits as it is: removing its root takes all of it away. ]]
+         large. Who adds the same root again goes on with the tree that is there. If its producer dies, give_up_flow
+         takes away what there is. ]]
 -- @include base/keys
 -- @include base/clock
 -- @include end/release_parent
 -- @include add/add_job
+-- @include add/flow_in_parts
+-- @include place/wake_queues
 
-local ids, queues, parents, hold = {}, {}, {}, ARGV[2]
-for i = 3, #ARGV, 9 do
+local ids, refused, queues, parents, stored = {}, {}, {}, {}, {}
+local large = ARGV[2] ~= ''
+if large then
+  local phase = redis.call('LINDEX', flow, 0)
+  if phase ~= 'adding' and (phase or ARGV[3] ~= '1') then return {} end
+  if not phase then stored[1] = 'adding' end
+end
+for i = 4, #ARGV, 9 do
   local queue = queue_at(ARGV[i])
   local extra = ARGV[i + 8] ~= '' and parse(ARGV[i + 8]) or nil
-  if hold ~= '' then
+  local leaf = not (extra and extra.children)
+  if large then
     extra = extra or {}
     extra.children = true
   end
@@ -36,17 +49,25 @@ for i = 3, #ARGV, 9 do
   end
   ids[#ids + 1] = id
   if place == 'children' then
-    if hold ~= '' then redis.call('SADD', queue.base .. id .. ':dependencies', hold) end
+    if large then
+      redis.call('SADD', queue.base .. id .. ':dependencies', hold)
+      local n = #stored
+      stored[n + 1], stored[n + 2], stored[n + 3] = queue.base, id, leaf and '1' or ''
+    end
     parents[#parents + 1] = { queue, id }
+  elseif place ~= 'wait' and place ~= 'delayed' then
+    refused[#refused + 1] = #ids
   end
 end
 for i = #parents, 1, -1 do
   local queue, id = parents[i][1], parents[i][2]
   if redis.call('EXISTS', queue.base .. id .. ':dependencies') == 0 then release_parent(queue, id) end
 end
-for _, queue in pairs(queues) do
-  if has_runnable(queue) then wake_worker(queue) end
-  mark_next_due(queue)
-  trim_events(queue)
+if large then
+  if #stored > 0 then redis.call('RPUSH', flow, unpack(stored)) end
+  touch_flow()
 end
+wake_queues(queues)
+local count = #ids
+for i = 1, #refused do ids[count + i] = refused[i] end
 return ids

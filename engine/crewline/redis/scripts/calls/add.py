@@ -43,28 +43,41 @@ class AddCalls(Caller):
                 else:
                     yield _added(reply, len(batch))
 
-    async def add_flow(self, jobs: Sequence[tuple[str, Encoded]]) -> list[str]:
-        """Adds a tree: base of its queue and the job itself, parents before their children.
+    async def add_flow(self, jobs: Sequence[tuple[str, Encoded]]) -> Added | None:
+        """Adds a tree: base of its queue and the job itself, parents before their children, all in the root's slot.
 
         More than 100 jobs go in several calls. None of them runs, and no parent goes on, before all are there.
+
+        Returns as add_jobs does, with '' for a job below one that was not added; None if the tree was let go or given
+        up before all of it was there.
         """
+        root_id = jobs[0][1].job_id if len(jobs) > MOST_OF_FLOW else ""
         ids: list[str] = []
-        root_base, root = jobs[0]
-        hold = f"{root_base}{root.job_id}:adding" if len(jobs) > MOST_OF_FLOW else ""
+        left_out: set[int] = set()
         for part in parts(jobs, MOST_OF_FLOW):
             sent = [(base, each.job_id, each.shape.name, each.data, *each.shape[1:]) for base, each in part]
-            added = await self.call("add_flow", hold, *itertools.chain.from_iterable(sent))
-            ids += [text(job_id) for job_id in added]
-        if hold:
-            leaves = [(base, each.job_id, '"children":true' not in each.shape.extra) for base, each in jobs]
-            for part_to_go in parts(leaves, MOST_OF_FLOW):
-                await self.release_flow(hold, part_to_go)
-        return ids
+            reply = await self.call("add_flow", root_id, "" if ids else "1", *itertools.chain.from_iterable(sent))
+            if not reply:
+                return None
+            added = _added(reply, len(part))
+            left_out.update(len(ids) + place for place in added.left_out)
+            ids += added.ids
+        if root_id:
+            left = await self.release_flow(root_id)
+            if left < 0:
+                return None
+            while left > 0:
+                left = await self.release_flow(root_id)
+        return Added(ids, frozenset(left_out))
 
-    async def release_flow(self, hold: str, jobs: Sequence[tuple[str, str, bool]]) -> int:
-        """Lets jobs of a tree run: base, id, and whether it is a leaf."""
-        sent = [(base, job_id, "1" if leaf else "") for base, job_id, leaf in jobs]
-        return int(await self.call("release_flow", hold, *itertools.chain.from_iterable(sent)))
+    async def release_flow(self, root_id: str) -> int:
+        """Lets some jobs of a tree run that is all there; how many are left, -1 if it is not held any more."""
+        return int(await self.call("release_flow", root_id))
+
+    async def give_up_flow(self, root_id: str, before_ms: int) -> tuple[int, int]:
+        """Removes some jobs of a tree that is not all there; how many, and what else there is to do."""
+        gone, more = await self.call("give_up_flow", root_id, before_ms)
+        return int(gone), int(more)
 
     async def upsert_schedule(
         self, schedule: str, name: str, data: str, template: str, opts: str, next_ms: int | None, rule: str

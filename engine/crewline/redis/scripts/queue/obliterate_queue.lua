@@ -37,7 +37,8 @@ if #schedules == left then return 0 end
 
 local workers = own_key(q, 'workers')
 for _, name in ipairs(redis.call('ZRANGE', workers, 0, 99)) do redis.call('UNLINK', own_key(q, 'worker:' .. name)) end
-for _, suffix in ipairs({ 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'heal' }) do
+for _, root in ipairs(redis.call('ZRANGE', own_key(q, 'flows'), 0, 99)) do redis.call('UNLINK', own_key(q, 'flow:' .. root)) end
+for _, suffix in ipairs({ 'flows', 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'heal' }) do
   redis.call('UNLINK', own_key(q, suffix))
 end
 redis.call('UNLINK', base .. 'repeat', q.marker, q.events, q.stalled, q.limiter, q.counter, q.id, q.meta, workers,

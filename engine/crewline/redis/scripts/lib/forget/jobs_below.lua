@@ -34,10 +34,14 @@ local function jobs_below(root, root_id, with_children, most)
       return
     end
     steps[#steps + 1] = { queue, id, job, parent, true }
-    for _, child in ipairs(with_children and children_of(job, most - count + 1) or {}) do
+    local room = most - count
+    local children = with_children and children_of(job, room + 1) or {}
+    for _, child in ipairs(children) do
       local owner, own = owner_of(child)
       if owner then collect(owner, own, job) end
     end
+    -- some of those may have been seen below another: there may be more that were not looked at
+    if #children > room then cut = true end
     if not cut then steps[#steps + 1] = { queue, id, job, parent, false } end
   end
   collect(root, root_id)

@@ -1,0 +1,41 @@
+--[[ give_up_flow: takes away what there is of a large tree whose producer died while it added its parts.
+
+KEYS     the root queue's declared keys (lib/base/keys.lua)
+ARGV     1 base of the root's queue, 2 root, its id, 3 before, epoch milliseconds: no call for the tree came since then
+Returns  {how many jobs were removed, 1 if there are more: call again, 2 if all of the tree is there: release_flow lets
+         it go}
+Events   removed, a job
+Bound    80 jobs
+Why      Its producer never heard that it was added, and its jobs would wait for ever. A tree that is not whole must not
+         run. What was there before the tree and only became a part of it stays, and so does what somebody has taken
+         out of the tree since. From the first call on no part can be added to it. ]]
+-- @include base/keys
+-- @include base/clock
+-- @include base/trim_events
+-- @include forget/forget_jobs
+-- @include add/flow_in_parts
+
+local touched = redis.call('ZSCORE', flows, ARGV[2])
+if not touched or number(touched, 0) > tonumber(ARGV[3]) then return { 0, 0 } end
+local phase = redis.call('LINDEX', flow, 0)
+if phase == 'whole' then return { 0, 2 } end
+if not phase then
+  redis.call('ZREM', flows, ARGV[2])
+  return { 0, 0 }
+end
+redis.call('LSET', flow, 0, 'given up')
+local count = math.min(redis.call('LLEN', flow) - 1, 240)
+local jobs, queues, gone = count > 0 and redis.call('LRANGE', flow, -count, -1) or {}, {}, 0
+for i = count - 2, 1, -3 do
+  local queue, id = queue_at(jobs[i]), jobs[i + 1]
+  if redis.call('SISMEMBER', queue.base .. id .. ':dependencies', hold) == 1
+    and redis.call('ZREM', queue.children, id) == 1 then
+    forget_jobs(queue, { id }, true)
+    redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', id, 'prev', 'waiting-children')
+    queues[queue.base] = queue
+    gone = gone + 1
+  end
+end
+for _, queue in pairs(queues) do trim_events(queue) end
+redis.call('LTRIM', flow, 0, -count - 1)
+return { gone, left_of_flow() > 0 and 1 or 0 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis as redis_py
-from crewline import Job, Queue
+from crewline import DeadLetters, Job, Queue
 from crewline.redis import lanes, private
 
 
@@ -43,6 +43,16 @@ async def test_a_closed_queue_leaves_no_connection_to_a_client_that_it_shares(qu
         await asyncio.gather(*(other.add("n", n) for n in range(20)))
     assert not queue.redis.connection_pool._in_use_connections
     assert (await queue.add("n", 1)).added
+
+
+async def test_dead_letters_close_with_their_queue(queue: Queue) -> None:
+    async with Queue("orders", redis=queue.redis) as other:
+        letters = DeadLetters(other)
+        assert await letters._letters.scripts.read_clock() > 0
+        lanes_of_letters = letters._letters.scripts._lanes
+        assert lanes_of_letters._idle and lanes_of_letters._timer
+    assert not lanes_of_letters._idle and lanes_of_letters._timer is None
+    assert not queue.redis.connection_pool._in_use_connections
 
 
 @pytest.mark.parametrize(

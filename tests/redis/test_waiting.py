@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from crewline import FlowJob, InvalidOption, Job, JobFailed, JobNotFound, Queue
+from crewline import CrewlineError, FlowJob, InvalidOption, Job, JobFailed, JobNotFound, Queue
 from crewline.queue import by_id, results
 
 
@@ -116,6 +116,49 @@ async def test_a_flow_over_many_queues_opens_no_client_for_each(queue: Queue, st
         names = [client["name"] for client in await looking.redis.client_list()]
         assert names.count("crewline-events") == 0
         assert len(names) <= before + 8  # the worker's
+
+
+async def test_the_timeout_holds_though_redis_is_silent() -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    async with await asyncio.start_server(silent, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Queue("emails", redis=f"redis://127.0.0.1:{port}/0", timeout_seconds=600) as queue:
+            ends = [queue.wait_for_result("1", timeout=0.05) for _ in range(2)]
+            for end in await asyncio.gather(*ends, return_exceptions=True):
+                assert isinstance(end, TimeoutError) and "had not ended after" in str(end)
+            assert not queue._results._waiting
+        for writer in writers:
+            writer.close()
+
+
+async def test_whoever_waits_when_the_queue_is_closed_is_told_so_and_not_cancelled(queue: Queue, until: Any) -> None:
+    closing = Queue("emails", redis=queue.url)
+    job = await closing.add("n", 1)
+    waits = [asyncio.create_task(job.result(timeout=60))]
+    await until(lambda: closing._results._reader)
+    # one that waits for its end, others that have only begun to
+    waits += [asyncio.create_task(closing.wait_for_result(job.id)) for _ in range(5)]
+    await asyncio.sleep(0)
+    await closing.close()
+    for end in await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 20):
+        assert isinstance(end, CrewlineError) and "the queue was closed before the job had ended" in str(end)
+
+
+async def test_one_who_begins_to_wait_while_the_queue_is_closed_leaves_no_reader(queue: Queue) -> None:
+    closing = Queue("emails", redis=queue.url)
+    job = await closing.add("n", 1)
+    begun = asyncio.create_task(job.result(timeout=20))
+    await asyncio.sleep(0)
+    await closing.close()
+    with pytest.raises(CrewlineError, match="the queue was closed"):
+        await begun
+    with pytest.raises(CrewlineError, match="the queue was closed"):
+        await job.result(timeout=20)
+    assert closing._results._reader is None
 
 
 def _waiting(queue: Queue, count: int = 1) -> Callable[[], bool]:

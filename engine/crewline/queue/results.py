@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from crewline.errors import CrewlineError, InvalidOption, JobFailed, JobNotFound
 from crewline.queue.events import Event, follow_batches, last_event_id
-from crewline.redis.connection import UNAVAILABLE, end_tasks
+from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks
 from crewline.wire import jsonio
 from crewline.wire.checks import check_seconds
 from crewline.wire.keys import Keys
@@ -22,6 +22,7 @@ LOOK_SECONDS = 5.0
 LOOKS_PER_SECOND = 200
 #: Jobs that one look's call reads.
 LOOK_COUNT = 200
+CLOSED = "the queue was closed before the job had ended: keep it open for as long as somebody waits for a result"
 
 
 class _Waiter:
@@ -51,9 +52,10 @@ class Results:
         self._waiting: dict[str, _Waiter] = {}
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
+        self._closed = False
 
     async def wait(self, job_id: str, timeout: float | None) -> Any:
-        """Returns the job's result, or raises JobFailed, JobNotFound or TimeoutError."""
+        """Returns the job's result; raises JobFailed, JobNotFound or TimeoutError, or CrewlineError if it is closed."""
         if timeout is not None:
             check_seconds(timeout, "timeout", mend="leave it out to wait for ever")
         waiter = self._waiting.get(job_id)
@@ -66,10 +68,16 @@ class Results:
                 await self._start()
                 # the reader runs already: an end that is not in the hash yet will come as an event
                 await self._look([job_id])
+                if cancelled():
+                    raise asyncio.CancelledError
                 return await asyncio.shield(waiter.end)
         except TimeoutError:
             if bound.expired():
                 raise TimeoutError(f"job {job_id} had not ended after {timeout} s") from None
+            raise
+        except UNAVAILABLE as error:
+            if self._closed:
+                raise CrewlineError(CLOSED) from error
             raise
         finally:
             waiter.count -= 1
@@ -77,17 +85,21 @@ class Results:
                 del self._waiting[job_id]
 
     async def close(self) -> None:
+        self._closed = True
         if self._reader:
             await end_tasks(self._reader)
         for waiter in self._waiting.values():
             if not waiter.end.done():
-                waiter.end.set_exception(CrewlineError("the queue was closed before the job had ended"))
+                waiter.end.set_exception(CrewlineError(CLOSED))
 
     async def _start(self) -> None:
         url = needed(self._url)
         async with self._starting:
             if self._reader is None or self._reader.done():
-                after = await last_event_id(self._redis, self._keys)
+                after = "" if self._closed else await last_event_id(self._redis, self._keys)
+                if self._closed:
+                    # nobody would end a reader that is made now
+                    raise CrewlineError(CLOSED)
                 self._reader = asyncio.create_task(self._read(url, after), name="crewline-results")
 
     async def _read(self, url: str, after: str) -> None:

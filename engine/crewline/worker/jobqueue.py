@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from crewline.queue.job import Job
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
+from crewline.redis.connection import end_tasks
 from crewline.wire import jsonio
 from crewline.worker.handlers.targets import Handler
 from crewline.worker.worker import Worker
@@ -56,20 +56,28 @@ class JobQueue:
     async def start(self, handler: Handler) -> None:
         """Starts working; returns when the worker fetches and progress is followed.
 
-        Raises CrewlineError if it was started before, or ended while it started.
+        Raises CrewlineError if it was started before, or was stopped while it started. What Redis or the worker raised
+        while it started is raised as it is; nothing is left of that start, and it may be started again.
         """
         if self.worker is not None:
             raise CrewlineError(
                 f"queue {self.queue.name!r} was started before: make another JobQueue for another handler"
             )
-        self.worker = Worker(self.queue.name, handler, **self._options)
-        after = await self.queue.last_event_id()
-        self._tasks = [asyncio.create_task(self.worker.run()), asyncio.create_task(self._follow(after))]
-        ready = asyncio.create_task(self.worker.wait_ready())
-        done, _ = await asyncio.wait({ready, self._tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
-        if ready not in done:
-            ready.cancel()
-            self._tasks[0].result()
+        self.worker = worker = Worker(self.queue.name, handler, **self._options)
+        try:
+            after = await self.queue.last_event_id()
+            self._tasks = [asyncio.create_task(worker.run()), asyncio.create_task(self._follow(after))]
+            ready = asyncio.create_task(worker.wait_ready())
+            try:
+                await asyncio.wait({ready, self._tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                ready.cancel()
+            if self._tasks[0].done():
+                self._tasks[0].result()
+                raise CrewlineError(f"the worker of queue {self.queue.name!r} was stopped while it started")
+        except BaseException:
+            await self._take_back(worker)
+            raise
 
     async def enqueue(self, data: Any, *, name: str = "job", **options: Any) -> Job:
         """Adds a job; ``options`` are those of `Queue.add` (priority, attempts, backoff, delay, …)."""
@@ -93,14 +101,31 @@ class JobQueue:
 
     async def shutdown(self, grace_seconds: float | None = None) -> None:
         """Lets running jobs end within the grace period, hands back the rest, and closes everything."""
-        # without tasks it never began: Redis was away when it was started
         if self.worker is not None and self._tasks:
             await self.worker.stop(grace_seconds)
-            await self._tasks[0]
-            self._tasks[1].cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._tasks[1]
-        await self.queue.close()
+        try:
+            if self._tasks:
+                await self._tasks[0]
+        finally:
+            await self._end_following()
+            await self.queue.close()
+
+    async def _take_back(self, worker: Worker) -> None:
+        """Ends what a start has begun that failed."""
+        if self._tasks:
+            # not cancelled: a worker that is cancelled twice hands nothing back
+            await worker.stop(grace_seconds=0)
+            await asyncio.wait(self._tasks[:1])
+            await self._end_following()
+        else:
+            await worker.queue.close()
+        self.worker, self._tasks = None, []
+
+    async def _end_following(self) -> None:
+        for task in self._tasks[1:]:
+            await end_tasks(task)
+            if not task.cancelled() and (error := task.exception()):
+                log.error("progress was followed no more: %s: %s", type(error).__name__, error)
 
     async def _follow(self, after: str) -> None:
         async for event in self.queue.events(after):

@@ -1,0 +1,96 @@
+"""One object that adds and works: what it has begun ends with it, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from crewline import CrewlineError, InvalidOption, Job, JobQueue, Queue
+from crewline.upkeep.keeping import Keeper
+from crewline.worker import duties
+from redis.exceptions import ResponseError
+
+
+async def _handle(job: Job) -> Any:
+    return job.data
+
+
+async def test_a_start_that_failed_leaves_nothing_and_can_be_repeated(queue: Queue, redis_url: str, until: Any) -> None:
+    jobs = JobQueue("emails", redis=redis_url)
+    before = len(await queue.redis.client_list())
+    # what no queue can be followed with: the start fails as with a Redis that is away
+    await queue.redis.set(queue.keys.events, "no stream")
+    for _ in range(3):
+        with pytest.raises(ResponseError):
+            await jobs.start(_handle)
+        assert jobs.worker is None
+    await queue.redis.delete(queue.keys.events)
+    await jobs.start(_handle)
+    assert await (await jobs.enqueue(7)).result(timeout=10) == 7
+    with pytest.raises(CrewlineError, match="was started before"):
+        await jobs.start(_handle)
+    await jobs.shutdown()
+    await until(lambda: _clients(queue, before))
+
+
+async def test_a_worker_that_is_stopped_while_it_starts_did_not_start(queue: Queue, redis_url: str, until: Any) -> None:
+    jobs = JobQueue("emails", redis=redis_url)
+    # no fetch is ever answered
+    await queue.redis.set(queue.keys.wait, "no list")
+    starting = asyncio.create_task(jobs.start(_handle))
+    await until(lambda: jobs._tasks)
+    assert jobs.worker is not None
+    await jobs.worker.stop()
+    with pytest.raises(CrewlineError, match="the worker of queue 'emails' was stopped while it started"):
+        await asyncio.wait_for(starting, 20)
+    await queue.redis.delete(queue.keys.wait)
+    await jobs.start(_handle)
+    await jobs.shutdown()
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing(queue: Queue, redis_url: str, until: Any) -> None:
+    jobs = JobQueue("emails", redis=redis_url)
+    before = len(await queue.redis.client_list())
+    await queue.redis.set(queue.keys.wait, "no list")
+    starting = asyncio.create_task(jobs.start(_handle))
+    await until(lambda: jobs._tasks)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(starting, 20)
+    assert jobs.worker is None
+    await queue.redis.delete(queue.keys.wait)
+    await jobs.shutdown()
+    await until(lambda: _clients(queue, before))
+
+
+async def test_a_shutdown_after_a_failed_duty_says_so_and_closes_everything(
+    queue: Queue, redis_url: str, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(self: Keeper) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(duties, "PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(Keeper, "recover", fail)
+    jobs = JobQueue("emails", redis=redis_url)
+    before = len(await queue.redis.client_list())
+    await jobs.start(_handle)
+    worker, follower = jobs._tasks
+    await asyncio.wait([worker], timeout=20)
+    with pytest.raises(duties.DutyFailed):
+        await jobs.shutdown()
+    assert follower.done()
+    await until(lambda: _clients(queue, before))
+
+
+async def test_a_shutdown_that_is_refused_closes_nothing(redis_url: str) -> None:
+    jobs = JobQueue("emails", redis=redis_url)
+    await jobs.start(_handle)
+    with pytest.raises(InvalidOption, match="grace_seconds"):
+        await jobs.shutdown(grace_seconds=-1)
+    assert await (await jobs.enqueue(7)).result(timeout=10) == 7
+    await jobs.shutdown()
+
+
+async def _clients(queue: Queue, most: int) -> bool:
+    return len(await queue.redis.client_list()) <= most

@@ -142,15 +142,23 @@ async def _(queue: Queue) -> Any:
     return await leases(queue, lost=True)
 
 
-async def leases(queue: Queue, *, lost: bool) -> Any:
+@scenario("extend_leases: 250 that ran out, in the middle of 100,000 active")
+async def _(queue: Queue) -> Any:
+    return await leases(queue, lost=True, active=100_000)
+
+
+async def leases(queue: Queue, *, lost: bool, active: int = 10_000) -> Any:
     await queue.add_bulk([("n", n) for n in range(250)])
-    await queue.redis.rpush(queue.keys.active, *(f"other-{n}" for n in range(9750)))
     held: list[str | int] = []
     for job_id in await fetch(queue, 250):
         told = await queue.redis.hmget(queue.keys.job(job_id), "ats", "processedOn")
         held += (job_id, "t", f"{text(told[0])}:{text(told[1])}")
         if lost:
             await queue.redis.delete(queue.keys.job(job_id) + ":lock")
+    for start in range(0, active - 250, 5000):
+        # half of the others are newer, half are older
+        push = queue.redis.rpush if start % 10_000 else queue.redis.lpush
+        await push(queue.keys.active, *(f"other-{n}" for n in range(start, min(start + 5000, active - 250))))
     return lambda: queue.scripts.extend_leases(LEASE_MS, *held)
 
 

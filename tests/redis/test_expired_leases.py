@@ -123,3 +123,36 @@ async def test_a_handler_prolongs_a_lease_only_while_it_is_its_own(queue: Queue,
     job = await queue.add("n", 1)
     assert await job.result(timeout=5) == "ended"
     assert len(told) == 1
+
+
+async def test_leases_that_ran_out_in_a_long_active_list_are_taken_again_call_after_call(queue: Queue) -> None:
+    await queue.add_bulk([("n", n) for n in range(6)])
+    held: list[str] = []
+    for _ in range(6):
+        job_id, started = await _fetch(queue, "mine")
+        held += (job_id, "mine", started)
+        await queue.redis.delete(queue.keys.job(job_id) + ":lock")
+    ids = held[::3]
+    oldest, newest, gone, *middle = ids
+    await queue.redis.lrem(queue.keys.active, 0, newest)
+    for push in (queue.redis.lpush, queue.redis.rpush):
+        for start in range(0, 20_000, 5000):
+            await push(queue.keys.active, *(f"other-{n}" for n in range(start, start + 5000)))
+    await queue.redis.lrem(queue.keys.active, 0, oldest)
+    await queue.redis.rpush(queue.keys.active, oldest)
+    await queue.redis.lpush(queue.keys.active, newest)
+    await queue.redis.lrem(queue.keys.active, 0, gone)
+
+    async def taken() -> list[str]:
+        return [job_id for job_id in ids if await queue.redis.exists(queue.keys.job(job_id) + ":lock")]
+
+    # 40,000 are looked through twice a call: once for the one that is gone, and once for another
+    assert await queue.scripts.extend_leases(60_000, *held) == [gone]
+    assert await taken() == [oldest, newest, middle[0]]
+    assert await queue.scripts.extend_leases(60_000, *held) == [gone]
+    assert await taken() == [oldest, newest, *middle[:2]]
+    assert await queue.scripts.extend_leases(60_000, *held) == [gone]
+    assert await taken() == [oldest, newest, *middle]
+    await queue.redis.ltrim(queue.keys.active, 0, 0)
+    await queue.redis.delete(queue.keys.active, *(queue.keys.job(job_id) + ":lock" for job_id in ids))
+    await queue.redis.rpush(queue.keys.wait, *ids)

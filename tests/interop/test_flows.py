@@ -72,3 +72,31 @@ async def test_a_childs_failure_on_our_worker_does_to_their_parent_what_they_ask
     async with our_worker(name, url, concurrency=1):
         await until(lambda: theirs.is_in(state, root["id"]), f"the parent is {state}")
     assert (await theirs.job(root["id"]))["returnvalue"] == result
+
+
+@pytest.mark.parametrize(
+    ("part", "attempts", "ends"),
+    [
+        ("unsuccessful", 1, ["failed", "retries-exhausted"]),
+        ("unsuccessful", 3, ["failed"]),
+        ("dependencies", 1, ["failed", "retries-exhausted"]),
+    ],
+)
+@pytest.mark.parametrize("ours", [False, True])
+async def test_a_result_that_is_refused_for_its_children_ends_with_the_events_that_theirs_has(
+    part: str, attempts: int, ends: list[str], ours: bool, node: Peer, name: str, url: str, queue: Queue
+) -> None:
+    theirs = await node.open("Queue", name)
+    events = await node.open("QueueEvents", name, lastEventId="0-0")
+    job_id = (await theirs("add", "sum", {"returns": 1}, {"attempts": attempts}))["id"]
+    key = f"{queue.keys.job(job_id)}:{part}"
+    child = queue.keys.job("child")
+    await (queue.redis.sadd(key, child) if part == "dependencies" else queue.redis.zadd(key, {child: 1}))
+    if ours:
+        async with our_worker(name, url):
+            await until(lambda: events.said("drained"), "the drained queue told")
+    else:
+        await node.open("Worker", name)
+        await until(lambda: events.said("drained"), "the drained queue told")
+    told = [event["event"] for event in events.events if event.get("jobId") == job_id]
+    assert told == ["added", "waiting", "active", *ends]

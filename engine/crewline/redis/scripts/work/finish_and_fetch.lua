@@ -35,7 +35,7 @@ Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
          jobs:  {id, its hash} each, ats and processedOn telling of this start
 Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
 Bound    25 results and room for 25 (more is slower for whoever waits); each call promotes 50 due jobs at most, and
-         lets 50 go that retention does not keep
+         lets 50 go that retention does not keep, one fewer for each result that is a failure
 Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.
          Locks are read, and leases and finished sets written, once a call instead of once a job. ]]
 -- @include base/keys

@@ -26,7 +26,8 @@ local function store_finished(finished, points)
       if points > 0 then count_metrics(state, #list / 2, points) end
     end
   end
-  local left = 50
+  -- each that failed has cost as much as one that goes
+  local left = 50 - #finished.failed / 2
   for policy in pairs(finished.policies) do
     local most, age, state = string.match(policy, '^([^,]*),([^,]*),(.*)$')
     if left > 0 then left = left - retain_jobs(q, state, most, age, left) end

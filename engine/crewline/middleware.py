@@ -21,7 +21,8 @@ class Middleware:
     async def failed(self, job: Job, error: BaseException) -> None:
         """The handler raised, or a later hook's `before`, or no route takes the job's name.
 
-        A run that is cancelled or handed back comes with what its clean-up raised, mostly a CancelledError. What the
+        A run that is cancelled, handed back or without its lease comes with what its clean-up raised, mostly a
+        CancelledError; one in a thread with what it comes to after all, so that `after` may be called instead. What the
         hook raises is logged, and changes nothing.
         """
 

@@ -1,0 +1,190 @@
+"""Large flows: they go to Redis in parts, and come to a good end though their producer dies between two of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from crewline import CrewlineError, FlowJob, Job, Queue
+from crewline.queue import housekeeping
+
+
+async def _nothing_runs(queue: Queue) -> bool:
+    counts = await queue.metrics()
+    return counts.waiting == counts.prioritized == counts.delayed == counts.active == 0
+
+
+async def test_a_large_tree_goes_in_parts_and_none_of_it_runs_before_all_is_there(
+    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, bool]] = []
+    call = queue.scripts.call
+
+    async def noted(name: str, *arguments: Any) -> Any:
+        calls.append((name, await _nothing_runs(queue)))
+        return await call(name, *arguments)
+
+    async def handle(job: Job) -> Any:
+        return len(await job.children_values()) or job.data
+
+    monkeypatch.setattr(queue.scripts, "call", noted)
+    leaves = [FlowJob("leaf", n, options={"priority": 3 if n % 50 == 0 else 0}) for n in range(450)]
+    await start_worker(handle, concurrency=20)
+    flow = await queue.add_flow(FlowJob("root", children=[FlowJob("middle", children=leaves), FlowJob("late")]))
+    assert [name for name, _ in calls] == ["add_flow"] * 5 + ["release_flow"] * 5
+    # while its parts are added, and when the first is let go
+    assert [rests for _, rests in calls[:6]] == [True] * 6
+    assert await flow.job.result(timeout=30) == 2
+    middle = await queue.get_job(flow.children[0].job.id)
+    assert middle is not None and middle.return_value == 450
+    assert await queue.redis.keys("*:dependencies") == []
+
+
+async def test_leaves_of_a_large_tree_wait_where_those_of_a_small_one_do(queue: Queue) -> None:
+    options: list[dict[str, Any]] = [{}, {"priority": 2}, {"delay": 600}, {"lifo": True}]
+    await queue.add("first", 1)
+    children = [FlowJob("leaf", n, options=options[n] if n < 4 else {}) for n in range(210)]
+    flow = await queue.add_flow(FlowJob("root", children=children))
+    waiting = [job_id.decode() for job_id in await queue.redis.lrange(queue.keys.wait, 0, -1)]
+    plain = [node.job.id for n, node in enumerate(flow.children) if n not in (1, 2, 3)]
+    assert waiting == [*reversed(plain), "1", flow.children[3].job.id]
+    assert await flow.children[1].job.state() == "waiting" and (await queue.metrics()).prioritized == 1
+    assert await flow.children[2].job.state() == "delayed"
+    assert await flow.job.state() == "waiting-children"
+
+
+class Dying:
+    """Lets a producer die at a call of its own: from that on, none of its calls comes to Redis."""
+
+    def __init__(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._call, self._left = queue.scripts.call, {"add_flow": 99, "release_flow": 99}
+        self._monkeypatch, self._scripts = monkeypatch, queue.scripts
+
+    async def add(self, queue: Queue, root: FlowJob, **left: int) -> None:
+        """Adds a flow as a producer that comes so far."""
+        self._left |= left
+        self._monkeypatch.setattr(self._scripts, "call", self._dies)
+        with pytest.raises(ConnectionError, match="the producer is gone"):
+            await queue.add_flow(root)
+        self._monkeypatch.setattr(self._scripts, "call", self._call)
+
+    async def _dies(self, name: str, *arguments: Any) -> Any:
+        self._left[name] -= 1
+        if self._left[name] < 0:
+            raise ConnectionError("the producer is gone")
+        return await self._call(name, *arguments)
+
+
+@pytest.fixture
+def dying(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Dying:
+    return Dying(queue, monkeypatch)
+
+
+def _large(**options: Any) -> FlowJob:
+    leaves = [FlowJob("leaf", n, queue="other" if n % 2 else None) for n in range(249)]
+    return FlowJob("root", children=[FlowJob("middle", children=leaves)], options={"job_id": "root", **options})
+
+
+async def _nothing_is_left(queue: Queue) -> bool:
+    keys = {key.decode().removeprefix("bull:") for key in await queue.redis.keys("*")}
+    return keys <= {f"{name}:{part}" for name in ("emails", "other") for part in ("id", "events", "meta", "marker")}
+
+
+async def test_what_a_producer_that_died_has_added_of_a_large_tree_goes_with_its_root(
+    queue: Queue, dying: Dying
+) -> None:
+    await dying.add(queue, _large(), add_flow=1)
+    assert await _nothing_runs(queue)
+    assert (await queue.metrics()).waiting_children + (await queue.beside("other").metrics()).waiting_children == 100
+    assert await queue.remove("root")
+    assert await queue.settle_flows(older_than=0) == ([], {"root": 0})
+    assert await _nothing_is_left(queue)
+
+
+async def test_a_large_tree_that_was_never_all_there_is_taken_away_and_what_was_there_before_stays(
+    queue: Queue, dying: Dying
+) -> None:
+    before = await queue.add("known", 1, job_id="known")
+    root = _large()
+    root.children[0].children.insert(0, FlowJob("known", options={"job_id": "known"}))
+    await dying.add(queue, root, add_flow=2)
+    assert await queue.settle_flows() == ([], {})
+    assert await queue.settle_flows(older_than=0) == ([], {"root": 199})
+    assert await before.state() == "waiting" and await before.remove()
+    assert await _nothing_is_left(queue)
+
+
+async def test_a_large_tree_is_given_up_only_if_its_producer_was_not_heard_of_for_minutes(
+    queue: Queue, dying: Dying
+) -> None:
+    await dying.add(queue, _large(), add_flow=2)
+    marks = queue.keys.extra("flows")
+    aged = await queue.scripts.read_clock() - 1000 * round(housekeeping.ABANDONED_SECONDS)
+    await queue.redis.zadd(marks, {"root": aged + 60_000})
+    assert await queue.settle_flows() == ([], {})
+    await queue.redis.zadd(marks, {"root": aged})
+    assert await queue.settle_flows() == ([], {"root": 200})
+
+
+async def test_a_large_tree_whose_producer_died_when_it_was_all_there_runs(
+    queue: Queue, dying: Dying, start_worker: Any
+) -> None:
+    async def handle(job: Job) -> Any:
+        return len(await job.children_values()) or job.data
+
+    await dying.add(queue, _large(), release_flow=1)
+    assert await queue.settle_flows(older_than=0) == (["root"], {})
+    for name in ("emails", "other"):
+        await start_worker(handle, name, concurrency=20)
+    assert await queue.wait_for_result("root", timeout=30) == 1
+    assert await queue.redis.keys("*:dependencies") == [] == await queue.redis.keys("bull-crewline:emails:flow*")
+
+
+async def test_a_worker_settles_large_trees_whose_producers_died(
+    queue: Queue, dying: Dying, start_worker: Any, until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handle(job: Job) -> None: ...
+
+    await dying.add(queue, _large(), add_flow=2)
+    await queue.redis.zadd(queue.keys.extra("flows"), {"root": 0})
+    await start_worker(handle)
+    await until(
+        lambda: "flow root was never all there, since its producer died: its 200 jobs are removed" in caplog.text
+    )
+    assert not await queue.redis.exists(queue.keys.job("root"))
+
+
+async def test_who_adds_the_same_root_again_goes_on_with_what_is_there(queue: Queue, dying: Dying) -> None:
+    await dying.add(queue, _large(), add_flow=2)
+    flow = await queue.add_flow(_large())
+    assert not flow.job.added and flow.children[0].job.added
+    counts = [await each.metrics() for each in (queue, queue.beside("other"))]
+    # the leaves of both wait, and what is above them
+    assert sum(each.waiting for each in counts) == 249 + 198
+    assert sum(each.waiting_children for each in counts) == 3
+    assert await queue.redis.keys("bull-crewline:*flow*") == []
+
+
+async def test_a_producer_that_slept_too_long_is_told_that_its_flow_was_taken_away(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, calls = queue.scripts.call, 0
+
+    async def sleeps(name: str, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += name == "add_flow"
+        if name == "add_flow" and calls == 3:
+            await queue.settle_flows(older_than=0)
+        return await call(name, *arguments)
+
+    monkeypatch.setattr(queue.scripts, "call", sleeps)
+    with pytest.raises(CrewlineError, match=r"flow root of queue 'emails' was not added: .* add it again"):
+        await queue.add_flow(_large())
+    assert await _nothing_is_left(queue)
+
+
+async def test_obliterate_forgets_a_large_tree_that_was_not_all_there(queue: Queue, dying: Dying) -> None:
+    await dying.add(queue, FlowJob("root", children=[FlowJob("leaf", n) for n in range(250)]), add_flow=2)
+    await queue.pause()
+    await queue.obliterate()
+    assert await queue.redis.keys("*") == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -84,6 +85,26 @@ async def _(queue: Queue) -> Any:
 @scenario("add_flow, release_flow: a tree of 20,000")
 async def _(queue: Queue) -> Any:
     return lambda: tree(queue, 20_000)
+
+
+@scenario("give_up_flow: half of a tree of 1,000, with deduplication ids")
+async def _(queue: Queue) -> Any:
+    call = queue.scripts.call
+    parts = 0
+
+    async def dies(name: str, *arguments: Any) -> Any:
+        nonlocal parts
+        parts += 1
+        if parts > 5:
+            raise ConnectionError
+        return await call(name, *arguments)
+
+    queue.scripts.call = dies  # type: ignore[method-assign]
+    leaves = [FlowJob("leaf", "x" * 500, options={"dedup": f"d{n}"}) for n in range(1000)]
+    with contextlib.suppress(ConnectionError):
+        await queue.add_flow(FlowJob("root", children=leaves))
+    del queue.scripts.call
+    return lambda: queue.settle_flows(older_than=0)
 
 
 @scenario("upsert_schedule, continue_schedule, remove_schedule")

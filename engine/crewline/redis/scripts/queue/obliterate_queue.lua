@@ -37,7 +37,8 @@ if #schedules == left then return 0 end
 
 local workers = own_key(q, 'workers')
 for _, name in ipairs(redis.call('ZRANGE', workers, 0, 99)) do redis.call('UNLINK', own_key(q, 'worker:' .. name)) end
-for _, root in ipairs(redis.call('ZRANGE', own_key(q, 'flows'), 0, 99)) do redis.call('UNLINK', own_key(q, 'flow:' .. root)) end
+local flows = own_key(q, 'flows')
+for _, root in ipairs(redis.call('ZRANGE', flows, 0, 99)) do redis.call('UNLINK', own_key(q, 'flow:' .. root)) end
 for _, suffix in ipairs({ 'flows', 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'heal' }) do
   redis.call('UNLINK', own_key(q, suffix))
 end

@@ -119,7 +119,6 @@ class Worker:
         self._own = Settings(
             concurrency=concurrency, paused=False, rate=rate, keep_completed=keep_completed, keep_failed=keep_failed
         )
-        self._followed = Settings()
         lease_ms = round(lease_seconds * 1000)
         self.name = re.sub(r"[^!-~]", "-", name or socket.gethostname())
         call_seconds = _call_seconds(lease_seconds)
@@ -176,11 +175,11 @@ class Worker:
         self._listeners.add(event, callback)
 
     def pause(self) -> None:
-        """Fetches nothing until `resume`, in this worker alone; what runs goes on."""
+        """Fetches nothing until `resume`, in this worker alone; what runs goes on. Apart from a pause by settings."""
         self._slots.shut("paused")
 
     def resume(self) -> None:
-        """Fetches again."""
+        """Fetches again, unless the queue's settings say that its workers are paused."""
         self._slots.admit("paused")
 
     async def wait_ready(self) -> None:
@@ -262,10 +261,9 @@ class Worker:
         """Applies the queue's settings; what they leave out is as this worker was made."""
         own, executor = self._own, self._executor
         if settings.paused:
-            self.pause()
-        elif self._followed.paused:
-            self.resume()
-        self._followed = settings
+            self._slots.shut("settings")
+        else:
+            self._slots.admit("settings")
         self._resize(settings.concurrency or own.concurrency or 1)
         self._committer.limit(_rate(settings.rate or own.rate))
         executor.keep_completed = settings.keep_completed or own.keep_completed

@@ -37,16 +37,19 @@ class Children:
 
     Args:
         where: the queue, for the children's own connections.
+        size: how many are kept for the next job at most, with those that run one.
         start_seconds: how long a child may take until it is ready.
     """
 
-    def __init__(self, where: Where, start_seconds: float = START_SECONDS) -> None:
+    def __init__(self, where: Where, size: int, start_seconds: float = START_SECONDS) -> None:
         self._where = where
+        self._size = size
         self._start_seconds = start_seconds
         # one thread starts all of them and stays: Linux ends a child when the thread that made it ends
         self._nursery = Pool(1, "crewline-children")
         self._links: set[Link] = set()
         self._idle: list[Link] = []
+        self._serving = 0
         self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -66,6 +69,7 @@ class Children:
         spec = spec_of(target.call)
         request = Request(job.id, job._token, spec, _content(job))
         link = await self._take(spec, alone)
+        self._serving += not alone
         try:
             async with asyncio.timeout(timeout):
                 answer = await link.exchange(request)
@@ -79,11 +83,24 @@ class Children:
         except BaseException:
             await self._end(link)
             raise
+        finally:
+            self._serving -= not alone
         if alone:
             self._let_go(link)
         else:
             self._idle.append(link)
+            self._shrink()
         return outcome(answer)
+
+    def resize(self, size: int) -> None:
+        """Sets how many are kept; those above it end once they are idle."""
+        self._size = size
+        self._shrink()
+
+    def _shrink(self) -> None:
+        while self._idle and len(self._idle) + self._serving > self._size:
+            # the one that rested longest
+            self._let_go(self._idle.pop(0))
 
     def close(self) -> None:
         """Kills all children, also in the middle of a run, which ends as ChildUnavailable."""

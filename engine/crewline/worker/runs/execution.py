@@ -76,7 +76,7 @@ class Executor:
     def __post_init__(self) -> None:
         kinds = {target.execution for target in self.targets.all()}
         self._threads = Threads(self.slots.concurrency) if "thread" in kinds else None
-        self._children = Children(self.where)
+        self._children = Children(self.where, self.slots.concurrency)
         #: Handlers whose module no child could import although this process has.
         self.unimportable: set[Callable[..., Any]] = set()
         for target in self.targets.all():
@@ -97,6 +97,7 @@ class Executor:
     def resize(self, concurrency: int) -> None:
         if self._threads:
             self._threads.resize(concurrency)
+        self._children.resize(concurrency)
 
     async def close(self) -> None:
         """Ends the processes and lets go of the threads; one that still runs a handler ends with this process."""

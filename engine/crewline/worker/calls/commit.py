@@ -7,6 +7,7 @@ meanwhile goes with the next.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import uuid
@@ -32,6 +33,8 @@ CALLS = 2
 CALLS_FAR = 6
 #: How often in a row a call may fail for a reason that nobody foresaw before the worker ends with it.
 MOST_UNEXPECTED = 10
+#: Seconds between two attempts of a worker that stops.
+HURRIED_SECONDS = 0.2
 
 #: The code of a result whose lease had run out; see finish_and_fetch.lua.
 EXPIRED = -2
@@ -91,8 +94,13 @@ class Committer:
         self._down = False
         self._away_ms = 0.0
         self._moved = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._on_reached = on_reached
         self.reached = asyncio.Event()
+
+    def hurry(self) -> None:
+        """The worker stops: what Redis did not take is sent again soon, however long it has been away."""
+        self._hurried.set()
 
     def limit(self, rate: tuple[int, int]) -> None:
         """Sets the worker's own rate limit, from the next fetch on."""
@@ -190,8 +198,15 @@ class Committer:
             if call.fills:
                 # others may leave now
                 call.fills, self._turn = False, self._turn._replace(filling=False)
-            await asyncio.sleep(call.pause_seconds())
+            await self._pause(call.pause_seconds())
             self._slots.work.set()
+
+    async def _pause(self, seconds: float) -> None:
+        if self._hurried.is_set():
+            await asyncio.sleep(min(seconds, HURRIED_SECONDS))
+        else:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurried.wait(), seconds)
 
     async def _accept(self, call: Call, fetched: Fetched) -> None:
         """Takes an answer in."""

@@ -20,6 +20,7 @@ from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildUnavailable
 from crewline.worker.runs.child import HEADER, Answer, Where
 from crewline.worker.runs.children import Children, importable
+from crewline.worker.runs.link import Link
 
 from tests.redis import process_handlers
 
@@ -203,6 +204,42 @@ async def test_a_child_that_dies_between_two_jobs_costs_none(queue: Queue, child
     os.kill(pid, signal.SIGKILL)
     await until(lambda: children._idle[0].gone)
     assert (await children.run(await stored(queue, WHO), WORK, timeout=None)).value["pid"] != pid
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_child_that_dies_before_it_begins_with_a_job_costs_no_attempt(
+    queue: Queue, children: Children, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    killed = dying(monkeypatch, 2)
+    job = await stored(queue, WHO)
+    assert (await children.run(job, WORK, timeout=None, alone=alone)).value["of"] == job.id
+    assert len(killed) == 2
+
+
+async def test_a_job_is_not_given_to_ever_more_children_that_die(
+    queue: Queue, children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = dying(monkeypatch, 10)
+    with pytest.raises(ChildDied, match="was killed by SIGKILL"):
+        await children.run(await stored(queue, WHO), WORK, timeout=None)
+    assert len(killed) == 3
+
+
+def dying(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    """So many children die in the moment in which they are given a job; those that have."""
+    killed: list[int] = []
+    take = Children._take
+
+    async def take_and_kill(self: Children, spec: str, alone: bool) -> Link:
+        link = await take(self, spec, alone)
+        if len(killed) < times:
+            assert link.process
+            killed.append(link.process.pid)
+            os.kill(link.process.pid, signal.SIGKILL)
+        return link
+
+    monkeypatch.setattr(Children, "_take", take_and_kill)
+    return killed
 
 
 async def test_children_that_a_smaller_worker_has_no_use_for_end(queue: Queue, start_worker: Any, until: Any) -> None:

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import uvloop
-from crewline import HandlerNotFound, InvalidPayload, Job, JobFailed, LeaseLost, Queue, Reject, Retry
+from crewline import HandlerNotFound, InvalidPayload, Job, JobFailed, LeaseLost, Queue, Reject, Retry, Worker
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildUnavailable
 from crewline.worker.runs.child import HEADER, Answer, Where
 from crewline.worker.runs.children import Children, importable
+from crewline.worker.runs.link import Link
 
 from tests.redis import process_handlers
 
@@ -42,7 +43,7 @@ asyncio.run(Worker("emails", process_handlers.work, redis=sys.argv[1], execution
 
 @pytest_asyncio.fixture
 async def children(redis_url: str) -> AsyncIterator[Children]:
-    opened = Children(Where(redis_url, "bull", "emails", 5.0))
+    opened = Children(Where(redis_url, "bull", "emails", 5.0), size=2)
     yield opened
     opened.close()
     assert await opened.wait_closed()
@@ -205,9 +206,67 @@ async def test_a_child_that_dies_between_two_jobs_costs_none(queue: Queue, child
     assert (await children.run(await stored(queue, WHO), WORK, timeout=None)).value["pid"] != pid
 
 
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_child_that_dies_before_it_begins_with_a_job_costs_no_attempt(
+    queue: Queue, children: Children, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    killed = dying(monkeypatch, 2)
+    job = await stored(queue, WHO)
+    assert (await children.run(job, WORK, timeout=None, alone=alone)).value["of"] == job.id
+    assert len(killed) == 2
+
+
+async def test_a_job_is_not_given_to_ever_more_children_that_die(
+    queue: Queue, children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = dying(monkeypatch, 10)
+    with pytest.raises(ChildDied, match="was killed by SIGKILL"):
+        await children.run(await stored(queue, WHO), WORK, timeout=None)
+    assert len(killed) == 3
+
+
+def dying(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    """So many children die in the moment in which they are given a job; those that have."""
+    killed: list[int] = []
+    take = Children._take
+
+    async def take_and_kill(self: Children, spec: str, alone: bool) -> Link:
+        link = await take(self, spec, alone)
+        if len(killed) < times:
+            assert link.process
+            killed.append(link.process.pid)
+            os.kill(link.process.pid, signal.SIGKILL)
+        return link
+
+    monkeypatch.setattr(Children, "_take", take_and_kill)
+    return killed
+
+
+async def test_children_that_a_smaller_worker_has_no_use_for_end(queue: Queue, start_worker: Any, until: Any) -> None:
+    worker = await start_worker(process_handlers.work, execution="process", concurrency=4)
+    slow = [await queue.add("n", {"do": "sleep"}) for _ in range(2)]
+    pids = {await told(queue, job, until) for job in slow}
+    quick = [await queue.add("n", WHO) for _ in range(2)]
+    pids |= {(await job.result(timeout=30))["pid"] for job in quick}
+    # two that run a job; how many others there are depends on how the quick ones came
+    worker.concurrency = 3
+    await until(lambda: len(living(worker)) == 3)
+    worker.concurrency = 1
+    await until(lambda: len(living(worker)) == 2)
+    for job in slow:
+        await job.cancel()
+    await until(lambda: worker.running == 0)
+    assert (await (await queue.add("n", WHO)).result(timeout=30))["pid"] not in pids
+    assert len(living(worker)) == 1
+
+
+def living(worker: Worker) -> list[int]:
+    return [link.process.pid for link in worker._executor._children._links if link.process and runs(link.process.pid)]
+
+
 def test_children_work_on_uvloop_too(redis_url: str) -> None:
     async def go() -> list[str]:
-        children = Children(Where(redis_url, "bull", "emails", 5.0))
+        children = Children(Where(redis_url, "bull", "emails", 5.0), size=2)
         async with Queue("emails", redis=redis_url) as queue:
             told = []
             for do in ("who", "die", "exit"):
@@ -350,7 +409,7 @@ async def test_a_child_that_can_not_load_its_handler_says_why(
 ) -> None:
     file, target = changing
     file.write_text(source)
-    children = Children(Where(redis_url, "bull", "emails", 5.0), start_seconds=3 if "sleep" in source else 60)
+    children = Children(Where(redis_url, "bull", "emails", 5.0), size=2, start_seconds=3 if "sleep" in source else 60)
     try:
         with pytest.raises(kind, match=said):
             await children.run(await stored(queue, WHO), target, timeout=None)

@@ -158,3 +158,38 @@ async def _half_of_them_running(queue: Queue, start_worker: Any, until: Any) -> 
 
 async def _completed(queue: Queue, count: int) -> bool:
     return (await queue.metrics()).completed == count
+
+
+@pytest.mark.parametrize(("attempts_made", "most"), [(0, 13), (9, 2)])
+async def test_a_call_carries_no_more_than_redis_settles_in_a_moment(
+    queue: Queue, start_worker: Any, until: Any, calls: Calls, attempts_made: int, most: int
+) -> None:
+    gate = asyncio.Event()
+    begun: list[str] = []
+
+    async def handle(job: Job) -> None:
+        begun.append(job.id)
+        await gate.wait()
+        deep(400)
+
+    def deep(frames: int) -> None:
+        # two functions in turns: the trace of one that calls itself is shortened
+        deeper(frames) if frames else 1 / 0
+
+    def deeper(frames: int) -> None:
+        deep(frames - 1)
+
+    jobs = await queue.add_bulk(("n", {}, {"attempts": 20, "backoff": 60}) for _ in range(SLOTS))
+    for job in jobs:
+        await queue.redis.hset(queue.keys.job(job.id), "atm", attempts_made)
+    await start_worker(handle, concurrency=SLOTS)
+    await until(lambda: len(begun) == SLOTS)
+    calls.made.clear()
+    gate.set()
+    await until(lambda: sum(call.results for call in calls.made) == SLOTS)
+    assert max(call.results for call in calls.made) == most
+    await until(lambda: _delayed(queue, SLOTS))
+
+
+async def _delayed(queue: Queue, count: int) -> bool:
+    return (await queue.metrics()).delayed == count

@@ -89,6 +89,31 @@ async def test_a_paused_worker_is_ready_and_fetches_nothing_until_it_is_not_paus
     assert await later.state() == "waiting"
 
 
+async def test_a_programs_own_pause_and_that_of_the_settings_do_not_end_each_other(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    async def handle(job: Job) -> str:
+        return "done"
+
+    worker = await start_worker(handle)
+    worker.pause()
+    for paused in (True, False):
+        generation = await queue.configure(paused=paused)
+        await until(lambda generation=generation: applied(queue, generation))
+    held = await queue.add("n", 1)
+    with pytest.raises(TimeoutError):
+        await held.result(timeout=0.3)
+
+    generation = await queue.configure(paused=True)
+    await until(lambda: applied(queue, generation))
+    worker.resume()
+    with pytest.raises(TimeoutError):
+        await held.result(timeout=0.3)
+    assert (await queue.workers())[0]["paused"] is True
+    await queue.configure(paused=False)
+    assert await held.result(timeout=5) == "done"
+
+
 async def test_a_bad_value_is_said_once_by_name_and_the_rest_is_applied(
     queue: Queue, start_worker: Any, until: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from crewline import Job, JobFailed, Queue, Reject, Worker
+from crewline.worker.runs.execution import Executor
+from crewline.worker.runs.run import Run
 
 
 class Stuck:
@@ -22,6 +24,20 @@ class Stuck:
             self.begun.set()
             assert self.gate.wait(30)
         return "ran"
+
+
+class CleansUpForEver:
+    """A handler that takes no end when it is told to end."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def handle(self, job: Job) -> None:
+        self.begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(60)
 
 
 @pytest.fixture
@@ -125,18 +141,10 @@ async def test_waiting_suspects_are_handed_back_by_a_worker_that_stops_while_it_
 async def test_a_clean_up_that_takes_for_ever_does_not_keep_the_job_of_a_worker_that_stops(
     queue: Queue, start_worker: Any, until: Any
 ) -> None:
-    begun = asyncio.Event()
-
-    async def handle(job: Job) -> None:
-        begun.set()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            await asyncio.sleep(60)
-
+    handler = CleansUpForEver()
     job = await queue.add("n", {})
-    worker = await start_worker(handle)
-    await asyncio.wait_for(begun.wait(), 5)
+    worker = await start_worker(handler.handle)
+    await asyncio.wait_for(handler.begun.wait(), 5)
     await worker.stop(grace_seconds=0)
     await until(lambda: _state(job, "waiting"))
 
@@ -183,20 +191,38 @@ async def test_a_worker_that_is_cancelled_hands_its_jobs_back(queue: Queue, redi
 async def test_a_cancelled_run_stays_cancelled_when_the_worker_stops_during_its_clean_up(
     queue: Queue, start_worker: Any, until: Any
 ) -> None:
-    begun = asyncio.Event()
-
-    async def handle(job: Job) -> None:
-        begun.set()
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            await asyncio.sleep(60)
-
+    handler = CleansUpForEver()
     job = await queue.add("n", {})
-    worker = await start_worker(handle)
-    await asyncio.wait_for(begun.wait(), 5)
+    worker = await start_worker(handler.handle)
+    await asyncio.wait_for(handler.begun.wait(), 5)
     assert await job.cancel("no more")
     await until(lambda: worker._slots.mine()[0].status.name == "CANCELLED")
     await worker.stop(grace_seconds=0)
     with pytest.raises(JobFailed, match="no more"):
         await job.result(timeout=5)
+
+
+async def test_a_job_that_could_not_be_taken_in_holds_no_slot_and_is_named_by_no_beat(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: list[str] = []
+    start = Executor.start
+
+    def once(self: Executor, run: Run, **options: Any) -> None:
+        if not failed:
+            failed.append(run.job.id)
+            self.slots.start(run)
+            raise ZeroDivisionError("a bug")
+        start(self, run, **options)
+
+    async def handle(job: Job) -> str:
+        return "ran"
+
+    monkeypatch.setattr(Executor, "start", once)
+    worker = await start_worker(handle, concurrency=1)
+    await queue.add("n", {})
+    await until(lambda: failed)
+    assert await (await queue.add("n", {})).result(timeout=5) == "ran"
+    assert "could not be taken in: its lease ends" in caplog.text
+    assert not worker._slots.mine() and not worker._slots.leases
+    assert worker._slots.emptied.is_set()

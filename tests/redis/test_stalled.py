@@ -217,3 +217,44 @@ async def test_a_keeper_trusts_its_look_only_if_all_of_a_whole_lease_were_made_o
     looking.cancel()
     no, yes = False, True
     assert told == [no, no, no, yes, yes, no, no, no, yes, no]
+
+
+async def test_no_second_look_comes_before_a_worker_that_lives_can_have_renewed_its_leases(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    await queue.add("n", 1)
+    await _lose(queue, *(await _fetch(queue)))
+
+    async def handle(job: Any) -> None: ...
+
+    # it begins now, and knows nothing of the last lease
+    await start_worker(handle, lease_seconds=LEASE_MS / 1000, stalled_interval_seconds=0.05)
+    await until(lambda: queue.redis.sismember(queue.keys.stalled, "1"))
+    # whoever looks sets how long nobody does
+    assert await queue.redis.pttl(queue.keys.stalled_check) > LEASE_MS / 6
+    assert await queue.job_state("1") == "active"
+    await _look(queue)
+
+
+@pytest.mark.parametrize(("interval_seconds", "trusted"), [(0.1, True), (1.0, True), (2.0, False)])
+async def test_looks_that_are_more_than_half_a_lease_apart_are_never_trusted(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, interval_seconds: float, trusted: bool
+) -> None:
+    told: list[bool] = []
+    enough, moment = asyncio.Event(), 1000.0
+
+    async def look(*_: Any, once: bool, **__: Any) -> Recovered:
+        nonlocal moment
+        told.append(once)
+        moment += interval_seconds
+        if len(told) == 50:
+            enough.set()
+        return Recovered([], [], [])
+
+    monkeypatch.setattr(queue.scripts, "recover_stalled", look)
+    monkeypatch.setattr(keeping, "time", SimpleNamespace(monotonic=lambda: moment))
+    keeper = keeping.Keeper(queue, interval_seconds / 1000, 3.0, 3, Keep(), Keep())
+    looking = asyncio.create_task(keeper.recover())
+    await asyncio.wait_for(enough.wait(), 10)
+    looking.cancel()
+    assert (True in told) is trusted

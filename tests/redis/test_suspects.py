@@ -63,6 +63,35 @@ async def test_no_worker_takes_more_suspects_than_it_can_deal_with(
     assert len(worker._slots.mine()) <= 2 + 4
 
 
+async def test_a_beat_tells_what_runs_and_not_what_waits(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.worker.runs.isolation.MOST_CHILDREN", 1)
+    gate = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        await gate.wait()
+
+    worker = await start_worker(handle, concurrency=1)
+    running = await queue.add("n", {})
+    await until(lambda: worker.running == 1)
+    # one more suspect than this worker has room for
+    waiting = await _suspect(queue)
+    worker.concurrency = 2
+    await until(lambda: len(worker._slots.mine()) == 2)
+    worker.concurrency = 1
+
+    async def told() -> bool:
+        (entry,) = await queue.workers()
+        return bool(entry["slots"] == 1 and entry["running"])
+
+    await until(told)
+    (entry,) = await queue.workers()
+    assert (entry["busy"], entry["running"]) == (1, [running.id])
+    await waiting.cancel()
+    gate.set()
+
+
 async def test_a_suspect_whose_module_no_child_can_import_runs_alone_and_loses_no_attempt(
     queue: Queue, start_worker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from crewline import Job, Queue, Worker
 from crewline.redis.connection import connect
 from crewline.redis.lanes import Lanes
+from crewline.redis.scripts import Fetched, Scripts
+from crewline.worker.calls.wakeup import MarkerWatch
 from redis.exceptions import ConnectionError
+
+from tests import redis_server as server_module
 
 
 def _seen() -> tuple[list[str], Callable[[Job], Any]]:
@@ -51,6 +56,79 @@ async def test_a_job_whose_answer_was_lost_is_run_at_once_and_once(
     stored = await queue.get_job(job.id)
     assert stored is not None and (stored.attempts_started, stored.stalled_count) == (1, 0)
     await until(lambda: worker._slots.reserved <= worker.concurrency)
+
+
+async def test_what_nobody_foresaw_does_not_leave_what_an_armed_fetch_brought_to_nobody(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    names, note = _seen()
+    together, call = Lanes.call_together, Scripts.finish_and_fetch
+    lost: list[Any] = []
+    failed: list[bool] = []
+
+    async def lose(self: Lanes, *commands: Any) -> list[Any]:
+        replies = await together(self, *commands)
+        if replies[0] and not lost:
+            lost.append(replies)
+            raise ConnectionError("the answer is lost")
+        return replies
+
+    async def once(self: Scripts, results: Any, **options: Any) -> Fetched:
+        if options.get("again") and not failed:
+            failed.append(True)
+            raise ZeroDivisionError("a bug")
+        return await call(self, results, **options)
+
+    monkeypatch.setattr(Lanes, "call_together", lose)
+    monkeypatch.setattr(Scripts, "finish_and_fetch", once)
+    worker = await start_worker(note, lease_seconds=30)
+    await _armed(worker, until)
+    job = await queue.add("kept", {})
+    await job.result(timeout=5)
+    assert failed and names == ["kept"]
+    assert "a call to Redis failed unexpectedly: it is made again" in caplog.text
+    await until(lambda: worker._slots.reserved <= worker.concurrency)
+
+
+async def test_nothing_is_roused_while_redis_is_away(tmp_path: Path, until: Any) -> None:
+    server = server_module.start(tmp_path)
+    _, note = _seen()
+    worker = Worker("emails", note, redis=server.url, concurrency=1)
+    running = asyncio.create_task(worker.run())
+    try:
+        await worker.wait_ready()
+        await _armed(worker, until)
+        server.stop()
+        # Redis' end is the end of its read: who wants these slots has nothing to end
+        await until(lambda: not worker._watch.armed)
+        server = server_module.start(tmp_path, port=server.port)
+        await _armed(worker, until)
+    finally:
+        await worker.stop(grace_seconds=0)
+        await asyncio.wait_for(running, 10)
+        server.stop()
+
+
+async def test_a_read_that_does_not_end_is_roused_ever_more_rarely(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[float] = []
+    clock = asyncio.get_running_loop().time
+
+    async def in_vain(self: MarkerWatch) -> None:
+        attempts.append(clock())
+
+    unblock = MarkerWatch._unblock
+    monkeypatch.setattr(MarkerWatch, "_unblock", in_vain)
+    _, note = _seen()
+    worker = await start_worker(note)
+    await _armed(worker, until)
+    worker.pause()
+    await until(lambda: len(attempts) == 5)
+    monkeypatch.setattr(MarkerWatch, "_unblock", unblock)
+    # no less than 0.02 + 0.04 + 0.08 + 0.16
+    assert attempts[-1] - attempts[0] > 0.29
+    await until(lambda: not worker._watch.armed)
 
 
 async def test_a_worker_that_pauses_leaves_what_comes_to_others(queue: Queue, start_worker: Any, until: Any) -> None:

@@ -68,14 +68,16 @@ class Keeper:
     async def recover(self) -> None:
         """Gives jobs of dead workers to others; runs until cancelled.
 
-        Where all looks of a whole lease succeeded and were on time, neither Redis nor this process stood still since: a
-        job without a lease has lost its worker then, and one look is enough.
+        Where all looks of a whole lease succeeded and half a lease at most lay between two, neither Redis nor this
+        process stood still for long enough to end a lease that is kept: a job without one has lost its worker, and one
+        look is enough. Else a second look tells, no sooner than
+        a worker that lives has renewed its leases.
         """
         since: float | None = None
         last = 0.0
         while True:
             began = time.monotonic()
-            if since is None or began - last > 1.5 * self._interval_seconds:
+            if since is None or began - last > self._lease_ms / 2000:
                 since = began
             try:
                 await self._look(once=(began - since) * 1000 >= self._lease_ms)
@@ -88,9 +90,12 @@ class Keeper:
 
     async def _look(self, once: bool) -> None:
         name = self._queue.name
+        interval_ms = round(self._interval_seconds * 1000)
         found = await self._queue.scripts.recover_stalled(
-            round(self._interval_seconds * 1000), self._max_crashes, lease_ms=self._lease_ms, once=once
-        )
+            # nobody looks within this time
+            interval_ms if once else max(interval_ms, self._lease_ms // 3), self._max_crashes,
+            lease_ms=self._lease_ms, once=once,
+        )  # fmt: skip
         for job_id in found.back:
             log.warning("job %s of queue %s lost its worker: put back", job_id, name)
         for job_id in found.doomed:

@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from crewline.errors import InvalidOption
 from crewline.middleware import Middleware
@@ -31,22 +32,18 @@ from crewline.worker.duties import supervised
 from crewline.worker.handlers.targets import Execution, Handler, Targets
 from crewline.worker.registry.live import LiveSettings
 from crewline.worker.registry.presence import Presence
-from crewline.worker.runs import outcomes
 from crewline.worker.runs.child import Where
 from crewline.worker.runs.execution import BackoffFunction, Executor
 from crewline.worker.runs.isolation import Isolator
 from crewline.worker.runs.listeners import Listeners
-from crewline.worker.runs.run import Run, Status
+from crewline.worker.runs.run import Status
 from crewline.worker.runs.slots import Slots
+from crewline.worker.stopping import Stop
 
 log = logging.getLogger("crewline.worker")
 
 #: Seconds that the first fetch waits at most for the queue's settings.
 SETTINGS_SECONDS = 2.0
-#: Seconds after which what is settled but not written is given up when a worker stops.
-FLUSH_SECONDS = 5.0
-#: Seconds that a handler which was told to stop may take to clean up.
-CLEAN_UP_SECONDS = 1.0
 #: Seconds that running jobs may go on where the worker ends because it can't work.
 FAILED_GRACE_SECONDS = 5.0
 
@@ -119,7 +116,6 @@ class Worker:
         self._own = Settings(
             concurrency=concurrency, paused=False, rate=rate, keep_completed=keep_completed, keep_failed=keep_failed
         )
-        self._followed = Settings()
         lease_ms = round(lease_seconds * 1000)
         self.name = re.sub(r"[^!-~]", "-", name or socket.gethostname())
         call_seconds = _call_seconds(lease_seconds)
@@ -150,6 +146,7 @@ class Worker:
         )  # fmt: skip
         self._leases = LeaseKeeper(redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread)
         self._presence = Presence(self.queue, slots, self.name, LiveSettings(queue, self._follow), self._cancel)
+        self._stop = Stop(slots, self._isolator, self._executor, self._watch, self._committer)
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -176,11 +173,11 @@ class Worker:
         self._listeners.add(event, callback)
 
     def pause(self) -> None:
-        """Fetches nothing until `resume`, in this worker alone; what runs goes on."""
+        """Fetches nothing until `resume`, in this worker alone; what runs goes on. Apart from a pause by settings."""
         self._slots.shut("paused")
 
     def resume(self) -> None:
-        """Fetches again."""
+        """Fetches again, unless the queue's settings say that its workers are paused."""
         self._slots.admit("paused")
 
     async def wait_ready(self) -> None:
@@ -208,28 +205,24 @@ class Worker:
                 log.error("the worker ends: one of its duties failed")
                 self._slots.shut("stopping")
                 self._grace_seconds = min(self._grace_seconds, FAILED_GRACE_SECONDS)
-            await self._drain()
+            await self._stop.drain(self._grace_seconds)
             for duty in done - {stopping}:
                 duty.result()
         except asyncio.CancelledError:
             # whoever runs this worker has no time: what it has goes back all the same
             self._slots.shut("stopping")
             self._grace_seconds = 0
-            await self._drain()
+            await self._stop.drain(self._grace_seconds)
             raise
         finally:
             for run in self._slots.mine():
                 run.end_early(Status.RETURNED)
-            await end_tasks(*duties, stopping)
             self._backlog.close()
             self._leases.stop()
-            await self._keeper.close()
-            await self._presence.leave()
-            await self._executor.close()
-            await self.queue.close()
+            await self._stop.close(self._let_go([*duties, stopping]))
 
     async def stop(self, grace_seconds: float | None = None) -> None:
-        """Tells the worker to stop; `run` returns once it has.
+        """Tells the worker to stop; `run` returns once it has, 4 s after the grace period at the latest.
 
         Args:
             grace_seconds: how long running jobs may go on; what the worker was made with if None.
@@ -262,10 +255,9 @@ class Worker:
         """Applies the queue's settings; what they leave out is as this worker was made."""
         own, executor = self._own, self._executor
         if settings.paused:
-            self.pause()
-        elif self._followed.paused:
-            self.resume()
-        self._followed = settings
+            self._slots.shut("settings")
+        else:
+            self._slots.admit("settings")
         self._resize(settings.concurrency or own.concurrency or 1)
         self._committer.limit(_rate(settings.rate or own.rate))
         executor.keep_completed = settings.keep_completed or own.keep_completed
@@ -279,35 +271,13 @@ class Worker:
         self._executor.resize(concurrency)
         self._slots.wake()
 
-    async def _drain(self) -> None:
-        slots = self._slots
-        # what has not begun goes back at once
-        self._isolator.hand_back()
-        if slots.runs:
-            log.info("stopping: %d jobs may end within %g s", len(slots.runs), self._grace_seconds)
-        await _ended(slots.runs, self._grace_seconds)
-        left = [run for run in slots.mine() if run in slots.runs]
-        if left:
-            log.warning("%d jobs did not end within %g s: handed back", len(left), self._grace_seconds)
-        # the job fetched last goes back first, so that they run in their old order
-        for run in reversed(left):
-            run.end_early(Status.RETURNED)
-            if not run.stoppable:
-                # a thread can't be stopped: what it still does is fenced off
-                slots.conclude(run, outcomes.back(run))
-        await _ended([run for run in left if run.stoppable], CLEAN_UP_SECONDS)
-        for run in reversed(left):
-            # neither does a clean-up that takes for ever hold a job
-            slots.conclude(run, self._executor.ended_early(run))
-        await self._watch.released(1.0)
-        deadline = asyncio.get_running_loop().time() + FLUSH_SECONDS
-        while self._committer.pending and asyncio.get_running_loop().time() < deadline:
-            slots.work.set()
-            await asyncio.sleep(0.005)
-        if self._committer.unwritten:
-            log.error(
-                "%d results could not be written: other workers will run these jobs again", self._committer.unwritten
-            )
+    async def _let_go(self, duties: Iterable[asyncio.Task[Any]]) -> None:
+        """Closes all that was opened; the children end first of all, since no Redis is needed for that."""
+        try:
+            await asyncio.gather(self._executor.close(), end_tasks(*duties), self._keeper.close())
+            await self._presence.leave()
+        finally:
+            await self.queue.close()
 
     def _cancel(self, job_id: str, reason: str) -> None:
         run = self._slots.find(job_id)
@@ -337,13 +307,6 @@ class Worker:
                 self._slots.conclude(run, None)
             log.warning("job %s of queue %s: the lease is lost, its run is stopped", job_id, self.queue.name)
             self._listeners.emit("lost", run.job)
-
-
-async def _ended(runs: Iterable[Run], seconds: float) -> None:
-    """Waits until runs have ended, so many seconds at most."""
-    tasks = [run.task for run in runs if run.task]
-    if tasks:
-        await asyncio.wait(tasks, timeout=seconds)
 
 
 def _rate(rate: tuple[int, float] | None) -> tuple[int, int]:

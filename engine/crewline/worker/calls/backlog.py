@@ -18,15 +18,22 @@ class Backlog:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
+        #: How far Redis' clock is before the loop's, at least.
         self._offset_ms = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    def heard(self, now_ms: int) -> None:
-        """Redis has told its time."""
-        self._offset_ms = now_ms - asyncio.get_running_loop().time() * 1000
+    def heard(self, now_ms: int, left: float) -> None:
+        """Redis has told its time, in the answer to what was sent at ``left`` by the loop's clock.
+
+        An answer that is read late, since a handler blocked the loop, tells less than the ones before it. Only where
+        Redis' clock was set back they can't be true any more: it was read after the question left.
+        """
+        least_ms = now_ms - asyncio.get_running_loop().time() * 1000
+        if least_ms > self._offset_ms or self._offset_ms > now_ms + 1 - left * 1000:
+            self._offset_ms = least_ms
 
     def redis_now_ms(self) -> float:
-        """Now by Redis' clock, as near as the last answer told."""
+        """Now by Redis' clock, as near as its answers told."""
         return asyncio.get_running_loop().time() * 1000 + self._offset_ms
 
     def expect_due(self, due_ms: int) -> None:

@@ -29,6 +29,7 @@ class Call:
         fills: it only fetches, although results wait.
         failures: how often it was sent in vain.
         unknown: Redis may have carried it out.
+        left: when it was sent last, by the loop's clock.
     """
 
     token: str
@@ -38,6 +39,7 @@ class Call:
     fills: bool = False
     failures: int = 0
     unknown: bool = False
+    left: float = 0.0
 
     @property
     def results(self) -> list[Result]:

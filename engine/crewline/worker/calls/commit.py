@@ -7,6 +7,7 @@ meanwhile goes with the next.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import uuid
@@ -18,7 +19,7 @@ from crewline.redis.connection import UNAVAILABLE, cancelled, redact
 from crewline.redis.scripts import Fetched, Result
 from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.call import Call
-from crewline.worker.calls.deciding import BATCH, Plan, Turn, View, filled, next_call
+from crewline.worker.calls.deciding import BATCH, TEXT_MOST, Plan, Turn, View, filled, next_call, owing
 from crewline.worker.calls.intake import Intake
 from crewline.worker.runs.execution import Executor
 from crewline.worker.runs.run import Run
@@ -32,6 +33,8 @@ CALLS = 2
 CALLS_FAR = 6
 #: How often in a row a call may fail for a reason that nobody foresaw before the worker ends with it.
 MOST_UNEXPECTED = 10
+#: Seconds between two attempts of a worker that stops.
+HURRIED_SECONDS = 0.2
 
 #: The code of a result whose lease had run out; see finish_and_fetch.lua.
 EXPIRED = -2
@@ -91,8 +94,13 @@ class Committer:
         self._down = False
         self._away_ms = 0.0
         self._moved = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._on_reached = on_reached
         self.reached = asyncio.Event()
+
+    def hurry(self) -> None:
+        """The worker stops: what Redis did not take is sent again soon, however long it has been away."""
+        self._hurried.set()
 
     def limit(self, rate: tuple[int, int]) -> None:
         """Sets the worker's own rate limit, from the next fetch on."""
@@ -147,7 +155,17 @@ class Committer:
                 return None
             # a worker that is to fetch nothing yet is ready all the same
             plan = Plan(0, 0)
-        carried = [slots.ended.popleft() for _ in range(plan.results)]
+        carried: list[tuple[Run, Result]] = []
+        left = TEXT_MOST
+        while len(carried) < plan.results and left > 0:
+            run, result = slots.ended.popleft()
+            carried.append((run, result))
+            left -= len(result.value)
+            if result.trace:
+                # Redis reads and writes those of earlier attempts as well
+                left -= len(result.trace) * (1 + min(run.job.attempts_made, result.traces))
+        if len(carried) < plan.results:
+            self._turn = owing(self._turn, plan.results - len(carried))
         return Call(next(self._tokens), slots.reserve(plan.room), slots.wakes, carried, plan.fills)
 
     async def _send(self, call: Call) -> Fetched:
@@ -155,7 +173,7 @@ class Committer:
         clock = asyncio.get_running_loop().time
         unexpected = 0
         while True:
-            left = clock()
+            call.left = clock()
             self._in_flight += 1
             try:
                 fetched = await self._queue.scripts.finish_and_fetch(
@@ -173,20 +191,27 @@ class Committer:
                     raise
                 call.failed(error)
             else:
-                self._measure((clock() - left) * 1000)
+                self._measure((clock() - call.left) * 1000)
                 return fetched
             finally:
                 self._in_flight -= 1
             if call.fills:
                 # others may leave now
                 call.fills, self._turn = False, self._turn._replace(filling=False)
-            await asyncio.sleep(call.pause_seconds())
+            await self._pause(call.pause_seconds())
             self._slots.work.set()
+
+    async def _pause(self, seconds: float) -> None:
+        if self._hurried.is_set():
+            await asyncio.sleep(min(seconds, HURRIED_SECONDS))
+        else:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurried.wait(), seconds)
 
     async def _accept(self, call: Call, fetched: Fetched) -> None:
         """Takes an answer in."""
         slots = self._slots
-        self._heard(fetched)
+        self._heard(call, fetched)
         expired: list[tuple[Run, Result]] = []
         for (run, result), code in zip(call.carried, fetched.codes, strict=True):
             if code in CHILDREN:
@@ -214,7 +239,8 @@ class Committer:
             pending_ms: the length of its leases until its answer is read: nobody reads it where this process stands
                 still, and the jobs are to go back then.
         """
-        call = Call(next(self._tokens), self._slots.reserve(BATCH), self._slots.wakes)
+        left = asyncio.get_running_loop().time()
+        call = Call(next(self._tokens), self._slots.reserve(BATCH), self._slots.wakes, left=left)
         told = {**self._told, "unread_ms": pending_ms}
         return call, self._queue.scripts.fetch_command(token=call.token, room=call.room, **told)
 
@@ -225,35 +251,22 @@ class Committer:
             # said by the next call, which tries again
             self._slots.wake()
             return
-        self._heard(fetched)
+        self._heard(call, fetched)
         self._intake.receive(fetched, call.token)
         self._fetched(call, fetched)
 
-    async def recover(self, call: Call, *, once: bool) -> None:
-        """Brings in what an armed fetch leased if its answer was lost; tries until Redis answers, or ``once``."""
-        await self._queue.scripts.renew()
+    async def recover(self, call: Call, error: BaseException) -> None:
+        """Brings in what an armed fetch leased whose answer was lost for this error; tries until Redis answers."""
+        call.failed(error)
         self._calls.add(call)
-        fetched = None
         try:
-            while fetched is None:
-                try:
-                    fetched = await self._queue.scripts.finish_and_fetch(
-                        [], token=call.token, room=0 if self._slots.is_shut("stopping") else call.room, again=True,
-                        **self._told,
-                    )  # fmt: skip
-                except UNAVAILABLE as error:
-                    call.failed(error)
-                    self._report_down(error)
-                    if once:
-                        break
-                    await asyncio.sleep(call.pause_seconds())
-            if fetched is not None:
-                self.taken(call, fetched)
+            await self._queue.scripts.renew()
+            self.taken(call, await self._send(call))
         finally:
             self._give_up(call)
 
-    def _heard(self, fetched: Fetched) -> None:
-        self._backlog.heard(fetched.now_ms)
+    def _heard(self, call: Call, fetched: Fetched) -> None:
+        self._backlog.heard(fetched.now_ms, call.left)
         if self._down:
             log.info("Redis at %s answers again", redact(self._queue.url))
             self._down = False

@@ -43,7 +43,7 @@ class Intake:
             except Exception:
                 # a bug: one job must not hold up the others, nor be kept alive by nobody
                 log.exception("job %s of queue %s could not be taken in: its lease ends", job_id, self._queue.name)
-                self._slots.leases.pop(text(job_id), None)
+                self._slots.undo(text(job_id), token)
 
     def _receive(self, raw_id: bytes | str, fields: dict[bytes, Any], token: str, now_ms: int) -> None:
         slots, job_id = self._slots, text(raw_id)

@@ -41,6 +41,8 @@ log = logging.getLogger("crewline.worker")
 MAX_BLOCK_SECONDS = 5.0
 #: A due time beyond which any is as good as never; a foreign client may write an infinite one.
 MAX_SCORE = 2.0**53
+#: Seconds between two attempts to end a blocked read: the first, and the longest.
+ROUSE_SECONDS, ROUSE_MOST_SECONDS = 0.02, 1.0
 
 
 class MarkerWatch:
@@ -73,9 +75,14 @@ class MarkerWatch:
         self._block_seconds = min(MAX_BLOCK_SECONDS, timeout_seconds)
         self._pending_ms = _pending_ms(lease_ms, self._block_seconds + timeout_seconds)
         self._client_id: int | None = None
-        self.armed = False
+        self._disarmed = asyncio.Event()
+        self._disarmed.set()
         self._roused = asyncio.Event()
         slots.on_wanted = self._rouse
+
+    @property
+    def armed(self) -> bool:
+        return not self._disarmed.is_set()
 
     async def run(self) -> None:
         """Waits for the marker whenever slots are free and nothing is to be fetched; until cancelled."""
@@ -122,11 +129,14 @@ class MarkerWatch:
         while not cancelled():
             await self._roused.wait()
             self._roused.clear()
-            # Redis may not have begun to block yet
+            seconds = ROUSE_SECONDS
             while self.armed and not cancelled():
-                if await self._unblock():
+                await self._unblock()
+                # Redis may not have begun to block yet, or another worker got the token
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._disarmed.wait(), seconds)
                     break
-                await asyncio.sleep(0.02)
+                seconds = min(2 * seconds, ROUSE_MOST_SECONDS)
 
     async def released(self, seconds: float) -> None:
         """Returns once no fetch waits behind the marker, after ``seconds`` at most."""
@@ -134,7 +144,7 @@ class MarkerWatch:
             async with asyncio.timeout(seconds):
                 while self.armed:
                     self._roused.set()
-                    await asyncio.sleep(0.005)
+                    await self._disarmed.wait()
 
     def _rouse(self) -> None:
         if self.armed:
@@ -142,7 +152,7 @@ class MarkerWatch:
 
     async def _wait(self, lanes: Lanes) -> None:
         call, fetch = self._committer.arm(self._pending_ms)
-        self.armed = True
+        self._disarmed.clear()
         try:
             # a link that died without a reset never answers: the watchdog replaces it
             async with asyncio.timeout(self._block_seconds + self._timeout_seconds):
@@ -155,11 +165,12 @@ class MarkerWatch:
                 lost = set(await self._queue.scripts.extend_leases(self._lease_ms, *held))
                 fetched = fetched._replace(jobs=[job for job in fetched.jobs if text(job[0]) not in lost])
         except BaseException as error:
+            # nothing is there to be roused: the read has ended, or its connection is given up
+            self._disarmed.set()
             # Redis may have fetched, and nobody else knows of these jobs
-            await self._committer.recover(call, once=not isinstance(error, UNAVAILABLE))
+            await self._committer.recover(call, error)
             raise
-        finally:
-            self.armed = False
+        self._disarmed.set()
         self._committer.taken(call, fetched)
         # what came begins before anything else is sent
         await asyncio.sleep(0)
@@ -181,19 +192,17 @@ class MarkerWatch:
             held += (job_id, call.token, started_of(fields, fetched.now_ms))
         return held
 
-    async def _unblock(self) -> bool:
+    async def _unblock(self) -> None:
         redis = self._queue.redis
-        try:
-            if self._client_id is not None:
-                return bool(await redis.client_unblock(self._client_id))
-        except ResponseError:
-            # the user may not: a token does it, though another worker may be the one that gets it
-            self._client_id = None
-        except UNAVAILABLE:
-            return False
         with contextlib.suppress(*UNAVAILABLE):
+            try:
+                if self._client_id is not None:
+                    await redis.client_unblock(self._client_id)
+                    return
+            except ResponseError:
+                # the user may not: a token does it, though another worker may be the one that gets it
+                self._client_id = None
             await redis.zadd(self._marker, {"0": 0})
-        return True
 
 
 def _pending_ms(lease_ms: int, answer_seconds: float) -> int:

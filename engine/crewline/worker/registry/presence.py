@@ -84,11 +84,11 @@ class Presence:
         """Returns whether the settings are other ones than before."""
         slots = self._slots
         mine = slots.mine()
-        running = [run.job.id for run in mine]
+        running = [run.job.id for run in mine if run in slots.runs]
         told = {
             "name": self._name, "host": socket.gethostname(), "pid": os.getpid(), "slots": slots.concurrency,
-            "running": running[:MAX_NAMED], "busy": len(running), "stopping": slots.is_shut("stopping"),
-            "paused": slots.is_shut("paused"), "settings": self._settings.generation,
+            "running": running[:MAX_NAMED], "busy": len(slots.runs), "stopping": slots.is_shut("stopping"),
+            "paused": slots.is_shut("paused") or slots.is_shut("settings"), "settings": self._settings.generation,
         }  # fmt: skip
         cancels, stored = await self._queue.scripts.beat(
             self._queue.keys, self._name, TTL_MS, jsonio.dumps(told, "the worker's state"), self._settings.sha,

@@ -8,6 +8,7 @@ answer, and no error in the middle of a run can leave something on it that is ta
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import pickle
 import signal
@@ -29,11 +30,14 @@ from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs.exits import awaited, contained
 from crewline.worker.runs.threads import SyncJob
 
-#: What a child's interpreter runs; arguments: the line's descriptor, the worker's process id, the worker's sys.path.
+#: What a child's interpreter runs; arguments: the descriptors of the line and of the mark, the worker's process id, the
+#: worker's sys.path.
 BOOT = (
-    "import sys; sys.path[:] = sys.argv[3:]; from crewline.worker.runs.child import main; "
-    "main(int(sys.argv[1]), int(sys.argv[2]))"
+    "import sys; sys.path[:] = sys.argv[4:]; from crewline.worker.runs.child import main; "
+    "main(*map(int, sys.argv[1:4]))"
 )
+#: Bytes of memory that a child shares with its worker: the first is 1 once it has begun with what it was asked.
+MARK_SIZE = 1
 #: Before each message on the line: its length in bytes.
 HEADER = struct.Struct("!Q")
 #: Signals that are the worker's to handle, also where the whole group gets them.
@@ -163,11 +167,12 @@ def _failure(request: Request, error: Exception) -> Answer:
     return Answer(request.job_id, request.token, kind, reason, trace, delay)
 
 
-def main(descriptor: int, worker: int) -> None:
+def main(descriptor: int, mark: int, worker: int) -> None:
     """A child's life.
 
     Args:
         descriptor: its end of the line, a socket.
+        mark: a file in memory, by which the worker knows whether a job began whose child died.
         worker: the process id of the worker, which it does not outlive.
     """
     _end_with(worker)
@@ -179,13 +184,15 @@ def main(descriptor: int, worker: int) -> None:
     line = socket.socket(fileno=descriptor)
     # a program that a handler starts must not hold the line open
     line.set_inheritable(False)
+    begun = mmap.mmap(mark, MARK_SIZE)
+    os.close(mark)
     try:
-        _serve(line)
+        _serve(line, begun)
     except OSError:
         pass  # the worker has hung up
 
 
-def _serve(line: socket.socket) -> None:
+def _serve(line: socket.socket, begun: mmap.mmap) -> None:
     hello: Hello | None = _receive(line)
     if hello is None:
         return
@@ -199,6 +206,7 @@ def _serve(line: socket.socket) -> None:
         return
     _send(line, Answer("", "", "ready", ""))
     while (request := _receive(line)) is not None:
+        begun[0] = 1
         answer = child.answer(request)
         for stream in (sys.stdout, sys.stderr):
             try:

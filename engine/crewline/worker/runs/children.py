@@ -2,13 +2,14 @@
 
 A child serves one job at a time and is kept for the next one, unless its exchange did not end cleanly: a timeout, a
 cancellation, any error in between, or an answer for another run ends the child. So nothing that is left on a line can
-become another job's result. A child that dies takes its job's attempt with it, never the worker.
+become another job's result. A child that dies takes the attempt with it of the job that it has begun, never the worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import pickle
 import sys
 from collections.abc import Callable
@@ -22,6 +23,10 @@ from crewline.worker.runs.child import Hello, Request, Where
 from crewline.worker.runs.link import Hangup, Link
 from crewline.worker.runs.threads import Pool
 
+log = logging.getLogger("crewline.worker")
+
+#: Children that a job is given to, one after the other, where each dies before it begins.
+MOST_TRIED = 3
 #: Seconds that a child may take until it is ready, with the import of its handler's module.
 START_SECONDS = 60.0
 #: Seconds after the end of a child's line in which it may end by itself, to say how.
@@ -37,16 +42,19 @@ class Children:
 
     Args:
         where: the queue, for the children's own connections.
+        size: how many are kept for the next job at most, with those that run one.
         start_seconds: how long a child may take until it is ready.
     """
 
-    def __init__(self, where: Where, start_seconds: float = START_SECONDS) -> None:
+    def __init__(self, where: Where, size: int, start_seconds: float = START_SECONDS) -> None:
         self._where = where
+        self._size = size
         self._start_seconds = start_seconds
         # one thread starts all of them and stays: Linux ends a child when the thread that made it ends
         self._nursery = Pool(1, "crewline-children")
         self._links: set[Link] = set()
         self._idle: list[Link] = []
+        self._serving = 0
         self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -65,25 +73,44 @@ class Children:
         """
         spec = spec_of(target.call)
         request = Request(job.id, job._token, spec, _content(job))
-        link = await self._take(spec, alone)
-        try:
-            async with asyncio.timeout(timeout):
-                answer = await link.exchange(request)
-            if (answer.job_id, answer.token) != (request.job_id, request.token):
-                raise Hangup("its answer is for another run")
-        except TimeoutError:
-            await self._end(link)
-            raise TimeoutError(f"timed out after {timeout:g} s: its process was killed") from None
-        except Hangup:
-            raise await self._end(link) from None
-        except BaseException:
-            await self._end(link)
-            raise
+        for left in range(MOST_TRIED - 1, -1, -1):
+            link = await self._take(spec, alone)
+            self._serving += not alone
+            try:
+                async with asyncio.timeout(timeout):
+                    answer = await link.exchange(request)
+                if (answer.job_id, answer.token) != (request.job_id, request.token):
+                    raise Hangup("its answer is for another run")
+                break
+            except TimeoutError:
+                await self._end(link)
+                raise TimeoutError(f"timed out after {timeout:g} s: its process was killed") from None
+            except Hangup:
+                ended = await self._end(link)
+                if link.begun or self._closed or not left:
+                    raise ended from None
+                log.warning("job %s of queue %s: %s before it began: another runs it", job.id, job.queue_name, ended)
+            except BaseException:
+                await self._end(link)
+                raise
+            finally:
+                self._serving -= not alone
         if alone:
             self._let_go(link)
         else:
             self._idle.append(link)
+            self._shrink()
         return outcome(answer)
+
+    def resize(self, size: int) -> None:
+        """Sets how many are kept; those above it end once they are idle."""
+        self._size = size
+        self._shrink()
+
+    def _shrink(self) -> None:
+        while self._idle and len(self._idle) + self._serving > self._size:
+            # the one that rested longest
+            self._let_go(self._idle.pop(0))
 
     def close(self) -> None:
         """Kills all children, also in the middle of a run, which ends as ChildUnavailable."""

@@ -76,7 +76,7 @@ class Executor:
     def __post_init__(self) -> None:
         kinds = {target.execution for target in self.targets.all()}
         self._threads = Threads(self.slots.concurrency) if "thread" in kinds else None
-        self._children = Children(self.where)
+        self._children = Children(self.where, self.slots.concurrency)
         #: Handlers whose module no child could import although this process has.
         self.unimportable: set[Callable[..., Any]] = set()
         for target in self.targets.all():
@@ -97,6 +97,7 @@ class Executor:
     def resize(self, concurrency: int) -> None:
         if self._threads:
             self._threads.resize(concurrency)
+        self._children.resize(concurrency)
 
     async def close(self) -> None:
         """Ends the processes and lets go of the threads; one that still runs a handler ends with this process."""
@@ -130,6 +131,9 @@ class Executor:
             target = self.targets.find(job)
             value = await self._call(run, target, alone)
             text = self._encoded(value)
+            if run.status is not Status.RUNNING:
+                # told to end, it returned all the same
+                raise asyncio.CancelledError(run.reason)
         except BaseException as error:
             if run.status is not Status.RUNNING:
                 # whatever its clean-up raised: it was told to end
@@ -152,7 +156,9 @@ class Executor:
             log.warning(
                 "job %s of queue %s: the result of a run that lost its lease is dropped", job.id, job.queue_name
             )
-            return None
+        if run.status is not Status.RUNNING:
+            # also where that was while it told hooks of its end
+            result = self.ended_early(run)
         if result is not None and self.listeners and run.status is not Status.ENDED:
             self.listeners.ended(job, result)
         return result
@@ -174,11 +180,15 @@ class Executor:
         deadline = asyncio.timeout(self.timeout_seconds)
         try:
             async with deadline:
-                return await handling
+                value = await handling
         except TimeoutError:
-            if deadline.expired():
-                raise TimeoutError(f"timed out after {self.timeout_seconds:g} s") from None
-            raise
+            if not deadline.expired():
+                raise
+        else:
+            if not deadline.expired():
+                return value
+        # also where it returned all the same
+        raise TimeoutError(f"timed out after {self.timeout_seconds:g} s")
 
     @staticmethod
     async def _quietly(hook: Awaitable[None]) -> None:

@@ -6,16 +6,18 @@ A line carries one exchange at a time. Whatever comes on it that nobody waits fo
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import pickle
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any, cast
 
-from crewline.worker.runs.child import BOOT, HEADER, WORKERS_SIGNALS, Answer
+from crewline.worker.runs.child import BOOT, HEADER, MARK_SIZE, WORKERS_SIGNALS, Answer
 from crewline.worker.runs.threads import Pool
 
 #: Seconds after a child's end in which what it sent last is still read; a program that it forked may hold the line.
@@ -39,6 +41,8 @@ class Link(asyncio.Protocol):
         self.process: subprocess.Popen[bytes] | None = None
         self.dead = False
         self.killed = False
+        # in memory that both share: a message for each job would cost both sides more than the job's own
+        self._mark: mmap.mmap | None = None
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._waiting: asyncio.Future[Answer] | None = None
@@ -68,16 +72,23 @@ class Link(asyncio.Protocol):
         with theirs:
             if self.killed:
                 return
-            self.process = subprocess.Popen(
-                [sys.executable, *_flags(), "-c", BOOT, str(theirs.fileno()), str(os.getpid()), *path],
-                stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-            )  # fmt: skip
+            mark = _memory()
+            try:
+                self._mark = mmap.mmap(mark, MARK_SIZE)
+                self.process = subprocess.Popen(
+                    [sys.executable, *_flags(), "-c", BOOT, str(theirs.fileno()), str(mark), str(os.getpid()), *path],
+                    stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno(), mark],
+                )  # fmt: skip
+            finally:
+                os.close(mark)
         if self.killed:
             # while it was being started
             self.process.kill()
 
     async def exchange(self, message: Any) -> Answer:
         """Sends a message and returns the answer; Hangup if the child ends before it, or sends none."""
+        if self._mark is not None:
+            self._mark[0] = 0
         if self.dead or self._transport is None:
             raise Hangup
         encoded = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
@@ -87,6 +98,11 @@ class Link(asyncio.Protocol):
             return await self._waiting
         finally:
             self._waiting = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether the child has begun with the last message; where it has died before, that may go to another."""
+        return self._mark is not None and self._mark[0] == 1
 
     @property
     def gone(self) -> bool:
@@ -161,6 +177,17 @@ class Link(asyncio.Protocol):
             asyncio.get_running_loop().remove_reader(self._exit_watch)
             os.close(self._exit_watch)
             self._exit_watch = None
+
+
+def _memory() -> int:
+    """A descriptor of memory to share with a child."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("crewline-child")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.truncate(descriptor, MARK_SIZE)
+    return descriptor
 
 
 def _flags() -> list[str]:

@@ -77,6 +77,6 @@ class Run:
         if not self.open and (status is not Status.LOST or self.status in (Status.ENDED, Status.LOST)):
             return False
         self.status, self.reason = status, reason
-        if self.stoppable and self.task:
+        if self.stoppable and self.task and self.task is not asyncio.current_task():
             self.task.cancel()
         return True

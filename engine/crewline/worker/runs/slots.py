@@ -6,6 +6,7 @@ never fetches again.
     reserve -> release            a call asks for jobs, its answer is there
     start -> end                  a run holds a slot
     conclude                      what a run ended with is known (its thread may hold the slot for longer)
+    undo                          a fetched job could not be taken in: as if it had not come
 
 All of this happens on the event loop, but for `leases`, which the renewal thread copies.
 """
@@ -74,7 +75,10 @@ class Slots:
     # -- what is fetched at all
 
     def shut(self, why: str) -> None:
-        """Nothing is to be fetched while this reason holds: ``stopping``, ``paused``, ``exclusive`` or ``suspects``."""
+        """Nothing is to be fetched while this reason holds, whatever becomes of the others.
+
+        ``stopping``, ``paused`` by the program, ``settings`` of the queue that say so, ``exclusive`` or ``suspects``.
+        """
         self._shut.add(why)
         self.on_wanted()
 
@@ -154,6 +158,16 @@ class Slots:
             else:
                 self.ended.append((run, result))
                 self.work.set()
+
+    def undo(self, job_id: str, token: str) -> None:
+        """What was fetched with that token could not be taken in: it is no run, holds no slot, and its lease ends."""
+        run = self._by_id.get(job_id)
+        if run is not None and run.lease.token == token:
+            run.end_early(Status.LOST)
+            self.end(run, None)
+        lease = self.leases.get(job_id)
+        if lease is not None and lease.token == token:
+            del self.leases[job_id]
 
     def find(self, job_id: str) -> Run | None:
         """The run of a job that this worker has, unless its end is known."""

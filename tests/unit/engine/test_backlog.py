@@ -1,0 +1,70 @@
+"""What a worker takes for the time by Redis' clock, from answers that it read in time and late."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from crewline.worker.calls.backlog import Backlog
+from crewline.worker.runs.slots import Slots
+
+
+class Clock:
+    """The loop's clock, at the test's command; Redis' clock is `ahead` of it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.ahead = 500.0
+
+    def time(self) -> float:
+        return self.now
+
+    def redis_ms(self) -> int:
+        return int((self.now + self.ahead) * 1000)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: made)
+    return made
+
+
+def _ask(backlog: Backlog, clock: Clock, there: float, back: float) -> None:
+    """A call that takes so many seconds there, and whose answer is read so many seconds after Redis gave it."""
+    left = clock.now
+    clock.now += there
+    told = clock.redis_ms()
+    clock.now += back
+    backlog.heard(told, left)
+
+
+def test_an_answer_that_was_read_late_does_not_set_the_clock_back(clock: Clock) -> None:
+    backlog = Backlog(Slots(1))
+    _ask(backlog, clock, 0.001, 0.001)
+    _ask(backlog, clock, 0.001, 20)
+    assert backlog.redis_now_ms() == pytest.approx(clock.redis_ms(), abs=3)
+
+
+def test_an_answer_that_came_faster_tells_the_time_better(clock: Clock) -> None:
+    backlog = Backlog(Slots(1))
+    _ask(backlog, clock, 0.001, 20)
+    _ask(backlog, clock, 0.001, 0.001)
+    assert backlog.redis_now_ms() == pytest.approx(clock.redis_ms(), abs=3)
+
+
+@pytest.mark.parametrize("step", [-3600.0, -5.0, 5.0, 3600.0])
+def test_a_step_of_redis_clock_is_followed_with_the_next_answer(clock: Clock, step: float) -> None:
+    backlog = Backlog(Slots(1))
+    _ask(backlog, clock, 0.001, 0.001)
+    clock.ahead += step
+    _ask(backlog, clock, 0.001, 0.001)
+    assert backlog.redis_now_ms() == pytest.approx(clock.redis_ms(), abs=3)
+
+
+def test_clocks_that_drift_apart_are_followed_also_where_calls_take_long(clock: Clock) -> None:
+    backlog = Backlog(Slots(1))
+    for _ in range(1000):
+        clock.ahead -= 0.01
+        _ask(backlog, clock, 0.005, 0.005)
+    assert backlog.redis_now_ms() == pytest.approx(clock.redis_ms(), abs=12)

@@ -20,13 +20,14 @@ import time
 import traceback
 from typing import Any, NamedTuple
 
-from crewline.errors import InvalidPayload, LeaseLost, Reject, Retry
+from crewline.errors import HandlerNotFound, InvalidPayload, LeaseLost, Reject, Retry
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.wire import jsonio
 from crewline.worker.handlers.loading import load_handler
 from crewline.worker.handlers.routing import Router
 from crewline.worker.handlers.targets import Target, Targets
+from crewline.worker.runs import mainfile
 from crewline.worker.runs.exits import awaited, contained
 from crewline.worker.runs.threads import SyncJob
 
@@ -58,11 +59,15 @@ class Where(NamedTuple):
 
 
 class Hello(NamedTuple):
-    """The first message to a child: what it is to load before it says that it is ready."""
+    """The first message to a child: what it is to load before it says that it is ready.
+
+    ``argv`` and ``main``, the main file's path, are the worker's.
+    """
 
     where: Where
     spec: str
     argv: list[str]
+    main: str
 
 
 class Request(NamedTuple):
@@ -94,10 +99,12 @@ class Child:
 
     Args:
         where: the queue that the jobs are of.
+        main: the path of the worker's main file, '' for none.
     """
 
-    def __init__(self, where: Where) -> None:
+    def __init__(self, where: Where, main: str) -> None:
         self._where = where
+        self._main = main
         self._targets: dict[str, Target] = {}
         self._queues: dict[str, Queue] = {}
         self._runner = asyncio.Runner()
@@ -107,6 +114,8 @@ class Child:
     def load(self, spec: str) -> Target:
         """The handler; HandlerNotFound or InvalidOption if there is none that can be called."""
         if spec not in self._targets:
+            if spec.startswith(f"{mainfile.NAME}:") and mainfile.NAME not in sys.modules:
+                _load_main(self._main, spec)
             call = load_handler(spec)
             assert not isinstance(call, Router)
             self._targets[spec] = Targets(call, None).all()[0]
@@ -147,6 +156,13 @@ class Child:
             self._beside = asyncio.new_event_loop()
             threading.Thread(target=self._beside.run_forever, name="crewline-calls", daemon=True).start()
         return self._beside
+
+
+def _load_main(path: str, spec: str) -> None:
+    try:
+        mainfile.load(path)
+    except Exception as error:
+        raise HandlerNotFound(f"handler {spec!r}: {path} can't be loaded: {type(error).__name__}: {error}") from error
 
 
 async def _call(target: Target, job: Job) -> Any:
@@ -197,7 +213,7 @@ def _serve(line: socket.socket, begun: mmap.mmap) -> None:
     if hello is None:
         return
     sys.argv[:] = hello.argv
-    child = Child(hello.where)
+    child = Child(hello.where, hello.main)
     try:
         child.load(hello.spec)
     except BaseException as error:

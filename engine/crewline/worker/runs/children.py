@@ -18,6 +18,7 @@ from typing import Any
 from crewline.errors import CrewlineError, HandlerNotFound, InvalidOption, InvalidPayload
 from crewline.queue.job import Job
 from crewline.worker.handlers.targets import Target
+from crewline.worker.runs import mainfile
 from crewline.worker.runs.answers import ChildDied, ChildUnavailable, Returned, outcome
 from crewline.worker.runs.child import Hello, Request, Where
 from crewline.worker.runs.link import Hangup, Link
@@ -142,7 +143,7 @@ class Children:
         try:
             async with asyncio.timeout(self._start_seconds):
                 await link.open(self._nursery)
-                answer = await link.exchange(Hello(self._where, spec, sys.argv))
+                answer = await link.exchange(Hello(self._where, spec, sys.argv, mainfile.path_of_main()))
         except TimeoutError:
             await self._end(link)
             raise ChildUnavailable(
@@ -198,8 +199,8 @@ def importable(call: Callable[..., Any]) -> bool:
 def spec_of(call: Callable[..., Any]) -> str:
     """The ``module:function`` by which a child finds a handler.
 
-    Its module must hold it, under its own name, at the top level or in a class there. Those of the program's main file
-    are not found: a child does not run that file.
+    Its module must hold it, under its own name, at the top level or in a class there. In the program's main file it is
+    found only if the file says what a child must not run; see mainfile.py.
 
     Raises:
         InvalidOption: it can't be found so.
@@ -209,10 +210,13 @@ def spec_of(call: Callable[..., Any]) -> str:
         found: Any = sys.modules[module or ""]
         for part in name.split("."):
             found = getattr(found, part)
-        if found is call and module != "__main__":
+        if module == "__main__":
+            module = mainfile.name_of_main()
+        if found is call and module:
             return f"{module}:{name}"
     raise InvalidOption(
-        f"handler {name or call!r} can't run in a process: put it at the top level of a module that can be imported"
+        f"handler {name or call!r} can't run in a process: put it at the top level of a module that can be imported, or"
+        " of a main file that starts its program below: if __name__ == '__main__'"
     )
 
 

@@ -1,4 +1,4 @@
-"""A program whose handler stands in its main file: a child finds it there, if the file says what a child must not run."""
+"""A program whose handler is in its main file: a child finds it there, if the file says what a child must not run."""
 
 from __future__ import annotations
 

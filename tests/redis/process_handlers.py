@@ -61,7 +61,8 @@ def work(job: Any) -> Any:
             while job.progress({"pid": os.getpid()}) is None:
                 time.sleep(0.01)
         case "forge":
-            os.write(int(sys.orig_argv[sys.orig_argv.index("-c") + 2]), bytes.fromhex(job.data["hex"]))
+            line = sys.orig_argv[sys.orig_argv.index("-c") + 2].split(",")[0]
+            os.write(int(line), bytes.fromhex(job.data["hex"]))
             time.sleep(600)
         case "look":
             return {"state": job.state(), "children": job.children_values(), "logs": job.logs(), "name": job.name}
@@ -94,6 +95,12 @@ async def walk(job: Any) -> Any:
     await job.progress({"of": job.id})
     await job.log("alone")
     return {"children": await job.children_values(), "state": await job.state(), "pid": os.getpid()}
+
+
+async def parent(job: Any) -> Any:
+    await job.progress({"parent": os.getppid(), "pid": os.getpid()})
+    await asyncio.sleep(job.data.get("seconds", 0))
+    return os.getppid()
 
 
 async def either(job: Any) -> Any:

@@ -7,6 +7,7 @@ import importlib
 import os
 import pickle
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildUnavailable
 from crewline.worker.runs.child import HEADER, Answer, Where
 from crewline.worker.runs.children import Children, importable
+from crewline.worker.runs.copies import Copy
 from crewline.worker.runs.link import Link
 
 from tests.redis import process_handlers
@@ -225,20 +227,28 @@ async def test_a_job_is_not_given_to_ever_more_children_that_die(
     assert len(killed) == 3
 
 
-def dying(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+def dying(monkeypatch: pytest.MonkeyPatch, times: int) -> list[Link]:
     """So many children die in the moment in which they are given a job; those that have."""
-    killed: list[int] = []
-    take = Children._take
+    killed: list[Link] = []
 
-    async def take_and_kill(self: Children, spec: str, alone: bool) -> Link:
-        link = await take(self, spec, alone)
-        if len(killed) < times:
-            assert link.process
-            killed.append(link.process.pid)
-            os.kill(link.process.pid, signal.SIGKILL)
-        return link
+    def killing(name: str) -> None:
+        take = getattr(Children, name)
 
-    monkeypatch.setattr(Children, "_take", take_and_kill)
+        async def take_and_kill(self: Children, spec: str) -> Link:
+            link: Link = await take(self, spec)
+            if len(killed) < times:
+                assert link.process
+                killed.append(link)
+                link.process.kill()
+                if isinstance(link.process, Copy):
+                    # it can be told only through its template
+                    await link.ended(10)
+            return link
+
+        monkeypatch.setattr(Children, name, take_and_kill)
+
+    killing("_take")
+    killing("_take_alone")
     return killed
 
 
@@ -261,7 +271,8 @@ async def test_children_that_a_smaller_worker_has_no_use_for_end(queue: Queue, s
 
 
 def living(worker: Worker) -> list[int]:
-    return [link.process.pid for link in worker._executor._children._links if link.process and runs(link.process.pid)]
+    links = worker._executor.children._links
+    return [each.process.pid for each in links if isinstance(each.process, subprocess.Popen) and runs(each.process.pid)]
 
 
 def test_children_work_on_uvloop_too(redis_url: str) -> None:

@@ -29,13 +29,14 @@ from crewline.worker.handlers.routing import Router
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs import mainfile
 from crewline.worker.runs.exits import awaited, contained
+from crewline.worker.runs.template import Template, can_be_copied, open_files
 from crewline.worker.runs.threads import SyncJob
 
-#: What a child's interpreter runs; arguments: the descriptors of the line and of the mark, the worker's process id, the
-#: worker's sys.path.
+#: What a child's interpreter runs; arguments: the descriptors of the line, of the mark and of a template's control, the
+#: worker's process id, the worker's sys.path.
 BOOT = (
-    "import sys; sys.path[:] = sys.argv[4:]; from crewline.worker.runs.child import main; "
-    "main(*map(int, sys.argv[1:4]))"
+    "import sys; sys.path[:] = sys.argv[3:]; from crewline.worker.runs.child import main; "
+    "main([int(each) for each in sys.argv[1].split(',')], int(sys.argv[2]))"
 )
 #: Bytes of memory that a child shares with its worker: the first is 1 once it has begun with what it was asked.
 MARK_SIZE = 1
@@ -83,7 +84,7 @@ class Answer(NamedTuple):
     """How a run ended, and which. ``text`` is the result's JSON where ``kind`` is ``done``, else the reason.
 
     Kinds: ``done``, ``refused`` (a result that is not JSON), ``reject``, ``retry``, ``lost``, ``failed``; at the start
-    ``ready`` or ``unusable``.
+    ``ready``, ``template`` (it makes copies, and runs nothing itself) or ``unusable``.
     """
 
     job_id: str
@@ -109,6 +110,10 @@ class Child:
         self._queues: dict[str, Queue] = {}
         self._runner = asyncio.Runner()
         self._beside: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+
+    def is_copy(self) -> None:
+        """This process is a copy of the one that made this object."""
         self._pid = os.getpid()
 
     def load(self, spec: str) -> Target:
@@ -183,12 +188,12 @@ def _failure(request: Request, error: Exception) -> Answer:
     return Answer(request.job_id, request.token, kind, reason, trace, delay)
 
 
-def main(descriptor: int, mark: int, worker: int) -> None:
+def main(descriptors: list[int], worker: int) -> None:
     """A child's life.
 
     Args:
-        descriptor: its end of the line, a socket.
-        mark: a file in memory, by which the worker knows whether a job began whose child died.
+        descriptors: of its end of the line, a socket; of a file in memory, the mark by which the worker knows whether
+            a job began whose child died; and of a template's control, a socket, if it may become one.
         worker: the process id of the worker, which it does not outlive.
     """
     _end_with(worker)
@@ -197,30 +202,50 @@ def main(descriptor: int, mark: int, worker: int) -> None:
         signal.signal(number, lambda *_: None)
     # blocked by the worker's thread that made this process, lest one comes before this moment
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKERS_SIGNALS)
-    line = socket.socket(fileno=descriptor)
-    # a program that a handler starts must not hold the line open
-    line.set_inheritable(False)
-    begun = mmap.mmap(mark, MARK_SIZE)
-    os.close(mark)
+    line, mark, *control = descriptors
+    for each in descriptors:
+        # a program that a handler starts must not hold the line open
+        os.set_inheritable(each, False)
     try:
-        _serve(line, begun)
+        _serve(socket.socket(fileno=line), mark, *(socket.socket(fileno=each) for each in control))
     except OSError:
         pass  # the worker has hung up
 
 
-def _serve(line: socket.socket, begun: mmap.mmap) -> None:
+def _serve(line: socket.socket, mark: int, control: socket.socket | None = None) -> None:
     hello: Hello | None = _receive(line)
     if hello is None:
         return
     sys.argv[:] = hello.argv
     child = Child(hello.where, hello.main)
+    held = open_files()
     try:
         child.load(hello.spec)
     except BaseException as error:
         text = str(error) if isinstance(error, Exception) else f"handler {hello.spec!r}: its import raised {error!r}"
         _send(line, Answer("", "", "unusable", text))
         return
-    _send(line, Answer("", "", "ready", ""))
+    if control is None or not can_be_copied(held):
+        _send(line, Answer("", "", "ready", ""))
+        if control is not None:
+            control.close()
+    else:
+        _send(line, Answer("", "", "template", ""))
+        template = os.getpid()
+        copy = Template(control).serve()
+        line.close()
+        os.close(mark)
+        if copy is None:
+            return
+        _end_with(template)
+        child.is_copy()
+        line, mark = copy
+    _answer(line, mark, child)
+
+
+def _answer(line: socket.socket, mark: int, child: Child) -> None:
+    begun = mmap.mmap(mark, MARK_SIZE)
+    os.close(mark)
     while (request := _receive(line)) is not None:
         begun[0] = 1
         answer = child.answer(request)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import pickle
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,7 @@ from crewline.worker.handlers.targets import Target
 from crewline.worker.runs import mainfile
 from crewline.worker.runs.answers import ChildDied, ChildUnavailable, Returned, outcome
 from crewline.worker.runs.child import Hello, Request, Where
+from crewline.worker.runs.copies import Copies, Copy
 from crewline.worker.runs.link import Hangup, Link
 from crewline.worker.runs.threads import Pool
 
@@ -32,6 +34,8 @@ MOST_TRIED = 3
 START_SECONDS = 60.0
 #: Seconds after the end of a child's line in which it may end by itself, to say how.
 EXIT_CODE_SECONDS = 1.0
+#: Seconds that a process is kept to copy children from after the last of them.
+TEMPLATE_SECONDS = 30.0
 #: Seconds that the end of a killed process is waited for.
 KILL_SECONDS = 5.0
 #: Seconds that a child which has done its only job may take to end by itself.
@@ -58,6 +62,18 @@ class Children:
         self._serving = 0
         self._leaving: set[asyncio.Task[None]] = set()
         self._closed = False
+        #: by handler; None: it can't be copied
+        self._templates: dict[str, Copies | None] = {}
+        self._making = asyncio.Lock()
+        self._alone = 0
+        self._forgetting: asyncio.TimerHandle | None = None
+        #: Called once many children can be made in little time and memory.
+        self.on_copying: Callable[[], None] = lambda: None
+
+    @property
+    def copying(self) -> bool:
+        """Whether children that run one job alone are copied: they come in milliseconds, and share their memory."""
+        return any(copies and copies.open for copies in self._templates.values())
 
     async def run(self, job: Job, target: Target, *, timeout: float | None, alone: bool = False) -> Returned:
         """Runs a job's handler in a child and returns what it returned.
@@ -75,8 +91,8 @@ class Children:
         spec = spec_of(target.call)
         request = Request(job.id, job._token, spec, _content(job))
         for left in range(MOST_TRIED - 1, -1, -1):
-            link = await self._take(spec, alone)
-            self._serving += not alone
+            link = await (self._take_alone(spec) if alone else self._take(spec))
+            self._count(alone, 1)
             try:
                 async with asyncio.timeout(timeout):
                     answer = await link.exchange(request)
@@ -95,7 +111,7 @@ class Children:
                 await self._end(link)
                 raise
             finally:
-                self._serving -= not alone
+                self._count(alone, -1)
         if alone:
             self._let_go(link)
         else:
@@ -117,6 +133,7 @@ class Children:
         """Kills all children, also in the middle of a run, which ends as ChildUnavailable."""
         self._closed = True
         self._idle.clear()
+        self._forget_templates()
         for link in self._links:
             link.kill()
         self._nursery.close()
@@ -126,24 +143,74 @@ class Children:
         ended = await asyncio.gather(*(link.ended(seconds) for link in list(self._links)))
         return all(ended)
 
-    async def _take(self, spec: str, alone: bool) -> Link:
-        while self._idle and not alone:
+    def _count(self, alone: bool, one: int) -> None:
+        if not alone:
+            self._serving += one
+            return
+        self._alone += one
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            self._forgetting = None
+        if not self._alone and not self._closed:
+            self._forgetting = asyncio.get_running_loop().call_later(TEMPLATE_SECONDS, self._forget_templates)
+
+    async def _take(self, spec: str) -> Link:
+        while self._idle:
             link = self._idle.pop()
             if not link.gone:
                 return link
             # it died between two jobs
             self._let_go(link)
-        return await self._start(spec)
+        link, _ = await self._start(spec)
+        return link
 
-    async def _start(self, spec: str) -> Link:
+    async def _take_alone(self, spec: str) -> Link:
+        async with self._making:
+            if spec not in self._templates:
+                self._templates[spec] = None
+                link, self._templates[spec] = await self._start(spec, template=True)
+                if self._templates[spec] is None:
+                    return link
+                self.on_copying()
+        copies = self._templates.get(spec)
+        if copies is None or not copies.open:
+            link, _ = await self._start(spec)
+            return link
+        link = Link()
+        self._links.add(link)
+        try:
+            await link.open_copy(copies)
+        except BaseException as error:
+            await self._end(link)
+            if isinstance(error, OSError):
+                raise ChildUnavailable(f"the handler's process could not be made: {error}") from error
+            raise
+        return link
+
+    def _forget_templates(self) -> None:
+        """Lets go of what children were copied from, and with it of what still runs there."""
+        templates, self._templates = self._templates, {}
+        for copies in templates.values():
+            if copies:
+                copies.close()
+
+    async def _start(self, spec: str, *, template: bool = False) -> tuple[Link, Copies | None]:
+        """Starts a child that has imported the handler; with ``template``, one that others are copied from, if it can.
+
+        That one ends with its `Copies`.
+        """
         if self._closed:
             raise ChildUnavailable("the worker has stopped: it starts no process any more")
         link = Link()
         self._links.add(link)
+        control: socket.socket | None = None
         try:
             async with asyncio.timeout(self._start_seconds):
-                await link.open(self._nursery)
+                control = await link.open(self._nursery, template=template)
                 answer = await link.exchange(Hello(self._where, spec, sys.argv, mainfile.path_of_main()))
+            if control and answer.kind == "template":
+                copies, control = Copies(control), None
+                return link, copies
         except TimeoutError:
             await self._end(link)
             raise ChildUnavailable(
@@ -158,10 +225,13 @@ class Children:
         except BaseException:
             await self._end(link)
             raise
+        finally:
+            if control:
+                control.close()
         if answer.kind != "ready":
             self._let_go(link)
             raise HandlerNotFound(answer.text)
-        return link
+        return link, None
 
     async def _end(self, link: Link) -> CrewlineError:
         """Ends a child whose exchange did not end cleanly; returns what to say where it ended by itself."""
@@ -172,6 +242,8 @@ class Children:
             self._links.discard(link)
         if self._closed:
             return ChildUnavailable("the worker has stopped: the handler's process was killed")
+        if isinstance(link.process, Copy) and link.process.unmade:
+            return ChildUnavailable("the process that the handler's was copied from has ended")
         return ChildDied(link.process.returncode if link.process and by_itself else None)
 
     def _let_go(self, link: Link) -> None:

@@ -76,7 +76,7 @@ class Executor:
     def __post_init__(self) -> None:
         kinds = {target.execution for target in self.targets.all()}
         self._threads = Threads(self.slots.concurrency) if "thread" in kinds else None
-        self._children = Children(self.where, self.slots.concurrency)
+        self.children = Children(self.where, self.slots.concurrency)
         #: Handlers whose module no child could import although this process has.
         self.unimportable: set[Callable[..., Any]] = set()
         for target in self.targets.all():
@@ -97,14 +97,14 @@ class Executor:
     def resize(self, concurrency: int) -> None:
         if self._threads:
             self._threads.resize(concurrency)
-        self._children.resize(concurrency)
+        self.children.resize(concurrency)
 
     async def close(self) -> None:
         """Ends the processes and lets go of the threads; one that still runs a handler ends with this process."""
         if self._threads:
             self._threads.close()
-        self._children.close()
-        await self._children.wait_closed()
+        self.children.close()
+        await self.children.wait_closed()
 
     async def _run(self, run: Run, alone: bool) -> None:
         result: Result | None = None
@@ -166,7 +166,7 @@ class Executor:
     async def _call(self, run: Run, target: Target, alone: bool) -> Any:
         job = run.job
         if alone or target.execution == "process":
-            return await self._children.run(job, target, timeout=self.timeout_seconds, alone=alone)
+            return await self.children.run(job, target, timeout=self.timeout_seconds, alone=alone)
         arguments = target.arguments(job)
         if target.execution == "thread":
             assert self._threads

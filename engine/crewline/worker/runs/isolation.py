@@ -29,6 +29,8 @@ log = logging.getLogger("crewline.worker")
 
 #: Suspects in child processes at once: each costs the memory of a process with the handler's modules.
 MOST_CHILDREN = 8
+#: ... where they are copied, and share that memory.
+MOST_COPIES = 50
 #: From so many deaths of its workers on, a job runs with nothing beside it in the whole worker.
 LONER_FROM = 3
 #: Seconds that such a one waits for the worker's other runs to end; then it runs beside them, and counts for nothing.
@@ -52,13 +54,14 @@ class Isolator:
         self._children = 0
         self._came = asyncio.Event()
         slots.on_freed = self._fill
+        executor.children.on_copying = self._fill
 
     def receive(self, run: Run) -> None:
         """Takes a suspect that was fetched; its lease is kept while it waits, and it holds no slot."""
         if run.suspect < LONER_FROM and self._has_child(run):
             self._waiting.append(run)
             self._fill()
-            if len(self._waiting) >= MOST_CHILDREN:
+            if len(self._waiting) >= self._most():
                 # no more than this worker can deal with: others may have the rest
                 self._slots.shut("suspects")
         elif self._loners:
@@ -102,10 +105,13 @@ class Isolator:
         except CrewlineError:
             return True  # no handler for it: said where it runs
 
+    def _most(self) -> int:
+        return MOST_COPIES if self._executor.children.copying else MOST_CHILDREN
+
     def _fill(self) -> None:
         if self._loners:
             return  # nothing begins beside one that runs alone
-        while self._waiting and self._children < MOST_CHILDREN and len(self._slots.runs) < self._slots.concurrency:
+        while self._waiting and self._children < self._most() and len(self._slots.runs) < self._slots.concurrency:
             run = self._waiting.popleft()
             if run.status is not Status.WAITING:
                 continue  # cancelled, or lost
@@ -117,7 +123,7 @@ class Isolator:
             self._executor.start(run, alone=True)
             assert run.task
             run.task.add_done_callback(self._ended)
-        if len(self._waiting) < MOST_CHILDREN:
+        if len(self._waiting) < self._most():
             self._slots.admit("suspects")  # nothing, where it does not hold
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -18,6 +18,7 @@ import time
 from typing import Any, cast
 
 from crewline.worker.runs.child import BOOT, HEADER, MARK_SIZE, WORKERS_SIGNALS, Answer
+from crewline.worker.runs.copies import Copies, Copy
 from crewline.worker.runs.threads import Pool
 
 #: Seconds after a child's end in which what it sent last is still read; a program that it forked may hold the line.
@@ -38,7 +39,7 @@ class Link(asyncio.Protocol):
     """
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Copy | None = None
         self.dead = False
         self.killed = False
         # in memory that both share: a message for each job would cost both sides more than the job's own
@@ -48,39 +49,69 @@ class Link(asyncio.Protocol):
         self._waiting: asyncio.Future[Answer] | None = None
         self._exit_watch: int | None = None
 
-    async def open(self, nursery: Pool) -> None:
-        """Starts the process, from a thread of ``nursery``; OSError if the system refuses."""
+    async def open(self, nursery: Pool, *, template: bool = False) -> socket.socket | None:
+        """Starts the process, from a thread of ``nursery``; OSError if the system refuses.
+
+        Returns the worker's end of what controls a ``template``, to be closed by who takes it.
+        """
+        controls = socket.socketpair(type=socket.SOCK_SEQPACKET) if template else ()
         ours, theirs = socket.socketpair()
         try:
-            ours.setblocking(False)
-            await nursery.call(lambda: self._launch(theirs))
-            await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
+            await nursery.call(lambda: self._launch(theirs, *controls[1:]))
+            await self._attach(ours)
         except BaseException:
-            ours.close()
+            for end in (ours, *controls[:1]):
+                end.close()
             raise
-        if self.process and hasattr(os, "pidfd_open"):
+        if isinstance(self.process, subprocess.Popen) and hasattr(os, "pidfd_open"):
             try:
                 self._exit_watch = os.pidfd_open(self.process.pid)
             except OSError:
-                return  # not allowed: the end of the line tells of the end
-            asyncio.get_running_loop().add_reader(self._exit_watch, self._exited)
+                pass  # not allowed: the end of the line tells of the end
+            else:
+                asyncio.get_running_loop().add_reader(self._exit_watch, self._exited)
+        return controls[0] if controls else None
 
-    def _launch(self, theirs: socket.socket) -> None:
+    async def open_copy(self, copies: Copies) -> None:
+        """Has a template make the process; OSError if it has ended."""
+        ours, theirs = socket.socketpair()
+        mark = _memory()
+        try:
+            with theirs:
+                self._mark = mmap.mmap(mark, MARK_SIZE)
+                self.process = copy = copies.make(theirs, mark)
+            copy.on_end = self._exited
+            await self._attach(ours)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            os.close(mark)
+
+    async def _attach(self, ours: socket.socket) -> None:
+        ours.setblocking(False)
+        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
+
+    def _launch(self, *theirs: socket.socket) -> None:
         # the child has this thread's mask: a signal to the whole group must not end it before it can ignore it
         signal.pthread_sigmask(signal.SIG_BLOCK, WORKERS_SIGNALS)
         path = [entry for entry in sys.path if isinstance(entry, str)]
-        with theirs:
+        mark = _memory()
+        try:
             if self.killed:
                 return
-            mark = _memory()
-            try:
-                self._mark = mmap.mmap(mark, MARK_SIZE)
-                self.process = subprocess.Popen(
-                    [sys.executable, *_flags(), "-c", BOOT, str(theirs.fileno()), str(mark), str(os.getpid()), *path],
-                    stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno(), mark],
-                )  # fmt: skip
-            finally:
-                os.close(mark)
+            self._mark = mmap.mmap(mark, MARK_SIZE)
+            line, *control = (end.fileno() for end in theirs)
+            passed = [line, mark, *control]
+            numbers = ",".join(map(str, passed))
+            self.process = subprocess.Popen(
+                [sys.executable, *_flags(), "-c", BOOT, numbers, str(os.getpid()), *path],
+                stdin=subprocess.DEVNULL, pass_fds=passed,
+            )  # fmt: skip
+        finally:
+            os.close(mark)
+            for end in theirs:
+                end.close()
         if self.killed:
             # while it was being started
             self.process.kill()

@@ -1,0 +1,128 @@
+"""A process that children are copied from, from the inside: it has imported the handler's module and runs no job.
+
+A copy is there in some milliseconds, where a new interpreter that imports the module takes half a second of processor
+time and more, and shares the memory of what was imported. So all jobs that a dead worker held can be tried at once.
+
+Copied is only what a copy can't disturb: a module whose import has left a thread running (which a copy lacks, with
+whatever lock it holds) or a connection open (which all copies would use at once) is imported anew by each child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import stat
+import struct
+import sys
+from pathlib import Path
+
+#: To and from the worker: what, which child, and its exit code where that is told.
+MESSAGE = struct.Struct("!cQi")
+FORK, KILL, ENDED = b"F", b"K", b"E"
+#: What a child is told to have ended with that could not be made; no exit code and no signal.
+NOT_MADE = 1 << 16
+
+
+def open_files() -> dict[int, str]:
+    """What this process holds open, by descriptor; empty where the system does not tell."""
+    held: dict[int, str] = {}
+    with contextlib.suppress(OSError):
+        for each in Path("/proc/self/fd").iterdir():
+            # but for the one of this very look
+            with contextlib.suppress(OSError):
+                held[int(each.name)] = str(each.readlink())
+    return held
+
+
+def can_be_copied(before: dict[int, str]) -> bool:
+    """Whether this process holds nothing that copies would share beyond what it held ``before``."""
+    if not before or not hasattr(os, "pidfd_open"):
+        return False  # no Linux: the parts that end a copy with its worker are missing, too
+    try:
+        if len(list(Path("/proc/self/task").iterdir())) > 1:
+            return False
+        new = [number for number, target in open_files().items() if before.get(number) != target]
+        return all(stat.S_ISREG(os.fstat(number).st_mode) for number in new)
+    except OSError:
+        return False
+
+
+class Template:
+    """Makes copies of this process, kills them, and tells how they ended.
+
+    Args:
+        control: a socket of messages to the worker; one that asks for a copy brings the copy's line and its mark.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        #: by the descriptor that tells of their end: which, and its process id
+        self._living: dict[int, tuple[int, int]] = {}
+
+    def serve(self) -> tuple[socket.socket, int] | None:
+        """Works until the worker hangs up; returns in each copy, with its line and the descriptor of its mark, and here
+        at the end, with None."""
+        # what is there now is kept by all: a collection would write to it, and so copy it into each
+        gc.collect()
+        gc.freeze()
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor in self._living:
+                    poll.unregister(descriptor)
+                    self._reap(descriptor)
+                    continue
+                data, passed, _, _ = socket.recv_fds(self._control, MESSAGE.size, 2)
+                if not data:
+                    return None
+                what, number, _ = MESSAGE.unpack(data)
+                if what == KILL:
+                    self._kill(number)
+                    continue
+                for each in passed:
+                    os.set_inheritable(each, False)
+                watch = self._fork(number)
+                if watch is None:
+                    return socket.socket(fileno=passed[0]), passed[1]
+                for each in passed:
+                    os.close(each)
+                if watch >= 0:
+                    poll.register(watch, select.POLLIN)
+
+    def _fork(self, number: int) -> int | None:
+        """Makes a copy; returns what tells of its end, -1 if there is none, and None in the copy."""
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        try:
+            pid = os.fork()
+        except OSError:
+            self._tell(number, NOT_MADE)
+            return -1
+        if pid == 0:
+            self._control.close()
+            for descriptor in self._living:
+                os.close(descriptor)
+            return None
+        watch = os.pidfd_open(pid)
+        self._living[watch] = number, pid
+        return watch
+
+    def _kill(self, number: int) -> None:
+        for known, pid in self._living.values():
+            if known == number:
+                # not reaped yet: nobody else has its process id
+                os.kill(pid, signal.SIGKILL)
+
+    def _reap(self, descriptor: int) -> None:
+        number, pid = self._living.pop(descriptor)
+        os.close(descriptor)
+        _, status = os.waitpid(pid, 0)
+        self._tell(number, os.waitstatus_to_exitcode(status))
+
+    def _tell(self, number: int, code: int) -> None:
+        self._control.send(MESSAGE.pack(ENDED, number, code))

@@ -1,0 +1,139 @@
+"""Children that are copied from a process which has imported the handler's module: many suspects at once."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crewline import Job, Queue
+from crewline.worker.handlers.targets import Targets
+from crewline.worker.runs.answers import ChildDied, ChildUnavailable
+from crewline.worker.runs.children import Children
+
+from tests.redis import process_handlers
+from tests.redis.test_children import WORK, children, runs, stored, told
+
+__all__ = ["children"]
+
+PARENT = Targets(process_handlers.parent, None).all()[0]
+
+#: A worker as a program of its own, which can be killed.
+WORKER = """
+import asyncio, sys
+from crewline import Worker
+from tests.redis import process_handlers
+
+asyncio.run(Worker("emails", process_handlers.parent, redis=sys.argv[1]).run())
+"""
+
+
+async def suspects(queue: Queue, count: int, data: Any) -> list[Job]:
+    await queue.pause()
+    jobs = await queue.add_bulk(("suspect", data) for _ in range(count))
+    for job in jobs:
+        await queue.redis.hset(queue.keys.job(job.id), "suspect", "1")
+    await queue.resume()
+    return jobs
+
+
+async def test_many_suspects_run_at_once_in_copies_of_one_process(queue: Queue, start_worker: Any, until: Any) -> None:
+    jobs = await suspects(queue, 20, {"seconds": 60})
+    worker = await start_worker(process_handlers.parent, concurrency=20)
+    await until(lambda: worker.running == 20, 60)
+    parents = {await told(queue, job, until, "parent") for job in jobs}
+    assert len(parents) == 1 and os.getpid() not in parents
+    pids = {await told(queue, job, until) for job in jobs}
+    assert len(pids) == 20
+    for job in jobs:
+        await job.cancel()
+    await until(lambda: worker.running == 0 and not any(runs(pid) for pid in pids))
+
+
+@pytest.mark.parametrize(
+    ("source", "copied"),
+    [
+        ("", True),
+        ("file = open(__file__)", True),
+        ("import threading, time; threading.Thread(target=time.sleep, args=(600,), daemon=True).start()", False),
+        ("import socket; server = socket.create_server(('127.0.0.1', 0))", False),
+        ("import os; ends = os.pipe()", False),
+    ],
+)
+async def test_what_an_import_leaves_open_is_not_copied(
+    queue: Queue, children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, copied: bool
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    handle = "\nimport os\ndef handle(job): return os.getppid()\n"
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "copied_handlers.py").write_text(handle)
+    target = Targets(importlib.import_module("copied_handlers").handle, "process").all()[0]
+    (tmp_path / "copied_handlers.py").write_text(source + handle)
+    try:
+        for _ in range(2):
+            parent = (await children.run(await stored(queue, {}), target, timeout=30, alone=True)).value
+            assert (parent != os.getpid()) is copied
+    finally:
+        del sys.modules["copied_handlers"]
+
+
+async def test_a_copy_that_ends_says_how(queue: Queue, children: Children, until: Any) -> None:
+    with pytest.raises(ChildDied, match="process exited with code 7"):
+        await children.run(await stored(queue, {"do": "die"}), WORK, timeout=None, alone=True)
+    job = await stored(queue, {"do": "in C"})
+    running = asyncio.create_task(children.run(job, WORK, timeout=None, alone=True))
+    os.kill(await told(queue, job, until), signal.SIGKILL)
+    with pytest.raises(ChildDied, match="was killed by SIGKILL") as caught:
+        await running
+    assert caught.value.code == -signal.SIGKILL
+
+
+async def test_a_copy_past_its_time_is_killed(queue: Queue, children: Children, until: Any) -> None:
+    job = await stored(queue, {"do": "in C"})
+    running = asyncio.create_task(children.run(job, WORK, timeout=1, alone=True))
+    pid = await told(queue, job, until)
+    with pytest.raises(TimeoutError, match=r"timed out after 1 s: its process was killed"):
+        await running
+    await until(lambda: not runs(pid))
+
+
+async def test_copies_end_with_what_they_are_copied_from_and_have_not_told_on_themselves(
+    queue: Queue, children: Children, until: Any
+) -> None:
+    job = await stored(queue, {"seconds": 600})
+    running = asyncio.create_task(children.run(job, PARENT, timeout=None, alone=True))
+    template, pid = await told(queue, job, until, "parent"), await told(queue, job, until)
+    os.kill(template, signal.SIGKILL)
+    with pytest.raises(ChildUnavailable, match="was copied from has ended"):
+        await running
+    await until(lambda: not runs(pid))
+    following = await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)
+    assert following.value == os.getpid()
+
+
+async def test_what_children_are_copied_from_ends_once_none_has_come_for_long(
+    queue: Queue, children: Children, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.worker.runs.children.TEMPLATE_SECONDS", 0.05)
+    first = (await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)).value
+    await until(lambda: not runs(first))
+    assert not children.copying
+    second = (await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)).value
+    assert second not in (first, os.getpid())
+
+
+async def test_no_copy_outlives_a_worker_that_is_killed(queue: Queue, redis_url: str, until: Any) -> None:
+    (job,) = await suspects(queue, 1, {"seconds": 600})
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, redis_url)
+    try:
+        template, pid = await told(queue, job, until, "parent"), await told(queue, job, until)
+        assert worker.pid not in (template, pid) and runs(template) and runs(pid)
+    finally:
+        worker.kill()
+        await worker.wait()
+    await until(lambda: not runs(template) and not runs(pid))

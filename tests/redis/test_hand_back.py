@@ -76,11 +76,35 @@ async def test_a_suspect_whose_process_died_stays_one_and_that_start_counts(queu
 @pytest.mark.parametrize("outcome", ["completed", "failed", "retry"])
 async def test_a_suspect_that_ended_is_one_no_more(queue: Queue, outcome: str) -> None:
     await queue.add("n", 1)
-    await queue.redis.hset(queue.keys.job("1"), mapping={"suspect": "2", "crashes": "1"})
+    await queue.redis.hset(queue.keys.job("1"), mapping={"suspect": "2", "crashes": "1", "tried": "2"})
     await _fetch(queue)
     await queue.scripts.mark_alone("1", "t")
     assert await _settle(queue, Result("1", "t", outcome, '"x"', suspect=True)) == [0]
-    assert not (await _fields(queue, "1")).keys() & {"suspect", "crashes", "alone"}
+    assert not (await _fields(queue, "1")).keys() & {"suspect", "crashes", "alone", "tried"}
+
+
+@pytest.mark.parametrize(("suspect", "tried"), [("2", "2"), ("many", "1"), (None, None)])
+async def test_a_suspect_that_raised_in_a_process_of_its_own_has_been_tried(
+    queue: Queue, suspect: str | None, tried: str | None
+) -> None:
+    await queue.add("n", 1)
+    before = await _fields(queue, "1")
+    if suspect:
+        await queue.redis.hset(queue.keys.job("1"), "suspect", suspect)
+    await _fetch(queue)
+    assert await _settle(queue, Result("1", "t", "back", "", tried=True)) == [0]
+    marks = {"suspect": suspect, "tried": tried} if suspect else {}
+    assert await _fields(queue, "1") == before | marks
+
+
+async def test_a_job_that_is_run_again_has_not_been_tried(queue: Queue) -> None:
+    await queue.add("n", 1)
+    await _fetch(queue)
+    assert await _settle(queue, Result("1", "t", "failed", "torn")) == [0]
+    # a worker of BullMQ that ends it leaves our marks
+    await queue.redis.hset(queue.keys.job("1"), mapping={"suspect": "1", "tried": "1"})
+    await queue.retry("1")
+    assert not (await _fields(queue, "1")).keys() & {"suspect", "tried"}
 
 
 @pytest.mark.parametrize(("crashes", "left"), [(1, None), (3, b"2"), (0, None)])

@@ -56,6 +56,7 @@ class Result(NamedTuple):
         keep_completed, keep_failed: retention, each for its outcome: one that turns out to be another takes that one's.
         suspect: it was a suspect, and whoever ran it lives.
         crashed: back: the process died that ran this suspect alone. It stays one, and that start counts.
+        tried: back: this suspect raised in a process of its own, which lived on. It stays one, and runs as any other.
         exhausted: failed: it had attempts, and they are used up.
         letter: failed: it gets a dead letter.
         unreadable, optionless: its data is not JSON; its options are none that can be read.
@@ -73,6 +74,7 @@ class Result(NamedTuple):
     keep_failed: str = ""
     suspect: bool = False
     crashed: bool = False
+    tried: bool = False
     exhausted: bool = False
     letter: bool = True
     unreadable: bool = False
@@ -88,7 +90,7 @@ class Result(NamedTuple):
         elif self.outcome != "back":
             more["traces"] = self.traces
             more |= {"keep": self.keep_failed} if self.outcome == "failed" else {"delay": self.delay_ms}
-        for name in ("lifo", "suspect", "crashed", "exhausted", "unreadable", "optionless"):
+        for name in ("lifo", "suspect", "crashed", "tried", "exhausted", "unreadable", "optionless"):
             if getattr(self, name):
                 more[name] = True
         if not self.letter:

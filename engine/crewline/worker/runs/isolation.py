@@ -98,7 +98,7 @@ class Isolator:
     def _has_child(self, run: Run) -> bool:
         try:
             call = self._targets.find(run.job).call
-            return call not in self._executor.unimportable and importable(call)
+            return call not in self._executor.childless and importable(call)
         except CrewlineError:
             return True  # no handler for it: said where it runs
 

@@ -46,13 +46,14 @@ def retry(run: Run, reason: str, trace: str, delay_ms: int) -> Result:
     )  # fmt: skip
 
 
-def back(run: Run, *, crashed: bool = False) -> Result:
+def back(run: Run, *, crashed: bool = False, tried: bool = False) -> Result:
     """It goes back to where it came from, as if it had not been fetched.
 
     Args:
         crashed: its own process died under it: that is counted.
+        tried: it raised in a process of its own: it may run beside others.
     """
-    return Result(run.job.id, run.lease.token, "back", "", crashed=crashed)
+    return Result(run.job.id, run.lease.token, "back", "", crashed=crashed, tried=tried)
 
 
 def _traces(run: Run) -> int:

@@ -22,7 +22,7 @@ Why      An id without a lock whose lease would be over by now, counted from its
          work in the name of a worker that sleeps), never began: it goes back as it was, at once, twice in a row at most, since a job may also take its worker
          down in the moment between. The mark names the start, so that another client's later fetch is not meant.
          Every other job of a worker that died is a suspect, and all but one are innocent: it runs alone next
-         (suspect: how often), and only a death while alone (field alone) counts. One that counted too often is failed
+         (suspect: how often; tried: which of these it has outlived), and only a death while alone (field alone) counts. One that counted too often is failed
          by whoever fetches it next (field defa), as in BullMQ. All go before their equals. ]]
 -- @include base/keys
 -- @include base/clock

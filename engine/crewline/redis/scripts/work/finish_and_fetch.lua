@@ -29,6 +29,7 @@ ARGV     1 base      "<prefix>:<queue>:"
              optionless true if its options are none that can be read
              suspect    true if it was a suspect, and whoever ran it lives
              crashed    back: true if the process died that ran this suspect alone
+             tried      back: true if this suspect raised in a process of its own, which lived on
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed

@@ -4,12 +4,11 @@
 -- unread, crashes and alone of its job.
 local function verdict_on(id, told, lease, once)
   local began = told[1] and number(told[2], nil)
-  if began and began + lease > now then
-    local times, start = string.match(told[3] or '', '^(%d+):(%d+)$')
-    return start == told[2] and tonumber(times) <= 2 and 'unbegun' or 'young'
-  end
-  if (began and once) or redis.call('SISMEMBER', q.stalled, id) == 1 then return told[1] and 'lost' or 'gone' end
-  return 'seen'
+  local times, start = string.match(told[3] or '', '^(%d+):(%d+)$')
+  local unread = began and start == told[2] and tonumber(times) <= 2
+  if began and began + lease > now then return unread and 'unbegun' or 'young' end
+  if not (began and once) and redis.call('SISMEMBER', q.stalled, id) == 0 then return 'seen' end
+  return unread and 'unbegun' or told[1] and 'lost' or 'gone'
 end
 
 -- A job that lost its worker: a suspect from now on, before its equals. Returns whether the next fetch fails it.

@@ -82,11 +82,11 @@ async def test_a_job_that_is_cancelled_without_a_run_keeps_nothing_of_its_runs(q
     await _fetch(queue, "t")
     await queue.cancel("1", "first")
     await queue.redis.delete(queue.keys.job("1") + ":lock")
-    await queue.redis.hset(queue.keys.job("1"), mapping={"suspect": "1", "alone": "1", "tried": "1"})
+    await queue.redis.hset(queue.keys.job("1"), mapping={"suspect": "1", "alone": "1", "tried": "1", "blamed": "1:1"})
     await queue.redis.sadd(queue.keys.stalled, "1")
     await queue.cancel("1", "second")
     assert await queue.job_state("1") == "failed"
-    assert await queue.redis.hmget(queue.keys.job("1"), "suspect", "alone", "tried") == [None, None, None]
+    assert await queue.redis.hmget(queue.keys.job("1"), "suspect", "alone", "tried", "blamed") == [None] * 4
     assert await _marks(queue) == {} and not await queue.redis.exists(queue.keys.stalled)
 
 

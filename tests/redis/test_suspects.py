@@ -113,6 +113,25 @@ async def test_a_suspect_whose_module_no_child_can_import_runs_alone_and_loses_n
         del sys.modules["once_only"]
 
 
+async def test_a_loner_whose_worker_had_only_stood_still_is_blamed_for_nothing(queue: Queue, start_worker: Any) -> None:
+    crashes: list[int] = []
+
+    async def handle(job: Job) -> None:
+        crashes.append(job.crashes)
+        if len(crashes) == 1:
+            # others count its worker as dead meanwhile
+            await queue.redis.delete(queue.keys.job(job.id) + ":lock", queue.keys.stalled_check)
+            await asyncio.sleep(0.01)
+            found = await queue.scripts.recover_stalled(1, 3, lease_ms=1, once=True)
+            assert found.back == [job.id]
+            assert await queue.redis.hget(queue.keys.job(job.id), "crashes") == b"1"
+
+    loner = await _suspect(queue, times=3)
+    await start_worker(handle)
+    await loner.result(timeout=20)
+    assert crashes == [0, 0]
+
+
 async def test_a_loner_that_is_cancelled_holds_up_nobody(queue: Queue, start_worker: Any, until: Any) -> None:
     gate = asyncio.Event()
 

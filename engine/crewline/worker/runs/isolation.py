@@ -155,6 +155,8 @@ class Isolator:
 
     async def _mark(self, run: Run, *, alone: bool = True) -> bool:
         """Says on the job that nothing runs beside it now: a death counts; or that this is so no more."""
+        if alone:
+            run.alone = run.lease.started
         try:
             if not await self._scripts.mark_alone(run.job.id, run.lease.token, alone):
                 # another worker has it

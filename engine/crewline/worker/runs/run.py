@@ -47,6 +47,7 @@ class Run:
         job: what runs.
         lease: what fences all that it writes.
         suspect: how often the job was with a worker that died; 0 for all but a few.
+        alone: which start it is, where its job was told that nothing runs beside it, so that a death counts against it.
         status: where it is.
         reason: why it was cancelled.
         task: what its handler runs in.
@@ -57,6 +58,7 @@ class Run:
     job: Job
     lease: Lease
     suspect: int = 0
+    alone: str = ""
     status: Status = Status.WAITING
     reason: str = ""
     task: asyncio.Task[None] | None = None

@@ -49,7 +49,7 @@ local found, places, seen, removed = {}, {}, {}, {}
 for i = #ids, 1, -1 do
   if not held[i] then
     -- pcall: the key may be anything
-    local told = redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone')
+    local told = redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats')
     local kind = verdict_on(ids[i], told, lease, once)
     if kind == 'seen' then
       seen[#seen + 1] = ids[i]

@@ -1,7 +1,8 @@
 -- @include base/clock
+-- @include end/condemn
 -- @include place/push_job
 -- What becomes of an id without a lock: unbegun, lost, gone (it is no job), seen, or young. `told`: name, processedOn,
--- unread, crashes and alone of its job.
+-- unread, crashes, alone and ats of its job.
 local function verdict_on(id, told, lease, once)
   local began = told[1] and number(told[2], nil)
   local times, start = string.match(told[3] or '', '^(%d+):(%d+)$')
@@ -16,10 +17,14 @@ local function put_back(id, job, told, most)
   increment(job, 'stc')
   increment(job, 'suspect')
   local crashes = number(told[4], 0)
-  if told[5] then crashes = increment(job, 'crashes') end
+  if told[5] then
+    crashes = increment(job, 'crashes')
+    -- the start that is blamed: whoever ran it may only have stood still
+    redis.call('HSET', job, 'blamed', (told[6] or '') .. ':' .. (told[2] or ''))
+  end
   redis.call('HDEL', job, 'alone', 'unread')
   local dooms = crashes >= most
-  if dooms then redis.call('HSET', job, 'defa', 'job took its worker down ' .. crashes .. ' times') end
+  if dooms then redis.call('HSET', job, 'defa', condemnation(crashes)) end
   push_job(q, id, priority_of(job), true, 'active')
   redis.call('XADD', q.events, '*', 'event', 'stalled', 'jobId', id)
   return dooms

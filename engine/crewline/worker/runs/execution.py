@@ -7,7 +7,6 @@ ends as a retry or a failure of that job alone; it never reaches the worker.
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -96,13 +95,7 @@ class Executor:
         """
         self.slots.start(run)
         run.task = asyncio.create_task(self._run(run, alone))
-        run.task.add_done_callback(functools.partial(self._gone, run))
         self.listeners.emit("active", run.job)
-
-    def _gone(self, run: Run, task: asyncio.Task[None]) -> None:
-        # one that was cancelled before its first step has run nothing of `_run`
-        if run in self.slots.runs:
-            self.slots.end(run, self.ended_early(run))
 
     def resize(self, concurrency: int) -> None:
         if self._threads:
@@ -118,8 +111,10 @@ class Executor:
 
     async def _run(self, run: Run, alone: bool) -> None:
         result: Result | None = None
+        run.begun = True
         try:
-            result = await self._handle(run, alone)
+            # it may have been told to end before this first step
+            result = await self._handle(run, alone) if run.status is Status.RUNNING else self.ended_early(run)
         except asyncio.CancelledError:
             # told to end while it told hooks of its end
             result = self.ended_early(run)

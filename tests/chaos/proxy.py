@@ -45,6 +45,7 @@ class Proxy:
         cut_requests: script calls still to cut in their middle: Redis gets half of it.
         cut_replies: script calls still to carry out and whose answer is dropped with the connection.
         hits: how many calls were hit by either.
+        silent: links that are made now are taken, and never hear anything.
         latency_seconds: by how much each way of each message is held up.
     """
 
@@ -52,6 +53,7 @@ class Proxy:
     cut_requests: int = 0
     cut_replies: int = 0
     hits: int = 0
+    silent: bool = False
     latency_seconds: float = 0.0
     links: set[Link] = field(default_factory=set)
     _server: asyncio.Server | None = None
@@ -96,7 +98,7 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        link = Link(writer, to_server)
+        link = Link(writer, to_server, dead=self.silent)
         self.links.add(link)
         ways = [asyncio.ensure_future(self._up(link, reader)), asyncio.ensure_future(self._down(link, from_server))]
         self._tasks.update(ways)

@@ -54,7 +54,7 @@ scores = st.sampled_from([0.0, -1.0, 1e300, -1e300, math.inf, -math.inf, 2.0**53
 FIELDS = (
     "name", "data", "opts", "timestamp", "delay", "priority", "atm", "ats", "stc", "defa", "parentKey", "parent", "rjk",
     "deid", "progress", "processedOn", "pb", "returnvalue", "failedReason", "finishedOn", "stacktrace", "tm", "nrjid",
-    "suspect", "alone", "crashes", "deadLetterId", "attemptsMade", "jobId", "",
+    "suspect", "tried", "alone", "crashes", "blamed", "deadLetterId", "attemptsMade", "jobId", "",
 )  # fmt: skip
 STRUCTURES = ("string", "list", "set", "zset", "hash", "stream")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from crewline import Queue
+from crewline import Job, Queue
 from crewline.redis.scripts import Result
 from crewline.wire.text import text
 
@@ -16,7 +17,7 @@ async def _fetch(queue: Queue, token: str) -> str:
     return text(job_id)
 
 
-async def _beat(queue: Queue, *running: tuple[str, str]) -> list[tuple[str, str]]:
+async def _beat(queue: Queue, *running: tuple[str, str]) -> list[tuple[str, str, str]]:
     told, _ = await queue.scripts.beat(queue.keys, "w", 1000, "{}", "", running)
     return told
 
@@ -29,7 +30,7 @@ async def test_the_run_that_is_meant_is_told_once(queue: Queue) -> None:
     await queue.add("n", 1)
     job_id = await _fetch(queue, "t")
     assert await queue.cancel(job_id, 'no "more"')
-    assert await _beat(queue, (job_id, "t")) == [(job_id, 'no "more"')]
+    assert await _beat(queue, (job_id, "t")) == [(job_id, "t", 'no "more"')]
     assert await _beat(queue, (job_id, "t")) == []
 
 
@@ -73,7 +74,7 @@ async def test_a_worker_that_lost_the_job_leaves_the_cancel_to_the_one_that_runs
     await queue.redis.set(queue.keys.job(job_id) + ":lock", "later", px=60_000)
     await queue.cancel(job_id)
     assert await _beat(queue, (job_id, "t")) == []
-    assert await _beat(queue, (job_id, "later")) == [(job_id, "cancelled")]
+    assert await _beat(queue, (job_id, "later")) == [(job_id, "later", "cancelled")]
 
 
 async def test_a_job_that_is_cancelled_without_a_run_keeps_nothing_of_its_runs(queue: Queue) -> None:
@@ -81,9 +82,27 @@ async def test_a_job_that_is_cancelled_without_a_run_keeps_nothing_of_its_runs(q
     await _fetch(queue, "t")
     await queue.cancel("1", "first")
     await queue.redis.delete(queue.keys.job("1") + ":lock")
-    await queue.redis.hset(queue.keys.job("1"), mapping={"suspect": "1", "alone": "1"})
+    await queue.redis.hset(queue.keys.job("1"), mapping={"suspect": "1", "alone": "1", "tried": "1", "blamed": "1:1"})
     await queue.redis.sadd(queue.keys.stalled, "1")
     await queue.cancel("1", "second")
     assert await queue.job_state("1") == "failed"
-    assert await queue.redis.hmget(queue.keys.job("1"), "suspect", "alone") == [None, None]
+    assert await queue.redis.hmget(queue.keys.job("1"), "suspect", "alone", "tried", "blamed") == [None] * 4
     assert await _marks(queue) == {} and not await queue.redis.exists(queue.keys.stalled)
+
+
+async def test_a_worker_is_told_to_cancel_one_run_and_cancels_no_later_one_of_that_job(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    gate = asyncio.Event()
+
+    async def handle(job: Job) -> str:
+        await gate.wait()
+        return "ran"
+
+    worker = await start_worker(handle)
+    job = await queue.add("n", {})
+    await until(lambda: worker.running == 1)
+    # the beat's answer comes after the job has been handed back and fetched again
+    worker._presence._cancel(job.id, "an earlier token", "no more")
+    gate.set()
+    assert await job.result(timeout=5) == "ran"

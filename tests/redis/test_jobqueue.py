@@ -64,6 +64,44 @@ async def test_a_start_that_is_cancelled_leaves_nothing(queue: Queue, redis_url:
     await until(lambda: _clients(queue, before))
 
 
+async def test_who_waits_is_told_at_once_that_the_worker_has_ended_and_everything_can_be_closed(
+    queue: Queue, redis_url: str, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = asyncio.Event()
+
+    async def fail(self: Keeper) -> None:
+        await broken.wait()
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(duties, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(Keeper, "recover", fail)
+    before = len(await queue.redis.client_list())
+    jobs = JobQueue("emails", redis=redis_url)
+    with pytest.raises(CrewlineError, match="was not started"):
+        await jobs.wait()
+    await jobs.start(_handle)
+    waiting = asyncio.create_task(jobs.wait())
+    broken.set()
+    with pytest.raises(duties.DutyFailed, match="'stalled' failed 5 times"):
+        await asyncio.wait_for(waiting, 20)
+    assert "queue emails: the worker has ended: DutyFailed: the worker's duty 'stalled' failed 5 times" in caplog.text
+    with pytest.raises(duties.DutyFailed):
+        await jobs.shutdown()
+    # it was said
+    await jobs.shutdown()
+    await jobs.wait()
+    await until(lambda: _clients(queue, before))
+
+
+async def test_who_waits_is_let_go_by_a_shutdown(queue: Queue, redis_url: str) -> None:
+    jobs = JobQueue("emails", redis=redis_url)
+    await jobs.start(_handle)
+    waiting = asyncio.create_task(jobs.wait())
+    assert await (await jobs.enqueue(7)).result(timeout=10) == 7
+    await jobs.shutdown()
+    await asyncio.wait_for(waiting, 5)
+
+
 async def test_a_shutdown_after_a_failed_duty_says_so_and_closes_everything(
     queue: Queue, redis_url: str, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

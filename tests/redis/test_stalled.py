@@ -89,6 +89,26 @@ async def test_a_job_that_nobody_read_of_never_began(queue: Queue) -> None:
     assert events[-1] == (b"waiting", b"active")
 
 
+@pytest.mark.parametrize("once", [True, False])
+async def test_what_nobody_read_of_never_began_however_late_somebody_looks(queue: Queue, once: bool) -> None:
+    await queue.add("n", 1)
+    before = await queue.redis.hgetall(queue.keys.job("1"))
+    fetched = await queue.scripts.finish_and_fetch(
+        [], letters="", token="t", lease_ms=LEASE_MS, worker="w", room=1, unread_ms=20
+    )
+    # it was fetched so long ago
+    began = fetched.now_ms - 3 * LEASE_MS
+    await queue.redis.hset(queue.keys.job("1"), mapping={"processedOn": str(began), "unread": f"1:{began}"})
+    await queue.redis.delete(queue.keys.job("1") + ":lock")
+    if not once:
+        # where the locks may not be trusted, who has it has the time until the next look to renew its lease
+        assert await _look(queue, once=once) == ([], [], [])
+    assert await _look(queue, once=once) == ([], [], ["1"])
+    after = await queue.redis.hgetall(queue.keys.job("1"))
+    after.pop(b"unread")
+    assert after == before
+
+
 async def test_what_is_read_of_late_is_a_start_like_any(queue: Queue) -> None:
     await queue.add("n", 1)
     fetched = await queue.scripts.finish_and_fetch(

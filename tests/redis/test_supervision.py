@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -186,3 +187,58 @@ async def test_what_redis_refuses_a_duty_is_said_once_and_holds_up_no_other(
     await until(lambda: swept.count("failed") >= 3)
     assert caplog.text.count("can't keep schedules going: Redis says WRONGTYPE") == 1
     await queue.redis.delete(queue.keys.base + "repeat")
+
+
+async def test_a_foreign_schedule_that_raises_what_nobody_foresaw_is_named_in_the_log(
+    queue: Queue, start_worker: Any, until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    planned = await queue.schedule("ours", "tick", cron="* * * * *")
+    # the next is due at a moment that no calendar has
+    await queue.redis.zadd(queue.keys.base + "repeat", {"ours": 9e14})
+    await start_worker(_nothing)
+    await queue.promote(planned)
+    await until(lambda: "schedule ours can't be continued" in caplog.text)
+    await queue.schedules.remove("ours")
+
+
+async def test_why_a_worker_has_ended_is_where_kubernetes_looks(redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "fine.py").write_text("async def handle(job): ...\n")
+    (tmp_path / "told").touch()
+    program = (
+        "import pathlib, crewline.cli, crewline.cli.worker as cli, crewline.worker.duties as duties\n"
+        "from crewline.upkeep.keeping import Keeper\n"
+        f"cli.TERMINATION_LOG, duties.PAUSE_SECONDS = pathlib.Path({str(tmp_path / 'told')!r}), 0.01\n"
+        "async def fail(self):\n    raise ZeroDivisionError('a bug')\n"
+        "Keeper.recover = fail\n"
+        f"crewline.cli.app(['worker', 'fine:handle', '-q', 'emails', '-r', {redis_url!r}, '--code-path', '.'])\n"
+    )
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, cwd=tmp_path, stderr=asyncio.subprocess.PIPE
+    )
+    _, log = await asyncio.wait_for(worker.communicate(), 30)
+    reason = "the worker's duty 'stalled' failed 5 times, last with ZeroDivisionError('a bug')"
+    assert worker.returncode == 1
+    assert (tmp_path / "told").read_text() == reason
+    assert f"crewline: the worker has ended: {reason}" in log.decode()
+
+
+async def test_workers_of_one_name_have_an_entry_each(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as in containers
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    worker = await start_worker(_nothing, name="mailer")
+    # another process knows nothing of this one's workers
+    monkeypatch.delitem(sys.modules, Presence.__module__)
+    presence = importlib.import_module(Presence.__module__)
+    monkeypatch.setattr("crewline.worker.worker.Presence", presence.Presence)
+    await start_worker(_nothing, name="mailer")
+    await until(lambda: _count(queue, 2))
+    await worker.stop()
+    await until(lambda: _count(queue, 1))
+    (left,) = await queue.workers()
+    assert left["name"].startswith("mailer.1.")
+
+
+async def _count(queue: Queue, workers: int) -> bool:
+    return len(await queue.workers()) == workers

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crewline import DeadLetters, Job, JobFailed, Queue
+from crewline import DeadLetters, Job, JobFailed, Middleware, Queue
+from crewline.worker.runs.answers import ChildUnavailable
+from crewline.worker.runs.childless import Childless
+from crewline.worker.runs.children import Children
 
-from tests.redis import process_handlers
+from tests.redis import app_handlers, process_handlers
 
 
 async def _suspect(queue: Queue, times: int = 1, data: Any = None, **options: Any) -> Job:
@@ -110,6 +113,25 @@ async def test_a_suspect_whose_module_no_child_can_import_runs_alone_and_loses_n
         del sys.modules["once_only"]
 
 
+async def test_a_loner_whose_worker_had_only_stood_still_is_blamed_for_nothing(queue: Queue, start_worker: Any) -> None:
+    crashes: list[int] = []
+
+    async def handle(job: Job) -> None:
+        crashes.append(job.crashes)
+        if len(crashes) == 1:
+            # others count its worker as dead meanwhile
+            await queue.redis.delete(queue.keys.job(job.id) + ":lock", queue.keys.stalled_check)
+            await asyncio.sleep(0.01)
+            found = await queue.scripts.recover_stalled(1, 3, lease_ms=1, once=True)
+            assert found.back == [job.id]
+            assert await queue.redis.hget(queue.keys.job(job.id), "crashes") == b"1"
+
+    loner = await _suspect(queue, times=3)
+    await start_worker(handle)
+    await loner.result(timeout=20)
+    assert crashes == [0, 0]
+
+
 async def test_a_loner_that_is_cancelled_holds_up_nobody(queue: Queue, start_worker: Any, until: Any) -> None:
     gate = asyncio.Event()
 
@@ -128,3 +150,133 @@ async def test_a_loner_that_is_cancelled_holds_up_nobody(queue: Queue, start_wor
         await loner.result(timeout=5)
     assert await (await queue.add("n", {})).result(timeout=5) == "ran"
     gate.set()
+
+
+@pytest.mark.parametrize("handler", [app_handlers.lean, app_handlers.lean_in_a_thread])
+async def test_a_suspect_that_lacks_its_programs_state_in_a_child_runs_in_the_worker_and_loses_no_attempt(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, handler: Any
+) -> None:
+    monkeypatch.setattr(app_handlers, "pool", [1])
+    told: list[str] = []
+    suspect = await _suspect(queue, attempts=1)
+    worker = await start_worker(handler)
+    worker.on("failed", lambda job, reason: told.append(reason))
+    worker.on("retrying", lambda job, reason: told.append(reason))
+    assert await suspect.result(timeout=30) == os.getpid()
+    stored = await queue.get_job(suspect.id)
+    assert stored is not None and (stored.attempts_started, stored.attempts_made) == (1, 1)
+    assert not stored._fields.keys() & {b"suspect", b"tried"}
+    assert await DeadLetters(queue).list() == [] and told == []
+
+
+async def test_a_handler_that_runs_in_processes_fails_as_it_would_where_its_suspect_raises(
+    queue: Queue, start_worker: Any
+) -> None:
+    suspect = await _suspect(queue, attempts=1)
+    await start_worker(app_handlers.lean_in_a_thread, execution="process")
+    with pytest.raises(JobFailed, match="there is no pool"):
+        await suspect.result(timeout=30)
+
+
+async def test_a_job_that_raises_in_a_child_is_tried_there_again_once_another_worker_died_with_it(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_handlers, "pool", [1])
+    ran: list[bool] = []
+    children = Children.run
+
+    async def run(self: Children, job: Job, target: Any, **options: Any) -> Any:
+        ran.append(True)
+        return await children(self, job, target, **options)
+
+    monkeypatch.setattr(Children, "run", run)
+    once = await _suspect(queue)
+    await queue.redis.hset(queue.keys.job(once.id), "tried", "1")
+    twice = await _suspect(queue, times=2)
+    await queue.redis.hset(queue.keys.job(twice.id), "tried", "1")
+    await start_worker(app_handlers.lean)
+    assert await once.result(timeout=30) == os.getpid()
+    assert await twice.result(timeout=30) == os.getpid()
+    # none for the one that no worker died with since
+    assert ran == [True]
+
+
+class Story(Middleware):
+    """What hooks are told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def before(self, job: Job) -> None:
+        self.told.append("before")
+        if job.data.get("unspeakable"):
+            job.data["callback"] = lambda: None
+
+    async def after(self, job: Job, result: Any) -> None:
+        self.told.append("after")
+
+    async def failed(self, job: Job, error: BaseException) -> None:
+        self.told.append("failed")
+
+
+async def _no_child(self: Children, job: Job, target: Any, **options: Any) -> Any:
+    raise ChildUnavailable("the machine is short of memory")
+
+
+async def test_hooks_hear_of_the_end_of_a_run_for_which_there_was_no_child(
+    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.worker.runs.childless.UNREADY_SECONDS", 0.0)
+    monkeypatch.setattr("crewline.worker.runs.execution.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(Children, "run", _no_child)
+    story = Story()
+    suspect = await _suspect(queue, attempts=1)
+    await start_worker(process_handlers.either, middleware=[story])
+    assert await suspect.result(timeout=30) == os.getpid()
+    assert story.told == ["before", "failed", "before", "after"]
+
+
+async def test_a_suspect_that_a_hook_gave_what_no_process_can_be_sent_runs_alone_and_loses_no_attempt(
+    queue: Queue, start_worker: Any
+) -> None:
+    suspect = await _suspect(queue, data={"unspeakable": True}, attempts=1)
+    await start_worker(process_handlers.either, middleware=[Story()])
+    assert await suspect.result(timeout=30) == os.getpid()
+
+
+async def test_a_child_that_was_not_ready_once_costs_its_handler_no_later_one(
+    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.worker.runs.execution.PAUSE_SECONDS", 0.0)
+    children, asked = Children.run, []
+
+    async def run(self: Children, job: Job, target: Any, **options: Any) -> Any:
+        asked.append(job.id)
+        return await (_no_child if len(asked) == 1 else children)(self, job, target, **options)
+
+    monkeypatch.setattr(Children, "run", run)
+    suspect = await _suspect(queue, attempts=1)
+    await start_worker(process_handlers.either)
+    assert await suspect.result(timeout=30) != os.getpid()
+    assert len(asked) == 2
+
+
+def test_a_handler_that_has_had_no_child_for_long_has_none_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("crewline.worker.runs.childless.time.monotonic", lambda: now)
+    childless, call = Childless(), process_handlers.work
+    childless.unready(call)
+    now += 20
+    childless.ran(call)
+    childless.unready(call)
+    now += 29
+    childless.unready(call)
+    assert call not in childless
+    now += 2
+    childless.unready(call)
+    assert call in childless
+    now += 301
+    assert call not in childless
+    childless.unable(call)
+    now += 1e9
+    assert call in childless

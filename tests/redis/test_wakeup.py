@@ -17,6 +17,8 @@ from crewline.worker.calls.wakeup import MarkerWatch
 from redis.exceptions import ConnectionError
 
 from tests import redis_server as server_module
+from tests.chaos.proxy import Proxy
+from tests.redis_server import RedisServer
 
 
 def _seen() -> tuple[list[str], Callable[[Job], Any]]:
@@ -239,6 +241,46 @@ async def test_a_wake_up_connection_that_was_closed_while_it_rested_is_made_anew
         job = await queue.add("due", {}, delay=0.3)
         await job.result(timeout=3)
     assert worker._watch._client_id != known
+
+
+async def test_a_worker_that_begins_beside_a_peer_that_says_nothing_waits_for_work_once_there_is_one_that_does(
+    queue: Queue, redis_server: RedisServer, until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    names, note = _seen()
+    async with Proxy(redis_server.port, silent=True) as proxy:
+        worker = Worker("emails", note, redis=proxy.url, lease_seconds=3)
+        running = asyncio.create_task(worker.run())
+        await until(lambda: "does not take our calls" in caplog.text)
+        proxy.silent = False
+        await asyncio.wait_for(worker.wait_ready(), 20)
+        await until(lambda: worker._watch.armed, seconds=30)
+        await (await queue.add("n", {})).result(timeout=5)
+        await worker.stop()
+        await asyncio.wait_for(running, 10)
+    assert names == ["n"]
+
+
+async def test_an_acknowledgement_that_can_not_be_written_holds_up_no_later_read(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.worker.calls.wakeup.CONNECT_SECONDS", 0.2)
+    tell, stuck = Lanes.tell, []
+
+    async def full(self: Lanes, *commands: Any) -> None:
+        if not stuck:
+            # the peer reads nothing, and the system's buffer is full
+            stuck.append(commands)
+            await asyncio.Event().wait()
+        await tell(self, *commands)
+
+    monkeypatch.setattr(Lanes, "tell", full)
+    names, note = _seen()
+    worker = await start_worker(note, lease_seconds=3)
+    for name in ("first", "second"):
+        await _armed(worker, until)
+        await (await queue.add(name, {})).result(timeout=5)
+    await _armed(worker, until)
+    assert stuck and names == ["first", "second"]
 
 
 async def test_a_fetch_is_acknowledged_also_where_redis_has_forgotten_the_scripts(

@@ -18,6 +18,7 @@ import typer
 from crewline.cli.common import (
     DEFAULT_PREFIX,
     DEFAULT_REDIS,
+    EXIT_FAILED,
     EXIT_HANDLER,
     EXIT_USAGE,
     KeepCompletedOption,
@@ -155,6 +156,11 @@ def run_worker(
     except InvalidOption as error:
         _tell_kubernetes(str(error))
         fail(str(error), EXIT_USAGE)
+    except Exception as error:
+        # one of its duties failed again and again, or nobody foresaw it
+        log.critical("the worker has ended", exc_info=error)
+        _tell_kubernetes(str(error) or repr(error))
+        fail(f"the worker has ended: {error or repr(error)}", EXIT_FAILED)
     finally:
         logging.shutdown()
         sys.stderr.flush()

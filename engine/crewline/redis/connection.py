@@ -23,6 +23,8 @@ from crewline.redis.topology import open_client, open_sync_client
 
 #: Seconds that any command may take before its connection counts as dead.
 COMMAND_TIMEOUT_SECONDS = 10.0
+#: ... and that a connection may take to be made.
+CONNECT_SECONDS = 5.0
 
 #: What a call to Redis may raise when Redis is away, busy or unwilling; a repeat may succeed. A cluster none of whose
 #: nodes answers, or of which a part is gone, is told in a RedisClusterException, which is no RedisError.
@@ -37,7 +39,7 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
         redis,
         **{
             "socket_timeout": COMMAND_TIMEOUT_SECONDS,
-            "socket_connect_timeout": 5.0,
+            "socket_connect_timeout": CONNECT_SECONDS,
             "socket_keepalive": True,
             # redis-py refuses a call beyond 100 at once; a program that gathers a thousand means it
             "max_connections": 10_000,
@@ -50,7 +52,7 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
 
 
 def connect_blocking(url: str, client_name: str) -> Redis:
-    """A client for one blocked read: no read timeout of its own, since the caller bounds each block.
+    """A client for one blocked read: no read timeout of its own, since the caller bounds each block and call.
 
     ``client_name`` is what BullMQ's ``getWorkers`` and dashboards look for.
     """
@@ -60,7 +62,7 @@ def connect_blocking(url: str, client_name: str) -> Redis:
 def connect_sync(url: str, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> sync_redis.Redis:
     """A blocking client for a thread of its own; no command or connection attempt takes longer than the timeout."""
     return open_sync_client(
-        url, socket_timeout=timeout_seconds, socket_connect_timeout=min(timeout_seconds, 5.0),
+        url, socket_timeout=timeout_seconds, socket_connect_timeout=min(timeout_seconds, CONNECT_SECONDS),
         retry=Retry(NoBackoff(), 0),
     )  # fmt: skip
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from crewline.errors import CrewlineError
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE, end_tasks
@@ -153,7 +152,7 @@ class Keeper:
             )  # fmt: skip
 
     def _cant_continue(self, schedule_id: str, error: Exception) -> None:
-        log.warning("queue %s: schedule %s can't be continued: %s", self._queue.name, schedule_id, error)
+        log.error("queue %s: schedule %s can't be continued: %r", self._queue.name, schedule_id, error)
 
     async def close(self) -> None:
         """Lets what was begun end: a schedule whose next iteration is not placed rests until a sweep finds it."""
@@ -168,12 +167,13 @@ class Keeper:
     async def _advance(self, schedule_id: str, job: Job) -> None:
         try:
             await self._queue.schedules.advance(schedule_id, job.id, job.opts)
-        except CrewlineError as error:
-            log.error("schedule %s of queue %s can't go on: %s", schedule_id, self._queue.name, error)
         except UNAVAILABLE:
             log.warning(
                 "schedule %s of queue %s: Redis is away, the sweep will go on with it", schedule_id, self._queue.name
             )
+        except Exception as error:
+            # whatever another client may have written: a moment that no calendar has, a pattern that cronsim chokes on
+            self._cant_continue(schedule_id, error)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

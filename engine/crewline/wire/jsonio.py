@@ -26,14 +26,25 @@ _maybe_unsafe_integer = b"0" * 16
 
 _encoder = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 _encode = _encoder.encode
-# JSONEncoder.encode makes one of these a call, which takes as long as a small payload's encoding. No markers: what
-# contains itself ends in a RecursionError, and is told apart by `_encode` then. Not every Python has it.
-_make_encoder: Any = getattr(json.encoder, "c_make_encoder", None)
-_encode_fast: Callable[[Any, int], Iterable[str]] = (
-    _make_encoder(None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
-    if _make_encoder
-    else lambda value, _: (_encode(value),)
-)
+
+
+def _fast_encoder(make: Any) -> Callable[[Any, int], Iterable[str]]:
+    """JSONEncoder.encode makes one of these a call, which takes as long as a small payload's encoding.
+
+    No markers: what contains itself ends in a RecursionError, and is told apart by `_encode` then. A private part of
+    Python's: not every one has it, nor promises what it takes.
+    """
+    try:
+        fast: Callable[[Any, int], Iterable[str]] = make(
+            None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
+        )
+        tried = "".join(fast({"é": [1.5, None]}, 0))
+    except TypeError:
+        tried = ""
+    return fast if tried == '{"é":[1.5,null]}' else lambda value, _: (_encode(value),)
+
+
+_encode_fast = _fast_encoder(getattr(json.encoder, "c_make_encoder", None))
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -66,7 +66,12 @@ class JobQueue:
         self.worker = worker = Worker(self.queue.name, handler, **self._options)
         try:
             after = await self.queue.last_event_id()
-            self._tasks = [asyncio.create_task(worker.run()), asyncio.create_task(self._follow(after))]
+            self._tasks = [
+                asyncio.create_task(worker.run(), name="worker"),
+                asyncio.create_task(self._follow(after), name="following of progress"),
+            ]
+            for task in self._tasks:
+                task.add_done_callback(self._tell)
             ready = asyncio.create_task(worker.wait_ready())
             try:
                 await asyncio.wait({ready, self._tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
@@ -78,6 +83,20 @@ class JobQueue:
         except BaseException:
             await self._take_back(worker)
             raise
+
+    async def wait(self) -> None:
+        """Returns once `shutdown` was called, or the worker was stopped. A program that serves should await it.
+
+        Raises what the worker has ended with if that failed: the program is to end then, or to begin anew. So it does
+        where progress can't be followed any more.
+        """
+        if self.worker is None:
+            raise CrewlineError(f"queue {self.queue.name!r} was not started: await start() first")
+        if self._tasks:
+            done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled():
+                    task.result()
 
     async def enqueue(self, data: Any, *, name: str = "job", **options: Any) -> Job:
         """Adds a job; ``options`` are those of `Queue.add` (priority, attempts, backoff, delay, …)."""
@@ -100,7 +119,10 @@ class JobQueue:
         return await self.queue.metrics()
 
     async def shutdown(self, grace_seconds: float | None = None) -> None:
-        """Lets running jobs end within the grace period, hands back the rest, and closes everything."""
+        """Lets running jobs end within the grace period, hands back the rest, and closes everything.
+
+        Raises what the worker has ended with if that failed, once everything is closed.
+        """
         if self.worker is not None and self._tasks:
             await self.worker.stop(grace_seconds)
         try:
@@ -108,6 +130,7 @@ class JobQueue:
                 await self._tasks[0]
         finally:
             await self._end_following()
+            self._tasks = []
             await self.queue.close()
 
     async def _take_back(self, worker: Worker) -> None:
@@ -124,8 +147,13 @@ class JobQueue:
     async def _end_following(self) -> None:
         for task in self._tasks[1:]:
             await end_tasks(task)
-            if not task.cancelled() and (error := task.exception()):
-                log.error("progress was followed no more: %s: %s", type(error).__name__, error)
+
+    def _tell(self, task: asyncio.Task[None]) -> None:
+        # at once: a program may await nothing of this object for as long as it lives
+        if not task.cancelled() and (error := task.exception()):
+            log.critical(
+                "queue %s: the %s has ended: %s: %s", self.queue.name, task.get_name(), type(error).__name__, error
+            )
 
     async def _follow(self, after: str) -> None:
         async for event in self.queue.events(after):

@@ -279,9 +279,9 @@ class Worker:
         finally:
             await self.queue.close()
 
-    def _cancel(self, job_id: str, reason: str) -> None:
+    def _cancel(self, job_id: str, token: str, reason: str) -> None:
         run = self._slots.find(job_id)
-        if run is None or not run.open:
+        if run is None or run.lease.token != token or not run.open:
             return
         log.warning("job %s of queue %s is cancelled: %s", job_id, self.queue.name, reason)
         begun = run.status is Status.RUNNING

@@ -209,8 +209,8 @@ class Hands:
                 owner.keys, hands.name, LEASE_MS, "{}", "", [(each.key.id, each.token) for each in running]
             ),
         )  # fmt: skip
-        for job_id, _reason in told:
-            held = next(held for held in running if held.key.id == job_id)
+        for job_id, token, _reason in told:
+            held = next(held for held in running if (held.key.id, held.token) == (job_id, token))
             self.settle(worker, held, "failed", keep=Keep(), letter=False)
 
     def mark_alone(self, worker: int, held: Held) -> None:

@@ -55,7 +55,9 @@ class Result(NamedTuple):
         delay_ms, lifo: retry: when, and whether before those that wait.
         keep_completed, keep_failed: retention, each for its outcome: one that turns out to be another takes that one's.
         suspect: it was a suspect, and whoever ran it lives.
+        alone: which start it was, of a suspect that ran alone in its worker, which lives; '' for all others.
         crashed: back: the process died that ran this suspect alone. It stays one, and that start counts.
+        tried: back: this suspect raised in a process of its own, which lived on. It stays one, and runs as any other.
         exhausted: failed: it had attempts, and they are used up.
         letter: failed: it gets a dead letter.
         unreadable, optionless: its data is not JSON; its options are none that can be read.
@@ -72,7 +74,9 @@ class Result(NamedTuple):
     keep_completed: str = ""
     keep_failed: str = ""
     suspect: bool = False
+    alone: str = ""
     crashed: bool = False
+    tried: bool = False
     exhausted: bool = False
     letter: bool = True
     unreadable: bool = False
@@ -88,9 +92,11 @@ class Result(NamedTuple):
         elif self.outcome != "back":
             more["traces"] = self.traces
             more |= {"keep": self.keep_failed} if self.outcome == "failed" else {"delay": self.delay_ms}
-        for name in ("lifo", "suspect", "crashed", "exhausted", "unreadable", "optionless"):
+        for name in ("lifo", "suspect", "crashed", "tried", "exhausted", "unreadable", "optionless"):
             if getattr(self, name):
                 more[name] = True
+        if self.alone:
+            more["alone"] = self.alone
         if not self.letter:
             more["letter"] = False
         encoded = json.dumps(more)

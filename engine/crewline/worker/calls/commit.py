@@ -215,7 +215,7 @@ class Committer:
         expired: list[tuple[Run, Result]] = []
         for (run, result), code in zip(call.carried, fetched.codes, strict=True):
             if code in CHILDREN:
-                slots.ended.append((run, self._executor.failed(run, CHILDREN[code], "")))
+                slots.settle(run, self._executor.failed(run, CHILDREN[code], ""))
             elif code == EXPIRED and run.lease.started and not run.taken_again:
                 expired.append((run, result))
             else:

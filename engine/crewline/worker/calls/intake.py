@@ -68,7 +68,7 @@ class Intake:
         elif slots.is_shut():
             # fetched by a call that was under way when this worker was told to fetch nothing more
             slots.conclude(run, outcomes.back(run))
-        elif run.suspect:
+        elif run.suspect and run.suspect > number(fields.get(b"tried")):
             self._isolator.receive(run)
         else:
             self._executor.start(run)

@@ -25,7 +25,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from crewline.queue.by_id import ById
-from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking
+from crewline.redis.connection import CONNECT_SECONDS, UNAVAILABLE, cancelled, connect_blocking
 from crewline.redis.lanes import Lanes
 from crewline.redis.scripts import Fetched, source
 from crewline.wire.text import text
@@ -92,13 +92,15 @@ class MarkerWatch:
             # BullMQ finds workers by this connection's name, busy ones too
             lanes = Lanes(redis, keeps=True)
             try:
-                # a cluster's client has many connections
-                self._client_id = int(await lanes.call("CLIENT", "ID")) if isinstance(redis, Redis) else None
+                async with self._bound():
+                    # a cluster's client has many connections
+                    self._client_id = int(await lanes.call("CLIENT", "ID")) if isinstance(redis, Redis) else None
                 lanes.script_unknown = True
                 while not cancelled():
                     if lanes.script_unknown:
                         # nobody reads what Redis answers to an acknowledgement: it has to know the script
-                        await self._load(redis, lanes)
+                        async with self._bound():
+                            await self._load(redis, lanes)
                         lanes.script_unknown = False
                     await self._slots.idle.wait()
                     if self._slots.hot or self._slots.free() <= 0:
@@ -115,6 +117,10 @@ class MarkerWatch:
                 self._slots.wake()
             finally:
                 await redis.aclose()
+
+    def _bound(self) -> asyncio.Timeout:
+        # this connection has no bound of its own, not even for what is said while it is made
+        return asyncio.timeout(max(self._timeout_seconds, CONNECT_SECONDS))
 
     @staticmethod
     async def _load(redis: Redis, lanes: Lanes) -> None:
@@ -175,7 +181,8 @@ class MarkerWatch:
         # what came begins before anything else is sent
         await asyncio.sleep(0)
         if held and not late:
-            await lanes.tell(self._queue.scripts.command("extend_leases", self._lease_ms, *held))
+            async with self._bound():
+                await lanes.tell(self._queue.scripts.command("extend_leases", self._lease_ms, *held))
         if isinstance(popped, Exception):
             raise popped
         score = float(popped[2]) if popped else 0.0

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import socket
-from collections import Counter
 from typing import Any
 
 from crewline.queue.by_id import ById
@@ -27,14 +27,6 @@ BEATING = "tell of this worker, and hear of cancellations and settings"
 #: Running jobs that a beat names.
 MAX_NAMED = 50
 
-_names: Counter[str] = Counter()
-
-
-def _unique(name: str) -> str:
-    """The name, with a number for the second worker of it in this process, and so on: each has an entry of its own."""
-    _names[name] += 1
-    return name if _names[name] == 1 else f"{name}-{_names[name]}"
-
 
 class Presence:
     """Beats for one worker.
@@ -42,9 +34,10 @@ class Presence:
     Args:
         queue: its queue.
         slots: its slots.
-        name: its name; the registry's entry is made unique among the workers of a host and of this process.
+        name: its name. The registry's entry has a part of its own behind it: pods may share a name, and each
+            process in a container has the id 1.
         settings: those of the queue that the worker follows.
-        cancel: called with a job's id and the reason, for jobs that are to be cancelled.
+        cancel: called with a job's id, a lease's token and the reason, for runs that are to be cancelled.
 
     Attributes:
         begun: set once the first beat was answered, or could not be.
@@ -53,7 +46,7 @@ class Presence:
     def __init__(self, queue: ById, slots: Slots, name: str, settings: LiveSettings, cancel: Any) -> None:
         self._queue = queue
         self._slots = slots
-        self._name = _unique(f"{name}.{os.getpid()}")
+        self._name = f"{name}.{os.getpid()}.{secrets.token_hex(3)}"
         self._settings = settings
         self._cancel = cancel
         self._complaints = Complaints(queue.name)
@@ -94,8 +87,8 @@ class Presence:
             self._queue.keys, self._name, TTL_MS, jsonio.dumps(told, "the worker's state"), self._settings.sha,
             [(run.job.id, run.lease.token) for run in mine],
         )  # fmt: skip
-        for job_id, reason in cancels:
-            self._cancel(job_id, reason)
+        for job_id, token, reason in cancels:
+            self._cancel(job_id, token, reason)
         if stored is not None:
             self._settings.receive(stored)
         return stored is not None

@@ -24,6 +24,7 @@ from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs import outcomes
 from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildUnavailable, Returned
 from crewline.worker.runs.child import Where
+from crewline.worker.runs.childless import Childless
 from crewline.worker.runs.children import Children, spec_of
 from crewline.worker.runs.exits import contained
 from crewline.worker.runs.listeners import Listeners
@@ -38,6 +39,9 @@ MAX_TRACE = 8000
 
 #: Milliseconds until a job is tried again whose run ended in the worker's own code.
 UNFORESEEN_MS = 1000
+
+#: Seconds until a suspect goes back for which there was no child.
+PAUSE_SECONDS = 1.0
 
 #: A wait of the user's own, by name: attempts made, the error -> seconds.
 BackoffFunction = Callable[[int, Exception], float]
@@ -77,8 +81,8 @@ class Executor:
         kinds = {target.execution for target in self.targets.all()}
         self._threads = Threads(self.slots.concurrency) if "thread" in kinds else None
         self.children = Children(self.where, self.slots.concurrency)
-        #: Handlers whose module no child could import although this process has.
-        self.unimportable: set[Callable[..., Any]] = set()
+        self.childless = Childless()
+        self.slots.on_ended = self.listeners.ended
         for target in self.targets.all():
             if target.execution == "process":
                 spec_of(target.call)
@@ -91,8 +95,7 @@ class Executor:
         """
         self.slots.start(run)
         run.task = asyncio.create_task(self._run(run, alone))
-        if self.listeners:
-            self.listeners.emit("active", run.job)
+        self.listeners.emit("active", run.job)
 
     def resize(self, concurrency: int) -> None:
         if self._threads:
@@ -108,8 +111,10 @@ class Executor:
 
     async def _run(self, run: Run, alone: bool) -> None:
         result: Result | None = None
+        run.begun = True
         try:
-            result = await self._handle(run, alone)
+            # it may have been told to end before this first step
+            result = await self._handle(run, alone) if run.status is Status.RUNNING else self.ended_early(run)
         except asyncio.CancelledError:
             # told to end while it told hooks of its end
             result = self.ended_early(run)
@@ -140,9 +145,8 @@ class Executor:
                 result = self.ended_early(run)
             else:
                 error = contained(error)
-                if alone and target and isinstance(error, HandlerNotFound | ChildUnavailable):
-                    return self._not_in_a_child(run, target, error)
-                result = self._raised(run, error)
+                told = self._not_in_a_child(run, target, error) if alone and target else None
+                result = told or self._raised(run, error)
             for hook in begun:
                 # none but those that were told of its beginning: a gauge would go below zero
                 await self._quietly(hook.failed(job, error))
@@ -159,14 +163,14 @@ class Executor:
         if run.status is not Status.RUNNING:
             # also where that was while it told hooks of its end
             result = self.ended_early(run)
-        if result is not None and self.listeners and run.status is not Status.ENDED:
-            self.listeners.ended(job, result)
         return result
 
     async def _call(self, run: Run, target: Target, alone: bool) -> Any:
         job = run.job
-        if alone or target.execution == "process":
-            return await self.children.run(job, target, timeout=self.timeout_seconds, alone=alone)
+        if alone:
+            return await self._call_alone(run, target)
+        if target.execution == "process":
+            return await self.children.run(job, target, timeout=self.timeout_seconds)
         arguments = target.arguments(job)
         if target.execution == "thread":
             assert self._threads
@@ -175,6 +179,21 @@ class Executor:
         if self.timeout_seconds is None:
             return await target.call(*arguments)
         return await self._bounded(target.call(*arguments))
+
+    async def _call_alone(self, run: Run, target: Target) -> Returned:
+        try:
+            value = await self.children.run(run.job, target, timeout=self.timeout_seconds, alone=True)
+        except ChildUnavailable:
+            if not self.slots.is_shut("stopping"):
+                self.childless.unready(target.call)
+                # it would come back at once
+                await asyncio.sleep(PAUSE_SECONDS)
+            raise
+        except ChildFailed:
+            self.childless.ran(target.call)
+            raise
+        self.childless.ran(target.call)
+        return value
 
     async def _bounded(self, handling: Awaitable[Any]) -> Any:
         deadline = asyncio.timeout(self.timeout_seconds)
@@ -240,12 +259,25 @@ class Executor:
             return self.failed(run, reason, "")
         return outcomes.retry(run, reason, "", UNFORESEEN_MS)
 
-    def _not_in_a_child(self, run: Run, target: Target, error: Exception) -> Result:
-        """Hands back a suspect whose handler runs in this worker, and in no child: its turn comes when it is alone."""
-        if self.slots.is_shut("stopping"):
-            return outcomes.back(run)
-        log.warning("job %s of queue %s can't run in a process of its own: %s", run.job.id, run.job.queue_name, error)
-        self.unimportable.add(target.call)
+    def _not_in_a_child(self, run: Run, target: Target, error: Exception) -> Result | None:
+        """Hands back a suspect that its child tells nothing of: it runs in this worker. None for one that has ended."""
+        job = run.job
+        match error:
+            case ChildFailed() if target.execution != "process":
+                # it may miss what only this program has set up; its process has outlived it, as the worker will
+                log.warning(
+                    "job %s of queue %s raised in a process of its own (%s): it runs beside others next",
+                    job.id, job.queue_name, error,
+                )  # fmt: skip
+                return outcomes.back(run, tried=True)
+            case HandlerNotFound() | InvalidPayload():
+                self.childless.unable(target.call)
+            case ChildUnavailable():
+                pass
+            case _:
+                return None
+        if not self.slots.is_shut("stopping"):
+            log.warning("job %s of queue %s can't run in a process of its own: %s", job.id, job.queue_name, error)
         return outcomes.back(run)
 
     def _crashed(self, run: Run, error: ChildDied) -> Result:

@@ -101,7 +101,7 @@ class Isolator:
     def _has_child(self, run: Run) -> bool:
         try:
             call = self._targets.find(run.job).call
-            return call not in self._executor.unimportable and importable(call)
+            return call not in self._executor.childless and importable(call)
         except CrewlineError:
             return True  # no handler for it: said where it runs
 
@@ -161,6 +161,8 @@ class Isolator:
 
     async def _mark(self, run: Run, *, alone: bool = True) -> bool:
         """Says on the job that nothing runs beside it now: a death counts; or that this is so no more."""
+        if alone:
+            run.alone = run.lease.started
         try:
             if not await self._scripts.mark_alone(run.job.id, run.lease.token, alone):
                 # another worker has it

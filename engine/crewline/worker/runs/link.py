@@ -223,4 +223,6 @@ def _memory() -> int:
 
 def _flags() -> list[str]:
     """This interpreter's own flags, for a child's."""
-    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined,no-any-return]
+    # multiprocessing's own way, which Python promises nobody: without it the child has none
+    told = getattr(subprocess, "_args_from_interpreter_flags", list)
+    return told()

@@ -30,9 +30,6 @@ class Listeners:
     def __init__(self) -> None:
         self._by_event: dict[str, list[Callable[..., None]]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._by_event)
-
     def add(self, event: str, callback: Callable[..., None]) -> None:
         if event not in EVENTS:
             raise InvalidOption(f"worker event {event!r} is unknown: use one of {', '.join(EVENTS)}")
@@ -47,6 +44,8 @@ class Listeners:
                 log.exception("a listener for %r raised", event)
 
     def ended(self, job: Job, result: Result) -> None:
+        if not self._by_event:
+            return
         if result.outcome == "completed":
             self.emit("completed", job)
         elif result.outcome in ("failed", "retry"):

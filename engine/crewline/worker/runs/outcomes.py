@@ -11,7 +11,9 @@ MAX_TRACES = 10
 
 def completed(run: Run, value: str, keep: str) -> Result:
     """It returned ``value``, JSON text."""
-    return Result(run.job.id, run.lease.token, "completed", value, keep_completed=keep, suspect=run.suspect > 0)
+    return Result(
+        run.job.id, run.lease.token, "completed", value, keep_completed=keep, suspect=run.suspect > 0, alone=run.alone
+    )
 
 
 def failed(
@@ -33,7 +35,7 @@ def failed(
     """
     return Result(
         run.job.id, run.lease.token, "failed", reason, trace=trace, traces=_traces(run), keep_failed=keep,
-        suspect=run.suspect > 0, exhausted=exhausted, letter=letter, unreadable=unreadable,
+        suspect=run.suspect > 0, alone=run.alone, exhausted=exhausted, letter=letter, unreadable=unreadable,
         optionless=not run.job.opts,
     )  # fmt: skip
 
@@ -42,17 +44,18 @@ def retry(run: Run, reason: str, trace: str, delay_ms: int) -> Result:
     """It failed, and is tried again."""
     return Result(
         run.job.id, run.lease.token, "retry", reason, trace=trace, traces=_traces(run), delay_ms=delay_ms,
-        lifo=run.job.opts.get("lifo") is True, suspect=run.suspect > 0,
+        lifo=run.job.opts.get("lifo") is True, suspect=run.suspect > 0, alone=run.alone,
     )  # fmt: skip
 
 
-def back(run: Run, *, crashed: bool = False) -> Result:
+def back(run: Run, *, crashed: bool = False, tried: bool = False) -> Result:
     """It goes back to where it came from, as if it had not been fetched.
 
     Args:
         crashed: its own process died under it: that is counted.
+        tried: it raised in a process of its own: it may run beside others.
     """
-    return Result(run.job.id, run.lease.token, "back", "", crashed=crashed)
+    return Result(run.job.id, run.lease.token, "back", "", crashed=crashed, tried=tried, alone=run.alone)
 
 
 def _traces(run: Run) -> int:

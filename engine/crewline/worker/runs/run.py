@@ -47,9 +47,11 @@ class Run:
         job: what runs.
         lease: what fences all that it writes.
         suspect: how often the job was with a worker that died; 0 for all but a few.
+        alone: which start it is, where its job was told that nothing runs beside it, so that a death counts against it.
         status: where it is.
         reason: why it was cancelled.
         task: what its handler runs in.
+        begun: the task has made its first step.
         stoppable: the task can be cancelled; a thread's can't.
         taken_again: its lease had run out and was taken again once: that is not done twice.
     """
@@ -57,9 +59,11 @@ class Run:
     job: Job
     lease: Lease
     suspect: int = 0
+    alone: str = ""
     status: Status = Status.WAITING
     reason: str = ""
     task: asyncio.Task[None] | None = None
+    begun: bool = False
     stoppable: bool = True
     taken_again: bool = False
 
@@ -77,6 +81,7 @@ class Run:
         if not self.open and (status is not Status.LOST or self.status in (Status.ENDED, Status.LOST)):
             return False
         self.status, self.reason = status, reason
-        if self.stoppable and self.task and self.task is not asyncio.current_task():
+        # a task that is cancelled before its first step runs nothing, not even what gives its slot back
+        if self.stoppable and self.begun and self.task and self.task is not asyncio.current_task():
             self.task.cancel()
         return True

@@ -17,6 +17,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from crewline.queue.job import Job
 from crewline.redis.scripts import Result
 from crewline.worker.runs.run import Lease, Run, Status
 
@@ -39,6 +40,7 @@ class Slots:
         emptied: set while no run holds a slot.
         on_wanted: called when slots that wait for the marker are wanted by another fetch, or nothing is to be fetched.
         on_freed: called when a run holds its slot no more.
+        on_ended: called with a job and what it ended with, before that is written.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -56,6 +58,7 @@ class Slots:
         self.emptied = asyncio.Event()
         self.on_wanted: Callable[[], None] = lambda: None
         self.on_freed: Callable[[], None] = lambda: None
+        self.on_ended: Callable[[Job, Result], None] = lambda job, result: None
         self.work.set()
         self.emptied.set()
 
@@ -156,8 +159,13 @@ class Slots:
             if result is None or lost:
                 self.forget_lease(run)
             else:
-                self.ended.append((run, result))
-                self.work.set()
+                self.settle(run, result)
+
+    def settle(self, run: Run, result: Result) -> None:
+        """How a job ended is to be written, for the first time or another way than before."""
+        self.ended.append((run, result))
+        self.on_ended(run.job, result)
+        self.work.set()
 
     def undo(self, job_id: str, token: str) -> None:
         """What was fetched with that token could not be taken in: it is no run, holds no slot, and its lease ends."""

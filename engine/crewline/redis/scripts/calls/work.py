@@ -70,10 +70,10 @@ class WorkCalls(Caller):
 
     async def beat(
         self, keys: Keys, name: str, ttl_ms: int, told: str, settings_sha: str, running: Sequence[tuple[str, str]]
-    ) -> tuple[list[tuple[str, str]], bytes | None]:
-        """``running``: id and token of each job that runs."""
+    ) -> tuple[list[tuple[str, str, str]], bytes | None]:
+        """``running``: id and token of each job that runs. Returns those to be cancelled, with a reason."""
         cancels, *settings = await self.call(
             "beat", keys.extra("workers"), keys.extra(f"worker:{name}"), keys.extra("settings"), name, ttl_ms, told,
             settings_sha, *itertools.chain.from_iterable(running),
         )  # fmt: skip
-        return [(text(job_id), text(reason)) for job_id, reason in cancels], settings[0] if settings else None
+        return [(text(job_id), text(token), text(reason)) for job_id, token, reason in cancels], (settings or [None])[0]

@@ -18,11 +18,13 @@ Why      An id without a lock whose lease would be over by now, counted from its
          the next look finds it there and still without a lock. BullMQ's check reads the same set; it acts as late as
          it would without us, since nothing younger than a lease is put there: not even a job that a BullMQ worker
          runs without a lock (token "0") goes sooner than that.
-         A start whose lease is over sooner than that, and that nobody has read of (field unread: our fetch waited for
-         work in the name of a worker that sleeps), never began: it goes back as it was, at once, twice in a row at most, since a job may also take its worker
-         down in the moment between. The mark names the start, so that another client's later fetch is not meant.
+         A start that nobody has read of (field unread: our fetch waited for work in the name of a worker that sleeps)
+         never began: it goes back as it was, twice in a row at most, since a job may also take its worker down in the
+         moment between. Whoever has read renews the lease, which takes the mark away, so that it tells at any age; where
+         the lease is over sooner than any, one look is enough. The mark names the start, so that another client's later
+         fetch is not meant.
          Every other job of a worker that died is a suspect, and all but one are innocent: it runs alone next
-         (suspect: how often), and only a death while alone (field alone) counts. One that counted too often is failed
+         (suspect: how often; tried: which of these it has outlived), and only a death while alone (field alone) counts. One that counted too often is failed
          by whoever fetches it next (field defa), as in BullMQ. All go before their equals. ]]
 -- @include base/keys
 -- @include base/clock
@@ -47,7 +49,7 @@ local found, places, seen, removed = {}, {}, {}, {}
 for i = #ids, 1, -1 do
   if not held[i] then
     -- pcall: the key may be anything
-    local told = redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone')
+    local told = redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats')
     local kind = verdict_on(ids[i], told, lease, once)
     if kind == 'seen' then
       seen[#seen + 1] = ids[i]

@@ -8,7 +8,7 @@ ARGV     1 base
          5 name, 6 time to live in ms, 7 JSON of what the worker tells of itself
          8 known     SHA-1 of the settings that the worker has, '' for none
          then id, token a job that it runs
-Returns  {cancels, settings}: {id, reason} of each running job that is to be cancelled; the settings where they are not
+Returns  {cancels, settings}: {id, token, reason} of each run that is to be cancelled; the settings where they are not
          those known, '' if there are none any more
 Events   none
 Bound    as many jobs as the worker has slots, where any is to be cancelled
@@ -32,7 +32,7 @@ if #ARGV > 8 and redis.call('EXISTS', cancels) == 1 then
     local mark = redis.pcall('HGET', cancels, id)
     if type(mark) == 'string' then
       local run, reason = unpack(parse(mark))
-      if run == token then told[#told + 1] = { id, reason } end
+      if run == token then told[#told + 1] = { id, token, reason } end
       -- one for the run that has the job now is that one's worker's to find
       if run == token or run ~= redis.call('GET', base .. id .. ':lock') then redis.call('HDEL', cancels, id) end
     end

@@ -28,7 +28,9 @@ ARGV     1 base      "<prefix>:<queue>:"
              unreadable true if its data is not JSON
              optionless true if its options are none that can be read
              suspect    true if it was a suspect, and whoever ran it lives
+             alone      "<ats>:<processedOn>" of a start that ran alone in its worker, which lives
              crashed    back: true if the process died that ran this suspect alone
+             tried      back: true if this suspect raised in a process of its own, which lived on
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed

@@ -52,7 +52,7 @@ local function settle_jobs(offset, points)
       free_locks[#free_locks + 1], free_ids[#free_ids + 1] = locks[r], id
       local links = redis.call('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
       if links[4] then redis.call('HDEL', job, 'unread') end
-      if told.suspect then redis.call('HDEL', job, 'suspect', 'alone', 'crashes') end
+      if told.suspect then redis.call('HDEL', job, 'suspect', 'tried', 'alone', 'crashes', 'blamed') end
       if outcome == 'completed' or outcome == 'failed' then
         if outcome == 'completed' then complete(id, job, value, links)
         elseif fail(id, job, value, links, told, ARGV[2], ARGV[3]) then lettered = true end
@@ -68,8 +68,8 @@ local function settle_jobs(offset, points)
         if outcome ~= 'retry' then hand_back(id, job, told) end
         woken = true
       end
-    elseif told.suspect and codes[r] ~= -1 then
-      attempt(take_back_crash, job)
+    elseif told.alone and codes[r] ~= -1 then
+      attempt(take_back_crash, job, told.alone)
     end
   end
 

@@ -3,7 +3,7 @@
 local function rerun_job(id, prev, fresh, lifo)
   local job = base .. id
   redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'crashes', 'suspect',
-    'alone')
+    'tried', 'alone', 'blamed')
   if fresh then redis.call('HDEL', job, 'atm', 'ats', 'stc') end
   local parent = redis.call('HGET', job, 'parentKey')
   if parent and redis.call('EXISTS', parent) == 1 then

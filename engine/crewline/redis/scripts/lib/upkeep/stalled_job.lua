@@ -1,15 +1,15 @@
 -- @include base/clock
+-- @include end/condemn
 -- @include place/push_job
 -- What becomes of an id without a lock: unbegun, lost, gone (it is no job), seen, or young. `told`: name, processedOn,
--- unread, crashes and alone of its job.
+-- unread, crashes, alone and ats of its job.
 local function verdict_on(id, told, lease, once)
   local began = told[1] and number(told[2], nil)
-  if began and began + lease > now then
-    local times, start = string.match(told[3] or '', '^(%d+):(%d+)$')
-    return start == told[2] and tonumber(times) <= 2 and 'unbegun' or 'young'
-  end
-  if (began and once) or redis.call('SISMEMBER', q.stalled, id) == 1 then return told[1] and 'lost' or 'gone' end
-  return 'seen'
+  local times, start = string.match(told[3] or '', '^(%d+):(%d+)$')
+  local unread = began and start == told[2] and tonumber(times) <= 2
+  if began and began + lease > now then return unread and 'unbegun' or 'young' end
+  if not (began and once) and redis.call('SISMEMBER', q.stalled, id) == 0 then return 'seen' end
+  return unread and 'unbegun' or told[1] and 'lost' or 'gone'
 end
 
 -- A job that lost its worker: a suspect from now on, before its equals. Returns whether the next fetch fails it.
@@ -17,10 +17,14 @@ local function put_back(id, job, told, most)
   increment(job, 'stc')
   increment(job, 'suspect')
   local crashes = number(told[4], 0)
-  if told[5] then crashes = increment(job, 'crashes') end
+  if told[5] then
+    crashes = increment(job, 'crashes')
+    -- the start that is blamed: whoever ran it may only have stood still
+    redis.call('HSET', job, 'blamed', (told[6] or '') .. ':' .. (told[2] or ''))
+  end
   redis.call('HDEL', job, 'alone', 'unread')
   local dooms = crashes >= most
-  if dooms then redis.call('HSET', job, 'defa', 'job took its worker down ' .. crashes .. ' times') end
+  if dooms then redis.call('HSET', job, 'defa', condemnation(crashes)) end
   push_job(q, id, priority_of(job), true, 'active')
   redis.call('XADD', q.events, '*', 'event', 'stalled', 'jobId', id)
   return dooms

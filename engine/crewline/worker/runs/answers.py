@@ -36,6 +36,10 @@ class ChildUnavailable(CrewlineError):
     """No child process ran the job: it could not be started, or the worker has stopped. Not the job's doing."""
 
 
+class ChildRefused(ChildUnavailable):
+    """The system has no process to give now."""
+
+
 @dataclass(frozen=True)
 class Returned:
     """What a handler returned.

@@ -20,7 +20,7 @@ from crewline.errors import CrewlineError, HandlerNotFound, InvalidOption, Inval
 from crewline.queue.job import Job
 from crewline.worker.handlers.targets import Target
 from crewline.worker.runs import mainfile
-from crewline.worker.runs.answers import ChildDied, ChildUnavailable, Returned, outcome
+from crewline.worker.runs.answers import ChildDied, ChildRefused, ChildUnavailable, Returned, outcome
 from crewline.worker.runs.child import Hello, Request, Where
 from crewline.worker.runs.copies import Copies, Copy
 from crewline.worker.runs.link import Hangup, Link
@@ -183,7 +183,7 @@ class Children:
         except BaseException as error:
             await self._end(link)
             if isinstance(error, OSError):
-                raise ChildUnavailable(f"the handler's process could not be made: {error}") from error
+                raise ChildRefused(f"the handler's process could not be made: {error}") from error
             raise
         return link
 
@@ -221,7 +221,7 @@ class Children:
             raise ChildUnavailable(f"{died} before it was ready") from None
         except OSError as error:
             await self._end(link)
-            raise ChildUnavailable(f"the handler's process could not be started: {error}") from error
+            raise ChildRefused(f"the handler's process could not be started: {error}") from error
         except BaseException:
             await self._end(link)
             raise

@@ -22,15 +22,15 @@ from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_w
 from crewline.wire.text import printable
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs import outcomes
-from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildUnavailable, Returned
+from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildRefused, ChildUnavailable, Returned
 from crewline.worker.runs.child import Where
 from crewline.worker.runs.childless import Childless
 from crewline.worker.runs.children import Children, spec_of
-from crewline.worker.runs.exits import contained
+from crewline.worker.runs.exits import awaited, contained
 from crewline.worker.runs.listeners import Listeners
 from crewline.worker.runs.run import Run, Status
 from crewline.worker.runs.slots import Slots
-from crewline.worker.runs.threads import Threads
+from crewline.worker.runs.threads import ThreadRefused, Threads
 
 log = logging.getLogger("crewline.worker")
 
@@ -42,6 +42,11 @@ UNFORESEEN_MS = 1000
 
 #: Seconds until a suspect goes back for which there was no child.
 PAUSE_SECONDS = 1.0
+
+#: The system has no process or thread to give now: the job has not begun.
+NOT_BEGUN = (ChildRefused, ThreadRefused)
+#: Seconds between two lines of the log that say so.
+REFUSED_SECONDS = 30.0
 
 #: A wait of the user's own, by name: attempts made, the error -> seconds.
 BackoffFunction = Callable[[int, Exception], float]
@@ -82,6 +87,7 @@ class Executor:
         self._threads = Threads(self.slots.concurrency) if "thread" in kinds else None
         self.children = Children(self.where, self.slots.concurrency)
         self.childless = Childless()
+        self._refused_at: float | None = None
         self.slots.on_ended = self.listeners.ended
         for target in self.targets.all():
             if target.execution == "process":
@@ -149,13 +155,13 @@ class Executor:
                 result = told or self._raised(run, error)
             for hook in begun:
                 # none but those that were told of its beginning: a gauge would go below zero
-                await self._quietly(hook.failed(job, error))
+                await self._quietly(run, hook.failed(job, error))
         else:
             result = outcomes.completed(
                 run, text, keep_from_wire(job.opts.get("removeOnComplete"), self.keep_completed, KEEP_COMPLETED)
             )
             for hook in begun:
-                await self._quietly(hook.after(job, value.value if isinstance(value, Returned) else value))
+                await self._quietly(run, hook.after(job, value.value if isinstance(value, Returned) else value))
         if run.status is Status.LOST:
             log.warning(
                 "job %s of queue %s: the result of a run that lost its lease is dropped", job.id, job.queue_name
@@ -169,16 +175,32 @@ class Executor:
         job = run.job
         if alone:
             return await self._call_alone(run, target)
-        if target.execution == "process":
-            return await self.children.run(job, target, timeout=self.timeout_seconds)
+        if target.execution != "async":
+            try:
+                return await self._call_beside(run, target)
+            except NOT_BEGUN as error:
+                self._report_refused(error)
+                # it would come back at once
+                await asyncio.sleep(PAUSE_SECONDS)
+                raise
         arguments = target.arguments(job)
-        if target.execution == "thread":
-            assert self._threads
-            run.stoppable = False
-            return await self._threads.run(job, target.call, arguments, self.timeout_seconds)
         if self.timeout_seconds is None:
             return await target.call(*arguments)
         return await self._bounded(target.call(*arguments))
+
+    async def _call_beside(self, run: Run, target: Target) -> Any:
+        """In a child or a thread."""
+        if target.execution == "process":
+            return await self.children.run(run.job, target, timeout=self.timeout_seconds)
+        assert self._threads
+        run.stoppable = False
+        return await self._threads.run(run.job, target.call, target.arguments(run.job), self.timeout_seconds)
+
+    def _report_refused(self, error: Exception) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._refused_at is None or now - self._refused_at > REFUSED_SECONDS:
+            log.error("this worker can begin nothing now: %s; its jobs wait, and are tried again", error)
+            self._refused_at = now
 
     async def _call_alone(self, run: Run, target: Target) -> Returned:
         try:
@@ -210,9 +232,17 @@ class Executor:
         raise TimeoutError(f"timed out after {self.timeout_seconds:g} s")
 
     @staticmethod
-    async def _quietly(hook: Awaitable[None]) -> None:
+    async def _quietly(run: Run, hook: Awaitable[None]) -> None:
+        """Tells a hook of an end; how the run ended stands, whatever the hook raises."""
         try:
-            await hook
+            await awaited(hook)
+        except asyncio.CancelledError:
+            if run.status is not Status.RUNNING:
+                raise
+            # not by the worker: the handler, or the hook, has cancelled its own task
+            if run.task:
+                run.task.uncancel()
+            log.exception("a middleware hook was cancelled")
         except Exception:
             log.exception("a middleware hook raised")
 
@@ -243,7 +273,7 @@ class Executor:
         if isinstance(error, LeaseLost):
             run.end_early(Status.LOST)
             return None
-        if isinstance(error, ChildUnavailable) and self.slots.is_shut("stopping"):
+        if isinstance(error, NOT_BEGUN) or (isinstance(error, ChildUnavailable) and self.slots.is_shut("stopping")):
             return outcomes.back(run)
         if isinstance(error, ChildDied) and run.suspect:
             return self._crashed(run, error)

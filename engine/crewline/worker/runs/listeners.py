@@ -40,7 +40,8 @@ class Listeners:
         for callback in self._by_event.get(event, ()):
             try:
                 callback(*arguments)
-            except Exception:
+            except BaseException:
+                # a sys.exit(), too: how a job ended is not for a listener to change
                 log.exception("a listener for %r raised", event)
 
     def ended(self, job: Job, result: Result) -> None:

@@ -73,6 +73,10 @@ class SyncJob:
         return CrewlineError(f"{name}() of job {self._job.id} can't be done any more: its worker has stopped")
 
 
+class ThreadRefused(CrewlineError):
+    """The system has no thread to give now."""
+
+
 class _Work(NamedTuple):
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
@@ -98,7 +102,11 @@ class Pool:
         self._closed = False
 
     def call(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Calls ``function`` in a thread; what it raises comes as an Exception, whatever it was."""
+        """Calls ``function`` in a thread; what it raises comes as an Exception, whatever it was.
+
+        Raises:
+            ThreadRefused: there is none, and none can be started.
+        """
         loop = asyncio.get_running_loop()
         work = _Work(loop, loop.create_future(), function)
         with self._ready:
@@ -111,11 +119,11 @@ class Pool:
             elif self._count < self._size:
                 try:
                     self._start()
-                except RuntimeError:
+                except RuntimeError as error:
                     # none to be had now (the limit of a pod): one that is there takes the work when it is done
                     if not self._count:
                         self._work.remove(work)
-                        raise
+                        raise ThreadRefused(f"a thread could not be started: {error}") from error
         return work.future
 
     def resize(self, size: int) -> None:

@@ -1,0 +1,125 @@
+"""How a run ended stands, whatever hooks and listeners do about it; and what could not begin has not ended."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+from crewline import DeadLetters, Job, Middleware, Queue
+
+from tests.redis import process_handlers
+
+
+class Cancelled(Middleware):
+    async def after(self, job: Job, result: Any) -> None:
+        await self._end()
+
+    async def failed(self, job: Job, error: BaseException) -> None:
+        await self._end()
+
+    async def _end(self) -> None:
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        task.cancel()
+        await task
+
+
+class Exits(Cancelled):
+    async def _end(self) -> None:
+        sys.exit(3)
+
+
+class Waits(Cancelled):
+    async def _end(self) -> None:
+        await asyncio.sleep(0)
+
+
+async def well(job: Job) -> str:
+    return "done"
+
+
+async def badly(job: Job) -> None:
+    raise ValueError("no")
+
+
+async def cancels_itself(job: Job) -> str:
+    task = asyncio.current_task()
+    assert task
+    task.cancel()
+    return "done"
+
+
+@pytest.mark.parametrize("hook", [Cancelled, Exits, Waits])
+@pytest.mark.parametrize(("handle", "state"), [(well, "completed"), (badly, "failed"), (cancels_itself, "completed")])
+async def test_a_hook_that_ends_changes_nothing(
+    queue: Queue, start_worker: Any, until: Any, hook: type[Middleware], handle: Any, state: str
+) -> None:
+    runs = 0
+
+    async def count(job: Job) -> Any:
+        nonlocal runs
+        runs += 1
+        return await handle(job)
+
+    await start_worker(count, middleware=[hook(), Waits()])
+    job = await queue.add("n", {}, attempts=1)
+
+    async def ended() -> bool:
+        return await job.state() == state
+
+    await until(ended)
+    assert runs == 1
+
+
+async def test_a_listener_that_exits_changes_nothing(queue: Queue, start_worker: Any) -> None:
+    worker = await start_worker(well)
+    worker.on("completed", lambda job: sys.exit(3))
+    for _ in range(2):
+        job = await queue.add("n", {}, attempts=2)
+        assert await job.result(timeout=20) == "done"
+        assert await job.state() == "completed"
+
+
+async def test_jobs_wait_where_the_system_starts_no_process(
+    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused: list[int] = []
+    start = subprocess.Popen
+
+    class Refusing(start):  # type: ignore[type-arg, misc, valid-type]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            if len(refused) < 6:
+                refused.append(1)
+                raise OSError(errno.EMFILE, "Too many open files")
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", Refusing)
+    jobs = await queue.add_bulk(("n", {"do": "who"}, {"attempts": 1}) for _ in range(4))
+    await start_worker(process_handlers.work, execution="process", concurrency=4)
+    assert {(await job.result(timeout=60))["of"] for job in jobs} == {job.id for job in jobs}
+    assert len(refused) == 6
+    assert await DeadLetters(queue).list() == []
+    assert [line for line in caplog.messages if "can begin nothing now" in line and "Too many open files" in line]
+
+
+async def test_jobs_wait_where_the_system_starts_no_thread(
+    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[int] = []
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("crewline-handler") and len(refused) < 3:
+            refused.append(1)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    job = await queue.add("n", {"do": "who"}, attempts=1)
+    await start_worker(process_handlers.work)
+    assert (await job.result(timeout=60))["of"] == job.id
+    assert len(refused) == 3

@@ -22,8 +22,9 @@ class Middleware:
         """The handler raised, or a later hook's `before`, or no route takes the job's name.
 
         A run that is cancelled, handed back or without its lease comes with what its clean-up raised, mostly a
-        CancelledError; one in a thread with what it comes to after all, so that `after` may be called instead. What the
-        hook raises is logged, and changes nothing.
+        CancelledError; one in a thread once that returns. A suspect that goes back from a process of its own (it raised
+        there, or there was none) comes with that error, and runs again. What the hook raises is logged, and changes
+        nothing.
         """
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from crewline import Keep, Queue
+from crewline import Queue
 from crewline.redis.scripts import Recovered, Result
-from crewline.upkeep import keeping
 from crewline.wire.text import text
 
 LEASE_MS = 30_000
@@ -212,33 +209,6 @@ async def test_a_second_look_within_the_interval_finds_nothing_to_do(queue: Queu
     assert await queue.scripts.recover_stalled(60_000, 3, lease_ms=LEASE_MS, once=True) == ([], [], [])
 
 
-async def test_a_keeper_trusts_its_look_only_if_all_of_a_whole_lease_were_made_on_time(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[bool] = []
-    enough, moment = asyncio.Event(), 1000.0
-
-    async def look(*_: Any, once: bool, **__: Any) -> Recovered:
-        nonlocal moment
-        told.append(once)
-        # the process stands still after the ninth
-        moment += 60.0 if len(told) == 9 else 0.01
-        if len(told) == 10:
-            enough.set()
-        if len(told) == 5:
-            raise ConnectionError("Redis is away")
-        return Recovered([], [], [])
-
-    monkeypatch.setattr(queue.scripts, "recover_stalled", look)
-    monkeypatch.setattr(keeping, "time", SimpleNamespace(monotonic=lambda: moment))
-    keeper = keeping.Keeper(queue, 0.01, 0.025, 3, Keep(), Keep())
-    looking = asyncio.create_task(keeper.recover())
-    await asyncio.wait_for(enough.wait(), 10)
-    looking.cancel()
-    no, yes = False, True
-    assert told == [no, no, no, yes, yes, no, no, no, yes, no]
-
-
 async def test_no_second_look_comes_before_a_worker_that_lives_can_have_renewed_its_leases(
     queue: Queue, start_worker: Any, until: Any
 ) -> None:
@@ -256,25 +226,50 @@ async def test_no_second_look_comes_before_a_worker_that_lives_can_have_renewed_
     await _look(queue)
 
 
-@pytest.mark.parametrize(("interval_seconds", "trusted"), [(0.1, True), (1.0, True), (2.0, False)])
-async def test_looks_that_are_more_than_half_a_lease_apart_are_never_trusted(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch, interval_seconds: float, trusted: bool
+async def _redis_looks(queue: Queue, ago_ms: int | None = None, since_ms: int = 0, last_ms: int = 0) -> Recovered:
+    """A look that goes by Redis' record, which says that looks came from ``since_ms`` to ``last_ms`` ago."""
+    if ago_ms is None:
+        now = await queue.scripts.read_clock()
+        record = {"since": str(now - since_ms), "last": str(now - last_ms)}
+        await queue.redis.hset(queue.keys.extra("looks"), mapping=record)
+    await queue.redis.delete(queue.keys.stalled_check)
+    return await queue.scripts.recover_stalled(60_000, 3, lease_ms=LEASE_MS)
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "last_ms", "trusted"),
+    [
+        (LEASE_MS, LEASE_MS // 3, True),
+        # not for a whole lease yet
+        (LEASE_MS * 2 // 3, LEASE_MS // 3, False),
+        # Redis stood still, or all workers
+        (LEASE_MS * 9, LEASE_MS * 2 // 3, False),
+        # its clock was set back
+        (LEASE_MS * 9, -LEASE_MS, False),
+    ],
+)
+async def test_a_look_is_trusted_where_looks_came_regularly_for_a_whole_lease(
+    queue: Queue, since_ms: int, last_ms: int, trusted: bool
 ) -> None:
-    told: list[bool] = []
-    enough, moment = asyncio.Event(), 1000.0
+    await queue.add("n", 1)
+    await _lose(queue, *(await _fetch(queue)))
+    found = await _redis_looks(queue, since_ms=since_ms, last_ms=last_ms)
+    assert found.back == (["1"] if trusted else [])
+    assert bool(await queue.redis.sismember(queue.keys.stalled, "1")) is not trusted
+    # its record goes where nobody looks any more
+    assert 0 < await queue.redis.pttl(queue.keys.extra("looks")) <= LEASE_MS
 
-    async def look(*_: Any, once: bool, **__: Any) -> Recovered:
-        nonlocal moment
-        told.append(once)
-        moment += interval_seconds
-        if len(told) == 50:
-            enough.set()
-        return Recovered([], [], [])
 
-    monkeypatch.setattr(queue.scripts, "recover_stalled", look)
-    monkeypatch.setattr(keeping, "time", SimpleNamespace(monotonic=lambda: moment))
-    keeper = keeping.Keeper(queue, interval_seconds / 1000, 3.0, 3, Keep(), Keep())
-    looking = asyncio.create_task(keeper.recover())
-    await asyncio.wait_for(enough.wait(), 10)
-    looking.cancel()
-    assert (True in told) is trusted
+async def test_a_look_without_a_record_is_not_trusted_nor_is_one_of_another_type(queue: Queue) -> None:
+    await queue.add("n", 1)
+    await _lose(queue, *(await _fetch(queue)))
+    await queue.redis.set(queue.keys.extra("looks"), "no hash")
+    assert (await _redis_looks(queue, 0)).back == []
+    assert await queue.job_state("1") == "active"
+
+
+async def test_a_start_in_the_future_holds_no_job_for_ever(queue: Queue) -> None:
+    await queue.add("n", 1)
+    await _lose(queue, *(await _fetch(queue)), age_ms=-86_400_000)
+    assert (await _look(queue)).back == []
+    assert (await _look(queue)).back == ["1"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -65,35 +64,20 @@ class Keeper:
         self._spawn(self._advance(schedule_id, job))
 
     async def recover(self) -> None:
-        """Gives jobs of dead workers to others; runs until cancelled.
-
-        Where all looks of a whole lease succeeded and half a lease at most lay between two, neither Redis nor this
-        process stood still for long enough to end a lease that is kept: a job without one has lost its worker, and one
-        look is enough. Else a second look tells, no sooner than
-        a worker that lives has renewed its leases.
-        """
-        since: float | None = None
-        last = 0.0
+        """Gives jobs of dead workers to others; runs until cancelled."""
         while True:
-            began = time.monotonic()
-            if since is None or began - last > self._lease_ms / 2000:
-                since = began
             try:
-                await self._look(once=(began - since) * 1000 >= self._lease_ms)
-                last = began
+                await self._look()
                 self._complaints.over("look for jobs that lost their worker")
             except UNAVAILABLE as error:
-                since = None
                 self._complaints.tell("look for jobs that lost their worker", error)
             await asyncio.sleep(self._interval_seconds)
 
-    async def _look(self, once: bool) -> None:
+    async def _look(self) -> None:
         name = self._queue.name
-        interval_ms = round(self._interval_seconds * 1000)
         found = await self._queue.scripts.recover_stalled(
             # nobody looks within this time
-            interval_ms if once else max(interval_ms, self._lease_ms // 3), self._max_crashes,
-            lease_ms=self._lease_ms, once=once,
+            round(self._interval_seconds * 1000), self._max_crashes, lease_ms=self._lease_ms,
         )  # fmt: skip
         for job_id in found.back:
             log.warning("job %s of queue %s lost its worker: put back", job_id, name)

@@ -12,18 +12,20 @@ class UpkeepCalls(Caller):
     """The calls in ``upkeep``: what keeps a queue in order."""
 
     async def recover_stalled(
-        self, interval_ms: int, most: int, *, lease_ms: int, once: bool = False, window: int = MOST_LOOKED_AT
+        self, interval_ms: int, most: int, *, lease_ms: int, once: bool | None = None, window: int = MOST_LOOKED_AT
     ) -> Recovered:
         """One look at all that is active; nothing if another looked within the interval.
 
         Args:
             most: how often a job may take its worker down.
-            once: Redis and the caller were up for the whole last lease.
+            once: whether Redis and the workers were up for the whole last lease; None: as Redis itself can tell, by how
+                regularly looks came.
         """
         found = Recovered([], [], [])
+        trusted = "" if once is None else str(int(once))
         skip: str | None = ""
         while skip is not None:
-            told = (interval_ms, most, self.keys.stalled_check, lease_ms, "1" if once else "", skip, window)
+            told = (interval_ms, most, self.keys.stalled_check, lease_ms, trusted, skip, window)
             reply = await self.call("recover_stalled", *told)
             if not reply:
                 break

@@ -6,7 +6,8 @@ ARGV     1 base
          3 most      how often a job may take its worker down before it is failed
          4 gate      the "stalled-check" key, BullMQ's as well
          5 lease     milliseconds that a lease holds without a renewal
-         6 once      '1' if the caller knows that Redis and itself were up for the whole last lease
+         6 once      '1' if Redis and the workers were up for the whole last lease, '0' if not, '' to go by how
+                     regularly looks came
          7 skip      '' at first, later what the last call returned to go on with
          8 window    how many active ids this call looks at
 Returns  {} if another looked just now; else {ids put back, ids whose next fetch fails them, ids that never began,
@@ -14,10 +15,13 @@ Returns  {} if another looked just now; else {ids put back, ids whose next fetch
 Events   waiting (prev active), and stalled for one that had begun, a job
 Bound    window: 150, and one pass over as much of `active` as lies behind it
 Why      An id without a lock whose lease would be over by now, counted from its start, lost its worker. One look tells
-         where the locks are to be trusted. Where Redis was away, or nobody knows, it is put into `stalled`, and goes if
-         the next look finds it there and still without a lock. BullMQ's check reads the same set; it acts as late as
-         it would without us, since nothing younger than a lease is put there: not even a job that a BullMQ worker
-         runs without a lock (token "0") goes sooner than that.
+         where the locks are to be trusted: looks came for a whole lease, by Redis' clock, none more than half a lease
+         after the last, so that neither Redis nor all workers stood still for long enough to end a lease that is kept.
+         That is decided here, when a look is made: one that was sent before Redis stood still comes after it. Else the
+         id is put into `stalled`, and goes if the next look, no sooner than living workers have renewed their leases,
+         finds it there and still without a lock. BullMQ's check reads the same set; it acts as late as it would without
+         us, since nothing younger than a lease is put there: not even a job that a BullMQ worker runs without a lock
+         (token "0") goes sooner than that.
          A start that nobody has read of (field unread: our fetch waited for work in the name of a worker that sleeps)
          never began: it goes back as it was, twice in a row at most, since a job may also take its worker down in the
          moment between. Whoever has read renews the lease, which takes the mark away, so that it tells at any age; where
@@ -31,13 +35,18 @@ Why      An id without a lock whose lease would be over by now, counted from its
 -- @include base/check_types
 -- @include base/trim_events
 -- @include end/hand_back
+-- @include upkeep/looks
 -- @include upkeep/stalled_job
 -- @include place/remove_from_list
 
-local lease, once = tonumber(ARGV[5]), ARGV[6] == '1'
+local lease, once, first = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == ''
 local skip, window = tonumber(ARGV[7] == '' and 0 or ARGV[7]), tonumber(ARGV[8])
-if ARGV[7] == '' then
-  if not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then return {} end
+if first and not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then return {} end
+if ARGV[6] == '' then once = came_regularly(lease, first) end
+if first then
+  if not once and redis.call('PTTL', ARGV[4]) < lease / 3 then
+    redis.call('PEXPIRE', ARGV[4], math.max(math.floor(lease / 3), 1))
+  end
   trim_events(q)
   if redis.call('TYPE', q.stalled).ok ~= 'set' then redis.call('DEL', q.stalled) end
 end

@@ -34,14 +34,41 @@ async def test_the_run_that_is_meant_is_told_once(queue: Queue) -> None:
     assert await _beat(queue, (job_id, "t")) == []
 
 
-@pytest.mark.parametrize("outcome", ["completed", "failed", "retry", "back"])
+@pytest.mark.parametrize("outcome", ["completed", "failed"])
 async def test_a_cancel_that_came_too_late_goes_with_the_run(queue: Queue, outcome: str) -> None:
     await queue.add("n", 1, job_id="a")
     await _fetch(queue, "t")
     await queue.cancel("a")
-    ended = Result("a", "t", outcome, '"x"')
-    await queue.scripts.finish_and_fetch([ended], letters="", token="t2", lease_ms=60_000, worker="w", room=0)
+    await _settle(queue, Result("a", "t", outcome, '"x"'))
+    assert await queue.job_state("a") == outcome
     assert await _marks(queue) == {}
+
+
+@pytest.mark.parametrize("outcome", ["retry", "back"])
+async def test_a_cancel_ends_a_job_whose_run_ends_so_that_it_would_run_again(queue: Queue, outcome: str) -> None:
+    await queue.add("n", 1, job_id="a", attempts=5)
+    await _fetch(queue, "t")
+    await queue.redis.hset(queue.keys.job("a"), mapping={"suspect": "1", "tried": "1"})
+    assert await queue.cancel("a", "no more")
+    await _settle(queue, Result("a", "t", outcome, "again", suspect=True))
+    job = await queue.get_job("a")
+    assert job and await job.state() == "failed" and job.failed_reason == "no more"
+    assert await _marks(queue) == {}
+    assert await queue.redis.hmget(queue.keys.job("a"), "suspect", "tried") == [None, None]
+    assert (await queue.metrics()).dead == 0
+
+
+async def test_a_cancel_of_an_earlier_run_ends_no_later_one(queue: Queue) -> None:
+    await queue.add("n", 1, job_id="a", attempts=5)
+    await _fetch(queue, "t")
+    await queue.redis.hset(queue.keys.extra("cancels"), "a", '["an earlier token", "no more"]')
+    await _settle(queue, Result("a", "t", "retry", "again"))
+    assert await queue.job_state("a") == "waiting"
+    assert await _marks(queue) == {}
+
+
+async def _settle(queue: Queue, result: Result) -> None:
+    await queue.scripts.finish_and_fetch([result], letters="", token="t2", lease_ms=60_000, worker="w", room=0)
 
 
 async def test_a_cancel_goes_with_the_job_and_not_to_the_next_of_its_id(queue: Queue) -> None:
@@ -56,15 +83,16 @@ async def test_a_cancel_goes_with_the_job_and_not_to_the_next_of_its_id(queue: Q
     assert await _beat(queue, ("a", "later")) == []
 
 
-async def test_a_cancel_of_a_run_whose_worker_died_does_not_hit_the_next_run(queue: Queue) -> None:
-    await queue.add("n", 1)
+async def test_a_cancel_of_a_run_whose_worker_died_ends_the_job(queue: Queue) -> None:
+    await queue.add("n", 1, attempts=5)
     job_id = await _fetch(queue, "t")
-    await queue.cancel(job_id)
+    assert await queue.cancel(job_id, "no more")
     await queue.redis.delete(queue.keys.job(job_id) + ":lock")
     await queue.redis.hset(queue.keys.job(job_id), "processedOn", "1")
-    assert (await queue.scripts.recover_stalled(1000, 3, lease_ms=1000, once=True)).back == [job_id]
-    assert await _fetch(queue, "later") == job_id
-    assert await _beat(queue, (job_id, "later")) == []
+    found = await queue.scripts.recover_stalled(1000, 3, lease_ms=1000, once=True)
+    assert found == ([], [], [])
+    job = await queue.get_job(job_id)
+    assert job and await job.state() == "failed" and job.failed_reason == "no more"
     assert await _marks(queue) == {}
 
 

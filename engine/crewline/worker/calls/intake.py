@@ -37,7 +37,12 @@ class Intake:
 
     def receive(self, fetched: Fetched, token: str) -> None:
         """Takes in what a call with that token brought."""
-        for job_id, told in fetched.jobs:
+        jobs = fetched.jobs
+        if self._slots.is_shut():
+            # fetched by a call that was under way when this worker was told to fetch nothing more: all go back, the one
+            # that was to run last first, so that they run in their old order
+            jobs = jobs[::-1]
+        for job_id, told in jobs:
             try:
                 self._receive(job_id, dict(zip(told[::2], told[1::2], strict=True)), token, fetched.now_ms)
             except Exception:
@@ -66,7 +71,6 @@ class Intake:
         if deferred:
             slots.conclude(run, self._executor.failed(run, text(deferred), ""))
         elif slots.is_shut():
-            # fetched by a call that was under way when this worker was told to fetch nothing more
             slots.conclude(run, outcomes.back(run))
         elif run.suspect and run.suspect > number(fields.get(b"tried")):
             self._isolator.receive(run)

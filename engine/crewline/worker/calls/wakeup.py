@@ -9,9 +9,9 @@ answer that tells of it. A fetch sent after that answer would cost one more roun
 idle worker picks up a job.
 
 Redis runs it also where nobody is there to read the answer (a stopped process, a frozen machine). So its leases are
-short, and its jobs marked as unread, until this worker has said that it read of them, which it does right after their
-first steps. What nobody read of goes back soon and counts as not begun, twice in a row at most: a job may take its
-worker down in its first step.
+short, and its jobs marked as unread, until this worker has said that it read of them, which it does before they begin.
+What nobody read of goes back soon and counts as not begun, twice in a row at most: a worker may die in the moment
+between.
 """
 
 from __future__ import annotations
@@ -177,12 +177,16 @@ class MarkerWatch:
             await self._committer.recover(call, error)
             raise
         self._disarmed.set()
-        self._committer.taken(call, fetched)
+        try:
+            if held and not late:
+                # before anything of them runs: a first step may hold this process for longer than the short lease
+                async with self._bound():
+                    await lanes.tell(self._queue.scripts.command("extend_leases", self._lease_ms, *held))
+        finally:
+            # also where that could not be said: the thread that keeps leases says it, or they are lost
+            self._committer.taken(call, fetched)
         # what came begins before anything else is sent
         await asyncio.sleep(0)
-        if held and not late:
-            async with self._bound():
-                await lanes.tell(self._queue.scripts.command("extend_leases", self._lease_ms, *held))
         if isinstance(popped, Exception):
             raise popped
         score = float(popped[2]) if popped else 0.0

@@ -6,14 +6,12 @@ Returns  1 it waited and has failed now, 2 its worker will be told at its next b
 Events   failed, for one that waited
 Bound    one job; it is looked for in the lists that it may be in, which takes as long as they are
 Why      A job that runs is its worker's to end: only a mark is left, which the worker finds within a second. It names
-         the run that it is for, by its token: no other run of the job is meant. ]]
+         the run that it is for, by its token. Where that run ends before in a way that would have the job run again (a
+         retry, a hand-back, a worker that died), the job ends with it all the same. ]]
 -- @include base/keys
 -- @include base/clock
 -- @include base/trim_events
--- @include end/clear_run
--- @include end/release_parent
--- @include end/release_dedup_key
--- @include add/add_kept_last
+-- @include end/end_from_outside
 -- @include place/remove_from_state
 
 local id, job, reason = ARGV[2], base .. ARGV[2], ARGV[3]
@@ -26,16 +24,6 @@ if token then
   redis.call('EXPIRE', cancels, 86400)
   return 2
 end
-local prev = remove_from_state(q, id)
-clear_run(id, job)
-local links = redis.call('HMGET', job, 'parentKey', 'parent', 'deid')
-redis.call('HSET', job, 'failedReason', reason, 'finishedOn', stamp)
-redis.call('ZADD', q.failed, stamp, id)
-redis.call('XADD', q.events, '*', 'event', 'failed', 'jobId', id, 'failedReason', reason, 'prev', prev)
-if links[1] then attempt(child_failed, links[1], links[2], job, reason) end
-if links[3] then
-  attempt(release_dedup, q, id, links[3])
-  attempt(add_kept_last, id, links[3])
-end
+end_from_outside(id, job, reason, remove_from_state(q, id))
 trim_events(q)
 return 1

@@ -12,7 +12,7 @@ ARGV     1 base
          8 window    how many active ids this call looks at
 Returns  {} if another looked just now; else {ids put back, ids whose next fetch fails them, ids that never began,
          what to go on with or ''}
-Events   waiting (prev active), and stalled for one that had begun, a job
+Events   waiting (prev active), and stalled for one that had begun, a job; failed for one that was to be cancelled
 Bound    window: 150, and one pass over as much of `active` as lies behind it
 Why      An id without a lock whose lease would be over by now, counted from its start, lost its worker. One look tells
          where the locks are to be trusted: looks came for a whole lease, by Redis' clock, none more than half a lease
@@ -27,6 +27,7 @@ Why      An id without a lock whose lease would be over by now, counted from its
          moment between. Whoever has read renews the lease, which takes the mark away, so that it tells at any age; where
          the lease is over sooner than any, one look is enough. The mark names the start, so that another client's later
          fetch is not meant.
+         One whose run was to be cancelled ends now.
          Every other job of a worker that died is a suspect, and all but one are innocent: it runs alone next
          (suspect: how often; tried: which of these it has outlived), and only a death while alone (field alone) counts. One that counted too often is failed
          by whoever fetches it next (field defa), as in BullMQ. All go before their equals. ]]
@@ -34,6 +35,8 @@ Why      An id without a lock whose lease would be over by now, counted from its
 -- @include base/clock
 -- @include base/check_types
 -- @include base/trim_events
+-- @include end/cancelled
+-- @include end/end_from_outside
 -- @include end/hand_back
 -- @include upkeep/looks
 -- @include upkeep/stalled_job
@@ -77,7 +80,10 @@ if #seen > 0 then redis.call('SADD', q.stalled, unpack(seen)) end
 local back, doomed, unbegun = {}, {}, {}
 for i = #found, 1, -1 do
   local id, kind, told = unpack(found[i])
-  if kind == 'lost' then
+  local reason = kind ~= 'gone' and cancelled(id)
+  if reason then
+    end_from_outside(id, base .. id, reason, 'active')
+  elseif kind == 'lost' then
     local list = put_back(id, base .. id, told, tonumber(ARGV[3])) and doomed or back
     list[#list + 1] = id
   elseif kind == 'unbegun' then

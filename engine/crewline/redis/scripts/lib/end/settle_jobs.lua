@@ -1,4 +1,5 @@
 -- @include base/own_key
+-- @include end/cancelled
 -- @include end/refusal
 -- @include end/complete
 -- @include end/fail
@@ -53,6 +54,14 @@ local function settle_jobs(offset, points)
       local links = redis.call('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
       if links[4] then redis.call('HDEL', job, 'unread') end
       if told.suspect then redis.call('HDEL', job, 'suspect', 'tried', 'alone', 'crashes', 'blamed') end
+      if outcome == 'retry' or outcome == 'back' then
+        -- its worker has not heard of it yet
+        local reason = cancelled(id, ARGV[at + 2])
+        if reason then
+          outcome, value, told = 'failed', reason, { letter = false, trace = told.trace }
+          redis.call('HDEL', job, 'suspect', 'tried', 'alone', 'crashes', 'blamed')
+        end
+      end
       if outcome == 'completed' or outcome == 'failed' then
         if outcome == 'completed' then complete(id, job, value, links)
         elseif fail(id, job, value, links, told, ARGV[2], ARGV[3]) then lettered = true end

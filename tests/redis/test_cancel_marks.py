@@ -96,6 +96,20 @@ async def test_a_cancel_of_a_run_whose_worker_died_ends_the_job(queue: Queue) ->
     assert await _marks(queue) == {}
 
 
+async def test_a_cancel_that_another_clients_script_left_there_ends_no_later_run(queue: Queue) -> None:
+    await queue.add("n", 1, attempts=5)
+    job_id = await _fetch(queue, "foreign")
+    assert await queue.cancel(job_id, "no more")
+    # it is tried again, by a script that knows of no marks
+    await queue.redis.delete(queue.keys.job(job_id) + ":lock")
+    await queue.redis.lrem(queue.keys.active, 1, job_id)
+    await queue.redis.rpush(queue.keys.wait, job_id)
+    await _fetch(queue, "later")
+    await queue.redis.delete(queue.keys.job(job_id) + ":lock")
+    await queue.redis.hset(queue.keys.job(job_id), "processedOn", "1")
+    assert (await queue.scripts.recover_stalled(1000, 3, lease_ms=1000, once=True)).back == [job_id]
+
+
 async def test_a_worker_that_lost_the_job_leaves_the_cancel_to_the_one_that_runs_it(queue: Queue) -> None:
     await queue.add("n", 1)
     job_id = await _fetch(queue, "t")

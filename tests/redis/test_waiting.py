@@ -176,3 +176,50 @@ async def _blocked_reader(queue: Queue, count: int = 1) -> str:
         if len(readers) >= count:
             return readers[0]
         await asyncio.sleep(0.005)
+
+
+async def test_the_result_of_a_job_that_went_at_its_end_is_found_in_the_events(
+    queue: Queue, start_worker: Any, redis_url: str
+) -> None:
+    async def handle(job: Job) -> Any:
+        return job.data
+
+    await start_worker(handle)
+    jobs = await queue.add_bulk(("n", number, {"remove_on_complete": True}) for number in range(30))
+    assert [await job.result(timeout=20) for job in jobs] == list(range(30))
+    # nobody waited when they ended
+    async with Queue("emails", redis=redis_url) as later:
+        assert [await later.wait_for_result(job.id, timeout=20) for job in jobs] == list(range(30))
+        with pytest.raises(JobNotFound):
+            await later.wait_for_result("never", timeout=20)
+
+
+async def test_a_reader_that_is_behind_tells_no_end_of_an_earlier_run(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    fails = True
+
+    async def handle(job: Job) -> str:
+        if fails:
+            raise ValueError("the first run")
+        return "the second run"
+
+    # a reader that is there, and has read nothing of what follows
+    with pytest.raises(TimeoutError):
+        await (await queue.add("n", 1, delay=60)).result(timeout=0.1)
+    worker = await start_worker(handle)
+    job = await queue.add("n", 1, attempts=1)
+    with pytest.raises(JobFailed):
+        await job.result(timeout=20)
+    entries = await queue.redis.xrevrange(queue.keys.events, count=50)
+    failed = next(entry for entry in entries if entry[1][b"event"] == b"failed")
+    worker.pause()
+    await job.retry()
+    fails = False
+    waiting = asyncio.create_task(job.result(timeout=20))
+    await until(lambda: job.id in queue._results._waiting and queue._results._waiting[job.id].after != (0, 0))
+    # the reader comes to it now
+    waiter = queue._results._waiting[job.id]
+    assert tuple(int(part) for part in failed[0].split(b"-")) <= waiter.after
+    worker.resume()
+    assert await waiting == "the second run"

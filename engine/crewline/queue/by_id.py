@@ -122,7 +122,9 @@ class ById(Store):
 
     async def update_data(self, job_id: str, data: Any) -> None:
         """Replaces a job's data. Raises JobNotFound or InvalidPayload."""
-        self._found(job_id, await self.scripts.update_data(job_id, jsonio.dumps(data, "data")), "")
+        self._found(
+            job_id, await self.scripts.update_data(job_id, jsonio.dumps(data, "data", self.max_payload_bytes)), ""
+        )
 
     async def remove(self, job_id: str, *, children: bool = True) -> bool:
         """Deletes a job; False if a worker runs it now, or there is none.

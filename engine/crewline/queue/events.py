@@ -91,7 +91,7 @@ async def follow_batches(
                     reply: Any = await redis.xread({keys.events: after}, count=READ_COUNT, **block)
                 backoff_seconds = 0.1
                 entries = (reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]) if reply else ()
-                events = [_event(entry_id, raw) for entry_id, raw in entries]
+                events = [event_of(entry_id, raw) for entry_id, raw in entries]
                 after = events[-1].id if events else after
                 yield Batch(events, whole)
                 whole = len(events) < READ_COUNT
@@ -103,6 +103,7 @@ async def follow_batches(
             await redis.aclose()
 
 
-def _event(entry_id: Any, raw: Mapping[Any, Any]) -> Event:
+def event_of(entry_id: Any, raw: Mapping[Any, Any]) -> Event:
+    """An entry of the stream."""
     fields = {text(key): text(value) for key, value in raw.items()}
     return Event(text(entry_id), fields.pop("event", ""), fields.pop("jobId", ""), fields)

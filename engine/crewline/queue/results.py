@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from crewline.errors import CrewlineError, InvalidOption, JobFailed, JobNotFound
-from crewline.queue.events import Event, follow_batches, last_event_id
+from crewline.queue.events import Event, event_of, follow_batches, last_event_id
 from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks
 from crewline.wire import jsonio
 from crewline.wire.checks import check_seconds
@@ -22,16 +22,19 @@ LOOK_SECONDS = 5.0
 LOOKS_PER_SECOND = 200
 #: Jobs that one look's call reads.
 LOOK_COUNT = 200
+#: Events that one call reads of those that are past.
+PAST_COUNT = 1000
 CLOSED = "the queue was closed before the job had ended: keep it open for as long as somebody waits for a result"
 
 
 class _Waiter:
-    """One job's end, and how many wait for it."""
+    """One job's end, and how many wait for it. Events up to ``after`` are of an earlier run of the job."""
 
-    __slots__ = ("count", "end")
+    __slots__ = ("after", "count", "end")
 
     def __init__(self) -> None:
         self.count = 0
+        self.after = (0, 0)
         self.end: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         # retrieved here, so that a failure nobody awaits any more (a timeout) is not logged as lost
         self.end.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -110,7 +113,7 @@ class Results:
                 async for batch in batches:
                     for event in batch.events:
                         waiter = self._waiting.get(event.job_id)
-                        if waiter is not None and not waiter.end.done():
+                        if waiter is not None and not waiter.end.done() and _place(event.id) > waiter.after:
                             self._settle(waiter.end, event)
                     due = loop.time() - looked_at >= max(LOOK_SECONDS, len(self._waiting) / LOOKS_PER_SECOND)
                     if due or not batch.whole:
@@ -145,7 +148,9 @@ class Results:
                     pipe.hmget(self._keys.job(job_id), "name", "returnvalue", "failedReason")
                     pipe.zscore(self._keys.completed, job_id)
                     pipe.zscore(self._keys.failed, job_id)
-                found = await pipe.execute()
+                pipe.xrevrange(self._keys.events, count=1)
+                *found, newest = await pipe.execute()
+            place, gone = _place(text(newest[0][0])) if newest else (0, 0), []
             for job_id, (name, value, reason), completed, failed in zip(
                 part, found[::3], found[1::3], found[2::3], strict=True
             ):
@@ -153,12 +158,43 @@ class Results:
                 if waiter is None or waiter.end.done():
                     continue  # the event came first
                 if name is None:
-                    gone = f"there is no job {job_id} in queue {self._keys.queue!r}: it was removed, or never added"
-                    waiter.end.set_exception(JobNotFound(gone))
+                    gone.append(job_id)
                 elif failed is not None:
                     waiter.end.set_exception(JobFailed(text(reason or b"")))
                 elif completed is not None:
                     waiter.end.set_result(lenient(value) if value else None)
+                elif waiter.after == (0, 0):
+                    # it has yet to end: the reader may be behind, at the end of a run before a retry
+                    waiter.after = place
+            if gone:
+                await self._look_back(gone)
+
+    async def _look_back(self, job_ids: Sequence[str]) -> None:
+        """Ends the waiting for jobs that are gone: by the event of their end, which outlives a job that is not kept."""
+        wanted = {job_id: waiter for job_id in job_ids if (waiter := self._waiting.get(job_id))}
+        newest = "+"
+        while wanted:
+            entries: Any = await self._redis.xrevrange(self._keys.events, max=newest, count=PAST_COUNT)
+            for entry_id, raw in entries:
+                event = event_of(entry_id, raw)
+                waiter = wanted.get(event.job_id)
+                if waiter and not waiter.end.done() and _place(event.id) > waiter.after:
+                    self._settle(waiter.end, event)
+                if waiter and waiter.end.done():
+                    del wanted[event.job_id]
+            if len(entries) < PAST_COUNT:
+                break
+            newest = f"({text(entries[-1][0])}"
+        for job_id, waiter in wanted.items():
+            if not waiter.end.done():
+                gone = f"there is no job {job_id} in queue {self._keys.queue!r}: it was removed, or never added"
+                waiter.end.set_exception(JobNotFound(gone))
+
+
+def _place(event_id: str) -> tuple[int, int]:
+    """Where an event is in the stream."""
+    at, _, number = event_id.partition("-")
+    return int(at), int(number)
 
 
 def needed(url: str | None) -> str:

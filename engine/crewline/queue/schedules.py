@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.by_id import ById
+from crewline.queue.store import NO_OPTS
 from crewline.wire import jsonio
+from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
 from crewline.wire.cron import next_cron_ms
 from crewline.wire.options import encode_job
 from crewline.wire.text import text
@@ -38,6 +40,7 @@ class Schedule:
         start_ms, end_ms, limit: when it begins and ends, and how many iterations it makes; None for no bound.
         next_ms: when the next iteration is due, epoch milliseconds.
         iterations: how many were placed.
+        opts: the options of each of its jobs, as BullMQ writes them.
     """
 
     id: str
@@ -51,12 +54,13 @@ class Schedule:
     limit: int | None
     next_ms: int
     iterations: int
+    opts: Mapping[str, Any] = field(default_factory=lambda: NO_OPTS)
 
 
 def _moment_ms(moment: datetime.datetime | None, what: str) -> int | None:
     if moment is None:
         return None
-    if moment.tzinfo is None:
+    if not isinstance(moment, datetime.datetime) or moment.tzinfo is None:
         raise InvalidOption(f"{what} {moment!r} has no time zone: pass an aware datetime, e.g. datetime.now(UTC)")
     return round(moment.timestamp() * 1000)
 
@@ -91,17 +95,14 @@ class Schedules:
             raise InvalidOption(f"schedule id {schedule_id!r} must not be empty or contain ':'")
         if (cron is None) == (every is None):
             raise InvalidOption("a schedule needs either cron or every: give exactly one")
-        if limit is not None and limit < 1:
-            raise InvalidOption(f"limit {limit!r} must be 1 or more")
+        if limit is not None:
+            check_count(limit, "limit")
         for given in ("job_id", "delay", "dedup"):
             if given in options:
                 raise InvalidOption(f"option {given!r} is each iteration's own: leave it out")
         every_ms = None
         if every is not None:
-            seconds = every.total_seconds() if isinstance(every, datetime.timedelta) else every
-            every_ms = round(seconds * 1000)
-            if every_ms < 1:
-                raise InvalidOption(f"every {every!r} must be more than 0 seconds")
+            every_ms = round(check_seconds(every, "every", A_MILLISECOND) * 1000)
         start_ms, end_ms = _moment_ms(start, "start"), _moment_ms(end, "end")
         now_ms = await self._queue.scripts.read_clock()
         if end_ms is not None and end_ms <= now_ms:
@@ -115,7 +116,7 @@ class Schedules:
                 raise InvalidOption(f"cron {cron!r} is never due: check its day and month")
             if end_ms is not None and next_ms > end_ms:
                 raise InvalidOption(f"cron {cron!r} is not due before end {end!r}: the schedule would never run")
-        encoded = encode_job(name, data, **options)
+        encoded = encode_job(name, data, max_payload_bytes=self._queue.max_payload_bytes, **options)
         template = encoded.shape.opts
         rule: dict[str, Any] = {"pattern": cron, "every": every_ms, "startDate": start_ms, "endDate": end_ms}
         rule |= {"limit": limit, "tz": time_zone if cron else None}
@@ -167,8 +168,10 @@ class Schedules:
         due_ms = next_ms if next_ms is not None else schedule.next_ms + (schedule.every_ms or 0)
         if schedule.end_ms is not None and due_ms > schedule.end_ms:
             return None
+        # what the schedule says now; one that an older client made says nothing: then as this one was
+        template = schedule.opts or opts
         own = ("jobId", "prevMillis", "delay", "timestamp")
-        following = {key: value for key, value in opts.items() if key not in own}
+        following = {key: value for key, value in template.items() if key not in own}
         following |= {"repeat": {**repeat, "count": count}, "repeatJobKey": schedule_id}
         placed = await self._queue.scripts.continue_schedule(
             schedule_id, job_id, next_ms, jsonio.dumps(following, "options")
@@ -245,4 +248,5 @@ class Schedules:
             id=schedule_id, name=stored.get("name", ""), data=data, cron=stored.get("pattern"),
             every_ms=number("every"), time_zone=stored.get("tz") or "UTC", start_ms=number("startDate"),
             end_ms=number("endDate"), limit=number("limit"), next_ms=next_ms, iterations=number("ic") or 0,
+            opts=self._queue.decode_opts(stored.get("opts")),
         )  # fmt: skip

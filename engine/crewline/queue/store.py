@@ -61,6 +61,7 @@ class Store:
         self._results = Results(self.redis, self._url, self.keys)
         self._beside: dict[str, Self] = {}
         self._opts: dict[bytes | str, dict[str, Any]] = {}
+        self.max_payload_bytes = jsonio.MAX_PAYLOAD_BYTES
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,6 +93,7 @@ class Store:
         if other is None:
             other = self._beside[name] = type(self)(name, redis=self.redis, prefix=self.prefix)
             other._url = self._url
+            other.max_payload_bytes = self.max_payload_bytes
             other._results = Results(self.redis, self._url, other.keys)
         return other
 

@@ -108,10 +108,11 @@ def keep_from_wire(value: Any, said: Keep | None, written: Keep | None = None) -
 
     Args:
         said: what the queue's settings or the worker say, for a job that says nothing; None: it stays.
-        written: what our producers write where nothing was said: it yields to ``said`` as nothing would.
+        written: what our producers write where nothing was said: it yields to ``said`` as nothing would, and is applied
+            to no job that does not say the same, which "=" stands for.
     """
-    if said is not None and written is not None and value == keep_to_wire(written, "keep"):
-        return said.to_script()
+    if written is not None and value == keep_to_wire(written, "keep"):
+        return f"={written.to_script()}" if said is None else said.to_script()
     if value is True:
         return "0"
     if value is False:

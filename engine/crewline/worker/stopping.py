@@ -56,11 +56,11 @@ class Stop:
         await _ended(slots.runs, grace_seconds)
         self._deadline = _now() + END_SECONDS
         left = [run for run in slots.mine() if run in slots.runs]
-        if left:
-            log.warning("%d jobs did not end within %g s: handed back", len(left), grace_seconds)
         # the job fetched last goes back first, so that they run in their old order
+        returned = sum([run.end_early(Status.RETURNED) for run in reversed(left)])
+        if returned:
+            log.warning("%d jobs did not end within %g s: handed back", returned, grace_seconds)
         for run in reversed(left):
-            run.end_early(Status.RETURNED)
             if not run.stoppable:
                 # a thread can't be stopped: what it still does is fenced off
                 slots.conclude(run, outcomes.back(run))

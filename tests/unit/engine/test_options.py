@@ -95,7 +95,7 @@ def test_the_written_default_yields_to_what_the_queue_or_the_worker_says_and_a_j
     opts = _opts()
     assert keep_from_wire(opts["removeOnComplete"], Keep(count=10), KEEP_COMPLETED) == "10,"
     assert keep_from_wire(opts["removeOnComplete"], Keep(), KEEP_COMPLETED) == ""
-    assert keep_from_wire(opts["removeOnComplete"], None, KEEP_COMPLETED) == "1000,86400"
+    assert keep_from_wire(opts["removeOnComplete"], None, KEEP_COMPLETED) == "=1000,86400"
     own = _opts(remove_on_complete=Keep(count=20))
     assert keep_from_wire(own["removeOnComplete"], Keep(count=10), KEEP_COMPLETED) == "20,"
 

@@ -14,10 +14,20 @@ Why      A schedule whose rule did not change keeps its next iteration: deployin
 -- @include add/schedule_iteration
 -- @include place/remove_from_state
 
+-- An iteration that is planned already gets other options; what tells which one it is stays.
+local function change_options(job, opts)
+  local planned = parse(redis.call('HGET', job, 'opts') or '')
+  for _, own in ipairs({ 'jobId', 'prevMillis', 'delay', 'timestamp', 'repeat', 'repeatJobKey' }) do
+    opts[own] = planned[own]
+  end
+  local priority = math.min(math.max(number(opts.priority, 0), 0), 2097151)
+  redis.call('HSET', job, 'opts', cjson.encode(opts), 'priority', whole(priority))
+end
+
 local schedule, rule = ARGV[2], parse(ARGV[8])
 local key = base .. 'repeat:' .. schedule
 local planned = redis.call('ZSCORE', base .. 'repeat', schedule)
-local had = redis.call('HMGET', key, 'pattern', 'every', 'tz', 'startDate', 'endDate', 'limit')
+local had = redis.call('HMGET', key, 'pattern', 'every', 'tz', 'startDate', 'endDate', 'limit', 'opts')
 local function text(value) return value and (type(value) == 'number' and whole(value) or tostring(value)) or false end
 local same = planned and had[1] == text(rule.pattern) and had[2] == text(rule.every) and had[3] == text(rule.tz)
   and had[4] == text(rule.startDate) and had[5] == text(rule.endDate) and had[6] == text(rule.limit)
@@ -25,7 +35,10 @@ local current = planned and 'repeat:' .. schedule .. ':' .. whole(number(planned
 
 redis.call('HSET', key, 'name', ARGV[3], 'data', ARGV[4], 'opts', ARGV[5])
 if same and redis.call('EXISTS', base .. current) == 1 then
-  if redis.call('ZSCORE', q.delayed, current) then redis.call('HSET', base .. current, 'data', ARGV[4], 'name', ARGV[3]) end
+  if redis.call('ZSCORE', q.delayed, current) then
+    redis.call('HSET', base .. current, 'data', ARGV[4], 'name', ARGV[3])
+    if had[7] ~= ARGV[5] then change_options(base .. current, parse(ARGV[6])) end
+  end
   return current
 end
 redis.call('HDEL', key, 'pattern', 'every', 'tz', 'startDate', 'endDate', 'limit', 'offset')

@@ -20,7 +20,7 @@ if redis.call('ZSCORE', q.completed, id) or redis.call('ZSCORE', q.failed, id) t
 local token = redis.call('GET', job .. ':lock')
 if token then
   local cancels = own_key(q, 'cancels')
-  redis.call('HSET', cancels, id, cjson.encode({ token, reason }))
+  redis.call('HSET', cancels, id, cjson.encode({ token, reason, redis.call('HGET', job, 'ats') or '' }))
   redis.call('EXPIRE', cancels, 86400)
   return 2
 end

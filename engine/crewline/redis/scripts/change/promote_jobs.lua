@@ -7,7 +7,7 @@ Events   waiting (prev delayed), a job
 Bound    ARGV 2: 200
 Why      A bounded batch, and each keeps its priority. ]]
 -- @include base/keys
--- @include place/push_job
+-- @include place/promote
 -- @include base/trim_events
 
 local ids, moved = {}, 0
@@ -15,9 +15,8 @@ for i = 3, #ARGV do ids[#ids + 1] = ARGV[i] end
 if #ids == 0 then ids = redis.call('ZRANGE', q.delayed, 0, tonumber(ARGV[2]) - 1) end
 for i = 1, #ids do
   if redis.call('ZREM', q.delayed, ids[i]) == 1 then
-    local job = base .. ids[i]
-    push_job(q, ids[i], priority_of(job), false, 'delayed')
-    redis.call('HSET', job, 'delay', '0')
+    -- an id without a job counts as moved, so that a caller who goes on until 0 comes to an end
+    promote(ids[i])
     moved = moved + 1
   end
 end

@@ -16,7 +16,8 @@ local ids = redis.call('ZRANGEBYSCORE', finished, '-inf', ARGV[3], 'LIMIT', 0, A
 if #ids == 0 then return 0 end
 redis.call('ZREM', finished, unpack(ids))
 for i = 1, #ids do
-  if redis.call('EXISTS', base .. ids[i]) == 1 then rerun_job(ids[i], ARGV[2], ARGV[5] == '1', false) end
+  -- what is no job has nothing to run, and must not hold up the rest
+  if redis.call('TYPE', base .. ids[i]).ok == 'hash' then rerun_job(ids[i], ARGV[2], ARGV[5] == '1', false) end
 end
 wake_worker(q)
 trim_events(q)

@@ -39,7 +39,8 @@ local workers = own_key(q, 'workers')
 for _, name in ipairs(redis.call('ZRANGE', workers, 0, 99)) do redis.call('UNLINK', own_key(q, 'worker:' .. name)) end
 local flows = own_key(q, 'flows')
 for _, root in ipairs(redis.call('ZRANGE', flows, 0, 99)) do redis.call('UNLINK', own_key(q, 'flow:' .. root)) end
-for _, suffix in ipairs({ 'flows', 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'heal', 'looks' }) do
+for _, suffix in ipairs({ 'flows', 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'kept:completed',
+  'kept:failed', 'heal', 'looks' }) do
   redis.call('UNLINK', own_key(q, suffix))
 end
 redis.call('UNLINK', base .. 'repeat', q.marker, q.events, q.stalled, q.limiter, q.counter, q.id, q.meta, workers,

@@ -29,8 +29,9 @@ Why      An id without a lock whose lease would be over by now, counted from its
          fetch is not meant.
          One whose run was to be cancelled ends now.
          Every other job of a worker that died is a suspect, and all but one are innocent: it runs alone next
-         (suspect: how often; tried: which of these it has outlived), and only a death while alone (field alone) counts. One that counted too often is failed
-         by whoever fetches it next (field defa), as in BullMQ. All go before their equals. ]]
+         (suspect: how often; tried: which of these it has outlived), and only a death while alone (field alone) counts.
+         One that counted too often is failed by whoever fetches it next (field defa), as in BullMQ. All go before their
+         equals. ]]
 -- @include base/keys
 -- @include base/clock
 -- @include base/check_types
@@ -80,7 +81,7 @@ if #seen > 0 then redis.call('SADD', q.stalled, unpack(seen)) end
 local back, doomed, unbegun = {}, {}, {}
 for i = #found, 1, -1 do
   local id, kind, told = unpack(found[i])
-  local reason = kind ~= 'gone' and cancelled(id)
+  local reason = kind ~= 'gone' and cancelled(id, nil, told[6] or '')
   if reason then
     end_from_outside(id, base .. id, reason, 'active')
   elseif kind == 'lost' then

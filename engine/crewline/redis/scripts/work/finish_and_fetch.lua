@@ -19,7 +19,8 @@ ARGV     1 base      "<prefix>:<queue>:"
            value     completed: the result (JSON text); failed, retry: the reason
            more      completed: mostly "<keep>" alone; else a JSON object, in which all may be left out, and a stack
                      trace (JSON text) behind a NUL:
-             keep       retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"
+             keep       retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"; with "=" before it
+                        for jobs that say the same
              traces     how many stack traces a job keeps
              delay      retry: milliseconds
              lifo       retry: true puts it before those that wait

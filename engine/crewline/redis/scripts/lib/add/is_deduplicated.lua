@@ -22,8 +22,10 @@ local function is_deduplicated(queue, id, name, data, opts, extra)
   local de = extra.de
   local key = queue.base .. 'de:' .. de.id
   local holder = redis.call('GET', key)
-  -- a holder that is gone holds nothing (removed by a client that does not know the key), nor does a stranger with its id
-  if holder and redis.pcall('HGET', queue.base .. holder, 'deid') ~= de.id then holder = false end
+  -- a stranger with the holder's id holds nothing, nor does one that is gone (removed by a client that does not know the
+  -- key), unless its time has yet to pass: a throttle holds whatever became of the job
+  if holder and redis.pcall('HGET', queue.base .. holder, 'deid') ~= de.id
+    and (redis.call('EXISTS', queue.base .. holder) == 1 or redis.call('PTTL', key) < 0) then holder = false end
   if not holder then
     hold_dedup_id(key, de, id)
     return false

@@ -1,11 +1,12 @@
 -- @include forget/retain_jobs
+-- @include forget/retain_same
 -- @include end/count_metrics
 -- Where the jobs of one call went that have ended: they are written to `completed` and `failed` at once.
 local function finished_jobs()
   return { completed = {}, failed = {}, policies = {} }
 end
 
--- keep: '' for ever, '0' not at all, "<count>,<age in s>"
+-- keep: '' for ever, '0' not at all, "<count>,<age in s>", with "=" before it for jobs that say the same and no others
 local function keep_finished(finished, state, id, keep)
   if keep == '0' then
     -- a parent may wait on for a child that failed
@@ -29,7 +30,8 @@ local function store_finished(finished, points)
   -- each that failed has cost as much as one that goes
   local left = 50 - #finished.failed / 2
   for policy in pairs(finished.policies) do
-    local most, age, state = string.match(policy, '^([^,]*),([^,]*),(.*)$')
-    if left > 0 then left = left - retain_jobs(q, state, most, age, left) end
+    local same, most, age, state = string.match(policy, '^(=?)([^,]*),([^,]*),(.*)$')
+    if left > 0 and same == '' then left = left - retain_jobs(q, state, most, age, left)
+    elseif left > 0 then left = left - retain_same(q, state, most, age, left) end
   end
 end

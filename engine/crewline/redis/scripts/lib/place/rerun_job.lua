@@ -1,18 +1,22 @@
 -- @include place/push_job
--- Makes a finished job runnable again; its parent waits for it again.
+-- A parent waits again for a child that runs again.
+local function wait_again(parent, job)
+  if redis.call('EXISTS', parent) == 0 then return end
+  local unsuccessful = redis.call('ZREM', parent .. ':unsuccessful', job)
+  if unsuccessful + redis.call('HDEL', parent .. ':processed', job) + redis.call('HDEL', parent .. ':failed', job) > 0 then
+    redis.call('SADD', parent .. ':dependencies', job)
+  end
+end
+
+-- Makes a finished job runnable again; its parent waits for it again. The job's key is a hash.
 local function rerun_job(id, prev, fresh, lifo)
   local job = base .. id
   redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'crashes', 'suspect',
     'tried', 'alone', 'blamed')
   if fresh then redis.call('HDEL', job, 'atm', 'ats', 'stc') end
   local parent = redis.call('HGET', job, 'parentKey')
-  if parent and redis.call('EXISTS', parent) == 1 then
-    local unsuccessful = redis.call('ZREM', parent .. ':unsuccessful', job)
-    if unsuccessful + redis.call('HDEL', parent .. ':processed', job) + redis.call('HDEL', parent .. ':failed', job) > 0
-    then
-      redis.call('SADD', parent .. ':dependencies', job)
-    end
-  end
+  -- keys of the parent's may be of another type, or not allowed: the job is in no state until it is pushed
+  if parent then attempt(wait_again, parent, job) end
   local priority = priority_of(job)
   push_job(q, id, priority, lifo_place(lifo, priority), prev)
 end

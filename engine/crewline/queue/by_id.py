@@ -8,14 +8,15 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from crewline.errors import CrewlineError, JobNotFound
+from crewline.errors import CrewlineError, InvalidOption, JobNotFound
 from crewline.queue.events import Event, Update, follow, follow_batches, last_event_id
 from crewline.queue.results import LOOK_SECONDS
 from crewline.queue.store import Store
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire import jsonio
+from crewline.wire.keys import is_job_id
 from crewline.wire.options import check_priority, delay_to_script
-from crewline.wire.text import lenient
+from crewline.wire.text import lenient, printable
 
 #: Events that tell a job's state, and those of them after which none comes.
 ENDED = ("completed", "failed", "removed")
@@ -90,6 +91,7 @@ class ById(Store):
 
     async def retry(self, job_id: str, *, fresh: bool = True) -> None:
         """Runs a finished job again. Raises JobNotFound, or CrewlineError if it has not ended."""
+        self._check_id(job_id)
         self._found(job_id, await self.scripts.retry_job(job_id, fresh), "has not ended")
 
     async def cancel(self, job_id: str, reason: str = "cancelled") -> bool:
@@ -100,28 +102,35 @@ class ById(Store):
 
         Returns False if it had ended already. Raises JobNotFound.
         """
-        code = await self.scripts.cancel_job(job_id, reason)
+        self._check_id(job_id)
+        if not isinstance(reason, str):
+            raise InvalidOption(f"reason {reason!r} must be a string")
+        code = await self.scripts.cancel_job(job_id, printable(reason))
         self._found(job_id, code, "")
         return code != 0
 
     async def promote(self, job_id: str) -> None:
         """Lets a delayed job run now. Raises JobNotFound, or CrewlineError if it is not delayed."""
+        self._check_id(job_id)
         if not await self.scripts.promote_jobs(1, job_id):
             exists = await self.redis.exists(self.keys.job(job_id))
             self._found(job_id, -3 if exists else -1, "is not delayed")
 
     async def change_delay(self, job_id: str, delay: float | datetime.timedelta | datetime.datetime) -> None:
         """Makes a delayed job due ``delay`` from now, or at that moment. Raises as `promote`."""
+        self._check_id(job_id)
         code = await self.scripts.change_delay(job_id, delay_to_script(delay))
         self._found(job_id, code, "is not delayed")
 
     async def change_priority(self, job_id: str, priority: int, *, first: bool = False) -> None:
         """Gives a job another priority; ``first`` puts it before its equals. Raises JobNotFound."""
+        self._check_id(job_id)
         code = await self.scripts.change_priority(job_id, check_priority(priority), first)
         self._found(job_id, code, "")
 
     async def update_data(self, job_id: str, data: Any) -> None:
         """Replaces a job's data. Raises JobNotFound or InvalidPayload."""
+        self._check_id(job_id)
         self._found(
             job_id, await self.scripts.update_data(job_id, jsonio.dumps(data, "data", self.max_payload_bytes)), ""
         )
@@ -137,6 +146,10 @@ class ById(Store):
         Raises:
             CrewlineError: there are more levels of jobs below it than one call may remove.
         """
+        try:
+            self._check_id(job_id)
+        except JobNotFound:
+            return False
         code = await self.scripts.remove_job(job_id, children)
         if code == -7:
             raise CrewlineError(
@@ -144,6 +157,13 @@ class ById(Store):
                 "remove some of those first, or pass children=False"
             )
         return code == 1
+
+    def _check_id(self, job_id: str) -> None:
+        """Refuses what is no job's id: a script would take a key of the queue's own for a job."""
+        if not isinstance(job_id, str):
+            raise InvalidOption(f"job id {job_id!r} must be a string")
+        if not is_job_id(job_id):
+            raise JobNotFound(f"there is no job {job_id} in queue {self.name!r}")
 
     def _found(self, job_id: str, code: int, otherwise: str) -> None:
         if code == -1:

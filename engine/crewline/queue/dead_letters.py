@@ -14,7 +14,7 @@ from crewline.errors import CrewlineError, InvalidPayload, JobNotFound
 from crewline.queue.queue import Queue
 from crewline.wire import jsonio
 from crewline.wire.checks import check_count, check_per_second, is_number
-from crewline.wire.keys import Keys
+from crewline.wire.keys import Keys, is_job_id
 from crewline.wire.options import MAX_PRIORITY
 from crewline.wire.text import text
 
@@ -170,11 +170,14 @@ class DeadLetters:
             raise JobNotFound(
                 f"dead letter {letter_id} is of queue {letter.queue!r}, not {origin.name!r}: replay it there"
             )
+        if not is_job_id(letter.job_id):
+            raise InvalidPayload(f"dead letter {letter_id} tells of job {letter.job_id!r}, which is no job's id")
         priority = letter.options.get("priority", 0)
+        known = isinstance(priority, int) and not isinstance(priority, bool) and 0 <= priority <= MAX_PRIORITY
         code = await origin.scripts.replay_dead_letter(
             letter.job_id, Keys(origin.prefix, self._letters.name).base, letter_id, letter.name,
             jsonio.dumps(letter.data, "data", origin.max_payload_bytes), jsonio.dumps(letter.options, "options"),
-            priority if isinstance(priority, int) and 0 <= priority <= MAX_PRIORITY else 0,
+            priority if known else 0,
         )  # fmt: skip
         return code == 1
 

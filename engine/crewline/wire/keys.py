@@ -16,6 +16,21 @@ DECLARED = (
     "stalled", "limiter", "pc", "paused", "waiting-children",
 )  # fmt: skip
 
+#: What BullMQ or we keep at ``<base><suffix>`` beside jobs' hashes. A job with such an id would take the key's place,
+#: or lose its own to whoever deletes the key.
+RESERVED = frozenset((*DECLARED, "repeat", "stalled-check", "metrics", "de", "dn", "priority"))
+
+
+def is_job_id(job_id: str) -> bool:
+    """Whether a job can have that id: ``<base><id>`` is no key of the queue's own.
+
+    An iteration of a schedule, ``repeat:<schedule>:<ms>``, has one with ':'; nothing else that is known does.
+    """
+    if job_id in RESERVED or not job_id:
+        return False
+    first, _, rest = job_id.partition(":")
+    return not rest or first not in RESERVED or (first == "repeat" and ":" in rest)
+
 
 def check_queue_name(name: object) -> str:
     """Returns ``name`` if it can name a queue, else raises InvalidOption."""

@@ -14,6 +14,7 @@ from crewline.wire import jsonio
 from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
 from crewline.wire.checks import check_count, check_seconds, is_number
 from crewline.wire.dedup import Dedup, to_dedup
+from crewline.wire.keys import is_job_id
 
 #: BullMQ's largest priority: a score is priority * 2^32 and has to stay an exact double.
 MAX_PRIORITY = 2**21 - 1
@@ -67,6 +68,8 @@ def check_job_id(job_id: object) -> str:
         raise InvalidOption(f"job_id {job_id!r} must not be a number (the queue's counter gives those): add a prefix")
     if ":" in job_id:
         raise InvalidOption(f"job_id {job_id!r} must not contain ':' (it parts Redis keys): use '-' or '.'")
+    if not is_job_id(job_id):
+        raise InvalidOption(f"job_id {job_id!r} is the name of a key that the queue itself has: add a prefix")
     return job_id
 
 

@@ -15,7 +15,7 @@ Why      A job that runs is its worker's to end: only a mark is left, which the 
 -- @include place/remove_from_state
 
 local id, job, reason = ARGV[2], base .. ARGV[2], ARGV[3]
-if redis.call('EXISTS', job) == 0 then return -1 end
+if redis.pcall('HEXISTS', job, 'name') ~= 1 then return -1 end
 if redis.call('ZSCORE', q.completed, id) or redis.call('ZSCORE', q.failed, id) then return 0 end
 local token = redis.call('GET', job .. ':lock')
 if token then

@@ -12,7 +12,7 @@ Why      The marker must tell idle workers of an earlier time. ]]
 -- @include base/trim_events
 
 local id, delay = ARGV[2], ARGV[3]
-if redis.call('EXISTS', base .. id) == 0 then return -1 end
+if redis.pcall('HEXISTS', base .. id, 'name') ~= 1 then return -1 end
 if redis.call('ZREM', q.delayed, id) == 0 then return -3 end
 local due = string.sub(delay, 1, 1) == '@' and tonumber(string.sub(delay, 2)) or now + tonumber(delay)
 redis.call('HSET', base .. id, 'delay', whole(math.max(due - now, 0)))

@@ -10,7 +10,7 @@ Why      A job that is not waiting keeps its place; only its hash says what it w
 -- @include place/push_job
 
 local id, job, priority = ARGV[2], base .. ARGV[2], tonumber(ARGV[3])
-if redis.call('EXISTS', job) == 0 then return -1 end
+if redis.pcall('HEXISTS', job, 'name') ~= 1 then return -1 end
 redis.call('HSET', job, 'priority', ARGV[3])
 if redis.call('ZREM', q.prioritized, id) == 1 or redis.call('LREM', q.wait, 1, id) == 1
   or redis.call('LREM', q.paused, 1, id) == 1

@@ -21,7 +21,7 @@ Why      A job under a lease is a worker's; taking it away would let its result 
 -- @include place/remove_from_state
 
 local id, most = ARGV[2], tonumber(ARGV[4])
-if redis.call('EXISTS', base .. id) == 0 then return -1 end
+if redis.pcall('HEXISTS', base .. id, 'name') ~= 1 then return -1 end
 if is_next_iteration(id, redis.call('HGET', base .. id, 'rjk'))
   and (redis.call('ZSCORE', q.delayed, id) or redis.call('ZSCORE', q.prioritized, id)
     or redis.call('LPOS', q.wait, id)) then

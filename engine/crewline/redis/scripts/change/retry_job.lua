@@ -11,7 +11,7 @@ Why      The result and the reason of the old run go with it, or readers would t
 -- @include place/rerun_job
 
 local id = ARGV[2]
-if redis.call('TYPE', base .. id).ok ~= 'hash' then return -1 end
+if redis.pcall('HEXISTS', base .. id, 'name') ~= 1 then return -1 end
 local prev
 if redis.call('ZREM', q.failed, id) == 1 then prev = 'failed'
 elseif redis.call('ZREM', q.completed, id) == 1 then prev = 'completed'

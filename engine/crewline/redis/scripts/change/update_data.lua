@@ -8,6 +8,6 @@ Bound    one job
 Why      A job that was removed meanwhile must not come back as a hash with nothing but data. ]]
 -- @include base/keys
 
-if redis.call('EXISTS', base .. ARGV[2]) == 0 then return -1 end
+if redis.pcall('HEXISTS', base .. ARGV[2], 'name') ~= 1 then return -1 end
 redis.call('HSET', base .. ARGV[2], 'data', ARGV[3])
 return 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from crewline import DeadLetters, Job, JobFailed, Middleware, Queue
+from crewline.wire.text import text
 from crewline.worker.runs.answers import ChildUnavailable
 from crewline.worker.runs.childless import Childless
 from crewline.worker.runs.children import Children
@@ -64,6 +65,40 @@ async def test_no_worker_takes_more_suspects_than_it_can_deal_with(
     await asyncio.sleep(0.3)
     # one runs, one waits, and what calls under way brought besides was handed back
     assert len(worker._slots.mine()) <= 2 + 4
+
+
+async def test_a_fetch_looks_past_suspects_beyond_its_number_and_leaves_them_where_they_were(queue: Queue) -> None:
+    jobs = await queue.add_bulk(("n", {}) for _ in range(5))
+    urgent = await queue.add_bulk(("n", {}, {"priority": 1}) for _ in range(2))
+    for job in (*jobs[:4], urgent[0]):
+        await queue.redis.hset(queue.keys.job(job.id), "suspect", "1")
+    scores = await queue.redis.zrange(queue.keys.prioritized, 0, -1, withscores=True)
+    await queue.redis.delete(queue.keys.marker)
+    fetched = await queue.scripts.finish_and_fetch(
+        [], letters="", token="t", lease_ms=60_000, worker="w", room=7, suspects=1
+    )
+    assert [text(job_id) for job_id, _ in fetched.jobs] == [jobs[0].id, jobs[4].id, urgent[1].id]
+    waiting = await queue.redis.lrange(queue.keys.wait, 0, -1)
+    assert [text(each) for each in reversed(waiting)] == [job.id for job in jobs[1:4]]
+    assert await queue.redis.zrange(queue.keys.prioritized, 0, -1, withscores=True) == scores[:1]
+    assert await queue.redis.llen(queue.keys.active) == 3
+    assert not await queue.redis.exists(queue.keys.marker)
+
+
+async def test_other_jobs_run_beside_more_suspects_than_a_worker_takes(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.worker.runs.isolation.MOST_CHILDREN", 1)
+    monkeypatch.setattr("crewline.worker.runs.isolation.MOST_COPIES", 1)
+    await queue.pause()
+    for job in await queue.add_bulk(("long", {}) for _ in range(9)):
+        await queue.redis.hset(queue.keys.job(job.id), "suspect", "1")
+    fresh = await queue.add_bulk(("fresh", {}) for _ in range(5))
+    worker = await start_worker(process_handlers.either, concurrency=4)
+    await queue.resume()
+    for job in fresh:
+        await job.result(timeout=20)
+    assert not worker._slots.is_shut()
 
 
 async def test_a_beat_tells_what_runs_and_not_what_waits(

@@ -61,10 +61,12 @@ FETCH: dict[str, Any] = {
     "rate": (8, 9),
     "points": 10,
     "unread_ms": 6,
+    "suspects": 3,
 }
 FETCHED = {
     "queue": "emails", "letters": "L", "token": "T", "lease": 5, "worker": "W", "room": 7, "max": 8, "duration": 9,
     "points": 10, "again": "", "unread": 6,
+    "suspects": 3,
 }  # fmt: skip
 
 CALLS = {

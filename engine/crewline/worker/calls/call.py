@@ -24,6 +24,7 @@ class Call:
     Attributes:
         token: fences the jobs that it fetches.
         room: slots that are reserved for it.
+        suspects: how many of the jobs that it fetches may be suspects.
         wakes: how often something had become runnable when it left.
         carried: the runs whose results it carries.
         fills: it only fetches, although results wait.
@@ -34,6 +35,7 @@ class Call:
 
     token: str
     room: int
+    suspects: int
     wakes: int
     carried: list[tuple[Run, Result]] = field(default_factory=list)
     fills: bool = False

@@ -143,8 +143,8 @@ class Committer:
         self._release(call)
 
     def _release(self, call: Call) -> None:
-        room, call.room = call.room, 0
-        self._slots.release(room)
+        room, suspects, call.room, call.suspects = call.room, call.suspects, 0, 0
+        self._slots.release(room, suspects)
 
     def _decide(self) -> Call | None:
         slots = self._slots
@@ -166,7 +166,7 @@ class Committer:
                 left -= len(result.trace) * (1 + min(run.job.attempts_made, result.traces))
         if len(carried) < plan.results:
             self._turn = owing(self._turn, plan.results - len(carried))
-        return Call(next(self._tokens), slots.reserve(plan.room), slots.wakes, carried, plan.fills)
+        return Call(next(self._tokens), *slots.reserve(plan.room), slots.wakes, carried, plan.fills)
 
     async def _send(self, call: Call) -> Fetched:
         """Sends a call until it is answered."""
@@ -178,7 +178,7 @@ class Committer:
             try:
                 fetched = await self._queue.scripts.finish_and_fetch(
                     call.results, token=call.token, room=0 if self._slots.is_shut("stopping") else call.room,
-                    again=call.failures > 0, **self._told,
+                    again=call.failures > 0, suspects=call.suspects, **self._told,
                 )  # fmt: skip
             except UNAVAILABLE as error:
                 # kept, not lost: the lease still fences them when Redis is back
@@ -240,8 +240,8 @@ class Committer:
                 still, and the jobs are to go back then.
         """
         left = asyncio.get_running_loop().time()
-        call = Call(next(self._tokens), self._slots.reserve(BATCH), self._slots.wakes, left=left)
-        told = {**self._told, "unread_ms": pending_ms}
+        call = Call(next(self._tokens), *self._slots.reserve(BATCH), self._slots.wakes, left=left)
+        told = {**self._told, "unread_ms": pending_ms, "suspects": call.suspects}
         return call, self._queue.scripts.fetch_command(token=call.token, room=call.room, **told)
 
     def taken(self, call: Call, fetched: Fetched | None) -> None:

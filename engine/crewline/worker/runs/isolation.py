@@ -51,19 +51,22 @@ class Isolator:
         self._targets = targets
         self._waiting: deque[Run] = deque()
         self._loners: deque[Run] = deque()
-        self._children = 0
+        #: Those that run in a child.
+        self._children: set[Run] = set()
+        self._full = False
         self._came = asyncio.Event()
         slots.on_freed = self._fill
-        executor.children.on_copying = self._fill
+        slots.most_suspects = self._room
+        executor.children.on_copying = self._more
 
     def receive(self, run: Run) -> None:
         """Takes a suspect that was fetched; its lease is kept while it waits, and it holds no slot."""
         if run.suspect < LONER_FROM and self._has_child(run):
-            self._waiting.append(run)
-            self._fill()
-            if len(self._waiting) >= self._most():
-                # no more than this worker can deal with: others may have the rest
-                self._slots.shut("suspects")
+            if self._loners or len(self._children) >= self._most():
+                self._waiting.append(run)
+            else:
+                # into one of the slots that its fetch was promised
+                self._start(run)
         elif self._loners:
             # one at a time: the others go back for other workers to try
             self._slots.conclude(run, outcomes.back(run))
@@ -95,8 +98,8 @@ class Isolator:
             finally:
                 if not self._loners:
                     self._came.clear()
-                    self._slots.admit("exclusive")
                     self._fill()
+                    self._slots.admit("exclusive")
 
     def _has_child(self, run: Run) -> bool:
         try:
@@ -108,27 +111,44 @@ class Isolator:
     def _most(self) -> int:
         return MOST_COPIES if self._executor.children.copying else MOST_CHILDREN
 
+    def _room(self) -> int:
+        """How many suspects more this worker can deal with; those beyond it are left to others."""
+        room = self._most() - len(self._children) - len(self._waiting)
+        if room > 0:
+            self._full = False
+        elif not self._full:
+            self._full = True
+            log.warning("%d suspects are with this worker: further ones wait, and other jobs go on", self._most())
+        return room
+
+    def _more(self) -> None:
+        self._fill()
+        self._slots.wake()
+
     def _fill(self) -> None:
+        """Begins with those that wait, in slots that nobody was promised."""
+        slots = self._slots
+        ended = self._children - slots.runs
+        self._children -= ended
         if self._loners:
             return  # nothing begins beside one that runs alone
-        while self._waiting and self._children < self._most() and len(self._slots.runs) < self._slots.concurrency:
+        while self._waiting and len(self._children) < self._most():
+            if len(slots.runs) + slots.reserved >= slots.concurrency:
+                break
             run = self._waiting.popleft()
-            if run.status is not Status.WAITING:
-                continue  # cancelled, or lost
-            log.warning(
-                "job %s of queue %s was with a worker that died: it runs in a process of its own",
-                run.job.id, run.job.queue_name,
-            )  # fmt: skip
-            self._children += 1
-            self._executor.start(run, alone=True)
-            assert run.task
-            run.task.add_done_callback(self._ended)
-        if len(self._waiting) < self._most():
-            self._slots.admit("suspects")  # nothing, where it does not hold
+            if run.status is Status.WAITING:  # else it was cancelled, or lost
+                self._start(run)
+        if ended and self._full and self._room() > 0:
+            # no marker tells of suspects that a fetch has looked past
+            slots.wake()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._children -= 1
-        self._fill()
+    def _start(self, run: Run) -> None:
+        log.warning(
+            "job %s of queue %s was with a worker that died: it runs in a process of its own",
+            run.job.id, run.job.queue_name,
+        )  # fmt: skip
+        self._children.add(run)
+        self._executor.start(run, alone=True)
 
     async def _run_alone(self, run: Run) -> None:
         slots = self._slots

@@ -3,7 +3,7 @@
 Each transition wakes those whom it concerns. A slot can't be freed in silence: a worker that does that looks alive and
 never fetches again.
 
-    reserve -> release            a call asks for jobs, its answer is there
+    reserve -> release            a call asks for jobs, so many of them suspects at most; its answer is there
     start -> end                  a run holds a slot
     conclude                      what a run ended with is known (its thread may hold the slot for longer)
     undo                          a fetched job could not be taken in: as if it had not come
@@ -31,6 +31,7 @@ class Slots:
     Attributes:
         runs: those that hold a slot.
         reserved: slots that calls under way may fill.
+        suspects: suspects that calls under way may bring.
         ended: what has ended and no call carries yet, oldest first.
         leases: by job id, from the fetch until Redis has the result, or the run is given up.
         hot: the queue may have runnable jobs; False once a fetch came back with less than it had room for.
@@ -39,7 +40,8 @@ class Slots:
         idle: set while slots are free and nothing is to be fetched: somebody should wait for the queue's marker.
         emptied: set while no run holds a slot.
         on_wanted: called when slots that wait for the marker are wanted by another fetch, or nothing is to be fetched.
-        on_freed: called when a run holds its slot no more.
+        on_freed: called when a run, or a call, holds its slots no more.
+        most_suspects: how many suspects this worker may have yet, beside those that calls may bring.
         on_ended: called with a job and what it ended with, before that is written.
     """
 
@@ -48,7 +50,7 @@ class Slots:
         self._shut: set[str] = set()
         self._by_id: dict[str, Run] = {}
         self.runs: set[Run] = set()
-        self.reserved = 0
+        self.reserved = self.suspects = 0
         self.ended: deque[tuple[Run, Result]] = deque()
         self.leases: dict[str, Lease] = {}
         self.hot = True
@@ -58,6 +60,7 @@ class Slots:
         self.emptied = asyncio.Event()
         self.on_wanted: Callable[[], None] = lambda: None
         self.on_freed: Callable[[], None] = lambda: None
+        self.most_suspects: Callable[[], int] = lambda: 0
         self.on_ended: Callable[[Job, Result], None] = lambda job, result: None
         self.work.set()
         self.emptied.set()
@@ -80,7 +83,7 @@ class Slots:
     def shut(self, why: str) -> None:
         """Nothing is to be fetched while this reason holds, whatever becomes of the others.
 
-        ``stopping``, ``paused`` by the program, ``settings`` of the queue that say so, ``exclusive`` or ``suspects``.
+        ``stopping``, ``paused`` by the program, ``settings`` of the queue that say so, or ``exclusive``.
         """
         self._shut.add(why)
         self.on_wanted()
@@ -114,15 +117,20 @@ class Slots:
 
     # -- slots
 
-    def reserve(self, most: int) -> int:
-        """Promises up to ``most`` free slots to a call; returns how many."""
+    def reserve(self, most: int) -> tuple[int, int]:
+        """Promises up to ``most`` free slots to a call; returns how many, and how many of them suspects may take."""
         room = min(self.free(), most)
+        suspects = min(max(self.most_suspects() - self.suspects, 0), room)
         self.reserved += room
-        return room
+        self.suspects += suspects
+        return room, suspects
 
-    def release(self, room: int) -> None:
+    def release(self, room: int, suspects: int) -> None:
         """The call is answered: what it brought takes its slots now."""
         self.reserved -= room
+        self.suspects -= suspects
+        if room:
+            self.on_freed()
         self._changed()
 
     def take(self, run: Run) -> None:

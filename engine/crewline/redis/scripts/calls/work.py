@@ -28,8 +28,10 @@ class WorkCalls(Caller):
         points: int = 0,
         again: bool = False,
         unread_ms: int = 0,
+        suspects: int | None = None,
     ) -> Fetched:
-        asked = (letters, token, lease_ms, worker, room, *rate, points, "1" if again else "", unread_ms or "")
+        most = "" if suspects is None else suspects
+        asked = (letters, token, lease_ms, worker, room, *rate, points, "1" if again else "", unread_ms or "", most)
         sent = itertools.chain.from_iterable(result.sent() for result in results)
         return Fetched(*await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
 
@@ -44,13 +46,16 @@ class WorkCalls(Caller):
         rate: tuple[int, int],
         points: int,
         unread_ms: int = 0,
+        suspects: int | None = None,
     ) -> tuple[Any, ...]:
         """A finish_and_fetch that settles nothing, as a command; its reply makes a `Fetched`.
 
         Args:
             unread_ms: how long a lease holds until extend_leases says that the caller has read of it; 0: lease_ms.
+            suspects: how many jobs that were with a worker that died are fetched at most; None for no bound.
         """
-        asked = (letters, token, lease_ms, worker, room, *rate, points, "", unread_ms or "")
+        most = "" if suspects is None else suspects
+        asked = (letters, token, lease_ms, worker, room, *rate, points, "", unread_ms or "", most)
         return self.command("finish_and_fetch", self.keys.queue, *asked)
 
     async def extend_leases(self, lease_ms: int, *held: str | int) -> list[str]:

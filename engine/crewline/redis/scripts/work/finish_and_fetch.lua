@@ -13,6 +13,8 @@ ARGV     1 base      "<prefix>:<queue>:"
          11 again    '1' if a call with this token was not answered: what it leased is returned first
          12 unread   '' or how long, in ms, the leases of the jobs fetched now hold until the worker has said with
                      extend_leases that it has read of them: it may sleep while this call waits for work in its name
+         13 suspects  '' or how many suspects to fetch at most (jobs that were with a worker that died): those beyond it
+                     are looked past, 100 a call, and stay where they are
          then 5 a result:
            id, token
            outcome   completed | failed | retry | back (handed back: neither an attempt nor a start is used up)
@@ -47,9 +49,9 @@ Why      Group commit: a worker's whole state change costs one round trip, howev
 -- @include end/settle_jobs
 -- @include fetch/lease_jobs
 
-local codes, ended = settle_jobs(12, tonumber(ARGV[10]))
+local codes, ended = settle_jobs(13, tonumber(ARGV[10]))
 local jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]),
-  tonumber(ARGV[9]), ARGV[11] == '1', tonumber(ARGV[12]), #codes > 0)
+  tonumber(ARGV[9]), ARGV[11] == '1', tonumber(ARGV[12]), tonumber(ARGV[13]), #codes > 0)
 if ended and #jobs == 0 and redis.call('LLEN', q.active) == 0 and not has_runnable(q) then
   redis.call('XADD', q.events, '*', 'event', 'drained')
 end

@@ -1,8 +1,11 @@
 -- @include base/clock
 -- @include base/fields
 -- Notes one more start in a job's hash as it was read; false if that is no job (a name is all that one needs). Returns
--- the start, and its mark where an earlier one was never read.
-local told_of_start = { name = true, ats = true, processedOn = true, unread = true }
+-- the start, its mark where an earlier one was never read, and whether it is a suspect: none that a child has tried
+-- since its last worker died, and none that fails without being run.
+local told_of_start = {
+  name = true, ats = true, processedOn = true, unread = true, suspect = true, tried = true, defa = true,
+}
 local function begin_attempt(fields)
   local at, last = {}, #fields
   for i = 1, last, 2 do
@@ -16,7 +19,9 @@ local function begin_attempt(fields)
   fields[place], fields[place + 1] = 'ats', started
   processed = processed or last + 1
   fields[processed], fields[processed + 1] = 'processedOn', stamp
-  return started, at.unread and fields[at.unread + 1]
+  local suspect = at.suspect and not at.defa
+    and not (at.tried and number(fields[at.tried + 1], 0) >= number(fields[at.suspect + 1], 1))
+  return started, at.unread and fields[at.unread + 1], suspect
 end
 
 -- Marks a start of which nobody has said yet that its worker has read of it: how many there were in a row, and which.

@@ -5,17 +5,35 @@
 -- @include fetch/begin_attempt
 -- @include fetch/leased_before
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
-local function take(room, prioritized)
+-- What was put aside in `scores` (prioritized jobs) keeps their counter alive: it comes back.
+local function take(room, prioritized, scores)
   local ids = redis.call('RPOP', q.wait, room) or {}
   if #ids < room then
     local first = prioritized and redis.call('ZPOPMIN', q.prioritized, room - #ids) or {}
-    if #first == 0 then redis.call('DEL', q.counter) end
-    for i = 1, #first, 2 do ids[#ids + 1] = first[i] end
+    if #first == 0 and not next(scores) then redis.call('DEL', q.counter) end
+    for i = 1, #first, 2 do
+      ids[#ids + 1] = first[i]
+      scores[first[i]] = first[i + 1]
+    end
   end
   return ids
 end
 
-local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, unread_ms, settled)
+-- Suspects that the caller has no room for go back to where they were. They are announced to nobody: the caller fetches
+-- again once it may take one, and others see them when they next look by time. A marker would have it fetch at once,
+-- for nothing, again and again.
+local function put_aside_back(aside, scores)
+  for i = #aside, 1, -1 do
+    local id = aside[i]
+    if scores[id] then redis.call('ZADD', q.prioritized, scores[id], id) else redis.call('RPUSH', q.wait, id) end
+  end
+end
+
+-- Suspects that one call looks past at most.
+local MOST_ASIDE = 100
+
+local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, unread_ms, suspects,
+  settled)
   local jobs = again and leased_before(token, lease_ms) or {}
   if #jobs > 0 then return jobs, 0, 0 end
   if room <= 0 then
@@ -31,30 +49,42 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   if max > 0 then rate_ms = number(meta[4], 1000) else max = rate_max end
   local limited
   room, limited = allowance(room, meta, max)
-  local ids = room > 0 and take(room, prioritized) or {}
-  if #ids > 0 then
+  local aside, scores, looked, took = {}, {}, 0, 0
+  while took < room do
+    local ids, before = take(math.min(room - took, room + MOST_ASIDE - looked), prioritized, scores), #aside
+    if #ids == 0 then break end
+    looked = looked + #ids
     redis.call('LPUSH', q.active, unpack(ids))
     for i = 1, #ids do
       local id, job = ids[i], base .. ids[i]
       -- pcall: the key may be anything, and one id must not hold up the rest
       local fields = redis.pcall('HGETALL', job)
-      local started, unread = begin_attempt(fields)
-      if started then
+      local started, unread, suspect = begin_attempt(fields)
+      if not started then
+        -- an id without a job (a foreign client deleted it): nothing to run, and it must not stay active
+        redis.call('LREM', q.active, 1, id)
+      elseif suspect and suspects and suspects <= 0 then
+        redis.call('LREM', q.active, 1, id)
+        aside[#aside + 1] = id
+      else
+        if suspect and suspects then suspects = suspects - 1 end
         redis.call('SET', job .. ':lock', token, 'PX', unread_ms or lease_ms)
         redis.call('HSET', job, 'processedOn', stamp, 'pb', worker, 'ats', started)
         if unread_ms then mark_unread(job, unread) elseif unread then redis.call('HDEL', job, 'unread') end
         redis.call('XADD', q.events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
         jobs[#jobs + 1] = { id, fields }
-      else
-        -- an id without a job (a foreign client deleted it): nothing to run, and it must not stay active
-        redis.call('LREM', q.active, 1, id)
       end
     end
+    took = took + #ids - (#aside - before)
+    if #aside == before or looked >= room + MOST_ASIDE then break end
+  end
+  if looked > 0 then
     if max > 0 and #jobs > 0 and redis.call('INCRBY', q.limiter, #jobs) == #jobs then
       redis.call('PEXPIRE', q.limiter, math.max(rate_ms, 1))
     end
-    -- less than there was room for: nothing is left
-    if #ids == room and has_runnable(q) then wake_worker(q) end
+    -- less than there was room for: nothing is left but what was put aside
+    if took == room and has_runnable(q) then wake_worker(q) end
+    put_aside_back(aside, scores)
     -- whoever took the mark of what was due is not told here when the next is
     if promoted and #jobs > 0 then mark_next_due(q) end
   end

@@ -302,8 +302,11 @@ async def test_a_job_may_ask_to_be_removed_at_its_end_and_its_result_still_arriv
     job = await queue.add("n", None, remove_on_complete=True, delay=0.2)
     assert await job.result(timeout=5) == "gone soon"
     assert await queue.get_job(job.id) is None
+    # as long as the event stream tells of it
+    assert await job.result(timeout=5) == "gone soon"
+    await queue.redis.delete(queue.keys.events)
     with pytest.raises(JobNotFound):
-        await job.result(timeout=1)
+        await job.result(timeout=5)
 
 
 async def test_waiting_for_a_result_ends_at_its_timeout(queue: Queue) -> None:

@@ -5,6 +5,8 @@ What an answer must be follows from who fetched a job last: only that lease coun
 
 from __future__ import annotations
 
+import json
+
 from crewline import Job, Keep
 from crewline.redis.scripts import Fetched, Result
 from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, keep_from_wire
@@ -78,11 +80,14 @@ class Hands:
     def _settle(self, worker: int, held: Held, result: Result, room: int) -> int:
         world, key = self.world, held.key
         before = world.look()
-        ends = result.outcome in ("completed", "failed")
+        outcome, letter = result.outcome, result.letter
+        mark = json.loads((before.queues[key.queue].own.get("cancels") or {}).get(key.id, "[]"))
+        if outcome in ("retry", "back") and mark and mark[0] == held.token:
+            # its worker had not heard of it yet
+            outcome, letter = "failed", False
+        ends = outcome in ("completed", "failed")
         # what ends may go with it, and prune what ended before it
-        world.may_go = lambda gone, state: (
-            gone.queue == key.queue and (ends and (gone == key or state == result.outcome))
-        )
+        world.may_go = lambda gone, state: gone.queue == key.queue and (ends and (gone == key or state == outcome))
         self._calls += 1
         token = f"{self.workers[worker].name}:{self._calls}"
         queue = before.queues[key.queue]
@@ -104,7 +109,7 @@ class Hands:
                 world.look().jobs_as_they_are() == before.jobs_as_they_are(), f"{key}: a refused result left traces"
             )
         if code == 0:
-            self.settled.append(Settled(held, result.outcome, result.letter))
+            self.settled.append(Settled(held, outcome, letter))
         self._take(worker, key.queue, room, token, fetched, True)
         return code
 

@@ -109,3 +109,19 @@ async def either(job: Any) -> Any:
     if job.data.get("die"):
         os._exit(7)
     return os.getpid()
+
+
+class Own(str):
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("can't be pickled")
+
+
+class Worded(Exception):
+    def __str__(self) -> str:
+        return Own("in words of its own")
+
+
+def worded(job: Any) -> None:
+    raise Worded

@@ -155,7 +155,7 @@ async def test_errors_come_as_the_handler_raised_them_and_the_child_lives_on(que
         ("raise", ChildFailed, "in a child"),
         ("exit", ChildFailed, r"the handler called sys.exit\(3\)"),
         ("interrupt", ChildFailed, "the handler raised KeyboardInterrupt"),
-        ("unspeakable", ChildFailed, "Unspeakable, which can't be told: RuntimeError"),
+        ("unspeakable", ChildFailed, "^Unspeakable$"),
         ("lambda", Reject, "the handler's result is not strict JSON"),
     ):
         with pytest.raises(kind, match=said) as caught:

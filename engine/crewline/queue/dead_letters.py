@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from crewline.errors import CrewlineError, InvalidPayload, JobNotFound
 from crewline.queue.queue import Queue
 from crewline.wire import jsonio
@@ -131,7 +133,7 @@ class DeadLetters:
 
     async def count(self) -> int:
         """How many letters there are that were not replayed."""
-        return int(await self._letters.redis.llen(self._letters.keys.wait))
+        return sum([int(await self._letters.redis.llen(each)) for each in self._lists()])
 
     async def list(self, limit: int = 100, **wanted: Any) -> list[DeadLetter]:
         """The newest letters, newest first; what is no letter is left out.
@@ -237,9 +239,17 @@ class DeadLetters:
 
     async def _all(self, *, newest_first: bool) -> AsyncIterator[DeadLetter]:
         """The letters that are there now, however many leave or come meanwhile."""
-        ids = await self._letters.redis.lrange(self._letters.keys.wait, 0, -1)
+        ids = [each for name in self._lists() for each in await self._letters.redis.lrange(name, 0, -1)]
         for letter_id in ids if newest_first else reversed(ids):
             try:
                 yield await self.get(text(letter_id))
             except (InvalidPayload, JobNotFound):
                 continue
+            except ResponseError as error:
+                # a key of another type, which somebody put there: one that is no letter
+                if not str(error).startswith("WRONGTYPE"):
+                    raise
+
+    def _lists(self) -> tuple[str, str]:
+        """Where letters wait; BullMQ 5 renames the one to the other where somebody pauses the queue."""
+        return self._letters.keys.wait, self._letters.keys.paused

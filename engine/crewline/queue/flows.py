@@ -73,9 +73,21 @@ def plan_flow(root: FlowJob, queue: str, prefix: str, max_payload_bytes: int, on
         one_slot: all jobs must be in one slot, as on a Redis Cluster.
     """
     plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0)
+    _check_ids(plan)
     if one_slot:
         _check_slots(plan, prefix, plan.queue, root.name)
     return plan
+
+
+def _check_ids(plan: Planned) -> None:
+    seen: set[tuple[str, str]] = set()
+    for each in plan.walk():
+        place = (each.base, each.encoded.job_id)
+        if place in seen:
+            raise InvalidOption(
+                f"job_id {each.encoded.job_id!r} of queue {each.queue!r} is in this flow twice: a job has one parent"
+            )
+        seen.add(place)
 
 
 def _check_slots(job: Planned, prefix: str, root: str, path: str) -> None:

@@ -60,10 +60,18 @@ KEEP_FAILED = Keep(age_seconds=7 * 24 * 3600)
 KEEP_ALL = Keep()
 
 
+def _check_text(value: str, what: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidOption(f"{what} {value!r} is no Unicode text: it has a lone surrogate") from None
+
+
 def check_job_id(job_id: object) -> str:
     """Returns a custom id that BullMQ accepts, else raises InvalidOption."""
     if not isinstance(job_id, str) or not job_id:
         raise InvalidOption(f"job_id {job_id!r} must be a string that is not empty")
+    _check_text(job_id, "job_id")
     if _integer.match(job_id):
         raise InvalidOption(f"job_id {job_id!r} must not be a number (the queue's counter gives those): add a prefix")
     if ":" in job_id:
@@ -223,6 +231,7 @@ def encode_shape(
     """
     if not isinstance(name, str) or not name:
         raise InvalidOption(f"name {name!r} must be a string that is not empty")
+    _check_text(name, "name")
     delay_argument = delay_to_script(0 if delay is None else delay)
     priority = check_priority(0 if priority is None else priority)
     opts = _encode_opts(attempts, backoff, priority, bool(lifo), remove_on_complete, remove_on_fail)

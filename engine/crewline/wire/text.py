@@ -7,6 +7,9 @@ from typing import Any
 from crewline.errors import InvalidPayload
 from crewline.wire import jsonio
 
+#: Characters of a reason that a job keeps: it goes into its hash, its events and its dead letter.
+MOST_REASON = 8000
+
 
 def text(value: Any) -> str:
     """A reply as text. A caller's own client may decode replies already, and foreign bytes may be no UTF-8."""
@@ -16,6 +19,22 @@ def text(value: Any) -> str:
 def printable(value: str) -> str:
     """Text that can be sent: what is no Unicode text (lone surrogates) becomes ``?``."""
     return value if value.isascii() else value.encode(errors="replace").decode()
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something failed, as its error says it: plain text of `MOST_REASON` characters at most, and never none.
+
+    An error is the user's: its text may raise, or be of a class of its own.
+    """
+    try:
+        said = str.join("", [str(error)])
+    except BaseException:
+        # whatever it was, it is about the text and not about what failed
+        said = ""
+    said = said or type(error).__name__
+    if len(said) > MOST_REASON:
+        said = f"{said[:MOST_REASON]}... ({len(said)} characters)"
+    return printable(said)
 
 
 def lenient(field: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,7 +76,8 @@ class Targets:
         return self._known[handler]
 
     def _execution_of(self, handler: Callable[..., Any]) -> Execution:
-        call = handler if inspect.isroutine(handler) else getattr(handler, "__call__", None)  # noqa: B004
+        plain = inspect.isroutine(handler) or isinstance(handler, functools.partial)
+        call = handler if plain else getattr(handler, "__call__", None)  # noqa: B004
         if inspect.iscoroutinefunction(call):
             if self._execution in ("thread", "process"):
                 raise InvalidOption(

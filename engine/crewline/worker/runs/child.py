@@ -8,6 +8,7 @@ answer, and no error in the middle of a run can leave something on it that is ta
 from __future__ import annotations
 
 import asyncio
+import inspect
 import mmap
 import os
 import pickle
@@ -24,6 +25,7 @@ from crewline.errors import HandlerNotFound, InvalidPayload, LeaseLost, Reject, 
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.wire import jsonio
+from crewline.wire.text import reason_of
 from crewline.worker.handlers.loading import load_handler
 from crewline.worker.handlers.routing import Router
 from crewline.worker.handlers.targets import Target, Targets
@@ -149,6 +151,9 @@ class Child:
             value = self._runner.run(_call(target, job))
         else:
             value = target.call(*target.arguments(SyncJob(job, self._loop_beside())))
+            if inspect.iscoroutine(value):
+                # a plain function that calls an `async def` one and hands on what it gets
+                value = self._runner.run(awaited(value))
         try:
             text = "null" if value is None else jsonio.dumps(value, "the handler's result")
         except InvalidPayload as error:
@@ -176,7 +181,7 @@ async def _call(target: Target, job: Job) -> Any:
 
 def _failure(request: Request, error: Exception) -> Answer:
     try:
-        reason = str(error) or type(error).__name__
+        reason = reason_of(error)
         trace = "".join(traceback.format_exception(error))
         delay = float(error.delay) if isinstance(error, Retry) and error.delay is not None else None
     except BaseException as broken:
@@ -222,7 +227,9 @@ def _serve(line: socket.socket, mark: int, control: socket.socket | None = None)
     try:
         child.load(hello.spec)
     except BaseException as error:
-        text = str(error) if isinstance(error, Exception) else f"handler {hello.spec!r}: its import raised {error!r}"
+        text = (
+            reason_of(error) if isinstance(error, Exception) else f"handler {hello.spec!r}: its import raised {error!r}"
+        )
         _send(line, Answer("", "", "unusable", text))
         return
     if control is None or not can_be_copied(held):

@@ -7,6 +7,7 @@ ends as a retry or a failure of that job alone; it never reaches the worker.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from crewline.queue.job import Job
 from crewline.redis.scripts import Result
 from crewline.wire import backoff, jsonio
 from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
-from crewline.wire.text import printable
+from crewline.wire.text import printable, reason_of
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs import outcomes
 from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildRefused, ChildUnavailable, Returned
@@ -127,7 +128,7 @@ class Executor:
         except BaseException as error:
             # nothing of a handler's comes here: this is a bug, and must take neither the job nor its slot with it
             log.exception("job %s of queue %s: its run ended unexpectedly", run.job.id, run.job.queue_name)
-            result = self._unforeseen(run, f"{type(error).__name__}: {error}")
+            result = self._unforeseen(run, f"{type(error).__name__}: {reason_of(error)}")
         finally:
             self.slots.end(run, result)
 
@@ -194,7 +195,9 @@ class Executor:
             return await self.children.run(run.job, target, timeout=self.timeout_seconds)
         assert self._threads
         run.stoppable = False
-        return await self._threads.run(run.job, target.call, target.arguments(run.job), self.timeout_seconds)
+        value = await self._threads.run(run.job, target.call, target.arguments(run.job), self.timeout_seconds)
+        # a plain function that calls an `async def` one and hands on what it gets
+        return await awaited(value) if inspect.iscoroutine(value) else value
 
     def _report_refused(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
@@ -277,7 +280,7 @@ class Executor:
             return outcomes.back(run)
         if isinstance(error, ChildDied) and run.suspect:
             return self._crashed(run, error)
-        reason = printable(str(error) or type(error).__name__)
+        reason = reason_of(error)
         trace = "" if isinstance(error, Reject) else printable(_trace(error))
         attempts_made = job.attempts_made + 1
         if isinstance(error, Reject) or attempts_made >= self._attempts(job):
@@ -331,7 +334,8 @@ class Executor:
         wanted = job.opts.get("backoff")
         if wanted is None and not job.opts.get("attempts"):
             wanted = self.default_backoff
-        own = self.backoffs.get(wanted.get("type", "")) if isinstance(wanted, dict) else None
+        kind = wanted.get("type") if isinstance(wanted, dict) else None
+        own = self.backoffs.get(kind) if isinstance(kind, str) else None
         if own is not None:
             try:
                 return min(max(round(own(attempts_made, error) * 1000), 0), backoff.MAX_DELAY_MS)

@@ -25,6 +25,16 @@ Why      A parent whose children were added apart could run before they are ther
 -- @include add/flow_in_parts
 -- @include place/wake_queues
 
+-- as lib/base/check_types.lua does: a tree is added whole, or not at all
+local checked = {}
+for i = 4, #ARGV, 9 do checked[ARGV[i]] = queue_at(ARGV[i]) end
+for _, queue in pairs(checked) do
+  for _, list in ipairs({ queue.wait, queue.paused, queue.active }) do redis.call('LLEN', list) end
+  for _, set in ipairs({ queue.delayed, queue.prioritized, queue.children, queue.marker }) do redis.call('ZCARD', set) end
+  redis.call('HLEN', queue.meta)
+  redis.call('XLEN', queue.events)
+end
+
 local ids, refused, queues, parents, stored = {}, {}, {}, {}, {}
 local large = ARGV[2] ~= ''
 if large then

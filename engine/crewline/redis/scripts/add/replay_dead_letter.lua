@@ -19,13 +19,14 @@ Why      The letter goes to `completed` of its queue with the job's id as its re
 
 local id, letters, letter_id = ARGV[2], queue_at(ARGV[3]), ARGV[4]
 local job, letter = base .. id, letters.base .. letter_id
-if redis.call('EXISTS', letter) == 0 or not redis.call('LPOS', letters.wait, letter_id) then return 0 end
+local list = redis.call('LPOS', letters.wait, letter_id) and letters.wait or letters.paused
+if redis.call('EXISTS', letter) == 0 or not redis.call('LPOS', list, letter_id) then return 0 end
 local kind = redis.call('TYPE', job).ok
 local kept = kind == 'hash'
 -- a key of another type under the job's id: nothing can be put back there
 if not kept and kind ~= 'none' then return -3 end
 if kept and redis.call('ZREM', q.failed, id) == 0 then return -3 end
-redis.call('LREM', letters.wait, 1, letter_id)
+redis.call('LREM', list, 1, letter_id)
 
 -- What ties a child to its parent, as its options tell it; nil where that does not wait.
 local function parent_again(opts)

@@ -1,7 +1,10 @@
 -- @include base/trim_events
 -- @include add/add_job
 -- One byte that is no UTF-8 would make a whole letter unreadable: each becomes '?'.
-local function as_utf8(text)
+local function as_utf8(text, most)
+  if #text > most and string.find(text, '[\128-\255]') then
+    text = string.sub(text, 1, most) .. '... (' .. #text .. ' bytes)'
+  end
   return (string.gsub(text, '[\128-\255]+', function(run)
     local clean, i = {}, 1
     while i <= #run do
@@ -28,10 +31,10 @@ end
 -- `data` and `opts` are JSON texts and go in verbatim; data that is not JSON (told.unreadable) goes in as a
 -- string, and such options (told.optionless) count as none.
 local function dead_letter(name, letters, id, title, reason, stack, attempts, data, opts, told)
-  title = as_utf8(title)
-  if told.unreadable then data = cjson.encode(as_utf8(data)) end
+  title = as_utf8(title, 2000)
+  if told.unreadable then data = cjson.encode(as_utf8(data, 8000)) end
   if told.optionless or not next(parse(opts)) then opts = '{}' end
-  local body = '{"queue":' .. cjson.encode(name) .. ',"jobId":' .. cjson.encode(as_utf8(id)) ..
+  local body = '{"queue":' .. cjson.encode(name) .. ',"jobId":' .. cjson.encode(as_utf8(id, 2000)) ..
     ',"name":' .. cjson.encode(title) .. ',"reason":' .. cjson.encode(reason) ..
     ',"stack":' .. stack .. ',"attempts":' .. attempts .. ',"failedAt":' .. stamp ..
     ',"data":' .. data .. ',"options":' .. opts .. '}'

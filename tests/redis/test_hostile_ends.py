@@ -1,0 +1,142 @@
+"""Errors, names and letters that are not as one would think them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+from crewline import DeadLetters, FlowJob, InvalidOption, Job, JobFailed, Queue
+from redis.exceptions import ResponseError
+
+from tests.redis import process_handlers
+
+
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise Speechless
+
+
+class Loud(Exception):
+    def __str__(self) -> str:
+        return "x" * 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "longest"),
+    [(Speechless, "Speechless", 10), (Loud, "xxx", 8100), (process_handlers.Worded, "in words of its own", 19)],
+)
+async def test_whatever_an_error_says_is_a_reason(
+    queue: Queue, start_worker: Any, error: type[Exception], said: str, longest: int
+) -> None:
+    async def handle(job: Job) -> None:
+        raise error
+
+    await start_worker(handle)
+    job = await queue.add("n", 1, attempts=1)
+    with pytest.raises(JobFailed) as caught:
+        await job.result(timeout=20)
+    assert str(caught.value).startswith(said) and len(str(caught.value)) <= longest
+    (letter,) = await DeadLetters(queue).list()
+    assert letter.reason.startswith(said)
+
+
+async def test_an_error_in_words_of_its_own_takes_no_child_down(queue: Queue, start_worker: Any) -> None:
+    await start_worker(process_handlers.worded, execution="process")
+    job = await queue.add("n", 1, attempts=1)
+    with pytest.raises(JobFailed, match="in words of its own"):
+        await job.result(timeout=30)
+
+
+async def test_a_backoff_whose_type_is_no_text_is_none(queue: Queue, start_worker: Any) -> None:
+    async def handle(job: Job) -> None:
+        raise ValueError("the reason")
+
+    job = await queue.add("n", 1, attempts=2, backoff=0)
+    opts = '{"attempts":2,"backoff":{"type":{},"delay":1}}'
+    await queue.redis.hset(queue.keys.job(job.id), "opts", opts)
+    await start_worker(handle, backoffs={"mine": lambda made, error: 0.0})
+    with pytest.raises(JobFailed, match="the reason"):
+        await job.result(timeout=20)
+
+
+async def _add(first: int, job: Job) -> int:
+    return first + int(job.data)
+
+
+def _hands_on(job: Job) -> Any:
+    return _add(1, job)
+
+
+@pytest.mark.parametrize("handler", [functools.partial(_add, 1), _hands_on])
+async def test_what_is_async_below_is_awaited(queue: Queue, start_worker: Any, handler: Any) -> None:
+    await start_worker(handler)
+    assert await (await queue.add("n", 2, attempts=1)).result(timeout=20) == 3
+
+
+async def test_a_letter_of_unreadable_data_keeps_the_beginning(queue: Queue, start_worker: Any) -> None:
+    job = await queue.add("n", 1, attempts=1, delay=60)
+    await queue.redis.hset(queue.keys.job(job.id), "data", b"\xff" * 300_000)
+    await queue.promote(job.id)
+    await start_worker(_hands_on)
+    with pytest.raises(JobFailed, match="data can't be read"):
+        await job.result(timeout=20)
+    (letter,) = await DeadLetters(queue).list()
+    assert letter.data == "?" * 8000 + "... (300000 bytes)"
+
+
+async def test_letters_are_found_where_bullmq_parks_them_and_beside_what_is_none(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    fails = True
+
+    async def handle(job: Job) -> str:
+        if fails:
+            raise ValueError("no")
+        return "done"
+
+    await start_worker(handle)
+    jobs = [await queue.add("n", number, attempts=1) for number in range(3)]
+    letters = DeadLetters(queue)
+
+    async def dead() -> bool:
+        return await letters.count() == 3
+
+    await until(dead)
+    parked = queue.beside(queue.dead_letter_queue).keys
+    await queue.redis.rename(parked.wait, parked.paused)
+    await queue.redis.set(parked.job("none"), "no hash")
+    await queue.redis.lpush(parked.paused, "none")
+    assert await letters.count() == 4
+    assert sorted(letter.job_id for letter in await letters.list()) == [job.id for job in jobs]
+    fails = False
+    assert await letters.replay_all() == 3
+    for job in jobs:
+        assert await job.result(timeout=20) == "done"
+    await queue.redis.lrem(parked.paused, 1, "none")
+    await queue.redis.delete(parked.job("none"))
+
+
+async def test_a_flow_is_added_whole_or_not_at_all(queue: Queue) -> None:
+    other = queue.beside("other")
+    await queue.redis.set(other.keys.wait, "no list")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await queue.add_flow(FlowJob("root", {}, children=[FlowJob("leaf", {}, queue="other")]))
+    await queue.redis.delete(other.keys.wait)
+    assert await queue.redis.keys("bull:*") == []
+
+
+async def test_a_job_is_in_a_flow_once(queue: Queue) -> None:
+    twice = FlowJob("leaf", {}, options={"job_id": "d"})
+    with pytest.raises(InvalidOption, match="job_id 'd' of queue 'emails' is in this flow twice"):
+        await queue.add_flow(FlowJob("root", {}, children=[FlowJob("a", {}, children=[twice]), twice]))
+
+
+@pytest.mark.parametrize("wrong", ["\ud800", "a\udfff"])
+async def test_a_name_that_is_no_text_is_refused_before_anything_is_sent(queue: Queue, wrong: str) -> None:
+    jobs = [("n", 1)] * 450
+    with pytest.raises(InvalidOption, match=r"item 450: name .* is no Unicode text"):
+        await queue.add_bulk([*jobs, (wrong, 1)])
+    with pytest.raises(InvalidOption, match=r"job_id .* is no Unicode text"):
+        await queue.add("n", 1, job_id=wrong)
+    assert (await queue.metrics()).waiting == 0

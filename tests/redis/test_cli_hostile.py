@@ -195,3 +195,26 @@ def test_only_what_a_terminal_would_obey_is_taken_away() -> None:
 def test_retention_on_the_command_line_is_a_count_an_age_or_both() -> None:
     told = [read_keep(text, "--keep-failed") for text in ("1000,24h", "7d", "0", "all", "")]
     assert [keep and keep.to_script() for keep in told] == ["1000,86400", ",604800", "0", "", None]
+
+
+async def test_json_is_json_whatever_other_clients_wrote(crewline: Any, queue: Queue) -> None:
+    job = await queue.add("n", {"x": 1}, delay=60)
+    await queue.redis.hset(queue.keys.job(job.id), "data", '{"x": 1e999, "y": [-1e999]}')
+    await queue.redis.set(f"{queue.prefix}:broken:id", "no number")
+    for command in (["jobs", "list", "delayed", "--json"], ["jobs", "show", job.id, "--json"], ["queues", "--json"]):
+        code, out, err = await _run(crewline, *command)
+        assert code == 0, err
+        json.loads(out, parse_constant=lambda said: pytest.fail(f"{command} printed {said}"))
+    code, out, err = await _run(crewline, "top", "--once")
+    assert code == 0, err
+    assert "broken" in out
+    await queue.redis.delete(f"{queue.prefix}:broken:id")
+
+
+async def test_who_closes_the_output_is_not_told_that_redis_cant_be_used(crewline: Any, queue: Queue) -> None:
+    await queue.add_bulk(("n" * 2000, number) for number in range(100))
+    process = await crewline("jobs", "list", "waiting", "--limit", "100", "--json")
+    process.stdout._transport.close()
+    err = (await process.stderr.read()).decode()
+    assert await process.wait() in (0, 1)
+    assert "Redis" not in err and "Traceback" not in err, err

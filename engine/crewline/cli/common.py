@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
+import math
+import os
 import re
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -134,6 +137,22 @@ def read_keep(text: str | None, option: str) -> Keep | None:
     return Keep(count, age_seconds)
 
 
+def to_json(value: Any, **options: Any) -> str:
+    """JSON as any reader takes it: a number that JSON has not (a foreign client's 1e999) is told as text."""
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def _escaped(character: str) -> str:
     code = ord(character)
     if code > 0xFFFF:
@@ -150,5 +169,9 @@ def run(work: Coroutine[Any, Any, T], redis: str) -> T:
         fail(str(error), EXIT_USAGE)
     except CrewlineError as error:
         fail(str(error))
+    except BrokenPipeError:
+        # whoever read the output has enough; a flush at exit would say so once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(EXIT_FAILED) from None
     except UNAVAILABLE as error:
         fail(f"Redis at {redact(redis)} can't be used: {error}; check --redis (or CREWLINE_REDIS_URL)", EXIT_REDIS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Annotated
 
 import typer
@@ -22,6 +21,7 @@ from crewline.cli.common import (
     moment,
     run,
     say,
+    to_json,
 )
 from crewline.errors import CrewlineError
 from crewline.queue.dead_letters import DeadLetter, DeadLetters
@@ -59,7 +59,7 @@ def list_letters(
 
     count, letters = run(read(), redis)
     if as_json:
-        print(json.dumps({"queue": queue, "count": count, "letters": [dataclasses.asdict(x) for x in letters]}))
+        print(to_json({"queue": queue, "count": count, "letters": [dataclasses.asdict(x) for x in letters]}))
         return
     if not letters:
         say(f"no dead letters of {queue}")
@@ -97,7 +97,7 @@ def show(
         async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
             return await DeadLetters(origin).get(letter_id)
 
-    say(json.dumps(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
+    say(to_json(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
 
 
 @app.command("replay")
@@ -145,7 +145,7 @@ def replay(
 
     count = run(put_back(), redis)
     if as_json:
-        print(json.dumps({"queue": queue, "replayed": count, "failed": failed}))
+        print(to_json({"queue": queue, "replayed": count, "failed": failed}))
     else:
         say(f"{'would replay' if dry_run else 'replayed'} {count}; a letter is replayed once only")
     if failed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated, Any
 
@@ -22,6 +21,7 @@ from crewline.cli.common import (
     read_keep,
     run,
     say,
+    to_json,
 )
 from crewline.errors import InvalidPayload
 from crewline.queue.queue import Queue
@@ -77,7 +77,7 @@ def enqueue(
         ids = [job_id for job_id, _ in jobs]
         known = [job_id for job_id, added in jobs if not added]
         told = {"queue": queue, "added": len(ids) - len(known), "ids": ids[:1000], "existed": known[:1000]}
-        print(json.dumps(told))
+        print(to_json(told))
     elif len(jobs) == 1:
         job_id, added = jobs[0]
         say(f"added job {job_id} to {queue}" if added else f"job {job_id} exists already: nothing was added")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -22,6 +21,7 @@ from crewline.cli.common import (
     run,
     say,
     shown,
+    to_json,
 )
 from crewline.errors import CrewlineError, JobNotFound
 from crewline.queue.job import Job
@@ -82,7 +82,7 @@ def list_jobs(
 
     jobs = run(read(), redis)
     if as_json:
-        print(json.dumps([as_dict(job, state) for job in jobs]))
+        print(to_json([as_dict(job, state) for job in jobs]))
         return
     if not jobs:
         say(f"no {state} jobs in {queue}")
@@ -95,10 +95,10 @@ def list_jobs(
         table.add_column(column, no_wrap=True, min_width=len(column))
     table.add_column("reason" if state == "failed" else "data", overflow="ellipsis", no_wrap=True, ratio=1)
     for job in jobs:
-        last = job.failed_reason if state == "failed" else json.dumps(job.data, ensure_ascii=False)
+        last = job.failed_reason if state == "failed" else to_json(job.data, ensure_ascii=False)
         table.add_row(
             cell(job.id), cell(job.name), moment(job.timestamp_ms), f"{job.attempts_made}/{job.attempts}",
-            cell(json.dumps(job.progress_value) if job.progress_value else ""), cell(last or ""),
+            cell(to_json(job.progress_value) if job.progress_value else ""), cell(last or ""),
         )  # fmt: skip
     Console().print(table)
 
@@ -126,7 +126,7 @@ def show(
     job, state = run(read(), redis)
     fields = as_dict(job, state)
     if as_json:
-        print(json.dumps(fields))
+        print(to_json(fields))
         return
     from rich.console import Console
 
@@ -141,7 +141,7 @@ def show(
         elif name.endswith("_ms"):
             console.print(f"[bold]{label:18}[/bold] {moment(value)}")
         else:
-            told = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            told = value if isinstance(value, str) else to_json(value, ensure_ascii=False)
             console.print(f"[bold]{label:18}[/bold]", end=" ")
             console.print(shown(told, lines=True), markup=False)
 

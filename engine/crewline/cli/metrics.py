@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 from crewline.cli.common import (
     DEFAULT_PREFIX,
@@ -15,6 +14,7 @@ from crewline.cli.common import (
     RedisOption,
     cell,
     run,
+    to_json,
 )
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
@@ -38,7 +38,7 @@ def metrics(
 
     counts = dataclasses.asdict(run(read(), redis))
     if as_json:
-        print(json.dumps({"queue": queue, **counts}))
+        print(to_json({"queue": queue, **counts}))
         return
     from rich.console import Console
     from rich.table import Table

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
 from crewline.redis.connection import connect
+from crewline.wire.text import number
 
 #: Seconds between two searches for queues: a search goes through all keys of a Redis.
 SEARCH_SECONDS = 10.0
@@ -67,7 +68,7 @@ class Overview:
     @staticmethod
     async def _look_at(queue: Queue) -> Look:
         counts = await queue.metrics()
-        given = int(await queue.redis.get(queue.keys.id) or 0)
+        given = number(await queue.redis.get(queue.keys.id) or 0)
         left = counts.waiting + counts.active + counts.delayed + counts.waiting_children
         return Look(counts, given - left, await queue.workers())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +19,7 @@ from crewline.cli.common import (
     run,
     say,
     shown,
+    to_json,
 )
 from crewline.cli.overview import Overview
 from crewline.queue.housekeeping import CLEANABLE
@@ -44,7 +44,7 @@ def queues(
 
     found = run(read(), redis)
     if as_json:
-        print(json.dumps({name: vars(counts) for name, counts in found.items()}))
+        print(to_json({name: vars(counts) for name, counts in found.items()}))
         return
     if not found:
         say(f"no queues under prefix {prefix!r}")
@@ -120,7 +120,7 @@ def clean(
             return await target.clean(state, older_than=older_than, limit=limit)
 
     ids = run(work(), redis)
-    print(json.dumps({"queue": queue, "deleted": len(ids)}) if as_json else f"deleted {len(ids):,} {state} jobs")
+    print(to_json({"queue": queue, "deleted": len(ids)}) if as_json else f"deleted {len(ids):,} {state} jobs")
 
 
 def events(
@@ -148,7 +148,7 @@ def events(
                     continue
                 if as_json:
                     print(
-                        json.dumps({"id": event.id, "event": event.name, "jobId": event.job_id, **event.fields}),
+                        to_json({"id": event.id, "event": event.name, "jobId": event.job_id, **event.fields}),
                         flush=True,
                     )
                 else:

@@ -204,7 +204,7 @@ async def test_json_is_json_whatever_other_clients_wrote(crewline: Any, queue: Q
     for command in (["jobs", "list", "delayed", "--json"], ["jobs", "show", job.id, "--json"], ["queues", "--json"]):
         code, out, err = await _run(crewline, *command)
         assert code == 0, err
-        json.loads(out, parse_constant=lambda said: pytest.fail(f"{command} printed {said}"))
+        json.loads(out, parse_constant=lambda said: pytest.fail(f"printed {said}"))
     code, out, err = await _run(crewline, "top", "--once")
     assert code == 0, err
     assert "broken" in out

@@ -140,3 +140,18 @@ async def test_a_name_that_is_no_text_is_refused_before_anything_is_sent(queue: 
     with pytest.raises(InvalidOption, match=r"job_id .* is no Unicode text"):
         await queue.add("n", 1, job_id=wrong)
     assert (await queue.metrics()).waiting == 0
+
+
+async def test_a_job_whose_letter_could_not_be_written_says_so(queue: Queue, start_worker: Any) -> None:
+    async def handle(job: Job) -> None:
+        raise ValueError("no")
+
+    parked = queue.beside(queue.dead_letter_queue).keys
+    await queue.redis.set(parked.wait, "no list")
+    await start_worker(handle)
+    job = await queue.add("n", 1, attempts=1)
+    with pytest.raises(JobFailed, match="no"):
+        await job.result(timeout=20)
+    said = await queue.redis.hget(queue.keys.job(job.id), "deadLetterError")
+    assert said and b"WRONGTYPE" in said
+    await queue.redis.delete(parked.wait, *[key async for key in queue.redis.scan_iter(f"{parked.base}*")])

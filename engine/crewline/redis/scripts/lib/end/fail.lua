@@ -14,9 +14,14 @@ local function fail(id, job, reason, links, told, name, letters)
   end
   if letters ~= '' and told.letter ~= false then
     local origin = redis.call('HMGET', job, 'name', 'data', 'opts')
-    local letter = attempt(dead_letter, name, queue_at(letters), id, origin[1] or '', reason, traces, attempts,
+    local written, letter = pcall(dead_letter, name, queue_at(letters), id, origin[1] or '', reason, traces, attempts,
       origin[2] or 'null', origin[3], told)
-    if letter then redis.call('HSET', job, 'deadLetterId', letter) end
-    return letter
+    if written then
+      redis.call('HSET', job, 'deadLetterId', letter)
+      return letter
+    end
+    -- a key of another type, or one that this user may not write: the job ends all the same, and says so
+    local why = type(letter) == 'table' and letter.err or letter
+    redis.call('HSET', job, 'deadLetterError', string.sub(tostring(why), 1, 200))
   end
 end

@@ -12,7 +12,7 @@ end
 local function rerun_job(id, prev, fresh, lifo)
   local job = base .. id
   redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'crashes', 'suspect',
-    'tried', 'alone', 'blamed')
+    'tried', 'alone', 'blamed', 'deadLetterError')
   if fresh then redis.call('HDEL', job, 'atm', 'ats', 'stc') end
   local parent = redis.call('HGET', job, 'parentKey')
   -- keys of the parent's may be of another type, or not allowed: the job is in no state until it is pushed

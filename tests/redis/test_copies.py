@@ -59,7 +59,7 @@ async def test_many_suspects_run_at_once_in_copies_of_one_process(queue: Queue, 
     ("source", "copied"),
     [
         ("", True),
-        ("file = open(__file__)", True),
+        ("file = open(__file__)", False),
         ("import threading, time; threading.Thread(target=time.sleep, args=(600,), daemon=True).start()", False),
         ("import socket; server = socket.create_server(('127.0.0.1', 0))", False),
         ("import os; ends = os.pipe()", False),
@@ -137,3 +137,25 @@ async def test_no_copy_outlives_a_worker_that_is_killed(queue: Queue, redis_url:
         worker.kill()
         await worker.wait()
     await until(lambda: not runs(template) and not runs(pid))
+
+
+async def test_what_a_module_does_at_exit_is_no_copys_to_do(
+    queue: Queue, children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: Any
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr("crewline.worker.runs.children.TEMPLATE_SECONDS", 0.5)
+    done = tmp_path / "done"
+    (tmp_path / "tidy_handlers.py").write_text(
+        "import atexit, os, sys\n"
+        f"if 'pytest' not in sys.modules: atexit.register(lambda: open({str(done)!r}, 'a').write(f'{{os.getpid()}} '))\n"
+        "def handle(job):\n    print('said')\n    return [os.getppid(), os.getpid()]\n"
+    )
+    try:
+        target = Targets(importlib.import_module("tidy_handlers").handle, "process").all()[0]
+        told = [(await children.run(await stored(queue, {}), target, timeout=30, alone=True)).value for _ in range(3)]
+        assert len({parent for parent, _ in told}) == 1
+        await until(done.exists)
+        assert done.read_text().split() == [str(told[0][0])]
+    finally:
+        del sys.modules["tidy_handlers"]

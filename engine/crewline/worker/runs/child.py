@@ -247,6 +247,11 @@ def _serve(line: socket.socket, mark: int, control: socket.socket | None = None)
         _end_with(template)
         child.is_copy()
         line, mark = copy
+        try:
+            _answer(line, mark, child)
+        finally:
+            # what the module registered to be done at exit is done by the process that imported it
+            os._exit(0)
     _answer(line, mark, child)
 
 

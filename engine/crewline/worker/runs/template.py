@@ -4,7 +4,8 @@ A copy is there in some milliseconds, where a new interpreter that imports the m
 time and more, and shares the memory of what was imported. So all jobs that a dead worker held can be tried at once.
 
 Copied is only what a copy can't disturb: a module whose import has left a thread running (which a copy lacks, with
-whatever lock it holds) or a connection open (which all copies would use at once) is imported anew by each child.
+whatever lock it holds) or anything open (a connection, a file's place: all copies would use it at once) is imported
+anew by each child. What a module has to do at its process' end is the template's to do, once, and no copy's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import os
 import select
 import signal
 import socket
-import stat
 import struct
 import sys
 from pathlib import Path
@@ -45,8 +45,7 @@ def can_be_copied(before: dict[int, str]) -> bool:
     try:
         if len(list(Path("/proc/self/task").iterdir())) > 1:
             return False
-        new = [number for number, target in open_files().items() if before.get(number) != target]
-        return all(stat.S_ISREG(os.fstat(number).st_mode) for number in new)
+        return not any(before.get(number) != target for number, target in open_files().items())
     except OSError:
         return False
 

@@ -148,7 +148,8 @@ async def test_what_a_module_does_at_exit_is_no_copys_to_do(
     done = tmp_path / "done"
     (tmp_path / "tidy_handlers.py").write_text(
         "import atexit, os, sys\n"
-        f"if 'pytest' not in sys.modules: atexit.register(lambda: open({str(done)!r}, 'a').write(f'{{os.getpid()}} '))\n"
+        f"note = lambda: open({str(done)!r}, 'a').write(f'{{os.getpid()}} ')\n"
+        "if 'pytest' not in sys.modules: atexit.register(note)\n"
         "def handle(job):\n    print('said')\n    return [os.getppid(), os.getpid()]\n"
     )
     try:

@@ -154,10 +154,13 @@ async def test_a_pool_has_a_thread_a_call_up_to_its_size_and_can_shrink_and_grow
         pool.call(release.wait)
 
 
-async def test_an_idle_thread_is_used_before_another_is_started() -> None:
+async def test_an_idle_thread_is_used_before_another_is_started(until: Any) -> None:
     pool = Pool(8, "idle-pool")
     for number in range(50):
-        assert await pool.call(lambda: threading.get_ident()) and len(named("idle-pool")) <= 2, number
+        assert await pool.call(lambda: threading.get_ident())
+        # it tells its result before it waits for the next
+        await until(lambda: pool._idle == 1)
+        assert len(named("idle-pool")) == 1, number
     pool.close()
 
 

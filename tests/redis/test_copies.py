@@ -63,6 +63,9 @@ async def test_many_suspects_run_at_once_in_copies_of_one_process(queue: Queue, 
         ("import threading, time; threading.Thread(target=time.sleep, args=(600,), daemon=True).start()", False),
         ("import socket; server = socket.create_server(('127.0.0.1', 0))", False),
         ("import os; ends = os.pipe()", False),
+        ("import multiprocessing; lock = multiprocessing.Lock()", False),
+        ("import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)", True),
+        ("import os, signal; signal.signal(signal.SIGCHLD, lambda *_: os.waitpid(-1, 0))", True),
     ],
 )
 async def test_what_an_import_leaves_open_is_not_copied(
@@ -102,6 +105,21 @@ async def test_a_copy_past_its_time_is_killed(queue: Queue, children: Children, 
     await until(lambda: not runs(pid))
 
 
+async def test_a_copy_can_be_killed_while_what_it_was_copied_from_stands_still(
+    queue: Queue, children: Children, until: Any
+) -> None:
+    job = await stored(queue, {"seconds": 600})
+    running = asyncio.create_task(children.run(job, PARENT, timeout=2, alone=True))
+    template, pid = await told(queue, job, until, "parent"), await told(queue, job, until)
+    os.kill(template, signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError, match="its process was killed"):
+            await running
+        await until(lambda: not runs(pid))
+    finally:
+        os.kill(template, signal.SIGCONT)
+
+
 async def test_copies_end_with_what_they_are_copied_from_and_have_not_told_on_themselves(
     queue: Queue, children: Children, until: Any
 ) -> None:
@@ -123,6 +141,8 @@ async def test_what_children_are_copied_from_ends_once_none_has_come_for_long(
     first = (await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)).value
     await until(lambda: not runs(first))
     assert not children.copying
+    # nothing is left of it: no zombie, no descriptor
+    await until(lambda: not children._links and not Path(f"/proc/{first}").exists())
     second = (await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)).value
     assert second not in (first, os.getpid())
 

@@ -32,37 +32,43 @@ async def main():
 """
 
 
-@pytest.mark.parametrize("by_module", [False, True])
+@pytest.mark.parametrize(
+    ("file", "command", "name"),
+    [
+        ("program.py", ["program.py"], "__mp_main__"),
+        ("program.py", ["-m", "program"], "program"),
+        ("app/__main__.py", ["app"], "__mp_main__"),
+        ("app/__main__.py", ["-m", "app"], "app.__main__"),
+    ],
+)
 async def test_a_suspect_of_a_guarded_main_file_runs_in_a_child(
-    queue: Queue, redis_url: str, tmp_path: Path, by_module: bool
+    queue: Queue, redis_url: str, tmp_path: Path, file: str, command: list[str], name: str
 ) -> None:
-    program, starts = _write(tmp_path, queue.name, "if __name__ == '__main__':")
-    (here, _), (suspect, name) = await _one_of_each(queue, redis_url, program, by_module)
+    starts = _write(tmp_path / file, queue.name, "if __name__ == '__main__':")
+    (here, _), (suspect, known_as) = await _one_of_each(queue, redis_url, tmp_path, command)
     assert suspect != here
-    assert name == ("program" if by_module else "__mp_main__")
+    assert known_as == name
     assert starts.read_text() == "started\n"
 
 
 async def test_a_main_file_without_a_guard_is_started_once(queue: Queue, redis_url: str, tmp_path: Path) -> None:
-    program, starts = _write(tmp_path, queue.name, "if True:")
-    (here, _), (suspect, name) = await _one_of_each(queue, redis_url, program, by_module=False)
+    starts = _write(tmp_path / "program.py", queue.name, "if True:")
+    (here, _), (suspect, name) = await _one_of_each(queue, redis_url, tmp_path, ["program.py"])
     assert (suspect, name) == (here, "__main__")
     assert starts.read_text() == "started\n"
 
 
-def _write(folder: Path, queue: str, guard: str) -> tuple[Path, Path]:
-    program, starts = folder / "program.py", folder / "starts"
+def _write(program: Path, queue: str, guard: str) -> Path:
+    starts = program.parent / "starts"
+    program.parent.mkdir(exist_ok=True)
     program.write_text(PROGRAM.format(starts=str(starts), queue=queue, guard=guard))
-    return program, starts
+    return starts
 
 
-async def _one_of_each(queue: Queue, redis_url: str, program: Path, by_module: bool) -> tuple[Any, Any]:
+async def _one_of_each(queue: Queue, redis_url: str, folder: Path, command: list[str]) -> tuple[Any, Any]:
     """What a job and then a suspect of that program returned: process id, the handler's module."""
-    command = ["-m", program.stem] if by_module else [str(program)]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
-    worker = await asyncio.create_subprocess_exec(
-        sys.executable, *command, redis_url, cwd=program.parent, env=environment
-    )
+    worker = await asyncio.create_subprocess_exec(sys.executable, *command, redis_url, cwd=folder, env=environment)
     try:
         plain = await (await queue.add("mail", {})).result(timeout=30)
         await queue.pause()

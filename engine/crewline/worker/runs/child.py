@@ -31,7 +31,7 @@ from crewline.worker.handlers.routing import Router
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.runs import mainfile
 from crewline.worker.runs.exits import awaited, contained
-from crewline.worker.runs.template import Template, can_be_copied, open_files
+from crewline.worker.runs.template import Template, can_be_copied, held_now
 from crewline.worker.runs.threads import SyncJob
 
 #: What a child's interpreter runs; arguments: the descriptors of the line, of the mark and of a template's control, the
@@ -223,7 +223,7 @@ def _serve(line: socket.socket, mark: int, control: socket.socket | None = None)
         return
     sys.argv[:] = hello.argv
     child = Child(hello.where, hello.main)
-    held = open_files()
+    held = held_now()
     try:
         child.load(hello.spec)
     except BaseException as error:

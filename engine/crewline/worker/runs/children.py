@@ -209,7 +209,7 @@ class Children:
                 control = await link.open(self._nursery, template=template)
                 answer = await link.exchange(Hello(self._where, spec, sys.argv, mainfile.path_of_main()))
             if control and answer.kind == "template":
-                copies, control = Copies(control), None
+                copies, control = Copies(control, lambda: self._let_go(link)), None
                 return link, copies
         except TimeoutError:
             await self._end(link)

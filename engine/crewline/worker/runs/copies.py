@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import os
+import select
+import signal
 import socket
 from collections.abc import Callable
 
-from crewline.worker.runs.template import ENDED, FORK, KILL, MESSAGE, NOT_MADE
+from crewline.worker.runs.template import ENDED, FORK, MADE, MESSAGE, NOT_MADE
 
 
 class Copy:
@@ -18,11 +22,11 @@ class Copy:
         on_end: called when it has ended.
     """
 
-    def __init__(self, copies: Copies, number: int) -> None:
-        self._copies = copies
-        self._number = number
+    def __init__(self) -> None:
         self.returncode: int | None = None
         self.on_end: Callable[[], None] = lambda: None
+        self._process: int | None = None
+        self._killed = False
 
     @property
     def unmade(self) -> bool:
@@ -30,11 +34,31 @@ class Copy:
         return self.returncode == NOT_MADE
 
     def poll(self) -> int | None:
+        if self.returncode is None and self._killed and self._process is not None:
+            # its template may stand still, and tell nothing
+            ended, _, _ = select.select([self._process], [], [], 0)
+            return -signal.SIGKILL if ended else None
         return self.returncode
 
     def kill(self) -> None:
-        if self.returncode is None:
-            self._copies.tell(KILL, self._number)
+        """Ends it at once, or as soon as it is made."""
+        self._killed = True
+        if self._process is not None and self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+
+    def made(self, process: int) -> None:
+        """It runs; ``process`` is a descriptor of it, which is closed here."""
+        self._process = process
+        if self._killed:
+            self.kill()
+
+    def ended(self, code: int) -> None:
+        self.returncode = code
+        if self._process is not None:
+            os.close(self._process)
+            self._process = None
+        self.on_end()
 
 
 class Copies:
@@ -42,10 +66,12 @@ class Copies:
 
     Args:
         control: the worker's end of the socket between them; this owns it.
+        on_close: called once no more are made.
     """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, on_close: Callable[[], None]) -> None:
         self._control = control
+        self._on_close = on_close
         self._numbers = itertools.count(1)
         self._living: dict[int, Copy] = {}
         self.open = True
@@ -58,15 +84,8 @@ class Copies:
             raise OSError("the process that children are copied from has ended")
         number = next(self._numbers)
         socket.send_fds(self._control, [MESSAGE.pack(FORK, number, 0)], [line.fileno(), mark])
-        copy = self._living[number] = Copy(self, number)
+        copy = self._living[number] = Copy()
         return copy
-
-    def tell(self, what: bytes, number: int) -> None:
-        try:
-            self._control.send(MESSAGE.pack(what, number, 0))
-        except OSError:
-            # it has ended, and they with it; or it stands still with more to do than it can take
-            self.close()
 
     def close(self) -> None:
         """Lets the template end, and with it all that it has made."""
@@ -75,25 +94,24 @@ class Copies:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
             for number in list(self._living):
-                self._ended(number, NOT_MADE)
+                self._living.pop(number).ended(NOT_MADE)
+            self._on_close()
 
     def _heard(self) -> None:
         while self.open:
             try:
-                message = self._control.recv(MESSAGE.size)
+                message, passed, _, _ = socket.recv_fds(self._control, MESSAGE.size, 1)
             except BlockingIOError:
                 return
             except OSError:
-                message = b""
+                message, passed = b"", []
             if not message:
                 self.close()
                 return
             what, number, code = MESSAGE.unpack(message)
-            if what == ENDED:
-                self._ended(number, code)
-
-    def _ended(self, number: int, code: int) -> None:
-        copy = self._living.pop(number, None)
-        if copy is not None:
-            copy.returncode = code
-            copy.on_end()
+            if what == ENDED and number in self._living:
+                self._living.pop(number).ended(code)
+            elif what == MADE and number in self._living and passed:
+                self._living[number].made(passed.pop())
+            for each in passed:
+                os.close(each)

@@ -24,8 +24,9 @@ def name_of_main() -> str | None:
     path = path_of_main()
     if not path or not is_guarded(path):
         return None
-    # python -m package.module: it has a name that can be imported
-    return main.__spec__.name if main.__spec__ is not None else NAME
+    # python -m package.module: it has a name that can be imported; a folder that is run has none
+    name = main.__spec__.name if main.__spec__ is not None else "__main__"
+    return NAME if name == "__main__" else name
 
 
 def path_of_main() -> str:

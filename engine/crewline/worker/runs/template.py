@@ -20,34 +20,39 @@ import struct
 import sys
 from pathlib import Path
 
-#: To and from the worker: what, which child, and its exit code where that is told.
+#: To and from the worker: what, which child, and its exit code where that is told. A message that asks for a copy
+#: brings its line and its mark, one that tells of a copy the descriptor by which it can be killed.
 MESSAGE = struct.Struct("!cQi")
-FORK, KILL, ENDED = b"F", b"K", b"E"
+FORK, MADE, ENDED = b"F", b"M", b"E"
 #: What a child is told to have ended with that could not be made; no exit code and no signal.
 NOT_MADE = 1 << 16
 
 
-def open_files() -> dict[int, str]:
-    """What this process holds open, by descriptor; empty where the system does not tell."""
-    held: dict[int, str] = {}
+def held_now() -> set[tuple[str, str]]:
+    """What this process holds open, and the memory that it shares; empty where the system does not tell."""
+    held: set[tuple[str, str]] = set()
     with contextlib.suppress(OSError):
         for each in Path("/proc/self/fd").iterdir():
             # but for the one of this very look
             with contextlib.suppress(OSError):
-                held[int(each.name)] = str(each.readlink())
+                held.add((each.name, str(each.readlink())))
+        for line in Path("/proc/self/maps").read_text(errors="replace").splitlines():
+            where, kind, *_ = line.split(maxsplit=2)
+            if "w" in kind and kind.endswith("s"):
+                held.add((where, kind))
     return held
 
 
-def can_be_copied(before: dict[int, str]) -> bool:
+def can_be_copied(before: set[tuple[str, str]]) -> bool:
     """Whether this process holds nothing that copies would share beyond what it held ``before``."""
     if not before or not hasattr(os, "pidfd_open"):
         return False  # no Linux: the parts that end a copy with its worker are missing, too
     try:
         if len(list(Path("/proc/self/task").iterdir())) > 1:
             return False
-        return not any(before.get(number) != target for number, target in open_files().items())
     except OSError:
         return False
+    return held_now() <= before
 
 
 class Template:
@@ -68,6 +73,8 @@ class Template:
         # what is there now is kept by all: a collection would write to it, and so copy it into each
         gc.collect()
         gc.freeze()
+        # the module may have one of its own, which would take their ends
+        handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         while True:
@@ -79,14 +86,12 @@ class Template:
                 data, passed, _, _ = socket.recv_fds(self._control, MESSAGE.size, 2)
                 if not data:
                     return None
-                what, number, _ = MESSAGE.unpack(data)
-                if what == KILL:
-                    self._kill(number)
-                    continue
+                _, number, _ = MESSAGE.unpack(data)
                 for each in passed:
                     os.set_inheritable(each, False)
                 watch = self._fork(number)
                 if watch is None:
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL if handler is None else handler)
                     return socket.socket(fileno=passed[0]), passed[1]
                 for each in passed:
                     os.close(each)
@@ -96,11 +101,13 @@ class Template:
     def _fork(self, number: int) -> int | None:
         """Makes a copy; returns what tells of its end, -1 if there is none, and None in the copy."""
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            # what is in a buffer would be written by each
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                stream.flush()
         try:
             pid = os.fork()
         except OSError:
-            self._tell(number, NOT_MADE)
+            self._control.send(MESSAGE.pack(ENDED, number, NOT_MADE))
             return -1
         if pid == 0:
             self._control.close()
@@ -109,19 +116,15 @@ class Template:
             return None
         watch = os.pidfd_open(pid)
         self._living[watch] = number, pid
+        socket.send_fds(self._control, [MESSAGE.pack(MADE, number, 0)], [watch])
         return watch
-
-    def _kill(self, number: int) -> None:
-        for known, pid in self._living.values():
-            if known == number:
-                # not reaped yet: nobody else has its process id
-                os.kill(pid, signal.SIGKILL)
 
     def _reap(self, descriptor: int) -> None:
         number, pid = self._living.pop(descriptor)
         os.close(descriptor)
-        _, status = os.waitpid(pid, 0)
-        self._tell(number, os.waitstatus_to_exitcode(status))
-
-    def _tell(self, number: int, code: int) -> None:
+        try:
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        except ChildProcessError:
+            # somebody else has: it has ended, and nobody knows how
+            code = NOT_MADE
         self._control.send(MESSAGE.pack(ENDED, number, code))

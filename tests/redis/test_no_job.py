@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from crewline import Dedup, InvalidOption, InvalidPayload, Job, Queue
+from redis.exceptions import ResponseError
 
 
 @pytest.mark.parametrize("all_at_once", [True, False])
@@ -114,3 +115,35 @@ _NOW = datetime.datetime.now(datetime.UTC)
 
 def _in(seconds: float) -> datetime.datetime:
     return _NOW + datetime.timedelta(seconds=seconds)
+
+
+async def test_nothing_of_a_throttle_outlives_its_queue(queue: Queue, start_worker: Any) -> None:
+    async def handle(job: Job) -> None: ...
+
+    worker = await start_worker(handle)
+    throttle = Dedup("d", ttl_seconds=60)
+    await (await queue.add("n", 1, dedup=throttle, remove_on_complete=True)).result(timeout=20)
+    await worker.stop()
+    await queue.pause()
+    await queue.obliterate()
+    assert await queue.redis.keys(f"{queue.keys.base}*") == []
+    assert (await queue.add("n", 2, dedup=throttle)).added
+
+
+async def test_following_what_can_never_be_read_says_so(queue: Queue) -> None:
+    with pytest.raises(ResponseError, match="Invalid stream ID"):
+        await anext(queue.events("no id"))
+    await queue.redis.set(queue.keys.events, "no stream")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await anext(queue.events("0"))
+    await queue.redis.delete(queue.keys.events)
+
+
+async def test_cleaning_delayed_jobs_moves_the_time_that_workers_are_told(queue: Queue) -> None:
+    await queue.add("n", 1, delay=60)
+    await queue.add("n", 1, delay=600)
+    before = await queue.redis.zscore(queue.keys.marker, "1")
+    first = (await queue.redis.zrange(queue.keys.delayed, 0, 0))[0]
+    await queue.redis.hset(queue.keys.job(first.decode()), "timestamp", "1")
+    assert await queue.clean("delayed", older_than=60) == [first.decode()]
+    assert await queue.redis.zscore(queue.keys.marker, "1") > before

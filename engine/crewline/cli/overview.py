@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,7 +12,7 @@ from redis.asyncio import Redis
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
 from crewline.redis.connection import connect
-from crewline.wire.text import number
+from crewline.wire.text import escaped, number
 
 #: Seconds between two searches for queues: a search goes through all keys of a Redis.
 SEARCH_SECONDS = 10.0
@@ -76,7 +75,7 @@ class Overview:
 async def find_queues(client: Redis, prefix: str) -> list[str]:
     """The names of all queues under a prefix, sorted: those that have settings or an id counter."""
     # one walk for both: keys that begin as they do are few
-    pattern = re.sub(r"([\[\]*?\\])", r"\\\1", prefix) + ":*:[im][de]*"
+    pattern = escaped(prefix) + ":*:[im][de]*"
     names: set[str] = set()
     async for key in client.scan_iter(match=pattern, count=1000):
         name, _, suffix = key.decode(errors="replace")[len(prefix) + 1 :].partition(":")

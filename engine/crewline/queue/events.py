@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError
 
 from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking
 from crewline.wire.keys import Keys
@@ -16,6 +17,9 @@ from crewline.wire.text import text
 
 #: Milliseconds that one read blocks; the watchdog gives it as much again before it replaces the connection.
 BLOCK_MS = 5000
+
+#: How refusals begin that would come again for ever: a key of another type, an id that is none.
+REFUSALS = ("WRONGTYPE", "Invalid stream ID")
 
 #: Entries that one read takes at most.
 READ_COUNT = 500
@@ -95,7 +99,10 @@ async def follow_batches(
                 after = events[-1].id if events else after
                 yield Batch(events, whole)
                 whole = len(events) < READ_COUNT
-        except UNAVAILABLE:
+        except UNAVAILABLE as error:
+            if isinstance(error, NoPermissionError) or str(error).startswith(REFUSALS):
+                # it would be refused for ever
+                raise
             whole = False
             await asyncio.sleep(backoff_seconds)
             backoff_seconds = min(backoff_seconds * 2, 5.0)

@@ -13,7 +13,7 @@ from crewline.queue.by_id import ById
 from crewline.redis.scripts import MOST_JOBS
 from crewline.wire.checks import check_count, check_rate, check_seconds
 from crewline.wire.settings import SETTINGS_KEY, Settings, read_settings
-from crewline.wire.text import text
+from crewline.wire.text import escaped, text
 
 CLEANABLE = ("completed", "failed", "delayed", "prioritized", "waiting-children", "wait", "paused", "active")
 
@@ -78,7 +78,12 @@ class Housekeeping(ById):
             if code == -2:
                 raise CrewlineError(f"jobs of queue {self.name!r} are active: wait for them, or use force=True")
             if code == 1:
-                return
+                break
+        # a throttle's id outlives its job, and nothing of the queue tells of it: since the counter of ids begins anew, it
+        # would point at a stranger
+        for kind in ("de", "dn"):
+            async for key in self.redis.scan_iter(f"{escaped(self.keys.base)}{kind}:*", count=1000):
+                await self.redis.unlink(key)
 
     async def retry_all(self, state: Literal["failed", "completed"] = "failed", *, fresh: bool = True) -> int:
         """Runs all failed (or completed) jobs again; returns how many. ``fresh``: with all their attempts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from crewline.errors import InvalidPayload
@@ -19,6 +20,11 @@ def text(value: Any) -> str:
 def printable(value: str) -> str:
     """Text that can be sent: what is no Unicode text (lone surrogates) becomes ``?``."""
     return value if value.isascii() else value.encode(errors="replace").decode()
+
+
+def escaped(part: str) -> str:
+    """Text as itself within a pattern of Redis'."""
+    return re.sub(r"([\[\]*?\\])", r"\\\1", part)
 
 
 def reason_of(error: BaseException) -> str:

@@ -8,6 +8,8 @@ Events   waiting (prev failed or completed), a job
 Bound    ARGV 4: 200
 Why      A bounded batch: a million failed jobs must not hold Redis up. ]]
 -- @include base/keys
+-- @include base/clock
+-- @include base/check_types
 -- @include base/trim_events
 -- @include place/rerun_job
 

@@ -48,6 +48,7 @@ if #gone > 0 then
   if listed then remove_from_list(source, places) else redis.call('ZREM', source, unpack(gone)) end
   forget_jobs(q, gone, true)
   if state == 'active' and has_runnable(q) then wake_worker(q) end
+  if state == 'delayed' then mark_next_due(q) end
   if ARGV[6] ~= '1' then redis.call('XADD', q.events, '*', 'event', 'cleaned', 'count', #gone) end
   trim_events(q)
 end

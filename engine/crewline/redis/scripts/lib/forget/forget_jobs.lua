@@ -1,7 +1,8 @@
 -- @include base/own_key
 -- @include end/release_parent
 -- @include forget/delete_jobs
--- Forgets jobs that are in no state any more, the one way in which jobs go: a parent that still waits for one waits no
+-- Forgets jobs that are in no state any more, the one way in which jobs go but for those that completed (delete_jobs
+-- alone: no parent waits for one, and its deduplication id is free): a parent that still waits for one waits no
 -- longer, as after BullMQ's removal; what was to be done for them later goes with them.
 -- `free_ids`: their deduplication ids are free again, as when a job is removed. Where one goes that had ended, a time to
 -- live is kept, as in BullMQ. `all`: all of the queue goes, and with it the parents in it.

@@ -157,11 +157,12 @@ async def test_a_worker_settles_large_trees_whose_producers_died(
 async def test_who_adds_the_same_root_again_goes_on_with_what_is_there(queue: Queue, dying: Dying) -> None:
     await dying.add(queue, _large(), add_flow=2)
     flow = await queue.add_flow(_large())
-    assert not flow.job.added and flow.children[0].job.added
+    assert not flow.job.added and not flow.children[0].job.added
+    assert [leaf.job.added for leaf in flow.children[0].children] == [False] * 198 + [True] * 51
     counts = [await each.metrics() for each in (queue, queue.beside("other"))]
-    # the leaves of both wait, and what is above them
-    assert sum(each.waiting for each in counts) == 249 + 198
-    assert sum(each.waiting_children for each in counts) == 3
+    # each of its jobs is there once
+    assert sum(each.waiting for each in counts) == 249
+    assert sum(each.waiting_children for each in counts) == 2
     assert await queue.redis.keys("bull-crewline:*flow*") == []
 
 
@@ -188,3 +189,25 @@ async def test_obliterate_forgets_a_large_tree_that_was_not_all_there(queue: Que
     await queue.pause()
     await queue.obliterate()
     assert await queue.redis.keys("*") == []
+
+
+async def test_a_large_tree_that_is_added_again_is_the_same_tree(queue: Queue, dying: Dying, start_worker: Any) -> None:
+    async def handle(job: Job) -> Any:
+        return len(await job.children_values()) or job.data
+
+    await dying.add(queue, _large(), add_flow=2)
+    flow = await queue.add_flow(_large())
+    for name in ("emails", "other"):
+        await start_worker(handle, name, concurrency=20)
+    assert await flow.job.result(timeout=30) == 1
+    middle = await queue.get_job(flow.children[0].job.id)
+    assert middle is not None and middle.return_value == 249
+
+
+async def test_what_a_large_tree_has_in_other_queues_goes_with_its_roots_queue(queue: Queue, dying: Dying) -> None:
+    await dying.add(queue, _large(), add_flow=2)
+    await queue.pause()
+    await queue.obliterate()
+    other = queue.beside("other")
+    assert (await other.metrics()).waiting_children == 0
+    assert await _nothing_is_left(queue)

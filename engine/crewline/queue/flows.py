@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from crewline.errors import InvalidOption
 from crewline.queue.job import Job
+from crewline.redis.scripts.values import MOST_OF_FLOW
 from crewline.redis.topology import slot_of
 from crewline.wire import jsonio
 from crewline.wire.keys import Keys
@@ -72,11 +73,23 @@ def plan_flow(root: FlowJob, queue: str, prefix: str, max_payload_bytes: int, on
     Args:
         one_slot: all jobs must be in one slot, as on a Redis Cluster.
     """
-    plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0)
+    root_id = root.options.get("job_id")
+    # who adds the same large tree again goes on with what is there: its jobs have to be the same
+    seed = f"{prefix}:{root.queue or queue}:{root_id}" if root_id and _is_large(root) else ""
+    plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0, seed)
     _check_ids(plan)
     if one_slot:
         _check_slots(plan, prefix, plan.queue, root.name)
     return plan
+
+
+def _is_large(root: FlowJob) -> bool:
+    """Whether it goes in parts; a tree without an end is refused later, with its place."""
+    left, count = [root], 0
+    while left and count <= MOST_OF_FLOW:
+        left += left.pop().children
+        count += 1
+    return count > MOST_OF_FLOW
 
 
 def _check_ids(plan: Planned) -> None:
@@ -103,15 +116,16 @@ def _check_slots(job: Planned, prefix: str, root: str, path: str) -> None:
 
 
 def _plan(
-    job: FlowJob, queue: str, prefix: str, max_bytes: int, parent: tuple[Keys, str] | None, path: str, depth: int
-) -> Planned:
+    job: FlowJob, queue: str, prefix: str, max_bytes: int, parent: tuple[Keys, str] | None, path: str, depth: int,
+    seed: str,
+) -> Planned:  # fmt: skip
     if depth > 100:
         raise InvalidOption(f"{path}: the flow is more than 100 levels deep: flatten it")
     if job.on_failure not in ON_FAILURE:
         raise InvalidOption(f"{path}: on_failure {job.on_failure!r} must be one of {', '.join(ON_FAILURE)}")
     keys = Keys(prefix, job.queue or queue)
     options = dict(job.options)
-    job_id = options.get("job_id") or str(uuid.uuid4())
+    job_id = options.get("job_id") or str(uuid.uuid5(uuid.NAMESPACE_OID, seed) if seed else uuid.uuid4())
     extra: dict[str, Any] = {}
     more: dict[str, Any] = {}
     if parent is not None:
@@ -129,7 +143,16 @@ def _plan(
         job.name, job.data, what=f"{path}: ", more=more, extra=extra, max_payload_bytes=max_bytes, **options
     )._replace(job_id=job_id)
     children = [
-        _plan(child, keys.queue, prefix, max_bytes, (keys, job_id), f"{path} > {child.name}", depth + 1)
-        for child in job.children
+        _plan(
+            child,
+            keys.queue,
+            prefix,
+            max_bytes,
+            (keys, job_id),
+            f"{path} > {child.name}",
+            depth + 1,
+            f"{seed}/{number}" if seed else "",
+        )
+        for number, child in enumerate(job.children)
     ]
     return Planned(keys.base, keys.queue, job, encoded, children)

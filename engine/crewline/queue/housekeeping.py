@@ -71,6 +71,9 @@ class Housekeeping(ById):
         Raises:
             CrewlineError: it is not paused, or jobs run.
         """
+        if await self.redis.hexists(self.keys.meta, "paused"):
+            # what a large flow has in other queues is known only here
+            await self.settle_flows(older_than=0)
         while True:
             code = await self.scripts.obliterate_queue(MOST_JOBS, force)
             if code == -1:
@@ -79,7 +82,7 @@ class Housekeeping(ById):
                 raise CrewlineError(f"jobs of queue {self.name!r} are active: wait for them, or use force=True")
             if code == 1:
                 break
-        # a throttle's id outlives its job, and nothing of the queue tells of it: since the counter of ids begins anew, it
+        # a throttle's id outlives its job, and nothing of the queue tells of it: the counter of ids begins anew, and it
         # would point at a stranger
         for kind in ("de", "dn"):
             async for key in self.redis.scan_iter(f"{escaped(self.keys.base)}{kind}:*", count=1000):

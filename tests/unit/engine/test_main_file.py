@@ -14,6 +14,7 @@ from crewline.worker.runs.mainfile import is_guarded
         ('if __name__ == "__main__":\n    run()', True),
         ("if '__main__' == __name__:\n    run()", True),
         ('def f():\n    if __name__ == "__main__":\n        run()', False),
+        ('if __name__ != "__main__":\n    run()', False),
         ('if __name__ == "main":\n    run()', False),
         ("run()", False),
         ("if :", False),

@@ -13,6 +13,7 @@ import logging
 import pickle
 import socket
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -64,7 +65,7 @@ class Children:
         self._closed = False
         #: by handler; None: it can't be copied
         self._templates: dict[str, Copies | None] = {}
-        self._making = asyncio.Lock()
+        self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._alone = 0
         self._forgetting: asyncio.TimerHandle | None = None
         #: Called once many children can be made in little time and memory.
@@ -104,8 +105,13 @@ class Children:
                 raise TimeoutError(f"timed out after {timeout:g} s: its process was killed") from None
             except Hangup:
                 ended = await self._end(link)
-                if link.begun or self._closed or not left:
+                if link.begun or self._closed:
                     raise ended from None
+                if not left:
+                    # none of them has run anything of the job's
+                    raise ChildUnavailable(
+                        f"{MOST_TRIED} processes, one after the other, ended before they began: {ended}"
+                    ) from None
                 log.warning("job %s of queue %s: %s before it began: another runs it", job.id, job.queue_name, ended)
             except BaseException:
                 await self._end(link)
@@ -165,7 +171,7 @@ class Children:
         return link
 
     async def _take_alone(self, spec: str) -> Link:
-        async with self._making:
+        async with self._making[spec]:
             if spec not in self._templates:
                 self._templates[spec] = None
                 link, self._templates[spec] = await self._start(spec, template=True)

@@ -46,7 +46,9 @@ def is_guarded(path: str) -> bool:
 
 
 def _asks_for_main(test: ast.expr) -> bool:
-    compared = [test.left, *test.comparators] if isinstance(test, ast.Compare) else []
+    if not isinstance(test, ast.Compare) or not all(isinstance(each, ast.Eq) for each in test.ops):
+        return False
+    compared = [test.left, *test.comparators]
     return {ast.unparse(each) for each in compared} == {"__name__", "'__main__'"}
 
 

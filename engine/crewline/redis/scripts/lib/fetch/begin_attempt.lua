@@ -6,6 +6,11 @@
 local told_of_start = {
   name = true, ats = true, processedOn = true, unread = true, suspect = true, tried = true, defa = true,
 }
+-- Whether a job is to run in a process of its own, by its fields.
+local function is_suspect(suspect, tried, defa)
+  return suspect and not defa and not (tried and number(tried, 0) >= number(suspect, 1))
+end
+
 local function begin_attempt(fields)
   local at, last = {}, #fields
   for i = 1, last, 2 do
@@ -19,8 +24,7 @@ local function begin_attempt(fields)
   fields[place], fields[place + 1] = 'ats', started
   processed = processed or last + 1
   fields[processed], fields[processed + 1] = 'processedOn', stamp
-  local suspect = at.suspect and not at.defa
-    and not (at.tried and number(fields[at.tried + 1], 0) >= number(fields[at.suspect + 1], 1))
+  local suspect = at.suspect and is_suspect(fields[at.suspect + 1], at.tried and fields[at.tried + 1], at.defa)
   return started, at.unread and fields[at.unread + 1], suspect
 end
 

@@ -57,15 +57,17 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     redis.call('LPUSH', q.active, unpack(ids))
     for i = 1, #ids do
       local id, job = ids[i], base .. ids[i]
-      -- pcall: the key may be anything, and one id must not hold up the rest
-      local fields = redis.pcall('HGETALL', job)
+      -- pcall: the key may be anything, and one id must not hold up the rest; one that is put aside is not read whole
+      local told = suspects and suspects <= 0 and redis.pcall('HMGET', job, 'suspect', 'tried', 'defa') or {}
+      local passed = is_suspect(told[1], told[2], told[3])
+      local fields = passed and {} or redis.pcall('HGETALL', job)
       local started, unread, suspect = begin_attempt(fields)
-      if not started then
-        -- an id without a job (a foreign client deleted it): nothing to run, and it must not stay active
-        redis.call('LREM', q.active, 1, id)
-      elseif suspect and suspects and suspects <= 0 then
+      if passed then
         redis.call('LREM', q.active, 1, id)
         aside[#aside + 1] = id
+      elseif not started then
+        -- an id without a job (a foreign client deleted it): nothing to run, and it must not stay active
+        redis.call('LREM', q.active, 1, id)
       else
         if suspect and suspects then suspects = suspects - 1 end
         redis.call('SET', job .. ':lock', token, 'PX', unread_ms or lease_ms)

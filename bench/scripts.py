@@ -277,6 +277,16 @@ async def _(queue: Queue) -> Any:
     return act
 
 
+@scenario("finish_and_fetch: 300 suspects looked past")
+async def _(queue: Queue) -> Any:
+    jobs = await queue.add_bulk(("n", "x" * 50_000) for n in range(600))
+    for job in jobs:
+        await queue.redis.hset(queue.keys.job(job.id), "suspect", "1")
+    return lambda: queue.scripts.finish_and_fetch(
+        [], letters="", token="t", lease_ms=60_000, worker="w", room=1, suspects=0
+    )
+
+
 @scenario("recover_stalled: 1,000 whose workers died")
 async def _(queue: Queue) -> Any:
     await queue.add_bulk([("n", n, {"priority": 3}) for n in range(1000)])

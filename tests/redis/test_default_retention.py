@@ -40,7 +40,10 @@ async def test_the_default_takes_what_is_too_old(queue: Queue) -> None:
     assert await queue.redis.zrange(queue.keys.completed, 0, -1) == [new.id.encode()]
 
 
-async def test_what_was_stepped_over_is_looked_at_again_once_it_is_gone(queue: Queue) -> None:
+async def test_what_was_stepped_over_is_looked_at_again_once_it_is_gone(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.redis.scripts.calls.upkeep.KEEP_COMPLETED", Keep(count=2))
     for_ever = await queue.add_bulk(("n", 1, {"remove_on_complete": False}) for _ in range(3))
     await _end(queue, 3, "completed", "")
     kept = {"remove_on_complete": Keep(count=2)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -55,6 +55,8 @@ class Results:
         self._waiting: dict[str, _Waiter] = {}
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
+        self._gone: set[str] = set()
+        self._looking_back = asyncio.Lock()
         self._closed = False
 
     async def wait(self, job_id: str, timeout: float | None) -> Any:
@@ -167,9 +169,13 @@ class Results:
                     # it has yet to end: the reader may be behind, at the end of a run before a retry
                     waiter.after = place
             if gone:
-                await self._look_back(gone)
+                self._gone.update(gone)
+                # one goes through the events for all that came meanwhile
+                async with self._looking_back:
+                    sought, self._gone = self._gone, set()
+                    await self._look_back(sought)
 
-    async def _look_back(self, job_ids: Sequence[str]) -> None:
+    async def _look_back(self, job_ids: Collection[str]) -> None:
         """Ends the waiting for jobs that are gone: by the event of their end, which outlives a job that is not kept."""
         wanted = {job_id: waiter for job_id in job_ids if (waiter := self._waiting.get(job_id))}
         newest = "+"

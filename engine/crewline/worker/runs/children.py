@@ -245,7 +245,7 @@ class Children:
         by_itself = link.dead and not link.killed and await link.ended(EXIT_CODE_SECONDS)
         link.kill()
         if await link.ended(KILL_SECONDS):
-            self._links.discard(link)
+            self._discard(link)
         if self._closed:
             return ChildUnavailable("the worker has stopped: the handler's process was killed")
         if isinstance(link.process, Copy) and link.process.unmade:
@@ -262,7 +262,11 @@ class Children:
     async def _see_off(self, link: Link) -> None:
         if not await link.ended(EXIT_SECONDS):
             await self._end(link)
+        self._discard(link)
+
+    def _discard(self, link: Link) -> None:
         self._links.discard(link)
+        link.release()
 
 
 def importable(call: Callable[..., Any]) -> bool:

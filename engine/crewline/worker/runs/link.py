@@ -44,6 +44,7 @@ class Link(asyncio.Protocol):
         self.killed = False
         # in memory that both share: a message for each job would cost both sides more than the job's own
         self._mark: mmap.mmap | None = None
+        self._begun = False
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._waiting: asyncio.Future[Answer] | None = None
@@ -133,7 +134,14 @@ class Link(asyncio.Protocol):
     @property
     def begun(self) -> bool:
         """Whether the child has begun with the last message; where it has died before, that may go to another."""
-        return self._mark is not None and self._mark[0] == 1
+        return self._begun if self._mark is None else self._mark[0] == 1
+
+    def release(self) -> None:
+        """The child has ended: what it shared with the worker is let go of."""
+        if self._mark is not None:
+            self._begun = self.begun
+            self._mark.close()
+            self._mark = None
 
     @property
     def gone(self) -> bool:

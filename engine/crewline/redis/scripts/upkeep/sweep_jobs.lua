@@ -27,32 +27,35 @@ local function is_older(score, seconds)
 end
 
 local written = { count = tonumber(ARGV[6]), age = tonumber(ARGV[7]) }
-local function says_nothing(policy)
-  return (count or age) and policy.count == written.count and policy.age == written.age
-end
 
--- those that were stepped over at the ends of others may be gone
-if skip == 0 then redis.call('DEL', own_key(q, 'kept:' .. state)) end
 local found = redis.call('ZRANGE', finished, skip, skip + most - 1, 'WITHSCORES')
 local excess = count and redis.call('ZCARD', finished) - count or 0
-local gone = {}
+local gone, first_same = {}, nil
 for i = 1, #found, 2 do
   local id, score = found[i], found[i + 1]
   -- what is no job (a foreign client deleted it, or it never was one) says nothing, and is kept for nothing
   local opts = redis.pcall('HGET', base .. id, 'opts')
   local policy, goes = type(opts) == 'string' and parse(opts)[own], false
-  if type(policy) == 'table' and says_nothing(policy) then policy = nil end
+  local same = type(policy) == 'table' and policy.count == written.count and policy.age == written.age
+  if same and (count or age) then policy = nil end
   if type(opts) == 'table' then goes = true
   elseif type(policy) == 'table' then goes = is_older(score, policy.age)
   elseif policy == nil or policy == false and opts == false then
     goes = is_older(score, age) or skip + (i - 1) / 2 < excess or (not opts and redis.call('EXISTS', base .. id) == 0)
   else goes = policy == true or policy == 0 end
-  if goes then gone[#gone + 1] = id end
+  if goes then gone[#gone + 1] = id elseif same then first_same = first_same or skip + (i - 1) / 2 - #gone end
 end
 if #gone > 0 then
   redis.call('ZREM', finished, unpack(gone))
   forget_jobs(q, gone)
 end
+-- what retain_same steps over, up to the first that says what our producers write
+local kept = own_key(q, 'kept:' .. state)
+local known = redis.pcall('GET', kept)
+local over = number(type(known) == 'string' and known, 0)
+local now_over = skip < over and math.max(over - #gone, 0) or over
+if first_same and first_same < now_over then now_over = first_same end
+if now_over ~= over then redis.call('SET', kept, whole(now_over), 'EX', 3600) end
 if #found < 2 * most then
   redis.call('DEL', place)
   return { #gone, 0 }

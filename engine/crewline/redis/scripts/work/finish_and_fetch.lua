@@ -14,7 +14,7 @@ ARGV     1 base      "<prefix>:<queue>:"
          12 unread   '' or how long, in ms, the leases of the jobs fetched now hold until the worker has said with
                      extend_leases that it has read of them: it may sleep while this call waits for work in its name
          13 suspects  '' or how many suspects to fetch at most (jobs that were with a worker that died): those beyond it
-                     are looked past, 100 a call, and stay where they are
+                     are looked past, 300 a call, and stay where they are
          then 5 a result:
            id, token
            outcome   completed | failed | retry | back (handed back: neither an attempt nor a start is used up)

@@ -4,11 +4,13 @@
 -- @include forget/forget_jobs
 -- Applies a retention policy as `retain_jobs` does, but only to jobs that say the same: it is what our producers write
 -- where nothing was said, and what others added is not for it to delete. Those are stepped over, and where that ended is
--- kept in a key of our own, so that they don't have to be looked at each time; sweep_jobs begins it anew.
+-- kept in a key of our own, so that they don't have to be looked at each time; sweep_jobs puts it right.
 local function retain_same(queue, state, count, age, most)
   local finished, place, gone = queue[state], own_key(queue, 'kept:' .. state), {}
   local known = redis.pcall('GET', place)
   local skip = math.max(number(type(known) == 'string' and known, 0), 0)
+  -- of those that were stepped over, some were removed
+  if skip > redis.call('ZCARD', finished) then skip = 0 end
   local over = count ~= '' and redis.call('ZCARD', finished) - skip - tonumber(count) or 0
   local before = age ~= '' and now - tonumber(age) * 1000 or -1
   -- as our producers write it: to read each one's options costs more than all the rest

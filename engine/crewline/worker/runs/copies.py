@@ -36,8 +36,9 @@ class Copy:
     def poll(self) -> int | None:
         if self.returncode is None and self._killed and self._process is not None:
             # its template may stand still, and tell nothing
-            ended, _, _ = select.select([self._process], [], [], 0)
-            return -signal.SIGKILL if ended else None
+            ends = select.poll()
+            ends.register(self._process, select.POLLIN)
+            return -signal.SIGKILL if ends.poll(0) else None
         return self.returncode
 
     def kill(self) -> None:

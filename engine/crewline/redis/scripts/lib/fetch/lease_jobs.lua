@@ -57,12 +57,13 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     redis.call('LPUSH', q.active, unpack(ids))
     for i = 1, #ids do
       local id, job = ids[i], base .. ids[i]
-      -- pcall: the key may be anything, and one id must not hold up the rest; one that is put aside is not read whole
-      local told = suspects and suspects <= 0 and redis.pcall('HMGET', job, 'suspect', 'tried', 'defa') or {}
+      -- pcall: the key may be anything, and one id must not hold up the rest. Where one was put aside others follow, and
+      -- those are not read whole
+      local told = #aside > 0 and redis.pcall('HMGET', job, 'suspect', 'tried', 'defa') or {}
       local passed = is_suspect(told[1], told[2], told[3])
       local fields = passed and {} or redis.pcall('HGETALL', job)
       local started, unread, suspect = begin_attempt(fields)
-      if passed then
+      if passed or (started and suspect and suspects and suspects <= 0) then
         redis.call('LREM', q.active, 1, id)
         aside[#aside + 1] = id
       elseif not started then

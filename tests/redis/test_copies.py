@@ -17,7 +17,7 @@ from crewline.worker.runs.answers import ChildDied, ChildUnavailable
 from crewline.worker.runs.children import Children
 
 from tests.redis import process_handlers
-from tests.redis.test_children import WORK, children, runs, stored, told
+from tests.redis.processes import WORK, children, runs, stored, told
 
 __all__ = ["children"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest_asyncio
 from crewline import Job, Queue
 from crewline.worker.handlers.targets import Targets
-from crewline.worker.runs.child import Where
-from crewline.worker.runs.children import Children
+from crewline.worker.processes.children import Children
+from crewline.worker.processes.messages import Where
 
 from tests.redis import process_handlers
 

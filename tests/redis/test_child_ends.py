@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import uvloop
 from crewline import Queue, Worker
-from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildUnavailable
-from crewline.worker.runs.child import Where
-from crewline.worker.runs.children import Children
-from crewline.worker.runs.copies import Copy
-from crewline.worker.runs.link import Link
+from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildUnavailable
+from crewline.worker.processes.children import Children
+from crewline.worker.processes.copies import Copy
+from crewline.worker.processes.link import Link
+from crewline.worker.processes.messages import Where
+from crewline.worker.processes.starting import Starter
 
 from tests.redis import process_handlers
 from tests.redis.processes import WHO, WORK, children, runs, stored, told
@@ -64,10 +65,10 @@ def dying(monkeypatch: pytest.MonkeyPatch, times: int) -> list[Link]:
     """So many children die in the moment in which they are given a job; those that have."""
     killed: list[Link] = []
 
-    def killing(name: str) -> None:
-        take = getattr(Children, name)
+    def killing(taker: type[Any], name: str) -> None:
+        take = getattr(taker, name)
 
-        async def take_and_kill(self: Children, spec: str) -> Link:
+        async def take_and_kill(self: Any, spec: str) -> Link:
             link: Link = await take(self, spec)
             if len(killed) < times:
                 assert link.process
@@ -78,10 +79,10 @@ def dying(monkeypatch: pytest.MonkeyPatch, times: int) -> list[Link]:
                     await link.ended(10)
             return link
 
-        monkeypatch.setattr(Children, name, take_and_kill)
+        monkeypatch.setattr(taker, name, take_and_kill)
 
-    killing("_take")
-    killing("_take_alone")
+    killing(Children, "_take")
+    killing(Starter, "copy")
     return killed
 
 
@@ -104,7 +105,7 @@ async def test_children_that_a_smaller_worker_has_no_use_for_end(queue: Queue, s
 
 
 def living(worker: Worker) -> list[int]:
-    links = worker._executor.children._links
+    links = worker._calling.children._living._links
     return [each.process.pid for each in links if isinstance(each.process, subprocess.Popen) and runs(each.process.pid)]
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from crewline import HandlerNotFound, InvalidPayload, JobFailed, LeaseLost, Queue, Reject, Retry
 from crewline.worker.handlers.targets import Target, Targets
-from crewline.worker.runs.answers import ChildDied, ChildFailed, ChildUnavailable
-from crewline.worker.runs.child import HEADER, Answer, Where
-from crewline.worker.runs.children import Children, importable
+from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildUnavailable
+from crewline.worker.processes.children import Children
+from crewline.worker.processes.messages import HEADER, Answer, Where
+from crewline.worker.processes.specs import importable
 
 from tests.redis import process_handlers
 from tests.redis.processes import THREAD, WALK, WHO, WORK, children, runs, stored, told

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from crewline import Job, Queue
 from crewline.worker.handlers.targets import Targets
-from crewline.worker.runs.answers import ChildDied, ChildUnavailable
-from crewline.worker.runs.children import Children
+from crewline.worker.processes.answers import ChildDied, ChildUnavailable
+from crewline.worker.processes.children import Children
 
 from tests.redis import process_handlers
 from tests.redis.processes import WORK, children, runs, stored, told
@@ -137,12 +137,12 @@ async def test_copies_end_with_what_they_are_copied_from_and_have_not_told_on_th
 async def test_what_children_are_copied_from_ends_once_none_has_come_for_long(
     queue: Queue, children: Children, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crewline.worker.runs.children.TEMPLATE_SECONDS", 0.05)
+    monkeypatch.setattr("crewline.worker.processes.starting.TEMPLATE_SECONDS", 0.05)
     first = (await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)).value
     await until(lambda: not runs(first))
     assert not children.copying
     # nothing is left of it: no zombie, no descriptor
-    await until(lambda: not children._links and not Path(f"/proc/{first}").exists())
+    await until(lambda: not children._living and not Path(f"/proc/{first}").exists())
     second = (await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)).value
     assert second not in (first, os.getpid())
 
@@ -164,7 +164,7 @@ async def test_what_a_module_does_at_exit_is_no_copys_to_do(
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr("crewline.worker.runs.children.TEMPLATE_SECONDS", 0.5)
+    monkeypatch.setattr("crewline.worker.processes.starting.TEMPLATE_SECONDS", 0.5)
     done = tmp_path / "done"
     (tmp_path / "tidy_handlers.py").write_text(
         "import atexit, os, sys\n"

@@ -20,7 +20,7 @@ class Told(Middleware):
         worker.on("completed", lambda job: self.ends.append(("completed", "")))
         worker.on("retrying", lambda job, reason: self.ends.append(("retrying", reason)))
         worker.on("failed", lambda job, reason: self.ends.append(("failed", reason)))
-        worker._executor.middleware = [self]
+        worker._executor._middleware = [self]
 
     async def after(self, job: Job, result: Any) -> None:
         self.hooks.append("after")

@@ -14,10 +14,10 @@ from crewline.wire.text import text
 async def _fetch(queue: Queue, token: str, lease_ms: int = 60_000) -> tuple[str, str]:
     """Id and start of the job fetched."""
     fetched = await queue.scripts.finish_and_fetch([], letters="", token=token, lease_ms=lease_ms, worker="w", room=1)
-    ((job_id, told),) = fetched.jobs
-    fields = dict(zip(told[::2], told[1::2], strict=True))
-    assert int(fields[b"processedOn"]) == fetched.now_ms
-    return text(job_id), f"{text(fields[b'ats'])}:{fetched.now_ms}"
+    (job,) = fetched.jobs
+    assert int(job.fields[b"processedOn"]) == fetched.now_ms
+    assert job.started == f"{text(job.fields[b'ats'])}:{fetched.now_ms}"
+    return job.id, job.started
 
 
 async def test_a_lease_that_ran_out_is_taken_again_while_nobody_else_has_fetched(queue: Queue) -> None:
@@ -74,7 +74,7 @@ async def _later(queue: Queue, than_ms: int) -> bool:
 async def test_many_leases_that_ran_out_are_taken_again_at_once(queue: Queue) -> None:
     await queue.add_bulk([("n", i) for i in range(30)])
     fetched = await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=30)
-    ids = [text(job_id) for job_id, _ in fetched.jobs]
+    ids = [each.id for each in fetched.jobs]
     await queue.redis.delete(*(queue.keys.job(job_id) + ":lock" for job_id in ids))
     # another client has put this one back
     await queue.redis.lrem(queue.keys.active, 0, ids[7])

@@ -22,7 +22,7 @@ async def _abandon(queue: Queue, redis_url: str) -> Job:
     fetched = await queue.scripts.finish_and_fetch(
         [], letters="", token="dead-worker:1", lease_ms=300, worker="dead", room=1
     )
-    assert [bytes(found[0]).decode() for found in fetched.jobs] == [job.id]
+    assert [each.id for each in fetched.jobs] == [job.id]
     return job
 
 

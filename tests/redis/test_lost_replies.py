@@ -14,7 +14,7 @@ async def _fetch(queue: Queue, token: str, room: int, *results: Result, again: b
 
 
 def _ids(fetched: Fetched) -> list[str]:
-    return [text(job_id) for job_id, _ in fetched.jobs]
+    return [each.id for each in fetched.jobs]
 
 
 async def test_a_repeated_fetch_brings_the_jobs_that_the_lost_answer_held(queue: Queue) -> None:

@@ -211,7 +211,7 @@ async def test_a_job_that_could_not_be_taken_in_holds_no_slot_and_is_named_by_no
     def once(self: Executor, run: Run, **options: Any) -> None:
         if not failed:
             failed.append(run.job.id)
-            self.slots.start(run)
+            self._slots.start(run)
             raise ZeroDivisionError("a bug")
         start(self, run, **options)
 

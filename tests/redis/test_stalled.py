@@ -15,7 +15,7 @@ LEASE_MS = 30_000
 async def _fetch(queue: Queue, room: int = 1, **more: Any) -> list[str]:
     asked = {"letters": "", "token": "t", "lease_ms": LEASE_MS, "worker": "w", **more}
     fetched = await queue.scripts.finish_and_fetch([], room=room, **asked)
-    return [text(job_id) for job_id, _ in fetched.jobs]
+    return [each.id for each in fetched.jobs]
 
 
 async def _lose(queue: Queue, *job_ids: str, age_ms: int = LEASE_MS) -> None:

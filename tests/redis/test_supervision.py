@@ -134,7 +134,7 @@ async def test_a_failure_in_the_workers_own_code_ends_as_an_attempt_of_the_job(
         raise OverflowError("a bug")
 
     monkeypatch.setattr("crewline.wire.backoff.delay_ms", broken)
-    monkeypatch.setattr("crewline.worker.runs.execution.UNFORESEEN_MS", 10)
+    monkeypatch.setattr("crewline.worker.runs.verdicts.UNFORESEEN_MS", 10)
 
     async def handle(job: Job) -> str:
         if job.attempts_made == 0:

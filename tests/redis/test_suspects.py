@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from crewline import DeadLetters, Job, JobFailed, Middleware, Queue
 from crewline.wire.text import text
-from crewline.worker.runs.answers import ChildUnavailable
-from crewline.worker.runs.childless import Childless
-from crewline.worker.runs.children import Children
+from crewline.worker.processes.answers import ChildUnavailable
+from crewline.worker.processes.childless import Childless
+from crewline.worker.processes.children import Children
 
 from tests.redis import app_handlers, process_handlers
 
@@ -77,7 +77,7 @@ async def test_a_fetch_looks_past_suspects_beyond_its_number_and_leaves_them_whe
     fetched = await queue.scripts.finish_and_fetch(
         [], letters="", token="t", lease_ms=60_000, worker="w", room=7, suspects=1
     )
-    assert [text(job_id) for job_id, _ in fetched.jobs] == [jobs[0].id, jobs[4].id, urgent[1].id]
+    assert [each.id for each in fetched.jobs] == [jobs[0].id, jobs[4].id, urgent[1].id]
     waiting = await queue.redis.lrange(queue.keys.wait, 0, -1)
     assert [text(each) for each in reversed(waiting)] == [job.id for job in jobs[1:4]]
     assert await queue.redis.zrange(queue.keys.prioritized, 0, -1, withscores=True) == scores[:1]
@@ -261,8 +261,8 @@ async def _no_child(self: Children, job: Job, target: Any, **options: Any) -> An
 async def test_hooks_hear_of_the_end_of_a_run_for_which_there_was_no_child(
     queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crewline.worker.runs.childless.UNREADY_SECONDS", 0.0)
-    monkeypatch.setattr("crewline.worker.runs.execution.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("crewline.worker.processes.childless.UNREADY_SECONDS", 0.0)
+    monkeypatch.setattr("crewline.worker.runs.calling.PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(Children, "run", _no_child)
     story = Story()
     suspect = await _suspect(queue, attempts=1)
@@ -282,7 +282,7 @@ async def test_a_suspect_that_a_hook_gave_what_no_process_can_be_sent_runs_alone
 async def test_a_child_that_was_not_ready_once_costs_its_handler_no_later_one(
     queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crewline.worker.runs.execution.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("crewline.worker.runs.calling.PAUSE_SECONDS", 0.0)
     children, asked = Children.run, []
 
     async def run(self: Children, job: Job, target: Any, **options: Any) -> Any:
@@ -298,7 +298,7 @@ async def test_a_child_that_was_not_ready_once_costs_its_handler_no_later_one(
 
 def test_a_handler_that_has_had_no_child_for_long_has_none_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("crewline.worker.runs.childless.time.monotonic", lambda: now)
+    monkeypatch.setattr("crewline.worker.processes.childless.time.monotonic", lambda: now)
     childless, call = Childless(), process_handlers.work
     childless.unready(call)
     now += 20

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from crewline import CrewlineError, Job, JobFailed, Queue, SyncJob
-from crewline.worker.runs.threads import Pool
+from crewline.worker.threads.pool import Pool
 
 #: A worker whose only handler hangs in a thread; it is stopped once the handler runs.
 STUCK = """

@@ -13,10 +13,10 @@ from collections.abc import Coroutine, Iterable
 from crewline.worker.calls.commit import Committer
 from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.runs import outcomes
-from crewline.worker.runs.execution import Executor
 from crewline.worker.runs.isolation import Isolator
 from crewline.worker.runs.run import Run, Status
 from crewline.worker.runs.slots import Slots
+from crewline.worker.runs.verdicts import Verdicts
 
 log = logging.getLogger("crewline.worker")
 
@@ -32,15 +32,15 @@ class Stop:
     """The end of one worker.
 
     Args:
-        slots, isolator, executor, watch, committer: the worker's.
+        slots, isolator, verdicts, watch, committer: the worker's.
     """
 
     def __init__(
-        self, slots: Slots, isolator: Isolator, executor: Executor, watch: MarkerWatch, committer: Committer
+        self, slots: Slots, isolator: Isolator, verdicts: Verdicts, watch: MarkerWatch, committer: Committer
     ) -> None:
         self._slots = slots
         self._isolator = isolator
-        self._executor = executor
+        self._verdicts = verdicts
         self._watch = watch
         self._committer = committer
         self._deadline = 0.0
@@ -67,7 +67,7 @@ class Stop:
         await _ended([run for run in left if run.stoppable], CLEAN_UP_SECONDS)
         for run in reversed(left):
             # neither does a clean-up that takes for ever hold a job
-            slots.conclude(run, self._executor.ended_early(run))
+            slots.conclude(run, self._verdicts.ended_early(run))
         await self._write()
 
     async def _write(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import logging
 import re
@@ -24,21 +23,26 @@ from crewline.wire.keys import Keys
 from crewline.wire.options import Keep
 from crewline.wire.settings import Settings
 from crewline.worker.calls.backlog import Backlog
-from crewline.worker.calls.commit import CALLS_FAR, Committer
+from crewline.worker.calls.commit import Committer
 from crewline.worker.calls.intake import Intake
 from crewline.worker.calls.leases import LeaseKeeper
+from crewline.worker.calls.reach import CALLS_FAR
 from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.duties import supervised
 from crewline.worker.handlers.targets import Execution, Handler, Targets
+from crewline.worker.processes.messages import Where
 from crewline.worker.registry.live import LiveSettings
 from crewline.worker.registry.presence import Presence
-from crewline.worker.runs.child import Where
-from crewline.worker.runs.execution import BackoffFunction, Executor
+from crewline.worker.runs.calling import Calling
+from crewline.worker.runs.execution import Executor
+from crewline.worker.runs.interruptions import Interruptions
 from crewline.worker.runs.isolation import Isolator
 from crewline.worker.runs.listeners import Listeners
 from crewline.worker.runs.run import Status
 from crewline.worker.runs.slots import Slots
+from crewline.worker.runs.verdicts import BackoffFunction, Verdicts
 from crewline.worker.stopping import Stop
+from crewline.worker.tuning import Tuning, rate_to_script
 
 log = logging.getLogger("crewline.worker")
 
@@ -113,7 +117,7 @@ class Worker:
                 check_seconds(value, what, A_MILLISECOND, "leave it out for the default")
         check_count(max_crashes, "max_crashes")
         check_count(metrics_minutes, "metrics_minutes", 0)
-        self._own = Settings(
+        own = Settings(
             concurrency=concurrency, paused=False, rate=rate, keep_completed=keep_completed, keep_failed=keep_failed
         )
         lease_ms = round(lease_seconds * 1000)
@@ -124,11 +128,10 @@ class Worker:
         self._listeners = Listeners()
         self._slots = slots = Slots(check_count(concurrency, "concurrency"))
         targets = Targets(handler, execution)
-        self._executor = Executor(
-            targets, slots, self._listeners, Where(redis, prefix, queue, call_seconds), max_crashes, timeout_seconds,
-            middleware, backoffs or {}, keep_completed, keep_failed,
-        )  # fmt: skip
-        self._isolator = Isolator(self.queue.scripts, slots, self._executor, targets)
+        verdicts = Verdicts(slots, max_crashes, backoffs or {}, keep_completed, keep_failed)
+        self._calling = Calling(targets, slots, Where(redis, prefix, queue, call_seconds), timeout_seconds)
+        self._executor = Executor(targets, slots, self._listeners, self._calling, verdicts, middleware)
+        self._isolator = Isolator(self.queue.scripts, slots, self._executor, self._calling, targets)
         self._keeper = Keeper(
             self.queue, stalled_interval_seconds or lease_seconds / 3, lease_seconds, max_crashes, keep_completed,
             keep_failed,
@@ -136,17 +139,21 @@ class Worker:
         self._backlog = Backlog(slots)
         self._committer = Committer(
             self.queue, slots, self._backlog,
-            Intake(self.queue, slots, self._executor, self._isolator, self._keeper), self._executor,
+            Intake(self.queue, slots, self._executor, verdicts, self._isolator, self._keeper), verdicts,
             letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
-            rate=_rate(rate), points=metrics_minutes, on_reached=lambda: self._listeners.emit("ready"),
+            rate=rate_to_script(rate), points=metrics_minutes, on_reached=lambda: self._listeners.emit("ready"),
         )  # fmt: skip
         self._watch = MarkerWatch(
             self.queue, slots, self._backlog, self._committer, client_name=client_name(prefix, queue, self.name),
             lease_ms=lease_ms, timeout_seconds=call_seconds,
         )  # fmt: skip
+        self._interruptions = Interruptions(slots, verdicts, self._listeners)
+        self._tuning = Tuning(own, slots, self._calling, verdicts, self._committer, self._keeper)
         self._leases = LeaseKeeper(redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread)
-        self._presence = Presence(self.queue, slots, self.name, LiveSettings(queue, self._follow), self._cancel)
-        self._stop = Stop(slots, self._isolator, self._executor, self._watch, self._committer)
+        self._presence = Presence(
+            self.queue, slots, self.name, LiveSettings(queue, self._tuning.follow), self._interruptions.cancel
+        )
+        self._stop = Stop(slots, self._isolator, verdicts, self._watch, self._committer)
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -162,8 +169,7 @@ class Worker:
 
     @concurrency.setter
     def concurrency(self, value: int) -> None:
-        self._resize(value)
-        self._own = dataclasses.replace(self._own, concurrency=value)
+        self._tuning.resize(value)
 
     def on(self, event: str, callback: Callable[..., None]) -> None:
         """Calls ``callback`` when this worker's ``event`` happens.
@@ -251,67 +257,17 @@ class Worker:
             await asyncio.wait_for(self._presence.begun.wait(), SETTINGS_SECONDS)
         await self._committer.run(index)
 
-    def _follow(self, settings: Settings) -> None:
-        """Applies the queue's settings; what they leave out is as this worker was made."""
-        own, executor = self._own, self._executor
-        if settings.paused:
-            self._slots.shut("settings")
-        else:
-            self._slots.admit("settings")
-        self._resize(settings.concurrency or own.concurrency or 1)
-        self._committer.limit(_rate(settings.rate or own.rate))
-        executor.keep_completed = settings.keep_completed or own.keep_completed
-        executor.keep_failed = settings.keep_failed or own.keep_failed
-        self._keeper.retain(executor.keep_completed, executor.keep_failed)
-        executor.default_attempts = settings.attempts or 1
-        executor.default_backoff = settings.backoff.to_wire() if settings.backoff else None
-
-    def _resize(self, concurrency: int) -> None:
-        self._slots.concurrency = check_count(concurrency, "concurrency")
-        self._executor.resize(concurrency)
-        self._slots.wake()
-
     async def _let_go(self, duties: Iterable[asyncio.Task[Any]]) -> None:
         """Closes all that was opened; the children end first of all, since no Redis is needed for that."""
         try:
-            await asyncio.gather(self._executor.close(), end_tasks(*duties), self._keeper.close())
+            await asyncio.gather(self._calling.close(), end_tasks(*duties), self._keeper.close())
             await self._presence.leave()
         finally:
             await self.queue.close()
 
-    def _cancel(self, job_id: str, token: str, reason: str) -> None:
-        run = self._slots.find(job_id)
-        if run is None or run.lease.token != token or not run.open:
-            return
-        log.warning("job %s of queue %s is cancelled: %s", job_id, self.queue.name, reason)
-        begun = run.status is Status.RUNNING
-        run.end_early(Status.CANCELLED, reason)
-        if not begun or not run.stoppable:
-            # what a thread still does is thrown away: its end finds the lease gone
-            self._slots.conclude(run, self._executor.failed(run, reason, "", letter=False))
-
     def _lost_in_thread(self, lost: list[tuple[str, str]]) -> None:
         if self._loop and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._lose, lost)
-
-    def _lose(self, lost: list[tuple[str, str]]) -> None:
-        for job_id, token in lost:
-            run = self._slots.find(job_id)
-            if run is None or run.lease.token != token:
-                continue  # its result is on the way, and the token fences it; or it was settled meanwhile
-            begun = run.status is not Status.WAITING
-            if not run.end_early(Status.LOST):
-                continue  # it is told already
-            self._slots.forget_lease(run)
-            if not begun or not run.stoppable:
-                self._slots.conclude(run, None)
-            log.warning("job %s of queue %s: the lease is lost, its run is stopped", job_id, self.queue.name)
-            self._listeners.emit("lost", run.job)
-
-
-def _rate(rate: tuple[int, float] | None) -> tuple[int, int]:
-    """As finish_and_fetch takes it: jobs, milliseconds; (0, 0) for none."""
-    return (rate[0], round(rate[1] * 1000)) if rate else (0, 0)
+            self._loop.call_soon_threadsafe(self._interruptions.lose, lost)
 
 
 def _call_seconds(lease_seconds: float) -> float:

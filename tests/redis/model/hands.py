@@ -41,7 +41,7 @@ class Hands:
         fetched = self._call(worker, queue, room, token, ())
         if unanswered and fetched.jobs:
             again = self._call(worker, queue, room, token, (), again=True)
-            had, has = (sorted(text(each[0]) for each in answer.jobs) for answer in (fetched, again))
+            had, has = (sorted(each.id for each in answer.jobs) for answer in (fetched, again))
             self.world.must(had == has, f"a fetch brought {had}, its repeat {has}")
         self._take(worker, queue, room, token, fetched, advance)
 
@@ -128,15 +128,14 @@ class Hands:
             ),
         )  # fmt: skip
         self.world.steps[-1] = self.world.steps[-1].partition(" -> ")[0] + (
-            f" -> {fetched.codes} {[text(job[0]) for job in fetched.jobs]} due {fetched.next_due_ms}"
+            f" -> {fetched.codes} {[job.id for job in fetched.jobs]} due {fetched.next_due_ms}"
         )
         return fetched
 
     def _take(self, worker: int, queue: str, room: int, token: str, fetched: Fetched, advance: bool) -> None:
         self.asked.append(Asked(worker, queue, room, fetched, self.world.look()))
-        for raw_id, flat in fetched.jobs:
-            key = JobKey(queue, text(raw_id))
-            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        for each in fetched.jobs:
+            key, fields = JobKey(queue, each.id), each.fields
             self.workers[worker].holds.append(Held(key, token, fields))
             self._latest[key] = token
             if b"rjk" in fields and advance:

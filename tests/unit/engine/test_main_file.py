@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from crewline.worker.runs.mainfile import is_guarded
+from crewline.worker.processes.mainfile import is_guarded
 
 
 @pytest.mark.parametrize(

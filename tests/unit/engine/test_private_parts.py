@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from crewline.wire import jsonio
-from crewline.worker.runs import link
+from crewline.worker.processes import link
 
 
 def _other_arguments() -> Any: ...

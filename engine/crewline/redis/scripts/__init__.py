@@ -19,6 +19,7 @@ from crewline.redis.scripts.sources import source as source
 from crewline.redis.scripts.values import MOST_JOBS as MOST_JOBS
 from crewline.redis.scripts.values import Added as Added
 from crewline.redis.scripts.values import Fetched as Fetched
+from crewline.redis.scripts.values import FetchedJob as FetchedJob
 from crewline.redis.scripts.values import Recovered as Recovered
 from crewline.redis.scripts.values import Result as Result
 

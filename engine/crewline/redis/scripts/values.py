@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from crewline.wire.text import text
+
 #: Jobs that one call of a script that goes through many touches at most; each script's header says its own bound.
 MOST_JOBS = 200
 #: Fewer where each costs more: jobs with a deduplication id, jobs of a flow, jobs of a tree that is removed, ...
@@ -21,14 +23,42 @@ class Added(NamedTuple):
     left_out: frozenset[int]
 
 
+class FetchedJob(NamedTuple):
+    """A job that finish_and_fetch has leased.
+
+    Attributes:
+        raw_id: its id as Redis has it, which may be no UTF-8 text.
+        fields: what was told of its hash.
+        started: which start of the job this fetch was, as extend_leases takes it.
+    """
+
+    raw_id: bytes | str
+    fields: dict[bytes, Any]
+    started: str
+
+    @property
+    def id(self) -> str:
+        return text(self.raw_id)
+
+
 class Fetched(NamedTuple):
     """What finish_and_fetch returns."""
 
     now_ms: int
     codes: list[int]
-    jobs: list[list[Any]]
+    jobs: list[FetchedJob]
     next_due_ms: int
     limited_ms: int
+
+    @classmethod
+    def of(cls, now_ms: int, codes: list[int], jobs: list[Any], next_due_ms: int, limited_ms: int) -> Fetched:
+        """From the script's reply."""
+        return cls(now_ms, codes, [_job(raw_id, told, now_ms) for raw_id, told in jobs], next_due_ms, limited_ms)
+
+
+def _job(raw_id: bytes | str, told: list[Any], now_ms: int) -> FetchedJob:
+    fields = dict(zip(told[::2], told[1::2], strict=True))
+    return FetchedJob(raw_id, fields, f"{text(fields.get(b'ats', b'1'))}:{now_ms}")
 
 
 class Recovered(NamedTuple):

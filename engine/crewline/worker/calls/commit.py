@@ -1,4 +1,7 @@
-"""Group commit: carries results to Redis and brings jobs back. What a call carries is decided in deciding.py.
+"""Group commit: carries results to Redis and brings jobs back.
+
+What a call carries is decided in deciding.py; what Redis says of the results is taken in by settling.py, and what jobs
+it brings by intake.py.
 
 Two calls are kept in flight. Each settles what is done when it leaves and fetches what there is room for; what ends
 meanwhile goes with the next.
@@ -15,38 +18,24 @@ from collections.abc import Callable
 from typing import Any
 
 from crewline.queue.by_id import ById
-from crewline.redis.connection import UNAVAILABLE, cancelled, redact
+from crewline.redis.connection import UNAVAILABLE, cancelled
 from crewline.redis.scripts import Fetched, Result
 from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.call import Call
 from crewline.worker.calls.deciding import BATCH, TEXT_MOST, Plan, Turn, View, filled, next_call, owing
 from crewline.worker.calls.intake import Intake
-from crewline.worker.runs.execution import Executor
+from crewline.worker.calls.reach import Reach
+from crewline.worker.calls.settling import Settling
 from crewline.worker.runs.run import Run
 from crewline.worker.runs.slots import Slots
+from crewline.worker.runs.verdicts import Verdicts
 
 log = logging.getLogger("crewline.worker")
 
-#: Calls in flight: one that Redis works on, one that waits for it, ...
-CALLS = 2
-#: ... and one more for each millisecond that Redis is away, up to so many.
-CALLS_FAR = 6
 #: How often in a row a call may fail for a reason that nobody foresaw before the worker ends with it.
 MOST_UNEXPECTED = 10
 #: Seconds between two attempts of a worker that stops.
 HURRIED_SECONDS = 0.2
-
-#: The code of a result whose lease had run out; see finish_and_fetch.lua.
-EXPIRED = -2
-#: Why Redis refused a result.
-REFUSED = {
-    -1: "the job was removed",
-    EXPIRED: "its lease ran out, and others were given the job",
-    -3: "it is not active any more",
-    -6: "another worker runs it now",
-}
-#: Codes of a job that waits for children it added.
-CHILDREN = {-4: "children of the job have not ended", -9: "a child of the job failed"}
 
 
 class Committer:
@@ -54,7 +43,7 @@ class Committer:
 
     Args:
         queue: the queue, with a connection for each call in flight.
-        slots, backlog, intake, executor: the worker's.
+        slots, backlog, intake, verdicts: the worker's.
         letters: the dead-letter queue's key base, '' for none.
         lease_ms: the length of a lease, in milliseconds.
         worker: the worker's name, kept on each job it runs.
@@ -69,7 +58,7 @@ class Committer:
         slots: Slots,
         backlog: Backlog,
         intake: Intake,
-        executor: Executor,
+        verdicts: Verdicts,
         *,
         letters: str,
         lease_ms: int,
@@ -82,7 +71,8 @@ class Committer:
         self._slots = slots
         self._backlog = backlog
         self._intake = intake
-        self._executor = executor
+        self._settling = Settling(queue, slots, verdicts, lease_ms)
+        self._reach = Reach(queue.url, on_reached)
         #: What every call tells of this worker.
         self._told: dict[str, Any] = {
             "letters": letters, "lease_ms": lease_ms, "worker": worker, "rate": rate, "points": points,
@@ -91,12 +81,7 @@ class Committer:
         self._turn = Turn()
         self._calls: set[Call] = set()
         self._in_flight = 0
-        self._down = False
-        self._away_ms = 0.0
-        self._moved = asyncio.Event()
         self._hurried = asyncio.Event()
-        self._on_reached = on_reached
-        self.reached = asyncio.Event()
 
     def hurry(self) -> None:
         """The worker stops: what Redis did not take is sent again soon, however long it has been away."""
@@ -105,6 +90,11 @@ class Committer:
     def limit(self, rate: tuple[int, int]) -> None:
         """Sets the worker's own rate limit, from the next fetch on."""
         self._told["rate"] = rate
+
+    @property
+    def reached(self) -> asyncio.Event:
+        """Set once Redis has answered for the first time."""
+        return self._reach.reached
 
     @property
     def pending(self) -> bool:
@@ -119,9 +109,7 @@ class Committer:
     async def run(self, index: int) -> None:
         """One of CALLS_FAR that make calls side by side; runs until cancelled."""
         while not cancelled():
-            if index >= CALLS + self._away_ms:
-                await self._moved.wait()
-                continue
+            await self._reach.wants(index)
             await self._slots.work.wait()
             call = self._decide()
             if call is None:
@@ -183,7 +171,7 @@ class Committer:
             except UNAVAILABLE as error:
                 # kept, not lost: the lease still fences them when Redis is back
                 call.failed(error)
-                self._report_down(error)
+                self._reach.failed(error, self.unwritten)
             except Exception as error:
                 unexpected += 1
                 log.exception("a call to Redis failed unexpectedly: it is made again")
@@ -191,7 +179,7 @@ class Committer:
                     raise
                 call.failed(error)
             else:
-                self._measure((clock() - call.left) * 1000)
+                self._reach.measure((clock() - call.left) * 1000)
                 return fetched
             finally:
                 self._in_flight -= 1
@@ -212,20 +200,12 @@ class Committer:
         """Takes an answer in."""
         slots = self._slots
         self._heard(call, fetched)
-        expired: list[tuple[Run, Result]] = []
-        for (run, result), code in zip(call.carried, fetched.codes, strict=True):
-            if code in CHILDREN:
-                slots.settle(run, self._executor.failed(run, CHILDREN[code], ""))
-            elif code == EXPIRED and run.lease.started and not run.taken_again:
-                expired.append((run, result))
-            else:
-                self._settled(run, result, code, call.unknown)
-        call.carried = expired
+        self._settling.settle(call, fetched.codes)
         room = call.room
         self._intake.receive(fetched, call.token)
         self._fetched(call, fetched)
-        if expired:
-            await self._take_again(call)
+        if call.carried:
+            await self._settling.take_again(call)
         if call.fills:
             # these jobs begin before anything else is sent: Redis would take the processor from them
             await asyncio.sleep(0)
@@ -267,12 +247,7 @@ class Committer:
 
     def _heard(self, call: Call, fetched: Fetched) -> None:
         self._backlog.heard(fetched.now_ms, call.left)
-        if self._down:
-            log.info("Redis at %s answers again", redact(self._queue.url))
-            self._down = False
-        if not self.reached.is_set():
-            self.reached.set()
-            self._on_reached()
+        self._reach.answered()
 
     def _fetched(self, call: Call, fetched: Fetched) -> None:
         """What came for the slots that were asked for has begun: the rest of them are free again."""
@@ -287,46 +262,3 @@ class Committer:
             else:
                 slots.hot = True
         self._release(call)
-
-    def _settled(self, run: Run, result: Result, code: int, unknown: bool) -> None:
-        self._slots.forget_lease(run)
-        if code and not unknown:
-            log.warning(
-                "job %s of queue %s: how it ended (%s) was refused: %s",
-                result.job_id, self._queue.name, result.outcome, REFUSED.get(code, str(code)),
-            )  # fmt: skip
-
-    async def _take_again(self, call: Call) -> None:
-        """Settles once more what nobody else has fetched since its lease ran out; the rest is refused."""
-        arguments = [part for run, _ in call.carried for part in (run.job.id, *run.lease)]
-        try:
-            lost = await self._queue.scripts.extend_leases(self._told["lease_ms"], *arguments)
-        except UNAVAILABLE:
-            lost, again = [], False
-        else:
-            again = True
-        for run, result in call.carried:
-            if run.job.id in lost:
-                self._settled(run, result, EXPIRED, call.unknown)
-            else:
-                run.taken_again = again
-                self._slots.ended.append((run, result))
-        call.carried = []
-        self._slots.work.set()
-
-    def _measure(self, call_ms: float) -> None:
-        """Takes note of how long a call took; the shortest of some thousand tells how far Redis is."""
-        before, known = self._away_ms, self._away_ms or call_ms
-        self._away_ms = min(call_ms, known + (call_ms - known) / 1000)
-        if int(before) != int(self._away_ms):
-            # wakes those that wait now, for more or fewer calls
-            self._moved.set()
-            self._moved.clear()
-
-    def _report_down(self, error: Exception) -> None:
-        if not self._down:
-            log.error(
-                "Redis at %s does not take our calls (%s: %s): holding %d results, trying again",
-                redact(self._queue.url), type(error).__name__, error, self.unwritten,
-            )  # fmt: skip
-        self._down = True

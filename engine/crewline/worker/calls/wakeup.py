@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -28,11 +27,8 @@ from crewline.queue.by_id import ById
 from crewline.redis.connection import CONNECT_SECONDS, UNAVAILABLE, cancelled, connect_blocking
 from crewline.redis.lanes import Lanes
 from crewline.redis.scripts import Fetched, source
-from crewline.wire.text import text
 from crewline.worker.calls.backlog import Backlog
-from crewline.worker.calls.call import Call
 from crewline.worker.calls.commit import Committer
-from crewline.worker.calls.intake import started_of
 from crewline.worker.runs.slots import Slots
 
 log = logging.getLogger("crewline.worker")
@@ -163,13 +159,15 @@ class MarkerWatch:
             # a link that died without a reset never answers: the watchdog replaces it
             async with asyncio.timeout(self._block_seconds + self._timeout_seconds):
                 popped, answer = await lanes.call_together(("BZPOPMIN", self._marker, self._block_seconds), fetch)
-            fetched = None if isinstance(answer, Exception) else Fetched(*answer)
-            held = self._held(call, fetched) if fetched else []
+            fetched = None if isinstance(answer, Exception) else Fetched.of(*answer)
+            # as extend_leases takes it: the leases are to be as long as any, now that it is read of
+            jobs = fetched.jobs if fetched else []
+            held = [part for job in jobs for part in (job.raw_id, call.token, job.started)]
             late = fetched is not None and self._backlog.redis_now_ms() - fetched.now_ms >= self._pending_ms / 2
             if fetched and held and late:
                 # others may have been given these jobs: Redis is asked whose they are
                 lost = set(await self._queue.scripts.extend_leases(self._lease_ms, *held))
-                fetched = fetched._replace(jobs=[job for job in fetched.jobs if text(job[0]) not in lost])
+                fetched = fetched._replace(jobs=[job for job in fetched.jobs if job.id not in lost])
         except BaseException as error:
             # nothing is there to be roused: the read has ended, or its connection is given up
             self._disarmed.set()
@@ -193,15 +191,6 @@ class MarkerWatch:
         if score > self._backlog.redis_now_ms() + 1:
             # this token is gone from Redis: only this worker knows the time now
             self._backlog.expect_due(int(min(score, MAX_SCORE)))
-
-    @staticmethod
-    def _held(call: Call, fetched: Fetched) -> list[Any]:
-        """What was fetched, as extend_leases takes it: the leases are to be as long as any, now that it is read of."""
-        held: list[Any] = []
-        for job_id, told in fetched.jobs:
-            fields = dict(zip(told[::2], told[1::2], strict=True))
-            held += (job_id, call.token, started_of(fields, fetched.now_ms))
-        return held
 
     async def _unblock(self) -> None:
         redis = self._queue.redis

@@ -19,8 +19,9 @@ from crewline.errors import CrewlineError
 from crewline.redis.connection import UNAVAILABLE
 from crewline.redis.scripts import Scripts
 from crewline.worker.handlers.targets import Targets
+from crewline.worker.processes.specs import importable
 from crewline.worker.runs import outcomes
-from crewline.worker.runs.children import importable
+from crewline.worker.runs.calling import Calling
 from crewline.worker.runs.execution import Executor
 from crewline.worker.runs.run import Run, Status
 from crewline.worker.runs.slots import Slots
@@ -44,10 +45,11 @@ ALONE_SECONDS = 60.0
 class Isolator:
     """Gives each suspect a process of its own, or the whole worker."""
 
-    def __init__(self, scripts: Scripts, slots: Slots, executor: Executor, targets: Targets) -> None:
+    def __init__(self, scripts: Scripts, slots: Slots, executor: Executor, calling: Calling, targets: Targets) -> None:
         self._scripts = scripts
         self._slots = slots
         self._executor = executor
+        self._calling = calling
         self._targets = targets
         self._waiting: deque[Run] = deque()
         self._loners: deque[Run] = deque()
@@ -57,7 +59,7 @@ class Isolator:
         self._came = asyncio.Event()
         slots.on_freed = self._fill
         slots.most_suspects = self._room
-        executor.children.on_copying = self._more
+        calling.children.on_copying(self._more)
 
     def receive(self, run: Run) -> None:
         """Takes a suspect that was fetched; its lease is kept while it waits, and it holds no slot."""
@@ -104,12 +106,12 @@ class Isolator:
     def _has_child(self, run: Run) -> bool:
         try:
             call = self._targets.find(run.job).call
-            return call not in self._executor.childless and importable(call)
+            return call not in self._calling.childless and importable(call)
         except CrewlineError:
             return True  # no handler for it: said where it runs
 
     def _most(self) -> int:
-        return MOST_COPIES if self._executor.children.copying else MOST_CHILDREN
+        return MOST_COPIES if self._calling.children.copying else MOST_CHILDREN
 
     def _room(self) -> int:
         """How many suspects more this worker can deal with; those beyond it are left to others."""

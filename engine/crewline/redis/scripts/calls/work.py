@@ -33,7 +33,7 @@ class WorkCalls(Caller):
         most = "" if suspects is None else suspects
         asked = (letters, token, lease_ms, worker, room, *rate, points, "1" if again else "", unread_ms or "", most)
         sent = itertools.chain.from_iterable(result.sent() for result in results)
-        return Fetched(*await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
+        return Fetched.of(*await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
 
     def fetch_command(
         self,
@@ -58,7 +58,7 @@ class WorkCalls(Caller):
         asked = (letters, token, lease_ms, worker, room, *rate, points, "", unread_ms or "", most)
         return self.command("finish_and_fetch", self.keys.queue, *asked)
 
-    async def extend_leases(self, lease_ms: int, *held: str | int) -> list[str]:
+    async def extend_leases(self, lease_ms: int, *held: bytes | str | int) -> list[str]:
         return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]
 
     async def mark_alone(self, job_id: str, token: str, alone: bool = True) -> bool:

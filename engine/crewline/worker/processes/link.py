@@ -17,10 +17,16 @@ import tempfile
 import time
 from typing import Any, cast
 
-from crewline.worker.runs.child import BOOT, HEADER, MARK_SIZE, WORKERS_SIGNALS, Answer
-from crewline.worker.runs.copies import Copies, Copy
-from crewline.worker.runs.threads import Pool
+from crewline.worker.processes.copies import Copies, Copy
+from crewline.worker.processes.messages import HEADER, MARK_SIZE, WORKERS_SIGNALS, Answer, framed
+from crewline.worker.threads.pool import Pool
 
+#: What a child's interpreter runs; arguments: the descriptors of the line, of the mark and of a template's control, the
+#: worker's process id, the worker's sys.path.
+BOOT = (
+    "import sys; sys.path[:] = sys.argv[3:]; from crewline.worker.processes.child.main import main; "
+    "main([int(each) for each in sys.argv[1].split(',')], int(sys.argv[2]))"
+)
 #: Seconds after a child's end in which what it sent last is still read; a program that it forked may hold the line.
 LAST_WORDS_SECONDS = 1.0
 
@@ -123,9 +129,9 @@ class Link(asyncio.Protocol):
             self._mark[0] = 0
         if self.dead or self._transport is None:
             raise Hangup
-        encoded = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        encoded = framed(message)
         self._waiting = asyncio.get_running_loop().create_future()
-        self._transport.write(HEADER.pack(len(encoded)) + encoded)
+        self._transport.write(encoded)
         try:
             return await self._waiting
         finally:

@@ -16,16 +16,10 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 from pathlib import Path
 
-#: To and from the worker: what, which child, and its exit code where that is told. A message that asks for a copy
-#: brings its line and its mark, one that tells of a copy the descriptor by which it can be killed.
-MESSAGE = struct.Struct("!cQi")
-FORK, MADE, ENDED = b"F", b"M", b"E"
-#: What a child is told to have ended with that could not be made; no exit code and no signal.
-NOT_MADE = 1 << 16
+from crewline.worker.processes.messages import CONTROL, ENDED, MADE, NOT_MADE
 
 
 def held_now() -> set[tuple[str, str]]:
@@ -83,10 +77,10 @@ class Template:
                     poll.unregister(descriptor)
                     self._reap(descriptor)
                     continue
-                data, passed, _, _ = socket.recv_fds(self._control, MESSAGE.size, 2)
+                data, passed, _, _ = socket.recv_fds(self._control, CONTROL.size, 2)
                 if not data:
                     return None
-                _, number, _ = MESSAGE.unpack(data)
+                _, number, _ = CONTROL.unpack(data)
                 for each in passed:
                     os.set_inheritable(each, False)
                 watch = self._fork(number)
@@ -107,7 +101,7 @@ class Template:
         try:
             pid = os.fork()
         except OSError:
-            self._control.send(MESSAGE.pack(ENDED, number, NOT_MADE))
+            self._control.send(CONTROL.pack(ENDED, number, NOT_MADE))
             return -1
         if pid == 0:
             self._control.close()
@@ -116,7 +110,7 @@ class Template:
             return None
         watch = os.pidfd_open(pid)
         self._living[watch] = number, pid
-        socket.send_fds(self._control, [MESSAGE.pack(MADE, number, 0)], [watch])
+        socket.send_fds(self._control, [CONTROL.pack(MADE, number, 0)], [watch])
         return watch
 
     def _reap(self, descriptor: int) -> None:
@@ -127,4 +121,4 @@ class Template:
         except ChildProcessError:
             # somebody else has: it has ended, and nobody knows how
             code = NOT_MADE
-        self._control.send(MESSAGE.pack(ENDED, number, code))
+        self._control.send(CONTROL.pack(ENDED, number, code))

@@ -8,7 +8,7 @@ from typing import Any
 
 from crewline.errors import CrewlineError, LeaseLost, Reject, Retry
 from crewline.wire import jsonio
-from crewline.worker.runs.child import Answer
+from crewline.worker.processes.messages import Answer
 
 
 class ChildFailed(CrewlineError):

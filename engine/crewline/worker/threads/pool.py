@@ -1,76 +1,17 @@
-"""Runs plain functions in threads.
-
-Nothing can stop a thread: a run that exceeds its time keeps its slot until it ends, and the log says so. The threads
-are daemons, unlike those of the standard library's pool, which are joined when the interpreter ends: one stuck handler
-would keep a worker that was told to stop from ever ending.
+"""Daemon threads for an event loop, unlike those of the standard library's pool, which are joined when the interpreter
+ends: one stuck handler would keep a worker that was told to stop from ever ending.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import contextvars
-import functools
-import inspect
-import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from crewline.errors import CrewlineError
-from crewline.queue.job import Job
-from crewline.worker.runs.exits import contained
-
-log = logging.getLogger("crewline.worker")
-
-#: Seconds between two looks whether the loop that a blocked call waits for is still there.
-LOOK_SECONDS = 0.5
-
-
-class SyncJob:
-    """A job as a plain ``def`` handler gets it: the same names, and its methods block the handler's thread.
-
-    A call that comes when the worker is gone raises CrewlineError: nothing would ever answer it.
-    """
-
-    def __init__(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
-        self._job = job
-        self._loop = loop
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._job, name)
-        return functools.partial(self._call, name, value) if inspect.iscoroutinefunction(value) else value
-
-    def __repr__(self) -> str:
-        return repr(self._job)
-
-    def _call(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if self._loop.is_closed():
-            raise self._gone(name)
-        coroutine = method(*args, **kwargs)
-        try:
-            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        except RuntimeError:
-            coroutine.close()
-            raise self._gone(name) from None
-        while True:
-            try:
-                return future.result(LOOK_SECONDS)
-            except concurrent.futures.CancelledError:
-                raise self._gone(name) from None
-            except TimeoutError:
-                if future.done():
-                    return future.result()
-                # a loop that closes drops what it was handed in its last moment
-                if self._loop.is_closed():
-                    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
-                        coroutine.close()
-                    raise self._gone(name) from None
-
-    def _gone(self, name: str) -> CrewlineError:
-        return CrewlineError(f"{name}() of job {self._job.id} can't be done any more: its worker has stopped")
+from crewline.worker.handlers.exits import contained
 
 
 class ThreadRefused(CrewlineError):
@@ -192,35 +133,3 @@ def _settle(future: asyncio.Future[Any], value: Any, error: Exception | None) ->
         future.set_result(value)
     else:
         future.set_exception(error)
-
-
-class Threads:
-    """The threads of one worker, one a slot."""
-
-    def __init__(self, size: int) -> None:
-        self._pool = Pool(size, "crewline-handler")
-
-    def resize(self, size: int) -> None:
-        self._pool.resize(size)
-
-    def close(self) -> None:
-        self._pool.close()
-
-    async def run(self, job: Job, call: Callable[..., Any], arguments: tuple[Any, ...], timeout: float | None) -> Any:
-        """Calls ``call`` with a `SyncJob` and the other arguments; TimeoutError once it ended too late."""
-        loop = asyncio.get_running_loop()
-        started = time.monotonic()
-        # the thread sees what hooks have set for this run, such as its span
-        context = contextvars.copy_context()
-        future = self._pool.call(functools.partial(context.run, call, SyncJob(job, loop), *arguments[1:]))
-        if timeout is None:
-            return await future
-        done, _ = await asyncio.wait({future}, timeout=timeout)
-        if done:
-            return future.result()
-        log.error(
-            "job %s of queue %s exceeds its %g s in a thread, which can't be stopped: its slot is held till it ends",
-            job.id, job.queue_name, timeout,
-        )  # fmt: skip
-        await asyncio.wait({future})
-        raise TimeoutError(f"timed out after {timeout:g} s (its thread ran {time.monotonic() - started:.1f} s)")

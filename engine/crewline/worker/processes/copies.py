@@ -1,4 +1,4 @@
-"""Children that are copies of a process: the worker's end of it. See template.py for the other."""
+"""Children that are copies of a process: the worker's end of it. See child/template.py for the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import socket
 from collections.abc import Callable
 
-from crewline.worker.runs.template import ENDED, FORK, MADE, MESSAGE, NOT_MADE
+from crewline.worker.processes.messages import CONTROL, ENDED, FORK, MADE, NOT_MADE
 
 
 class Copy:
@@ -84,7 +84,7 @@ class Copies:
         if not self.open:
             raise OSError("the process that children are copied from has ended")
         number = next(self._numbers)
-        socket.send_fds(self._control, [MESSAGE.pack(FORK, number, 0)], [line.fileno(), mark])
+        socket.send_fds(self._control, [CONTROL.pack(FORK, number, 0)], [line.fileno(), mark])
         copy = self._living[number] = Copy()
         return copy
 
@@ -101,7 +101,7 @@ class Copies:
     def _heard(self) -> None:
         while self.open:
             try:
-                message, passed, _, _ = socket.recv_fds(self._control, MESSAGE.size, 1)
+                message, passed, _, _ = socket.recv_fds(self._control, CONTROL.size, 1)
             except BlockingIOError:
                 return
             except OSError:
@@ -109,7 +109,7 @@ class Copies:
             if not message:
                 self.close()
                 return
-            what, number, code = MESSAGE.unpack(message)
+            what, number, code = CONTROL.unpack(message)
             if what == ENDED and number in self._living:
                 self._living.pop(number).ended(code)
             elif what == MADE and number in self._living and passed:

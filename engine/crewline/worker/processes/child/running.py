@@ -1,0 +1,126 @@
+"""Runs jobs in a child.
+
+The handler gets a real job, with a connection to Redis that is this process' own and is opened when the handler first
+uses it; the job's lease token fences what it writes. So the line to the worker carries nothing but a request and its
+answer, and no error in the middle of a run can leave something on it that is taken for another job's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import pickle
+import sys
+import threading
+import traceback
+from typing import Any
+
+from crewline.errors import HandlerNotFound, InvalidPayload, LeaseLost, Reject, Retry
+from crewline.queue.job import Job
+from crewline.queue.queue import Queue
+from crewline.wire import jsonio
+from crewline.wire.text import reason_of
+from crewline.worker.handlers.exits import awaited, contained
+from crewline.worker.handlers.loading import load_handler
+from crewline.worker.handlers.routing import Router
+from crewline.worker.handlers.syncjob import SyncJob
+from crewline.worker.handlers.targets import Target, Targets
+from crewline.worker.processes import mainfile
+from crewline.worker.processes.messages import Answer, Request, Where
+
+
+class Child:
+    """Runs jobs in this process.
+
+    Args:
+        where: the queue that the jobs are of.
+        main: the path of the worker's main file, '' for none.
+    """
+
+    def __init__(self, where: Where, main: str) -> None:
+        self._where = where
+        self._main = main
+        self._targets: dict[str, Target] = {}
+        self._queues: dict[str, Queue] = {}
+        self._runner = asyncio.Runner()
+        self._beside: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+
+    def is_copy(self) -> None:
+        """This process is a copy of the one that made this object."""
+        self._pid = os.getpid()
+
+    def load(self, spec: str) -> Target:
+        """The handler; HandlerNotFound or InvalidOption if there is none that can be called."""
+        if spec not in self._targets:
+            if spec.startswith(f"{mainfile.NAME}:") and mainfile.NAME not in sys.modules:
+                _load_main(self._main, spec)
+            call = load_handler(spec)
+            assert not isinstance(call, Router)
+            self._targets[spec] = Targets(call, None).all()[0]
+        return self._targets[spec]
+
+    def answer(self, request: Request) -> Answer:
+        """Runs the job; whatever the handler raises is an answer, and this process lives on."""
+        try:
+            answer = self._run(request)
+        except BaseException as raised:
+            answer = _failure(request, contained(raised))
+        if os.getpid() != self._pid:
+            # a copy that the handler has forked and let run on: the line is not its own
+            os._exit(1)
+        return answer
+
+    def _run(self, request: Request) -> Answer:
+        target = self.load(request.spec)
+        if target.execution not in self._queues:
+            # one for each loop: a connection belongs to the loop that opened it
+            url, prefix, name, timeout_seconds = self._where
+            self._queues[target.execution] = Queue(name, redis=url, prefix=prefix, timeout_seconds=timeout_seconds)
+        name, data, opts, started, fields = pickle.loads(request.content)
+        job = Job(self._queues[target.execution], request.job_id, name, data, opts, request.token, started, fields)
+        if target.execution == "async":
+            value = self._runner.run(_call(target, job))
+        else:
+            value = target.call(*target.arguments(SyncJob(job, self._loop_beside())))
+            if inspect.iscoroutine(value):
+                # a plain function that calls an `async def` one and hands on what it gets
+                value = self._runner.run(awaited(value))
+        try:
+            text = "null" if value is None else jsonio.dumps(value, "the handler's result")
+        except InvalidPayload as error:
+            return Answer(request.job_id, request.token, "refused", str(error))
+        return Answer(request.job_id, request.token, "done", text)
+
+    def _loop_beside(self) -> asyncio.AbstractEventLoop:
+        """The loop that carries out a blocking job's calls, in a thread of its own."""
+        if self._beside is None:
+            self._beside = asyncio.new_event_loop()
+            threading.Thread(target=self._beside.run_forever, name="crewline-calls", daemon=True).start()
+        return self._beside
+
+
+def _load_main(path: str, spec: str) -> None:
+    try:
+        mainfile.load(path)
+    except Exception as error:
+        raise HandlerNotFound(f"handler {spec!r}: {path} can't be loaded: {type(error).__name__}: {error}") from error
+
+
+async def _call(target: Target, job: Job) -> Any:
+    return await awaited(target.call(*target.arguments(job)))
+
+
+def _failure(request: Request, error: Exception) -> Answer:
+    try:
+        reason = reason_of(error)
+        trace = "".join(traceback.format_exception(error))
+        delay = float(error.delay) if isinstance(error, Retry) and error.delay is not None else None
+    except BaseException as broken:
+        return Answer(
+            request.job_id, request.token, "failed", f"{type(error).__name__}, which can't be told: {broken!r}"
+        )
+    kinds = {Reject: "reject", Retry: "retry", LeaseLost: "lost"}
+    kind = next((kind for known, kind in kinds.items() if isinstance(error, known)), "failed")
+    return Answer(request.job_id, request.token, kind, reason, trace, delay)

@@ -1,0 +1,81 @@
+"""A worker's children that live, and how each ends: by itself, killed, or with the worker."""
+
+from __future__ import annotations
+
+import asyncio
+
+from crewline.errors import CrewlineError
+from crewline.worker.processes.answers import ChildDied, ChildUnavailable
+from crewline.worker.processes.copies import Copy
+from crewline.worker.processes.link import Link
+
+#: Seconds after the end of a child's line in which it may end by itself, to say how.
+EXIT_CODE_SECONDS = 1.0
+#: Seconds that the end of a killed process is waited for.
+KILL_SECONDS = 5.0
+#: Seconds that a child which has done its only job may take to end by itself.
+EXIT_SECONDS = 5.0
+
+
+class Living:
+    """The children of one worker that have not ended.
+
+    Attributes:
+        closed: the worker has stopped: none is made any more.
+    """
+
+    def __init__(self) -> None:
+        self._links: set[Link] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
+        self.closed = False
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    def add(self) -> Link:
+        """The worker's end of a child that is to be made."""
+        if self.closed:
+            raise ChildUnavailable("the worker has stopped: it starts no process any more")
+        link = Link()
+        self._links.add(link)
+        return link
+
+    def close(self) -> None:
+        """Kills all of them, also in the middle of a run, which ends as ChildUnavailable."""
+        self.closed = True
+        for link in self._links:
+            link.kill()
+
+    async def wait_closed(self, seconds: float = KILL_SECONDS) -> bool:
+        """Waits until all have ended, after `close`; False if one has not within so many seconds."""
+        ended = await asyncio.gather(*(link.ended(seconds) for link in list(self._links)))
+        return all(ended)
+
+    async def end(self, link: Link) -> CrewlineError:
+        """Ends a child whose exchange did not end cleanly; returns what to say where it ended by itself."""
+        # where its line has ended, its exit code is the news
+        by_itself = link.dead and not link.killed and await link.ended(EXIT_CODE_SECONDS)
+        link.kill()
+        if await link.ended(KILL_SECONDS):
+            self._discard(link)
+        if self.closed:
+            return ChildUnavailable("the worker has stopped: the handler's process was killed")
+        if isinstance(link.process, Copy) and link.process.unmade:
+            return ChildUnavailable("the process that the handler's was copied from has ended")
+        return ChildDied(link.process.returncode if link.process and by_itself else None)
+
+    def let_go(self, link: Link) -> None:
+        """Lets a child end by itself; it is killed if it does not."""
+        link.hang_up()
+        leaving = asyncio.create_task(self._see_off(link))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def _see_off(self, link: Link) -> None:
+        if not await link.ended(EXIT_SECONDS):
+            await self.end(link)
+        self._discard(link)
+
+    def _discard(self, link: Link) -> None:
+        self._links.discard(link)
+        link.release()

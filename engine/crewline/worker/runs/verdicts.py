@@ -1,0 +1,146 @@
+"""What becomes of a job whose run has ended: completed, failed, tried again after a wait, or given back."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from crewline.errors import LeaseLost, Reject, Retry
+from crewline.queue.job import Job
+from crewline.redis.scripts import Result
+from crewline.wire import backoff
+from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
+from crewline.wire.text import printable, reason_of
+from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildRefused, ChildUnavailable
+from crewline.worker.runs import outcomes
+from crewline.worker.runs.run import Run, Status
+from crewline.worker.runs.slots import Slots
+from crewline.worker.threads.pool import ThreadRefused
+
+log = logging.getLogger("crewline.worker")
+
+#: Characters of a stack trace that a job keeps; the end of it tells most.
+MAX_TRACE = 8000
+#: Milliseconds until a job is tried again whose run ended in the worker's own code.
+UNFORESEEN_MS = 1000
+
+#: The system has no process or thread to give now: the job has not begun.
+NOT_BEGUN = (ChildRefused, ThreadRefused)
+
+#: A wait of the user's own, by name: attempts made, the error -> seconds.
+BackoffFunction = Callable[[int, Exception], float]
+
+
+class Verdicts:
+    """Says for one worker what becomes of jobs.
+
+    Args:
+        slots: the worker's.
+        max_crashes: how often a job may take its own process down before it fails for good.
+        backoffs: the user's own waits, by name.
+        keep_completed, keep_failed: retention for jobs that do not bring their own; None: they stay.
+
+    Attributes:
+        default_attempts, default_backoff: for jobs that say nothing of attempts, as BullMQ's clients add them.
+    """
+
+    def __init__(
+        self,
+        slots: Slots,
+        max_crashes: int,
+        backoffs: Mapping[str, BackoffFunction],
+        keep_completed: Keep | None,
+        keep_failed: Keep | None,
+    ) -> None:
+        self._slots = slots
+        self._max_crashes = max_crashes
+        self._backoffs = backoffs
+        self.keep_completed = keep_completed
+        self.keep_failed = keep_failed
+        self.default_attempts = 1
+        self.default_backoff: dict[str, Any] | None = None
+
+    def completed(self, run: Run, value: str) -> Result:
+        """Its handler returned ``value``, JSON text."""
+        return outcomes.completed(
+            run, value, keep_from_wire(run.job.opts.get("removeOnComplete"), self.keep_completed, KEEP_COMPLETED)
+        )
+
+    def raised(self, run: Run, error: Exception) -> Result | None:
+        """Its handler raised, or something did on the way to it."""
+        job = run.job
+        if isinstance(error, LeaseLost):
+            run.end_early(Status.LOST)
+            return None
+        if isinstance(error, NOT_BEGUN) or (isinstance(error, ChildUnavailable) and self._slots.is_shut("stopping")):
+            return outcomes.back(run)
+        if isinstance(error, ChildDied) and run.suspect:
+            return self._crashed(run, error)
+        reason = reason_of(error)
+        trace = "" if isinstance(error, Reject) else printable(_trace(error))
+        attempts_made = job.attempts_made + 1
+        if isinstance(error, Reject) or attempts_made >= self._attempts(job):
+            return self.failed(run, reason, trace)
+        return outcomes.retry(run, reason, trace, self._delay_ms(job, attempts_made, error))
+
+    def unforeseen(self, run: Run, reason: str) -> Result:
+        """The worker's own code failed."""
+        if run.job.attempts_made + 1 >= self._attempts(run.job):
+            return self.failed(run, reason, "")
+        return outcomes.retry(run, reason, "", UNFORESEEN_MS)
+
+    def ended_early(self, run: Run) -> Result | None:
+        """It was told to end."""
+        if run.status is Status.CANCELLED:
+            return self.failed(run, run.reason, "", letter=False)
+        if run.status is Status.LOST:
+            return None
+        # the worker stops, or its event loop ends under it
+        return outcomes.back(run)
+
+    def failed(self, run: Run, reason: str, trace: str, *, unreadable: bool = False, letter: bool = True) -> Result:
+        """Its job has failed for good."""
+        return outcomes.failed(
+            run, reason, trace, unreadable=unreadable, letter=letter,
+            keep=keep_from_wire(run.job.opts.get("removeOnFail"), self.keep_failed, KEEP_FAILED),
+            # as BullMQ counts: the last attempt is the last, whatever ended it
+            exhausted=run.job.attempts_made + 1 >= self._attempts(run.job),
+        )  # fmt: skip
+
+    def _crashed(self, run: Run, error: ChildDied) -> Result:
+        crashes = run.job.crashes + 1
+        log.error(
+            "job %s of queue %s took the process down that ran nothing but it (%d of %d times): %s",
+            run.job.id, run.job.queue_name, crashes, self._max_crashes, error,
+        )  # fmt: skip
+        if crashes < self._max_crashes:
+            return outcomes.back(run, crashed=True)
+        return self.failed(run, f"job took its process down {crashes} times: {error}", "")
+
+    def _attempts(self, job: Job) -> int:
+        # BullMQ writes 0 where its user said nothing
+        return job.attempts if job.opts.get("attempts") else self.default_attempts
+
+    def _delay_ms(self, job: Job, attempts_made: int, error: Exception) -> int:
+        if isinstance(error, Retry) and error.delay is not None:
+            # anything a handler may have computed, NaN and infinity too
+            return round(min(error.delay * 1000, backoff.MAX_DELAY_MS)) if error.delay > 0 else 0
+        wanted = job.opts.get("backoff")
+        if wanted is None and not job.opts.get("attempts"):
+            wanted = self.default_backoff
+        kind = wanted.get("type") if isinstance(wanted, dict) else None
+        own = self._backoffs.get(kind) if isinstance(kind, str) else None
+        if own is not None:
+            try:
+                return min(max(round(own(attempts_made, error) * 1000), 0), backoff.MAX_DELAY_MS)
+            except Exception:
+                log.exception("backoff function %r raised: the job's plain delay is used", wanted)
+        return backoff.delay_ms(wanted, attempts_made)
+
+
+def _trace(error: Exception) -> str:
+    if isinstance(error, ChildFailed):
+        return error.trace[-MAX_TRACE:]
+    return "".join(traceback.format_exception(error))[-MAX_TRACE:]

@@ -18,7 +18,7 @@ from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
 from crewline.redis.topology import check_letters_slot
-from crewline.upkeep.keeping import Keeper
+from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
 from crewline.wire.keys import Keys
 from crewline.wire.options import Keep
@@ -129,14 +129,14 @@ class Worker:
             middleware, backoffs or {}, keep_completed, keep_failed,
         )  # fmt: skip
         self._isolator = Isolator(self.queue.scripts, slots, self._executor, targets)
-        self._keeper = Keeper(
+        self._maintainer = QueueMaintainer(
             self.queue, stalled_interval_seconds or lease_seconds / 3, lease_seconds, max_crashes, keep_completed,
             keep_failed,
         )  # fmt: skip
         self._backlog = Backlog(slots)
         self._committer = Committer(
             self.queue, slots, self._backlog,
-            Intake(self.queue, slots, self._executor, self._isolator, self._keeper), self._executor,
+            Intake(self.queue, slots, self._executor, self._isolator, self._maintainer), self._executor,
             letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
             rate=_rate(rate), points=metrics_minutes, on_reached=lambda: self._listeners.emit("ready"),
         )  # fmt: skip
@@ -239,8 +239,8 @@ class Worker:
             **{f"commit-{index}": functools.partial(self._commit, index) for index in range(CALLS_FAR)},
             "wakeup": self._watch.run,
             "rouse": self._watch.rouse,
-            "stalled": self._keeper.recover,
-            "sweep": self._keeper.sweep,
+            "stalled": self._maintainer.recover,
+            "sweep": self._maintainer.sweep,
             "isolation": self._isolator.run,
             "presence": self._presence.run,
         }
@@ -262,7 +262,7 @@ class Worker:
         self._committer.limit(_rate(settings.rate or own.rate))
         executor.keep_completed = settings.keep_completed or own.keep_completed
         executor.keep_failed = settings.keep_failed or own.keep_failed
-        self._keeper.retain(executor.keep_completed, executor.keep_failed)
+        self._maintainer.retain(executor.keep_completed, executor.keep_failed)
         executor.default_attempts = settings.attempts or 1
         executor.default_backoff = settings.backoff.to_wire() if settings.backoff else None
 
@@ -274,7 +274,7 @@ class Worker:
     async def _let_go(self, duties: Iterable[asyncio.Task[Any]]) -> None:
         """Closes all that was opened; the children end first of all, since no Redis is needed for that."""
         try:
-            await asyncio.gather(self._executor.close(), end_tasks(*duties), self._keeper.close())
+            await asyncio.gather(self._executor.close(), end_tasks(*duties), self._maintainer.close())
             await self._presence.leave()
         finally:
             await self.queue.close()

@@ -9,7 +9,7 @@ from crewline.errors import InvalidPayload
 from crewline.queue.by_id import ById
 from crewline.queue.job import Job
 from crewline.redis.scripts import Fetched
-from crewline.upkeep.keeping import Keeper
+from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.wire.text import number, text
 from crewline.worker.runs import outcomes
 from crewline.worker.runs.execution import Executor
@@ -25,15 +25,17 @@ class Intake:
 
     Args:
         queue: the queue they are of.
-        slots, executor, isolator, keeper: the worker's.
+        slots, executor, isolator, maintainer: the worker's.
     """
 
-    def __init__(self, queue: ById, slots: Slots, executor: Executor, isolator: Isolator, keeper: Keeper) -> None:
+    def __init__(
+        self, queue: ById, slots: Slots, executor: Executor, isolator: Isolator, maintainer: QueueMaintainer
+    ) -> None:
         self._queue = queue
         self._slots = slots
         self._executor = executor
         self._isolator = isolator
-        self._keeper = keeper
+        self._maintainer = maintainer
 
     def receive(self, fetched: Fetched, token: str) -> None:
         """Takes in what a call with that token brought."""
@@ -66,7 +68,7 @@ class Intake:
         run = Run(job, lease, suspect=number(fields[b"suspect"], 1) if b"suspect" in fields else 0)
         slots.take(run)
         if b"rjk" in fields:
-            self._keeper.advance(text(fields[b"rjk"]), job)
+            self._maintainer.advance(text(fields[b"rjk"]), job)
         deferred = fields.get(b"defa")
         if deferred:
             slots.conclude(run, self._executor.failed(run, text(deferred), ""))

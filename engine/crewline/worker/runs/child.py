@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from crewline.errors import HandlerNotFound, InvalidPayload, LeaseLost, Reject, Retry
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
+from crewline.redis.address import redact
 from crewline.wire import jsonio
 from crewline.wire.text import reason_of
 from crewline.worker.handlers.loading import load_handler
@@ -59,6 +60,9 @@ class Where(NamedTuple):
     prefix: str
     queue: str
     timeout_seconds: float
+
+    def __repr__(self) -> str:
+        return f"Where({redact(self.url)!r}, {self.prefix!r}, {self.queue!r})"
 
 
 class Hello(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from crewline import CrewlineError, InvalidOption, Job, JobQueue, Queue
-from crewline.upkeep.keeping import Keeper
+from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.worker import duties
 from redis.exceptions import ResponseError
 
@@ -69,12 +69,12 @@ async def test_who_waits_is_told_at_once_that_the_worker_has_ended_and_everythin
 ) -> None:
     broken = asyncio.Event()
 
-    async def fail(self: Keeper) -> None:
+    async def fail(self: QueueMaintainer) -> None:
         await broken.wait()
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(duties, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(Keeper, "recover", fail)
+    monkeypatch.setattr(QueueMaintainer, "recover", fail)
     before = len(await queue.redis.client_list())
     jobs = JobQueue("emails", redis=redis_url)
     with pytest.raises(CrewlineError, match="was not started"):
@@ -105,11 +105,11 @@ async def test_who_waits_is_let_go_by_a_shutdown(queue: Queue, redis_url: str) -
 async def test_a_shutdown_after_a_failed_duty_says_so_and_closes_everything(
     queue: Queue, redis_url: str, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(self: Keeper) -> None:
+    async def fail(self: QueueMaintainer) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(duties, "PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr(Keeper, "recover", fail)
+    monkeypatch.setattr(QueueMaintainer, "recover", fail)
     jobs = JobQueue("emails", redis=redis_url)
     before = len(await queue.redis.client_list())
     await jobs.start(_handle)

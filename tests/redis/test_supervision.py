@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from crewline import Job, JobFailed, Queue, Worker
 from crewline.redis.scripts import Fetched, Scripts
-from crewline.upkeep.keeping import Keeper
+from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.worker import duties
 from crewline.worker.calls.leases import LeaseKeeper
 from crewline.worker.registry.presence import Presence
@@ -46,11 +46,11 @@ async def test_a_duty_that_fails_unexpectedly_is_logged_and_begins_again(
 async def test_a_duty_that_fails_again_and_again_ends_the_worker(
     queue: Queue, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(self: Keeper) -> None:
+    async def fail(self: QueueMaintainer) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(duties, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(Keeper, "recover", fail)
+    monkeypatch.setattr(QueueMaintainer, "recover", fail)
     begun = asyncio.Event()
 
     async def handle(job: Job) -> None:
@@ -71,11 +71,11 @@ async def test_an_outage_that_a_duty_does_not_deal_with_ends_nothing(
     monkeypatch.setattr(duties, "PAUSE_SECONDS", 0.01)
     looks: list[int] = []
 
-    async def away(self: Keeper) -> None:
+    async def away(self: QueueMaintainer) -> None:
         looks.append(1)
         raise RedisClusterException("no node answers")
 
-    monkeypatch.setattr(Keeper, "recover", away)
+    monkeypatch.setattr(QueueMaintainer, "recover", away)
     await start_worker(_nothing)
     await until(lambda: len(looks) > 20)
     await (await queue.add("n", {})).result(timeout=5)
@@ -173,7 +173,7 @@ async def test_a_task_of_a_handler_that_calls_sys_exit_costs_an_attempt_and_no_w
 async def test_what_redis_refuses_a_duty_is_said_once_and_holds_up_no_other(
     queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("crewline.upkeep.keeping.SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr("crewline.upkeep.maintainer.SWEEP_SECONDS", 0.05)
     await queue.redis.set(queue.keys.base + "repeat", "of another type")
     swept: list[str] = []
     sweep = Scripts.sweep_jobs
@@ -206,10 +206,10 @@ async def test_why_a_worker_has_ended_is_where_kubernetes_looks(redis_url: str, 
     (tmp_path / "told").touch()
     program = (
         "import pathlib, crewline.cli, crewline.cli.worker as cli, crewline.worker.duties as duties\n"
-        "from crewline.upkeep.keeping import Keeper\n"
+        "from crewline.upkeep.maintainer import QueueMaintainer\n"
         f"cli.TERMINATION_LOG, duties.PAUSE_SECONDS = pathlib.Path({str(tmp_path / 'told')!r}), 0.01\n"
         "async def fail(self):\n    raise ZeroDivisionError('a bug')\n"
-        "Keeper.recover = fail\n"
+        "QueueMaintainer.recover = fail\n"
         f"crewline.cli.app(['worker', 'fine:handle', '-q', 'emails', '-r', {redis_url!r}, '--code-path', '.'])\n"
     )
     worker = await asyncio.create_subprocess_exec(

@@ -290,18 +290,3 @@ def _answers(port: int) -> bool:
     with contextlib.closing(redis.Redis(port=port)) as client, contextlib.suppress(redis.RedisError):
         return bool(client.ping())
     return False
-
-
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("http://x", "redis://host:6379/0"),
-        ("redis://host:port/0", "not a number"),
-        ("redis+sentinel://host:26379", "master's name"),
-        ("redis+cluster://host:7000/3", "one database"),
-        ("redis+cluster://host:x", "no host:port"),
-    ],
-)
-def test_a_url_that_cant_be_used_is_refused(url: str, said: str) -> None:
-    with pytest.raises(InvalidOption, match=said):
-        Queue("emails", redis=url, prefix="{bull}")

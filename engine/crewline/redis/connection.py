@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis as sync_redis
 from redis.asyncio import Redis
@@ -19,6 +18,7 @@ from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
 from crewline.redis import private
+from crewline.redis.address import redact as redact
 from crewline.redis.topology import open_client, open_sync_client
 
 #: Seconds that any command may take before its connection counts as dead.
@@ -92,11 +92,3 @@ def client_name(prefix: str, queue: str, worker: str = "") -> str:
     """The connection name by which BullMQ finds a queue's workers: ``<prefix>:<base64(queue)>[:w:<name>]``."""
     name = f"{prefix}:{base64.b64encode(queue.encode()).decode()}"
     return f"{name}:w:{worker}" if worker else name
-
-
-def redact(url: str) -> str:
-    """The URL without user and password, for logs and messages."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return parts._replace(netloc=parts.netloc.rsplit("@", 1)[1]).geturl()

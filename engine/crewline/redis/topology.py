@@ -1,89 +1,16 @@
-"""What Redis is behind a URL: one server, a Sentinel-guarded one, or a cluster.
-
-    redis://[user:password@]host:6379/0            one server; rediss:// for TLS
-    redis+sentinel://host1:26379,host2:26379/name/0    the master that Sentinel calls ``name``
-    redis+cluster://host1:7000,host2:7001          a cluster; the prefix or the queue's name needs a hash tag
-
-TLS works for each (``rediss+sentinel``, ``rediss+cluster``), with ``?ssl_ca_certs=/path/ca.crt`` and its like.
-"""
+"""What Redis is behind a URL: one server, a Sentinel-guarded one, or a cluster; and what a cluster asks of a queue."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis as sync_redis
 from redis.asyncio import Redis
 from redis.crc import key_slot
 
 from crewline.errors import InvalidOption
+from crewline.redis.address import parse_url
 from crewline.wire.keys import Keys
-
-KINDS = ("", "sentinel", "cluster")
-
-
-@dataclass(frozen=True)
-class Address:
-    """A URL, taken apart.
-
-    Attributes:
-        kind: '' for one server, ``sentinel`` or ``cluster``.
-        url: the URL itself, which redis-py reads for one server.
-        hosts: host and port of each server or Sentinel that was named.
-        service: what Sentinel calls the master.
-        options: user, password, database and TLS settings as redis-py takes them.
-    """
-
-    kind: str
-    url: str
-    hosts: tuple[tuple[str, int], ...]
-    service: str
-    options: dict[str, Any]
-
-
-def parse_url(url: str) -> Address:
-    """Takes a URL apart; raises InvalidOption, which never shows the password."""
-    parts = urlsplit(url)
-    scheme, _, kind = parts.scheme.partition("+")
-    if scheme not in ("redis", "rediss", "unix") or kind not in KINDS or (kind and scheme == "unix"):
-        raise InvalidOption(
-            f"redis URL with scheme {parts.scheme!r} can't be used: write redis://host:6379/0, rediss:// for TLS, "
-            "redis+sentinel:// or redis+cluster://"
-        )
-    if not kind:
-        try:
-            _ = parts.port
-        except ValueError:
-            raise InvalidOption("redis URL has a port that is not a number: write redis://host:6379/0") from None
-        return Address("", url, (), "", {})
-    options: dict[str, Any] = dict(parse_qsl(parts.query))
-    if scheme == "rediss":
-        options["ssl"] = True
-    account, at, listed = parts.netloc.rpartition("@")
-    if at:
-        user, _, password = account.partition(":")
-        options |= {"username": unquote(user) or None, "password": unquote(password) or None}
-    hosts = tuple(_host(each, 26379 if kind == "sentinel" else 6379) for each in listed.split(","))
-    path = [part for part in parts.path.split("/") if part]
-    service = ""
-    if kind == "sentinel":
-        if not path:
-            raise InvalidOption("a Sentinel URL needs the master's name: redis+sentinel://host:26379/NAME/0")
-        service = path.pop(0)
-        options["db"] = int(path[0]) if path and path[0].isdigit() else 0
-    elif path and path != ["0"]:
-        raise InvalidOption("a Redis Cluster has one database only: leave the path out of redis+cluster://…")
-    return Address(kind, url, hosts, service, options)
-
-
-def _host(text: str, default_port: int) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon:
-        return text, default_port
-    if not host or not port.isdigit():
-        raise InvalidOption(f"redis URL: {text!r} is no host:port")
-    return host, int(port)
 
 
 def open_client(url: str, **options: Any) -> Redis:
@@ -98,11 +25,10 @@ def open_client(url: str, **options: Any) -> Redis:
         # redis-py's own class for it, with the same commands
         return cast(Redis, RedisCluster(startup_nodes=nodes, **address.options, **options))
     if address.kind == "sentinel":
-        from redis.asyncio.sentinel import Sentinel
+        from crewline.redis import sentinel
 
-        sentinel: Any = Sentinel(address.hosts, **_for_sentinels(address))  # type: ignore[no-untyped-call]
-        return cast(Redis, sentinel.master_for(address.service, **address.options, **options))
-    return Redis.from_url(url, **options)
+        return sentinel.master(address, **options)
+    return Redis(**address.options, **options)
 
 
 def open_sync_client(url: str, **options: Any) -> sync_redis.Redis:
@@ -115,17 +41,10 @@ def open_sync_client(url: str, **options: Any) -> sync_redis.Redis:
         options.pop("retry", None)
         return cast(sync_redis.Redis, RedisCluster(startup_nodes=nodes, **address.options, **options))
     if address.kind == "sentinel":
-        from redis.sentinel import Sentinel
+        from crewline.redis import sentinel
 
-        sentinel: Any = Sentinel(address.hosts, **_for_sentinels(address))  # type: ignore[no-untyped-call]
-        return cast(sync_redis.Redis, sentinel.master_for(address.service, **address.options, **options))
-    return sync_redis.Redis.from_url(url, **options)
-
-
-def _for_sentinels(address: Address) -> dict[str, Any]:
-    """What the Sentinels themselves need: TLS as the master, and no password of the master's."""
-    tls = {key: value for key, value in address.options.items() if key.startswith("ssl")}
-    return {"sentinel_kwargs": {"socket_timeout": 2.0, "socket_connect_timeout": 2.0, **tls}}
+        return sentinel.sync_master(address, **options)
+    return sync_redis.Redis(**address.options, **options)
 
 
 def is_cluster(redis: str | Redis) -> bool:

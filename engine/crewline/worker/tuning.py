@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from crewline.upkeep.keeping import Keeper
+from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.wire.checks import check_count
 from crewline.wire.settings import Settings
 from crewline.worker.calls.commit import Committer
@@ -18,18 +18,24 @@ class Tuning:
 
     Args:
         own: as the worker was made.
-        slots, calling, verdicts, committer, keeper: the worker's.
+        slots, calling, verdicts, committer, maintainer: the worker's.
     """
 
     def __init__(
-        self, own: Settings, slots: Slots, calling: Calling, verdicts: Verdicts, committer: Committer, keeper: Keeper
+        self,
+        own: Settings,
+        slots: Slots,
+        calling: Calling,
+        verdicts: Verdicts,
+        committer: Committer,
+        maintainer: QueueMaintainer,
     ) -> None:
         self._own = own
         self._slots = slots
         self._calling = calling
         self._verdicts = verdicts
         self._committer = committer
-        self._keeper = keeper
+        self._maintainer = maintainer
 
     def resize(self, concurrency: int) -> None:
         """Sets how many jobs run at once, until settings say otherwise."""
@@ -47,7 +53,7 @@ class Tuning:
         self._committer.limit(rate_to_script(settings.rate or own.rate))
         verdicts.keep_completed = settings.keep_completed or own.keep_completed
         verdicts.keep_failed = settings.keep_failed or own.keep_failed
-        self._keeper.retain(verdicts.keep_completed, verdicts.keep_failed)
+        self._maintainer.retain(verdicts.keep_completed, verdicts.keep_failed)
         verdicts.default_attempts = settings.attempts or 1
         verdicts.default_backoff = settings.backoff.to_wire() if settings.backoff else None
 

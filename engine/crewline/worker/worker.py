@@ -17,7 +17,7 @@ from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
 from crewline.redis.topology import check_letters_slot
-from crewline.upkeep.keeping import Keeper
+from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
 from crewline.wire.keys import Keys
 from crewline.wire.options import Keep
@@ -132,14 +132,14 @@ class Worker:
         self._calling = Calling(targets, slots, Where(redis, prefix, queue, call_seconds), timeout_seconds)
         self._executor = Executor(targets, slots, self._listeners, self._calling, verdicts, middleware)
         self._isolator = Isolator(self.queue.scripts, slots, self._executor, self._calling, targets)
-        self._keeper = Keeper(
+        self._maintainer = QueueMaintainer(
             self.queue, stalled_interval_seconds or lease_seconds / 3, lease_seconds, max_crashes, keep_completed,
             keep_failed,
         )  # fmt: skip
         self._backlog = Backlog(slots)
         self._committer = Committer(
             self.queue, slots, self._backlog,
-            Intake(self.queue, slots, self._executor, verdicts, self._isolator, self._keeper), verdicts,
+            Intake(self.queue, slots, self._executor, verdicts, self._isolator, self._maintainer), verdicts,
             letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
             rate=rate_to_script(rate), points=metrics_minutes, on_reached=lambda: self._listeners.emit("ready"),
         )  # fmt: skip
@@ -148,7 +148,7 @@ class Worker:
             lease_ms=lease_ms, timeout_seconds=call_seconds,
         )  # fmt: skip
         self._interruptions = Interruptions(slots, verdicts, self._listeners)
-        self._tuning = Tuning(own, slots, self._calling, verdicts, self._committer, self._keeper)
+        self._tuning = Tuning(own, slots, self._calling, verdicts, self._committer, self._maintainer)
         self._leases = LeaseKeeper(redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread)
         self._presence = Presence(
             self.queue, slots, self.name, LiveSettings(queue, self._tuning.follow), self._interruptions.cancel
@@ -245,8 +245,8 @@ class Worker:
             **{f"commit-{index}": functools.partial(self._commit, index) for index in range(CALLS_FAR)},
             "wakeup": self._watch.run,
             "rouse": self._watch.rouse,
-            "stalled": self._keeper.recover,
-            "sweep": self._keeper.sweep,
+            "stalled": self._maintainer.recover,
+            "sweep": self._maintainer.sweep,
             "isolation": self._isolator.run,
             "presence": self._presence.run,
         }
@@ -260,7 +260,7 @@ class Worker:
     async def _let_go(self, duties: Iterable[asyncio.Task[Any]]) -> None:
         """Closes all that was opened; the children end first of all, since no Redis is needed for that."""
         try:
-            await asyncio.gather(self._calling.close(), end_tasks(*duties), self._keeper.close())
+            await asyncio.gather(self._calling.close(), end_tasks(*duties), self._maintainer.close())
             await self._presence.leave()
         finally:
             await self.queue.close()

@@ -8,7 +8,7 @@ from crewline.errors import InvalidPayload
 from crewline.queue.by_id import ById
 from crewline.queue.job import Job
 from crewline.redis.scripts import Fetched, FetchedJob
-from crewline.upkeep.keeping import Keeper
+from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.wire.text import number, text
 from crewline.worker.runs import outcomes
 from crewline.worker.runs.execution import Executor
@@ -25,18 +25,24 @@ class Intake:
 
     Args:
         queue: the queue they are of.
-        slots, executor, verdicts, isolator, keeper: the worker's.
+        slots, executor, verdicts, isolator, maintainer: the worker's.
     """
 
     def __init__(
-        self, queue: ById, slots: Slots, executor: Executor, verdicts: Verdicts, isolator: Isolator, keeper: Keeper
+        self,
+        queue: ById,
+        slots: Slots,
+        executor: Executor,
+        verdicts: Verdicts,
+        isolator: Isolator,
+        maintainer: QueueMaintainer,
     ) -> None:
         self._queue = queue
         self._slots = slots
         self._executor = executor
         self._verdicts = verdicts
         self._isolator = isolator
-        self._keeper = keeper
+        self._maintainer = maintainer
 
     def receive(self, fetched: Fetched, token: str) -> None:
         """Takes in what a call with that token brought."""
@@ -69,7 +75,7 @@ class Intake:
         run = Run(job, Lease(token, fetched.started), suspect=suspect)
         slots.take(run)
         if b"rjk" in fields:
-            self._keeper.advance(text(fields[b"rjk"]), job)
+            self._maintainer.advance(text(fields[b"rjk"]), job)
         deferred = fields.get(b"defa")
         if deferred:
             slots.conclude(run, self._verdicts.failed(run, text(deferred), ""))

@@ -11,6 +11,8 @@ import signal
 import struct
 from typing import Any, NamedTuple
 
+from crewline.redis.address import redact
+
 #: Before each message on the line: its length in bytes.
 HEADER = struct.Struct("!Q")
 #: Bytes of memory that a child shares with its worker: the first is 1 once it has begun with what it was asked.
@@ -33,6 +35,9 @@ class Where(NamedTuple):
     prefix: str
     queue: str
     timeout_seconds: float
+
+    def __repr__(self) -> str:
+        return f"Where({redact(self.url)!r}, {self.prefix!r}, {self.queue!r})"
 
 
 class Hello(NamedTuple):

@@ -27,7 +27,7 @@ SWEEP_CALLS = 20
 CLOSE_SECONDS = 2.0
 
 
-class Keeper:
+class QueueMaintainer:
     """Keeps one queue in order.
 
     Args:

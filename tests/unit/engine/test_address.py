@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from crewline import InvalidOption, JobQueue, Queue, Worker, sync
 from crewline.redis.address import Address, parse_url, redact
-from crewline.worker.runs.child import Where
+from crewline.worker.processes.messages import Where
 from hypothesis import given
 from hypothesis import strategies as st
 

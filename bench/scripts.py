@@ -43,7 +43,7 @@ async def fetch(queue: Queue, room: int = 1, token: str = "t") -> list[str]:
         fetched = await queue.scripts.finish_and_fetch(
             [], letters="", token=token, lease_ms=LEASE_MS, worker="w", room=min(room, 200)
         )
-        ids += [text(job_id) for job_id, _ in fetched.jobs]
+        ids += [each.id for each in fetched.jobs]
         room -= 200
     return ids
 

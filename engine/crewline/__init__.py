@@ -32,7 +32,7 @@ from crewline.queue.queue import Queue
 from crewline.queue.schedules import Schedule
 from crewline.wire.backoff import Backoff
 from crewline.wire.dedup import Dedup
-from crewline.wire.options import Keep
+from crewline.wire.retention import Keep
 from crewline.worker import JobQueue, SyncJob, Worker
 from crewline.worker.handlers.routing import Router, on
 

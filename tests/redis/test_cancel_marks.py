@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from crewline import Job, Queue
 from crewline.redis.scripts import Result
-from crewline.wire.text import text
 
 
 async def _fetch(queue: Queue, token: str) -> str:
     fetched = await queue.scripts.finish_and_fetch([], letters="", token=token, lease_ms=60_000, worker="w", room=1)
-    ((job_id, _),) = fetched.jobs
-    return text(job_id)
+    (job,) = fetched.jobs
+    return job.id
 
 
 async def _beat(queue: Queue, *running: tuple[str, str]) -> list[tuple[str, str, str]]:

@@ -14,8 +14,8 @@ async def _end(queue: Queue, count: int, outcome: str, keep: str) -> None:
     """Fetches and ends so many jobs, one a call."""
     for turn in range(count):
         fetched = await queue.scripts.finish_and_fetch([], token=f"t{turn}", room=1, **TOLD)
-        ((job_id, _),) = fetched.jobs
-        ended = Result(text(job_id), f"t{turn}", outcome, '"x"', keep_completed=keep, keep_failed=keep)
+        (job,) = fetched.jobs
+        ended = Result(job.id, f"t{turn}", outcome, '"x"', keep_completed=keep, keep_failed=keep)
         await queue.scripts.finish_and_fetch([ended], token="", room=0, **TOLD)
 
 

@@ -22,8 +22,8 @@ async def _failed_child(queue: Queue, **options: Any) -> tuple[Job, Job]:
 
 async def _fetch(queue: Queue, token: str = "t") -> str:
     fetched = await queue.scripts.finish_and_fetch([], letters="", token=token, lease_ms=60_000, worker="w", room=1)
-    ((job_id, _),) = fetched.jobs
-    return bytes(job_id).decode()
+    (job,) = fetched.jobs
+    return job.id
 
 
 async def _settle(queue: Queue, result: Result, letters: str = "") -> None:

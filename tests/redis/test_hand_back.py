@@ -14,8 +14,8 @@ async def _fetch(queue: Queue, token: str = "t", **more: Any) -> str:
     fetched = await queue.scripts.finish_and_fetch(
         [], letters="", token=token, lease_ms=60_000, worker="w", room=1, **more
     )
-    ((job_id, _),) = fetched.jobs
-    return text(job_id)
+    (job,) = fetched.jobs
+    return job.id
 
 
 async def _settle(queue: Queue, *results: Result) -> list[int]:

@@ -17,7 +17,7 @@ import typer
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import UNAVAILABLE, redact
-from crewline.wire.options import Keep
+from crewline.wire.retention import Keep
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from crewline.errors import CrewlineError, JobNotFound, LeaseLost
-from crewline.queue.by_id import ById
 from crewline.queue.events import Update
+from crewline.queue.stored import StoredJob
 from crewline.wire import jsonio
 from crewline.wire.checks import A_MILLISECOND, check_seconds
 from crewline.wire.text import lenient, number, printable, text
-
-_UNSET = object()
 
 #: Milliseconds of a lease that a handler's own call takes again; the worker's renewals go on from there.
 LEASE_MS = 30_000
@@ -21,7 +19,7 @@ LEASE_MS = 30_000
 MAX_LOG_LINES = 1000
 
 
-class Job:
+class Job(StoredJob):
     """One job.
 
     Attributes:
@@ -41,135 +39,7 @@ class Job:
         return_value, failed_reason, finished_on_ms: how it ended, None before.
     """
 
-    # decoded when looked at: a worker makes tens of thousands of jobs a second, and a handler looks at little
-    __slots__ = ("_fields", "_progress", "_queue", "_started", "_token", "added", "data", "id", "name", "opts")
-
-    def __init__(
-        self,
-        queue: ById,
-        job_id: str,
-        name: str,
-        data: Any,
-        opts: dict[str, Any],
-        token: str = "",
-        started: str = "",
-        fields: Mapping[bytes, Any] | None = None,
-    ) -> None:
-        self.added = True
-        self._queue = queue
-        # what fences a handler's writes: the lease's token, and which start of the job it was
-        self._token = token
-        self._started = started
-        self._fields: Mapping[bytes, Any] = fields or {}
-        self._progress: Any = _UNSET
-        self.id = job_id
-        self.name = name
-        self.data = data
-        self.opts = opts
-
-    def __repr__(self) -> str:
-        return f"<Job {self._queue.name}/{self.id} {self.name!r}>"
-
-    @classmethod
-    def from_hash(
-        cls, queue: ById, job_id: str, fields: Mapping[bytes, Any], token: str = "", started: str = ""
-    ) -> Job:
-        """A job from its hash; raises InvalidPayload if its data can't be decoded."""
-        encoded = fields.get(b"data")
-        data = jsonio.loads(encoded, f"data of job {job_id}") if encoded else {}
-        return cls._from(queue, job_id, fields, data, token, started)
-
-    @classmethod
-    def shown(cls, queue: ById, job_id: str, fields: Mapping[bytes, Any]) -> Job:
-        """A job from its hash, to be looked at only: data that is no JSON is the text that it is."""
-        encoded = fields.get(b"data")
-        return cls._from(queue, job_id, fields, lenient(encoded) if encoded else {})
-
-    @classmethod
-    def _from(
-        cls, queue: ById, job_id: str, fields: Mapping[bytes, Any], data: Any, token: str = "", started: str = ""
-    ) -> Job:
-        return cls(
-            queue, job_id, text(fields.get(b"name", b"")), data, queue.decode_opts(fields.get(b"opts")), token, started,
-            fields,
-        )  # fmt: skip
-
-    @property
-    def timestamp_ms(self) -> int:
-        return number(self._fields.get(b"timestamp"))
-
-    @property
-    def priority(self) -> int:
-        return number(self._fields.get(b"priority"))
-
-    @property
-    def attempts_made(self) -> int:
-        return number(self._fields.get(b"atm"))
-
-    @property
-    def attempts_started(self) -> int:
-        return number(self._fields.get(b"ats"))
-
-    @property
-    def stalled_count(self) -> int:
-        return number(self._fields.get(b"stc"))
-
-    @property
-    def crashes(self) -> int:
-        """How often it took down a process that ran nothing but it."""
-        return number(self._fields.get(b"crashes"))
-
-    @property
-    def processed_on_ms(self) -> int | None:
-        value = self._fields.get(b"processedOn")
-        return number(value) if value else None
-
-    @property
-    def progress_value(self) -> Any:
-        if self._progress is _UNSET:
-            value = self._fields.get(b"progress")
-            self._progress = lenient(value) if value else 0
-        return self._progress
-
-    @property
-    def parent_key(self) -> str | None:
-        value = self._fields.get(b"parentKey")
-        return text(value) if value else None
-
-    @property
-    def return_value(self) -> Any:
-        value = self._fields.get(b"returnvalue")
-        return lenient(value) if value else None
-
-    @property
-    def failed_reason(self) -> str | None:
-        value = self._fields.get(b"failedReason")
-        return None if value is None else text(value)
-
-    @property
-    def finished_on_ms(self) -> int | None:
-        value = self._fields.get(b"finishedOn")
-        return number(value) if value else None
-
-    @property
-    def stacktrace(self) -> list[str]:
-        value = self._fields.get(b"stacktrace")
-        traces = lenient(value) if value else []
-        return traces if isinstance(traces, list) else []
-
-    @property
-    def dead_letter_id(self) -> str | None:
-        value = self._fields.get(b"deadLetterId")
-        return text(value) if value else None
-
-    @property
-    def queue_name(self) -> str:
-        return self._queue.name
-
-    @property
-    def attempts(self) -> int:
-        """How many attempts it may make in all; 1 or more."""
-        return max(number(self.opts.get("attempts"), 1), 1)
+    __slots__ = ()
 
     async def progress(self, value: Any) -> None:
         """Sets the job's progress: any JSON, by custom a number of percent or ``{"done": 3, "of": 10}``.
@@ -220,12 +90,6 @@ class Job:
             InvalidOption: a timeout that is negative or no number.
         """
         return await self._queue.wait_for_result(self.id, timeout)
-
-    @property
-    def trace(self) -> str | None:
-        """The trace context it was added with, None if it had none."""
-        trace = self.opts.get("tm")
-        return trace if isinstance(trace, str) else None
 
     async def children_values(self) -> dict[str, Any]:
         """What the children of this job returned, by ``<prefix>:<queue>:<id>``."""

@@ -23,7 +23,8 @@ from crewline.wire import jsonio
 from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
 from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
 from crewline.wire.dedup import Dedup
-from crewline.wire.options import DEFAULT_ATTEMPTS, Encoded, Keep, encode_job, encode_jobs
+from crewline.wire.options import DEFAULT_ATTEMPTS, Encoded, encode_job, encode_jobs
+from crewline.wire.retention import Keep
 
 #: Jobs that one add_jobs call carries: large enough to be cheap, small enough to keep Redis' pause near 2 ms.
 BULK = 200

@@ -15,7 +15,7 @@ from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE, end_tasks
 from crewline.upkeep.complaints import Complaints
-from crewline.wire.options import KEEP_ALL, Keep
+from crewline.wire.retention import KEEP_ALL, Keep
 
 log = logging.getLogger("crewline.worker")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
 from crewline.wire.checks import check_count, check_seconds, is_number
 from crewline.wire.dedup import Dedup, to_dedup
 from crewline.wire.keys import is_job_id
+from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_to_wire
 
 #: BullMQ's largest priority: a score is priority * 2^32 and has to stay an exact double.
 MAX_PRIORITY = 2**21 - 1
@@ -22,42 +22,8 @@ MAX_PRIORITY = 2**21 - 1
 _integer = re.compile(r"-?\d+\Z")
 
 
-@dataclass(frozen=True)
-class Keep:
-    """How long finished jobs stay.
-
-    Args:
-        count: the newest that are kept; None for all.
-        age_seconds: the oldest that is kept, in seconds; None for any age.
-    """
-
-    count: int | None = None
-    age_seconds: int | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("count", self.count), ("age_seconds", self.age_seconds)):
-            if value is not None:
-                check_count(value, f"keep {name}", 0, "leave it out for no bound")
-
-    def to_script(self) -> str:
-        """As the ``keep`` argument of finish_and_fetch."""
-        if self.count == 0:
-            return "0"
-        if self.count is None and self.age_seconds is None:
-            return ""
-        return f"{'' if self.count is None else self.count},{'' if self.age_seconds is None else self.age_seconds}"
-
-
 #: Attempts that a job of ours has when nothing is said.
 DEFAULT_ATTEMPTS = 3
-
-#: Retention that our producers write into their jobs' options when nothing is said. What other clients add without
-#: the option stays until the queue's settings or the worker say otherwise: nobody asked for its end.
-KEEP_COMPLETED = Keep(count=1000, age_seconds=24 * 3600)
-KEEP_FAILED = Keep(age_seconds=7 * 24 * 3600)
-
-#: No bound.
-KEEP_ALL = Keep()
 
 
 def _check_text(value: str, what: str) -> None:
@@ -98,45 +64,6 @@ def delay_to_script(delay: float | datetime.timedelta | datetime.datetime) -> st
         return f"@{round(delay.timestamp() * 1000)}"
     seconds = delay.total_seconds() if isinstance(delay, datetime.timedelta) else delay
     return str(round(check_seconds(seconds, "delay", mend="give seconds, a timedelta or an aware datetime") * 1000))
-
-
-def keep_to_wire(keep: Keep | bool | int, what: str) -> bool | int | dict[str, int]:
-    """As BullMQ's ``removeOnComplete`` / ``removeOnFail``."""
-    if isinstance(keep, bool):
-        return keep
-    if keep == KEEP_ALL:
-        return False
-    if isinstance(keep, int) and keep >= 0:
-        return keep
-    if isinstance(keep, Keep):
-        wire = {"count": keep.count, "age": keep.age_seconds}
-        return {key: value for key, value in wire.items() if value is not None}
-    raise InvalidOption(f"{what} {keep!r} must be True (remove at once), False (keep), a count, or Keep(...)")
-
-
-def keep_from_wire(value: Any, said: Keep | None, written: Keep | None = None) -> str:
-    """The ``keep`` argument for a finished job with this ``removeOnComplete``/``removeOnFail`` off the wire.
-
-    Args:
-        said: what the queue's settings or the worker say, for a job that says nothing; None: it stays.
-        written: what our producers write where nothing was said: it yields to ``said`` as nothing would, and is applied
-            to no job that does not say the same, which "=" stands for.
-    """
-    if written is not None and value == keep_to_wire(written, "keep"):
-        return f"={written.to_script()}" if said is None else said.to_script()
-    if value is True:
-        return "0"
-    if value is False:
-        return ""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Keep(count=value).to_script() if value >= 0 else ""
-    if isinstance(value, dict):
-        count, age = value.get("count"), value.get("age")
-        return Keep(
-            count=count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None,
-            age_seconds=int(age) if is_number(age) and 0 <= age < 1e15 else None,
-        ).to_script()
-    return (said or KEEP_ALL).to_script()
 
 
 class Shape(NamedTuple):

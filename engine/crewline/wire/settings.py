@@ -21,7 +21,7 @@ from crewline.wire import jsonio
 from crewline.wire.backoff import Backoff
 from crewline.wire.checks import check_count as check_count
 from crewline.wire.checks import check_rate, is_number
-from crewline.wire.options import Keep
+from crewline.wire.retention import Keep
 
 #: Where they are, after the queue's own part of the key.
 SETTINGS_KEY = "settings"

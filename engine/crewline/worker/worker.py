@@ -20,7 +20,7 @@ from crewline.redis.topology import check_letters_slot
 from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
 from crewline.wire.keys import Keys
-from crewline.wire.options import Keep
+from crewline.wire.retention import Keep
 from crewline.wire.settings import Settings
 from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.commit import Committer

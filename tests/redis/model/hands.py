@@ -9,7 +9,7 @@ import json
 
 from crewline import Job, Keep
 from crewline.redis.scripts import Fetched, Result
-from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, keep_from_wire
+from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, keep_from_wire
 from crewline.wire.text import text
 
 from tests.redis.model import clock

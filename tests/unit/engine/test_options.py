@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from crewline import Backoff, Dedup, InvalidOption, Keep
 from crewline.wire.checks import A_MILLISECOND, check_count, check_rate, check_seconds
-from crewline.wire.options import KEEP_COMPLETED, encode_job, encode_shape, keep_from_wire
+from crewline.wire.options import encode_job, encode_shape
+from crewline.wire.retention import KEEP_COMPLETED, keep_from_wire
 
 
 def _opts(**options: Any) -> dict[str, Any]:

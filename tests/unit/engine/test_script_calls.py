@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 from crewline.redis.scripts import Result, Scripts, sha, source
 from crewline.wire.keys import Keys
-from crewline.wire.options import Encoded, Keep, Shape
+from crewline.wire.options import Encoded, Shape
+from crewline.wire.retention import Keep
 from crewline.worker.calls import leases
 
 from tests.unit.engine.headers import Arguments

@@ -11,7 +11,7 @@ from crewline.errors import LeaseLost, Reject, Retry
 from crewline.queue.job import Job
 from crewline.redis.scripts import Result
 from crewline.wire import backoff
-from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
+from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
 from crewline.wire.text import printable, reason_of
 from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildRefused, ChildUnavailable
 from crewline.worker.runs import outcomes

@@ -12,7 +12,8 @@ from redis.exceptions import NoScriptError
 
 from crewline.redis.scripts.calls.caller import Caller, bounds, parts
 from crewline.redis.scripts.values import MOST_DEDUPLICATED, MOST_OF_FLOW, Added
-from crewline.wire.options import KEEP_COMPLETED, Encoded, Keep, Shape
+from crewline.wire.options import Encoded, Shape
+from crewline.wire.retention import KEEP_COMPLETED, Keep
 from crewline.wire.text import text
 
 

@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError
 from crewline.redis.lanes import Lanes
 from crewline.redis.scripts.sources import sha, source
 from crewline.wire.keys import Keys
-from crewline.wire.options import Keep
+from crewline.wire.retention import Keep
 
 
 class Caller:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crewline.redis.scripts.calls.caller import Caller, bounds
 from crewline.redis.scripts.values import MOST_JOBS, MOST_LOOKED_AT, Recovered
-from crewline.wire.options import KEEP_COMPLETED, KEEP_FAILED, Keep
+from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep
 from crewline.wire.text import text
 
 

@@ -15,16 +15,19 @@ from typing import Any
 
 import aiohttp
 
-from crewline_operator.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, Api, ApiError, Resource
-from crewline_operator.event_recorder import EventRecorder
-from crewline_operator.jobqueue_controller import JobQueueController
-from crewline_operator.metrics import Metrics
-from crewline_operator.observe import Observer
-from crewline_operator.poller import Pollers
-from crewline_operator.scheduledjob_controller import ScheduledJobController
-from crewline_operator.settings import JOBQUEUE_LABEL, Settings
-from crewline_operator.store import Collection, Key, Store
-from crewline_operator.workqueue import WorkQueue, describe
+from crewline_operator.jobqueue.observe import Observer
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, Api, ApiError, Resource
+from crewline_operator.kube.events import EventRecorder
+from crewline_operator.kube.store import Collection, Store
+from crewline_operator.loop.jobqueues import JobQueueController
+from crewline_operator.loop.metrics import Metrics
+from crewline_operator.loop.scheduledjobs import ScheduledJobController
+from crewline_operator.loop.workqueue import WorkQueue
+from crewline_operator.model.fault import describe
+from crewline_operator.model.key import Key
+from crewline_operator.model.names import JOBQUEUE_LABEL
+from crewline_operator.model.settings import Settings
+from crewline_operator.redis.poller import Pollers
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from crewline import Job, Queue, Reject, Worker
-from crewline_operator.poller import Poller, Pollers
-from crewline_operator.redis_endpoint import Endpoint
-from crewline_operator.snapshot import RUNNING_MAX, Snapshot, Target, read_snapshots
-from crewline_operator.store import Key
+from crewline_operator.model.key import Key
+from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.poller import Poller, Pollers
+from crewline_operator.redis.reading import Snapshot, Target
+from crewline_operator.redis.snapshot import RUNNING_MAX, read_snapshots
 from redis.asyncio import Redis
 
 from tests import redis_server

@@ -180,9 +180,10 @@ async def test_queues_of_one_redis_share_a_poller_which_goes_with_the_last(
     other = Key("JobQueue", "shop", "reports")
     assert pollers.watch(other, Endpoint(redis_url, "shown"), Target("bull", "reports", "r-dlq")) is poller
     pollers.unwatch(KEY)
-    assert pollers.of(other) is poller
+    assert pollers.followed(KEY) is None
+    assert pollers.followed(other) == (poller.endpoint, Target("bull", "reports", "r-dlq"))
     pollers.unwatch(other)
-    assert pollers.of(other) is None
+    assert pollers.followed(other) is None
     assert pollers.watch(KEY, Endpoint(redis_url, "shown"), EMAILS) is not poller
 
 

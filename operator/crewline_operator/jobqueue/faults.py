@@ -5,8 +5,7 @@ from __future__ import annotations
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pods import POD_REASONS, deployment_fault, pod_fault, ready_pods
 from crewline_operator.jobqueue.spec import JobQueue
-from crewline_operator.jobqueue.status import ALSO
-from crewline_operator.kube.conditions import find_condition
+from crewline_operator.jobqueue.status import told_faults
 from crewline_operator.model.fault import Fault
 
 
@@ -49,8 +48,7 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
 def _worker_fault(observed: Observed) -> Fault | None:
     """What keeps the workers from running. Told until they are ready: pods that start anew have mended nothing yet."""
     fault = pod_fault(observed.pods)
-    degraded = find_condition(observed.status, "Degraded")
-    starting = ready_pods(observed.pods) < observed.current_replicas
-    if fault is None and starting and degraded.get("status") == "True" and degraded.get("reason") in POD_REASONS:
-        return Fault(str(degraded["reason"]), str(degraded.get("message", "")).partition(ALSO)[0])
-    return fault
+    if fault is not None or ready_pods(observed.pods) >= observed.current_replicas:
+        return fault
+    told = told_faults(observed.status)
+    return told[0] if told and told[0].reason in POD_REASONS else None

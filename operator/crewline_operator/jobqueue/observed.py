@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from crewline_operator.effects.done import Applied
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
+from crewline_operator.redis.claims import Claim
 from crewline_operator.redis.endpoint import Endpoint
-from crewline_operator.redis.reading import Reading
+from crewline_operator.redis.reading import Reading, Target
 from crewline_operator.scaling.decide import History
 
 
@@ -31,15 +34,23 @@ class Observed:
     status: Mapping[str, Any] = field(default_factory=dict)
     deployment: Object | None = None
     pods: Sequence[Object] = ()
+    #: What is read of the queue now, and the last read of it; that is empty until `followed` is what is wanted.
+    followed: tuple[Endpoint, Target] | None = None
     reading: Reading = field(default_factory=Reading)
     code: Code = field(default_factory=Code)
+    claim: Claim | None = None
     #: The older JobQueue on the same Redis queue, as namespace/name.
     older_twin: str | None = None
     #: What else has a child's name, such as "Deployment emails".
     taken_name: str | None = None
+    #: A child of a deleted JobQueue of the same name is still there.
+    stale_child: bool = False
     #: What the API server said to the manifests that were just applied, if it does not take them.
     refusal: Fault | None = None
     history: History = field(default_factory=History)
+    #: What this process applied last, by the kind of the child, and how long ago it wrote the status.
+    applied: Mapping[str, Applied] = field(default_factory=dict)
+    status_age_seconds: float = math.inf
 
     @property
     def current_replicas(self) -> int:

@@ -1,6 +1,6 @@
 """From what a JobQueue asks for and what was observed to what is to be done: a pure function.
 
-The reconciler observes, calls `plan`, and carries out what it says; nothing here reads a clock or talks to anyone.
+The reconciler observes, calls `plan`, and has the actions carried out; nothing here reads a clock or talks to anyone.
 
 Rules that hold whatever was observed: a fault never deletes or stops workers that run; workers are made only
 when everything they need is there; a demand that could not be read scales nothing.
@@ -8,39 +8,62 @@ when everything they need is there; a demand that could not be read scales nothi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crewline_operator.effects.actions import (
+    Action,
+    Apply,
+    DropClaim,
+    Follow,
+    MakeClaim,
+    Unfollow,
+    WriteStatus,
+)
 from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, DeploymentInputs, build_deployment
 from crewline_operator.jobqueue.children.service_account import build_service_account
+from crewline_operator.jobqueue.claim import claim_of
 from crewline_operator.jobqueue.faults import find_faults
+from crewline_operator.jobqueue.notes import notes_of
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pause import pause_state
+from crewline_operator.jobqueue.pods import PODS_REFUSED, deployment_fault
 from crewline_operator.jobqueue.spec import JobQueue
-from crewline_operator.jobqueue.status import Outcome, build_status
-from crewline_operator.kube.conditions import find_condition
+from crewline_operator.jobqueue.status import NUMBERS, Outcome, build_status
+from crewline_operator.kube.status import is_material, merge_patch
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.key import Object
-from crewline_operator.model.note import Note
 from crewline_operator.model.settings import Settings
+from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.scaling.decide import Decision, History, decide
+
+#: Garbage collection takes an old child away within this, when a JobQueue is made anew under the same name.
+STALE_CHILD_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, in this order: apply the manifests, write the status, pause or resume, leave the notes."""
+    """What to do for a JobQueue, in this order."""
 
-    manifests: list[dict[str, Any]]
-    status: dict[str, Any]
-    notes: list[Note]
-    #: True pauses the queue in Redis, False resumes it, None leaves it.
-    pause: bool | None
+    actions: Sequence[Action]
+    #: For the next plan to know.
     history: History
-    check_after_seconds: float | None
+    #: Seconds after which to look again, if nothing happens before.
+    check_after_seconds: float | None = None
+    #: The whole status to have. It is not written as long as only numbers moved and it was written just now. None as
+    #: long as there is nothing to decide by.
+    status: dict[str, Any] | None = None
 
 
 def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     """What to do for a JobQueue now."""
+    following = _following(jobqueue, observed)
+    if observed.stale_child:
+        return Plan(following, observed.history, STALE_CHILD_SECONDS)
+    if observed.first_read_pending:
+        # What follows the queue has the JobQueue looked at again.
+        return Plan(following, observed.history)
     faults = find_faults(jobqueue, observed)
     current = observed.current_replicas
     decision = _decision(jobqueue, observed, current)
@@ -52,20 +75,41 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         decision_from=current if manifests and observed.deployment is not None and replicas != current else None,
         decision=decision,
         faults=faults,
-        pause=pause,
+        pause=pause.condition,
         creating=bool(manifests) and observed.deployment is None,
     )
     status = build_status(jobqueue, outcome, observed)
-    checks = [decision.check_after_seconds, FAULT_CHECK_SECONDS if faults else None]
+    writes, written_in = _status_writes(status, observed, settings)
+    actions: list[Action] = [*following, *_applies(manifests, observed), *writes]
+    if pause.action is not None and observed.older_twin is None:
+        # A queue that is an older JobQueue's is that one's to pause.
+        actions.append(pause.action)
+    checks = [decision.check_after_seconds, FAULT_CHECK_SECONDS if faults else None, written_in]
     return Plan(
-        manifests=manifests,
-        status=status,
-        notes=_notes(jobqueue, observed, outcome),
-        # The queue is the older JobQueue's to pause.
-        pause=pause.action if observed.older_twin is None else None,
+        actions=[*actions, *notes_of(jobqueue, observed, outcome)],
         history=decision.history,
         check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
+        status=status,
     )
+
+
+def plan_gone() -> list[Action]:
+    """What to do when a JobQueue is gone. Its Deployment goes by garbage collection; its jobs are the user's."""
+    return [Unfollow(), DropClaim()]
+
+
+def _following(jobqueue: JobQueue, observed: Observed) -> list[Action]:
+    """Have the queue read, and counted as this JobQueue's."""
+    if not isinstance(observed.endpoint, Endpoint):
+        # The claim stays: a Secret that is away for a moment gives the queue to nobody else.
+        return [Unfollow()] if observed.followed is not None else []
+    actions: list[Action] = []
+    claim = claim_of(jobqueue, observed.endpoint.shown)
+    if observed.claim != claim:
+        actions.append(MakeClaim(claim))
+    if observed.followed != (observed.endpoint, jobqueue.target):
+        actions.append(Follow(observed.endpoint, jobqueue.target))
+    return actions
 
 
 def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:
@@ -77,6 +121,7 @@ def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:
 
 
 def _manifests(jobqueue: JobQueue, observed: Observed, decision: Decision, settings: Settings) -> list[dict[str, Any]]:
+    """The children to have; none if they are to be left as they are."""
     if observed.taken_name is not None or observed.refusal is not None or isinstance(observed.endpoint, Fault):
         return []
     if observed.deployment is None and (observed.older_twin is not None or observed.code.missing):
@@ -92,30 +137,28 @@ def _manifests(jobqueue: JobQueue, observed: Observed, decision: Decision, setti
     return [build_service_account(jobqueue), build_deployment(jobqueue, inputs)]
 
 
-def _notes(jobqueue: JobQueue, observed: Observed, outcome: Outcome) -> list[Note]:
-    notes: list[Note] = []
-    if outcome.creating:
-        notes.append(Note("Normal", "Created", f"created Deployment and ServiceAccount {jobqueue.name}"))
-    if outcome.decision_from is not None or (outcome.creating and outcome.desired):
-        before = outcome.decision_from or 0
-        reason = "ScaledUp" if outcome.desired > before else "ScaledDown"
-        notes.append(Note("Normal", reason, f"{before} -> {outcome.desired} workers: {outcome.decision.reason}"))
-    return notes + _fault_notes(observed, outcome)
+def _applies(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Apply]:
+    """Those manifests that are not in place as far as this process knows."""
+    deployment, applied = observed.deployment, observed.applied
+    known = applied["Deployment"].generation if "Deployment" in applied else None
+    seen = deployment["metadata"].get("generation") if deployment is not None else None
+    fault = deployment_fault(deployment)
+    # Refused pods may lack their service account, which is not watched: apply it again.
+    drifted = seen != known or (fault is not None and fault.reason == PODS_REFUSED)
+    wanted = [Apply(manifest) for manifest in manifests]
+    return [each for each in wanted if drifted or each.kind not in applied or applied[each.kind].digest != each.digest]
 
 
-def _fault_notes(observed: Observed, outcome: Outcome) -> list[Note]:
-    """An Event when the first fault is another than in the status, and one when all is well again."""
-    degraded = find_condition(observed.status, "Degraded")
-    known = degraded.get("status") == "True"
-    if outcome.faults:
-        fault = outcome.faults[0]
-        return (
-            [] if known and degraded.get("reason") == fault.reason else [Note("Warning", fault.reason, fault.message)]
-        )
-    if not known:
-        return []
-    reason = "RedisRecovered" if str(degraded.get("reason")).startswith("Redis") else "Recovered"
-    return [Note("Normal", reason, f"mended: {degraded.get('reason')}")]
+def _status_writes(
+    status: dict[str, Any], observed: Observed, settings: Settings
+) -> tuple[list[WriteStatus], float | None]:
+    """Write what moved of the status, or say in how many seconds it may be: numbers are not written all the time."""
+    patch = merge_patch(observed.status, status)
+    if not patch:
+        return [], None
+    if is_material(patch, NUMBERS) or observed.status_age_seconds >= settings.status_seconds:
+        return [WriteStatus(patch)], None
+    return [], settings.status_seconds - observed.status_age_seconds
 
 
 def _applied_code(deployment: Object | None) -> str | None:

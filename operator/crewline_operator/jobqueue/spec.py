@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crewline_operator.model.key import Object
+from crewline_operator.model.key import Key, Object
+from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.redis.reading import Target
 from crewline_operator.scaling.spec import ScalingSpec
 
 
@@ -57,6 +59,19 @@ class JobQueue:
     dead_letter_queue: str
     worker: WorkerSpec
     scaling: ScalingSpec
+
+    @property
+    def key(self) -> Key:
+        return Key("JobQueue", self.namespace, self.name)
+
+    @property
+    def target(self) -> Target:
+        """What is read of it in Redis."""
+        return Target(self.prefix, self.queue, self.dead_letter_queue)
+
+    @property
+    def queue_ref(self) -> QueueRef:
+        return QueueRef(self.key, self.prefix, self.queue)
 
 
 def parse_jobqueue(obj: Object) -> JobQueue:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from crewline_operator.jobqueue.children.labels import selector_text
 from crewline_operator.jobqueue.observed import Observed
-from crewline_operator.jobqueue.pause import PauseState
 from crewline_operator.jobqueue.spec import JobQueue
-from crewline_operator.kube.conditions import Condition, merge_conditions
+from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition, merge_conditions
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
 from crewline_operator.model.moments import timestamp, timestamp_ms
@@ -18,8 +18,6 @@ from crewline_operator.scaling.decide import Decision
 
 #: Fields that move all the time and are therefore written at intervals only.
 NUMBERS = ("counts", "oldestWaitingSince", "oldestWaitingSeconds", "running")
-#: Between the faults in the Degraded condition's message.
-ALSO = "; also: "
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,8 @@ class Outcome:
     decision_from: int | None
     decision: Decision
     faults: list[Fault]
-    pause: PauseState
+    #: Whether the queue is paused.
+    pause: Condition
     creating: bool
 
 
@@ -73,16 +72,25 @@ def build_status(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> di
         }
     elif "lastDecision" in earlier:
         status["lastDecision"] = earlier["lastDecision"]
+    if outcome.faults:
+        status["faults"] = [
+            {"reason": fault.reason, "message": fault.message[:MESSAGE_MAX_CHARS]} for fault in outcome.faults
+        ]
     wanted = [
         _available(workers, outcome, observed),
         _progressing(workers),
         _degraded(outcome.faults),
         _redis_reachable(observed),
         _scaling_active(jobqueue, outcome, observed),
-        outcome.pause.condition,
+        outcome.pause,
     ]
     status["conditions"] = merge_conditions(earlier.get("conditions") or (), wanted, jobqueue.generation, observed.now)
     return status
+
+
+def told_faults(status: Mapping[str, Any]) -> list[Fault]:
+    """The faults that a status tells, what hides the others first."""
+    return [Fault(fault["reason"], fault["message"]) for fault in status.get("faults") or ()]
 
 
 def _workers(deployment: Object | None, desired: int) -> _Workers:
@@ -164,7 +172,7 @@ def _degraded(faults: list[Fault]) -> Condition:
     if not faults:
         return Condition("Degraded", False, "AsExpected", "nothing is wrong")
     first, *others = faults
-    message = ALSO.join([first.message, *(f"{fault.reason}: {fault.message}" for fault in others)])
+    message = "; also: ".join([first.message, *(f"{fault.reason}: {fault.message}" for fault in others)])
     return Condition("Degraded", True, first.reason, message)
 
 

@@ -93,6 +93,12 @@ class Store:
         self.scheduledjobs = Collection("ScheduledJob", lambda obj: obj["spec"]["queueRef"]["name"])
         self.deployments = Collection("Deployment", _jobqueue_label)
         self.pods = Collection("Pod", _jobqueue_label)
+        collections = (self.jobqueues, self.scheduledjobs, self.deployments, self.pods)
+        self._by_kind = {collection.kind: collection for collection in collections}
+
+    def of(self, kind: str) -> Collection:
+        """The collection of a kind that is watched."""
+        return self._by_kind[kind]
 
     def scheduledjobs_of(self, namespace: str, jobqueue: str) -> list[Object]:
         """The ScheduledJobs that add to a JobQueue."""

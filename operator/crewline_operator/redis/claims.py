@@ -30,29 +30,35 @@ class Claim:
         return self.created, self.uid
 
 
-class Twins:
+class Claims:
     """All claims there are."""
 
     def __init__(self) -> None:
         self._claims: dict[Key, Claim] = {}
         self._by_queue: dict[tuple[str, str, str], set[Key]] = {}
 
-    def claim(self, key: Key, claim: Claim) -> tuple[Key | None, list[Key]]:
-        """Claim a queue. Gives the older JobQueue that has it, if any, and those for which something changed."""
-        changed: list[Key] = []
-        if self._claims.get(key) != claim:
-            changed = self.release(key)
-            self._claims[key] = claim
-            same = self._by_queue.setdefault(claim.queue_identity, set())
-            changed += [other for other in same if other not in changed]
-            same.add(key)
-        others = [other for other in self._by_queue[claim.queue_identity] if other != key]
-        oldest = min(others, key=lambda other: self._claims[other].age, default=None)
-        if oldest is not None and self._claims[oldest].age < claim.age:
-            return oldest, changed
-        return None, changed
+    def of(self, key: Key) -> Claim | None:
+        """What a JobQueue claims."""
+        return self._claims.get(key)
 
-    def release(self, key: Key) -> list[Key]:
+    def older(self, key: Key, claim: Claim) -> Key | None:
+        """The oldest JobQueue that claims the same queue and is older than `claim`, which `key` makes or would make."""
+        others = [other for other in self._by_queue.get(claim.queue_identity, ()) if other != key]
+        oldest = min(others, key=lambda other: self._claims[other].age, default=None)
+        return oldest if oldest is not None and self._claims[oldest].age < claim.age else None
+
+    def make(self, key: Key, claim: Claim) -> list[Key]:
+        """Claim a queue, in place of the one that was claimed before. Gives those for which something changed."""
+        if self._claims.get(key) == claim:
+            return []
+        changed = self.drop(key)
+        self._claims[key] = claim
+        same = self._by_queue.setdefault(claim.queue_identity, set())
+        changed += [other for other in same if other not in changed]
+        same.add(key)
+        return changed
+
+    def drop(self, key: Key) -> list[Key]:
         """Give up a claim. Gives those for which something changed."""
         claim = self._claims.pop(key, None)
         if claim is None:

@@ -11,11 +11,13 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
+from crewline.queue.queue import Queue
 from crewline.redis.connection import connect
 from redis.asyncio import Redis
 
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
+from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.reading import Reading, Snapshot, Target
@@ -77,6 +79,9 @@ class Poller:
     def unwatch(self, key: Key) -> None:
         self._targets.pop(key, None)
         self._readings.pop(key, None)
+
+    def target(self, key: Key) -> Target | None:
+        return self._targets.get(key)
 
     def reading(self, key: Key) -> Reading:
         return self._readings.get(key, Reading())
@@ -167,8 +172,27 @@ class Pollers:
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
 
-    def of(self, key: Key) -> Poller | None:
-        return self._by_key.get(key)
+    def followed(self, key: Key) -> tuple[Endpoint, Target] | None:
+        """What is read for the JobQueue `key`."""
+        poller = self._by_key.get(key)
+        target = poller.target(key) if poller is not None else None
+        return (poller.endpoint, target) if poller is not None and target is not None else None
+
+    def reading(self, key: Key) -> Reading:
+        """The last read for the JobQueue `key`; an empty one if there was none."""
+        poller = self._by_key.get(key)
+        return poller.reading(key) if poller is not None else Reading()
+
+    def queue(self, ref: QueueRef) -> Queue | None:
+        """A queue, on the connection that its JobQueue is read by; None if it is not read."""
+        poller = self._by_key.get(ref.jobqueue)
+        return Queue(ref.queue, redis=poller.redis, prefix=ref.prefix) if poller is not None else None
+
+    def wake(self, key: Key) -> None:
+        """Read the Redis of the JobQueue `key` again at once."""
+        poller = self._by_key.get(key)
+        if poller is not None:
+            poller.wake()
 
     async def close(self) -> None:
         await asyncio.gather(*(poller.stop() for poller in self._pollers.values()), *self._stopping)

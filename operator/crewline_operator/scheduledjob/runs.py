@@ -16,9 +16,11 @@ from typing import Any
 from crewline_operator.kube.conditions import find_condition
 from crewline_operator.model.moments import parse_timestamp, timestamp
 from crewline_operator.model.note import Note
+from crewline_operator.scheduledjob.draft import Add, RunDraft
+from crewline_operator.scheduledjob.observed import RunState
 from crewline_operator.scheduledjob.schedule import COUNT_MAX, Schedule
 from crewline_operator.scheduledjob.spec import ScheduledJob
-from crewline_operator.scheduledjob.status import Add, RunDraft, RunState, build_run_status
+from crewline_operator.scheduledjob.status import build_run_status
 
 
 @dataclass(frozen=True)

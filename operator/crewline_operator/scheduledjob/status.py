@@ -3,62 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from crewline_operator.model.moments import timestamp, timestamp_ms
-from crewline_operator.model.note import Note
+from crewline_operator.scheduledjob.draft import RunDraft
+from crewline_operator.scheduledjob.observed import RunState
 from crewline_operator.scheduledjob.spec import ScheduledJob
 
 #: Runs that have not ended and are followed.
 ACTIVE_MAX = 20
 REASON_MAX_CHARS = 1024
-UNFINISHED = ("waiting", "active", "delayed", "waiting-children")
-
-
-@dataclass(frozen=True)
-class RunState:
-    """A run's job in Redis. `state` is "unknown" if there is no such job."""
-
-    state: str
-    finished_ms: int | None = None
-    reason: str | None = None
-
-    @property
-    def unfinished(self) -> bool:
-        return self.state in UNFINISHED
-
-
-@dataclass(frozen=True)
-class Add:
-    """Add the job of a run; a run that lies ahead waits for its time."""
-
-    run: datetime
-    job_id: str
-
-
-@dataclass
-class RunDraft:
-    """A plan of runs in the making."""
-
-    remove: list[str] = field(default_factory=list)
-    add: list[Add] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    missed: int = 0
-    skipped: int = 0
-    #: When the last run was due that was added, now or ahead of its time.
-    last_run: datetime | None = None
-    #: Jobs whose runs have become due.
-    started: list[str] = field(default_factory=list)
-
-    def tracked(self, status: Mapping[str, Any]) -> list[str]:
-        """Runs to follow, the oldest first."""
-        return list(dict.fromkeys([run["id"] for run in status.get("active") or ()] + self.started))
-
-    def adds(self, job_id: str) -> bool:
-        """Whether this plan adds the job, so that Redis could not know it yet."""
-        return any(add.job_id == job_id for add in self.add)
 
 
 def build_run_status(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crewline_operator.jobqueue.children.deployment import DeploymentInputs, build_deployment
+from crewline_operator.jobqueue.claim import claim_of
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
 from crewline_operator.redis.endpoint import Endpoint
@@ -66,8 +67,15 @@ def deployment(replicas: int, ready: int | None = None, **metadata: Any) -> dict
 
 
 def observed(**parts: Any) -> Observed:
-    """A reachable Redis without jobs and no Deployment yet; keyword arguments replace parts of it."""
-    defaults: dict[str, Any] = {"now": NOW, "endpoint": ENDPOINT, "reading": Reading(snapshot=snapshot())}
+    """A queue that is followed, without jobs and without a Deployment yet; keyword arguments replace parts of it."""
+    known = jobqueue()
+    defaults: dict[str, Any] = {
+        "now": NOW,
+        "endpoint": ENDPOINT,
+        "claim": claim_of(known, ENDPOINT.shown),
+        "followed": (ENDPOINT, known.target),
+        "reading": Reading(snapshot=snapshot()),
+    }
     return Observed(**(defaults | parts))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crewline_operator.model.key import Key
-from crewline_operator.redis.claims import Claim, Twins
+from crewline_operator.redis.claims import Claim, Claims
 
 OLD, NEW = Key("JobQueue", "a", "old"), Key("JobQueue", "b", "new")
 
@@ -13,42 +13,60 @@ def claim(created: str, uid: str = "u", queue: str = "emails") -> Claim:
 
 
 def test_the_older_keeps_the_queue_whoever_came_first() -> None:
-    twins = Twins()
-    assert twins.claim(NEW, claim("2026-02-02T00:00:00Z")) == (None, [])
-    older, others = twins.claim(OLD, claim("2026-01-01T00:00:00Z"))
-    assert (older, others) == (None, [NEW]), "the other has to be looked at again"
-    assert twins.claim(NEW, claim("2026-02-02T00:00:00Z")) == (OLD, [])
+    claims = Claims()
+    newer, older = claim("2026-02-02T00:00:00Z"), claim("2026-01-01T00:00:00Z")
+    assert claims.older(NEW, newer) is None
+    assert claims.make(NEW, newer) == []
+    assert claims.older(OLD, older) is None
+    assert claims.make(OLD, older) == [NEW], "the other has to be looked at again"
+    assert claims.older(NEW, newer) == OLD
+
+
+def test_asking_who_is_older_claims_nothing() -> None:
+    claims = Claims()
+    claims.older(OLD, claim("2026-01-01T00:00:00Z"))
+    assert claims.of(OLD) is None
+    assert claims.older(NEW, claim("2026-02-02T00:00:00Z")) is None
+
+
+def test_the_same_claim_again_concerns_nobody() -> None:
+    claims = Claims()
+    claims.make(OLD, claim("2026-01-01T00:00:00Z"))
+    claims.make(NEW, claim("2026-02-02T00:00:00Z"))
+    assert claims.make(OLD, claim("2026-01-01T00:00:00Z")) == []
 
 
 def test_of_two_made_in_the_same_second_one_keeps_it() -> None:
-    twins = Twins()
-    twins.claim(OLD, claim("2026-01-01T00:00:00Z", "u1"))
-    twins.claim(NEW, claim("2026-01-01T00:00:00Z", "u2"))
-    assert twins.claim(OLD, claim("2026-01-01T00:00:00Z", "u1"))[0] is None
-    assert twins.claim(NEW, claim("2026-01-01T00:00:00Z", "u2"))[0] == OLD
+    claims = Claims()
+    first, second = claim("2026-01-01T00:00:00Z", "u1"), claim("2026-01-01T00:00:00Z", "u2")
+    claims.make(OLD, first)
+    claims.make(NEW, second)
+    assert claims.older(OLD, first) is None
+    assert claims.older(NEW, second) == OLD
 
 
 def test_when_the_older_goes_the_newer_takes_over() -> None:
-    twins = Twins()
-    twins.claim(OLD, claim("2026-01-01T00:00:00Z"))
-    twins.claim(NEW, claim("2026-02-02T00:00:00Z"))
-    assert twins.release(OLD) == [NEW]
-    assert twins.claim(NEW, claim("2026-02-02T00:00:00Z")) == (None, [])
+    claims = Claims()
+    claims.make(OLD, claim("2026-01-01T00:00:00Z"))
+    claims.make(NEW, claim("2026-02-02T00:00:00Z"))
+    assert claims.drop(OLD) == [NEW]
+    assert claims.older(NEW, claim("2026-02-02T00:00:00Z")) is None
 
 
 def test_a_changed_queue_name_gives_the_old_one_up() -> None:
-    twins = Twins()
-    twins.claim(OLD, claim("2026-01-01T00:00:00Z"))
-    twins.claim(NEW, claim("2026-02-02T00:00:00Z"))
-    assert twins.claim(OLD, claim("2026-01-01T00:00:00Z", queue="reports")) == (None, [NEW])
+    claims = Claims()
+    claims.make(OLD, claim("2026-01-01T00:00:00Z"))
+    claims.make(NEW, claim("2026-02-02T00:00:00Z"))
+    assert claims.make(OLD, claim("2026-01-01T00:00:00Z", queue="reports")) == [NEW]
+    assert claims.older(NEW, claim("2026-02-02T00:00:00Z")) is None
 
 
 def test_other_prefixes_databases_and_queues_are_no_twins() -> None:
-    twins = Twins()
-    twins.claim(OLD, claim("2026-01-01T00:00:00Z"))
+    claims = Claims()
+    claims.make(OLD, claim("2026-01-01T00:00:00Z"))
     for other in (
         Claim("redis:6379/1", "bull", "emails", "2026-02-02", "u"),
         Claim("redis:6379/0", "mail", "emails", "2026-02-02", "u"),
         Claim("redis:6379/0", "bull", "emails2", "2026-02-02", "u"),
     ):
-        assert twins.claim(NEW, other)[0] is None
+        assert claims.older(NEW, other) is None

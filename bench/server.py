@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from settings import HERE
@@ -20,15 +21,21 @@ from _miniredis import MiniRedis  # noqa: E402
 
 
 class Server:
-    """A redis-server of our own on a free loopback port, nothing persisted."""
+    """A redis-server of our own on a free loopback port, nothing persisted.
 
-    def __init__(self) -> None:
+    Args:
+        under: the command it runs under.
+        options: more of its own.
+    """
+
+    def __init__(self, under: Sequence[str] = (), options: Sequence[str] = ()) -> None:
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         self.dir = tempfile.mkdtemp(prefix="bench-redis-")
         self.proc = subprocess.Popen(
             [
+                *under,
                 "redis-server",
                 "--port",
                 str(self.port),
@@ -44,7 +51,9 @@ class Server:
                 "redis.log",
                 "--daemonize",
                 "no",
+                *options,
             ],
+            cwd=self.dir,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

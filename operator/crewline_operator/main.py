@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
 from kubernetes.aio.config import ConfigException
 
-from crewline_operator.api import connect
 from crewline_operator.controller import Controller
-from crewline_operator.http import serve_http
-from crewline_operator.metrics import Metrics
-from crewline_operator.settings import Settings, SettingsError, settings_from_env
-from crewline_operator.watching import make_registry, run_kopf
+from crewline_operator.kube.api import connect
+from crewline_operator.kube.watch import make_registry, run_kopf
+from crewline_operator.loop.http import serve_http
+from crewline_operator.loop.metrics import Metrics
+from crewline_operator.model.settings import Settings, SettingsError, settings_from_env
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.parse_args(argv)
     try:
-        settings = settings_from_env()
+        settings = settings_from_env(os.environ)
     except SettingsError as error:
         print(f"crewline-operator: {error}", file=sys.stderr)
         return 2

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from crewline import Job, Queue, Reject, Worker
-from crewline_operator.poller import Poller, Pollers
-from crewline_operator.redis_endpoint import Endpoint
-from crewline_operator.snapshot import RUNNING_MAX, Snapshot, Target, read_snapshots
-from crewline_operator.store import Key
+from crewline_operator.model.key import Key
+from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.poller import Poller, Pollers
+from crewline_operator.redis.reading import Snapshot, Target
+from crewline_operator.redis.snapshot import RUNNING_MAX, read_snapshots
 from redis.asyncio import Redis
 
 from tests import redis_server
@@ -179,9 +180,10 @@ async def test_queues_of_one_redis_share_a_poller_which_goes_with_the_last(
     other = Key("JobQueue", "shop", "reports")
     assert pollers.watch(other, Endpoint(redis_url, "shown"), Target("bull", "reports", "r-dlq")) is poller
     pollers.unwatch(KEY)
-    assert pollers.of(other) is poller
+    assert pollers.followed(KEY) is None
+    assert pollers.followed(other) == (poller.endpoint, Target("bull", "reports", "r-dlq"))
     pollers.unwatch(other)
-    assert pollers.of(other) is None
+    assert pollers.followed(other) is None
     assert pollers.watch(KEY, Endpoint(redis_url, "shown"), EMAILS) is not poller
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from crewline_operator.children.deployment import DeploymentInputs, build_deployment
-from crewline_operator.jobqueue import JobQueue, parse_jobqueue
-from crewline_operator.plan import Observed
-from crewline_operator.poller import Reading
-from crewline_operator.redis_endpoint import Endpoint
-from crewline_operator.snapshot import Snapshot
+from crewline_operator.jobqueue.children.deployment import DeploymentInputs, build_deployment
+from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.jobqueue.observed import Observed
+from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
+from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.reading import Reading, Snapshot
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 ENDPOINT = Endpoint("redis://redis.shop.svc:6379/0", "redis.shop.svc:6379/0")
@@ -67,8 +67,15 @@ def deployment(replicas: int, ready: int | None = None, **metadata: Any) -> dict
 
 
 def observed(**parts: Any) -> Observed:
-    """A reachable Redis without jobs and no Deployment yet; keyword arguments replace parts of it."""
-    defaults: dict[str, Any] = {"now": NOW, "endpoint": ENDPOINT, "reading": Reading(snapshot=snapshot())}
+    """A queue that is followed, without jobs and without a Deployment yet; keyword arguments replace parts of it."""
+    known = jobqueue()
+    defaults: dict[str, Any] = {
+        "now": NOW,
+        "endpoint": ENDPOINT,
+        "claim": claim_of(known, ENDPOINT.shown),
+        "followed": (ENDPOINT, known.target),
+        "reading": Reading(snapshot=snapshot()),
+    }
     return Observed(**(defaults | parts))
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from crewline_operator.jobqueue_status import NUMBERS
-from crewline_operator.schedule import Schedule
+from crewline_operator.jobqueue.status import NUMBERS
+from crewline_operator.scheduledjob.schedule import Schedule
 from cronsim import CronSim, CronSimError
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,0 +1,24 @@
+"""What was done to an object last, for the next plan of it to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A manifest that was applied."""
+
+    digest: str
+    #: The object's generation after that: another one means that somebody else has changed it since.
+    generation: int | None
+
+
+@dataclass
+class Done:
+    """Lost with the process, which costs a few calls and no wrong decision."""
+
+    #: By the kind of the child.
+    applied: dict[str, Applied] = field(default_factory=dict)
+    #: By the monotonic clock; None if this process has not written it yet.
+    status_written: float | None = None

@@ -1,0 +1,146 @@
+"""The workers' Deployment: the restricted pod security standard, and only what a worker needs.
+
+Everything the operator sets is in the manifest on every apply, replicas included: it is their only writer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crewline_operator.jobqueue.children.labels import labels_of, metadata_of, selector_of
+from crewline_operator.jobqueue.spec import JobQueue
+from crewline_operator.model.names import GROUP
+
+CONTAINER = "worker"
+CODE_PATH = "/opt/code"
+READY_FILE = "/tmp/ready"
+#: The user of the worker image; any other image must bear running as it, too.
+USER_ID = 10001
+#: Seconds a worker has to hand back its jobs after its grace period, before the kubelet kills it.
+HAND_BACK_SECONDS = 5
+
+CODE_DIGEST = f"{GROUP}/code-digest"
+SECRET_DIGEST = f"{GROUP}/redis-secret-digest"
+
+
+@dataclass(frozen=True)
+class DeploymentInputs:
+    """What the Deployment depends on beside its JobQueue."""
+
+    replicas: int
+    image: str
+    image_pull_policy: str
+    #: A change of either rolls the pods: both are read once, when a worker starts.
+    code_digest: str | None = None
+    secret_digest: str | None = None
+
+
+def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
+    """The manifest to apply."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata_of(jobqueue),
+        "spec": {
+            "replicas": inputs.replicas,
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": 600,
+            "selector": {"matchLabels": selector_of(jobqueue)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
+            "template": {
+                "metadata": {"labels": labels_of(jobqueue), "annotations": _annotations(inputs)},
+                "spec": _pod(jobqueue, inputs),
+            },
+        },
+    }
+
+
+def _annotations(inputs: DeploymentInputs) -> dict[str, str]:
+    digests = {CODE_DIGEST: inputs.code_digest, SECRET_DIGEST: inputs.secret_digest}
+    return {"kubectl.kubernetes.io/default-container": CONTAINER} | {
+        name: digest for name, digest in digests.items() if digest is not None
+    }
+
+
+def _pod(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
+    volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
+    if jobqueue.worker.code_config_map:
+        volumes.append({"name": "code", "configMap": {"name": jobqueue.worker.code_config_map}})
+    return {
+        "serviceAccountName": jobqueue.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": jobqueue.worker.grace_seconds + HAND_BACK_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(jobqueue, inputs)],
+        "volumes": volumes,
+    }
+
+
+def _container(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
+    worker = jobqueue.worker
+    container: dict[str, Any] = {
+        "name": CONTAINER,
+        "image": inputs.image,
+        "imagePullPolicy": inputs.image_pull_policy,
+        "env": _env(jobqueue),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+    if worker.command:
+        container["command"] = list(worker.command)
+    if worker.args:
+        container["args"] = list(worker.args)
+    if worker.env_from:
+        container["envFrom"] = [dict(source) for source in worker.env_from]
+    if worker.resources:
+        container["resources"] = dict(worker.resources)
+    if worker.code_config_map:
+        container["volumeMounts"].append({"name": "code", "mountPath": CODE_PATH, "readOnly": True})
+    if worker.handler:
+        # The worker makes the file when its handler is imported and Redis has answered.
+        container["readinessProbe"] = {
+            "exec": {"command": ["test", "-f", READY_FILE]},
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        }
+    return container
+
+
+def _env(jobqueue: JobQueue) -> list[dict[str, Any]]:
+    worker = jobqueue.worker
+    values: dict[str, Any] = {
+        "CREWLINE_QUEUE": jobqueue.queue,
+        "CREWLINE_PREFIX": jobqueue.prefix,
+        "CREWLINE_HANDLER": worker.handler,
+        "CREWLINE_CONCURRENCY": worker.concurrency,
+        "CREWLINE_EXECUTION": worker.execution,
+        "CREWLINE_TIMEOUT_SECONDS": worker.timeout_seconds,
+        "CREWLINE_GRACE_SECONDS": worker.grace_seconds,
+        "CREWLINE_DEAD_LETTER_QUEUE": jobqueue.dead_letter_queue,
+        "CREWLINE_CODE_PATH": CODE_PATH if worker.code_config_map else None,
+        "CREWLINE_READY_FILE": READY_FILE if worker.handler else None,
+    }
+    env: list[dict[str, Any]] = [_redis_url(jobqueue)]
+    env += [{"name": name, "value": str(value)} for name, value in values.items() if value is not None]
+    return env + [dict(variable) for variable in worker.env]
+
+
+def _redis_url(jobqueue: JobQueue) -> dict[str, Any]:
+    if jobqueue.redis_secret is None:
+        return {"name": "CREWLINE_REDIS_URL", "value": jobqueue.redis_url}
+    reference = {"name": jobqueue.redis_secret.name, "key": jobqueue.redis_secret.key}
+    return {"name": "CREWLINE_REDIS_URL", "valueFrom": {"secretKeyRef": reference}}

@@ -1,0 +1,156 @@
+"""Gathers what a plan is made from: out of the store where it can be trusted, else from the API server and Redis."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from crewline_operator.effects.done import Done
+from crewline_operator.jobqueue.children.labels import selector_of
+from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.jobqueue.code import Codes
+from crewline_operator.jobqueue.endpoint import resolve_endpoint
+from crewline_operator.jobqueue.observed import Code, Observed
+from crewline_operator.jobqueue.spec import JobQueue
+from crewline_operator.kube.api import DEPLOYMENTS, Api
+from crewline_operator.kube.store import Store
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
+from crewline_operator.model.key import Key, Object
+from crewline_operator.model.names import API_VERSION
+from crewline_operator.redis.claims import Claims
+from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.reading import Reading
+from crewline_operator.scaling.decide import History
+
+
+class _Resolved:
+    """The Redis that a spec.redis was resolved to, and when."""
+
+    def __init__(self, endpoint: Endpoint, spec: Mapping[str, Any]) -> None:
+        self.endpoint = endpoint
+        self.spec = spec
+        self.read_at = time.monotonic()
+
+
+@dataclass(frozen=True)
+class _Child:
+    """The workers' Deployment, or what is in its place: a stranger's, or an earlier JobQueue's that is about to go."""
+
+    deployment: Object | None = None
+    taken_name: str | None = None
+    stale: bool = False
+
+
+class JobQueueObserver:
+    """Observes JobQueues and changes nothing. What it remembers saves calls; losing it costs no more than these."""
+
+    def __init__(
+        self, *, api: Api, store: Store, codes: Codes, pollers: Pollers, claims: Claims, done: Callable[[Key], Done]
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._codes = codes
+        self._pollers = pollers
+        self._claims = claims
+        self._done = done
+        self._resolved: dict[Key, _Resolved] = {}
+
+    def reset(self) -> None:
+        """Forget what was read, so that it is read again: the full resync."""
+        self._resolved.clear()
+
+    def forget(self, key: Key) -> None:
+        """A JobQueue is gone."""
+        self._resolved.pop(key, None)
+
+    async def observe(self, obj: Object, jobqueue: JobQueue, history: History) -> Observed:
+        """What a plan for `jobqueue` is made from. Raises what the API server's calls raise."""
+        key = jobqueue.key
+        endpoint = await self._endpoint(key, obj, jobqueue)
+        followed = self._pollers.followed(key)
+        older: Key | None = None
+        reading = Reading()
+        if isinstance(endpoint, Endpoint):
+            older = self._claims.older(key, claim_of(jobqueue, endpoint.shown))
+            if followed == (endpoint, jobqueue.target):
+                reading = self._pollers.reading(key)
+        seen = Observed(
+            now=datetime.now(UTC),
+            status=obj.get("status", {}),
+            endpoint=endpoint,
+            followed=followed,
+            reading=reading,
+            claim=self._claims.of(key),
+            older_twin=f"{older.namespace}/{older.name}" if older is not None else None,
+            history=history,
+        )
+        if seen.first_read_pending:
+            # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
+            return seen
+        child = await self._child(jobqueue)
+        done = self._done(key)
+        return replace(
+            seen,
+            deployment=child.deployment,
+            pods=self._store.pods_of(jobqueue.namespace, jobqueue.name),
+            code=await self._code(jobqueue),
+            taken_name=child.taken_name,
+            stale_child=child.stale,
+            applied=dict(done.applied),
+            status_age_seconds=math.inf if done.status_written is None else time.monotonic() - done.status_written,
+        )
+
+    async def _endpoint(self, key: Key, obj: Object, jobqueue: JobQueue) -> Endpoint | Fault:
+        """The Redis; a Secret is read again when Redis fails, since its password may have been changed."""
+        known = self._resolved.get(key)
+        if known is not None and known.spec == obj["spec"]["redis"]:
+            failing = self._pollers.reading(key).fault is not None
+            fresh = time.monotonic() - known.read_at < FAULT_CHECK_SECONDS / 2
+            if jobqueue.redis_secret is None or not failing or fresh:
+                return known.endpoint
+        resolved = await resolve_endpoint(self._api, jobqueue)
+        if isinstance(resolved, Endpoint):
+            self._resolved[key] = _Resolved(resolved, obj["spec"]["redis"])
+        else:
+            self._resolved.pop(key, None)
+        return resolved
+
+    async def _child(self, jobqueue: JobQueue) -> _Child:
+        """What has the name of the workers' Deployment."""
+        deployment = self._store.deployments.get(jobqueue.namespace, jobqueue.name)
+        if deployment is not None and _is_owned(deployment, jobqueue):
+            return _Child(deployment)
+        # The watch may lag, and it does not show objects without our label: ask before making one.
+        found = await self._api.find(DEPLOYMENTS, jobqueue.namespace, jobqueue.name)
+        if found is None:
+            return _Child()
+        if _is_owned(found, jobqueue):
+            self._store.deployments.put(found)
+            return _Child(found)
+        owner = _controller_of(found) or {}
+        if (owner.get("apiVersion"), owner.get("kind"), owner.get("name")) == (API_VERSION, "JobQueue", jobqueue.name):
+            return _Child(stale=True)
+        return _Child(taken_name=f"Deployment {jobqueue.name!r}")
+
+    async def _code(self, jobqueue: JobQueue) -> Code:
+        name = jobqueue.worker.code_config_map
+        return await self._codes.find(jobqueue.namespace, name) if name is not None else Code()
+
+
+def _is_owned(obj: Object, jobqueue: JobQueue) -> bool:
+    owner = _controller_of(obj)
+    if owner is not None:
+        return bool(owner.get("uid") == jobqueue.uid)
+    # Left behind by `kubectl delete --cascade=orphan`: ours to take up again.
+    labels = obj["metadata"].get("labels") or {}
+    return all(labels.get(name) == value for name, value in selector_of(jobqueue).items())
+
+
+def _controller_of(obj: Object) -> Mapping[str, Any] | None:
+    owners = obj["metadata"].get("ownerReferences") or ()
+    return next((owner for owner in owners if owner.get("controller")), None)

@@ -1,0 +1,52 @@
+"""spec.paused and the pause in Redis, which any BullMQ client can set and lift.
+
+While spec.paused is true the operator keeps the queue paused. When it is set back, the operator resumes the queue only
+if it was the one that paused it, so that it does not undo a pause that a person made in a dashboard. It knows by
+the Paused condition's reason, which is therefore written before the pause and taken back after the resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from crewline_operator.effects.actions import Pause
+from crewline_operator.jobqueue.spec import JobQueue
+from crewline_operator.kube.conditions import Condition, find_condition
+from crewline_operator.model.note import Note
+from crewline_operator.redis.reading import Snapshot
+
+BY_SPEC = "SpecPaused"
+BY_OTHERS = "PausedInRedis"
+PAUSED = Note("Normal", "QueuePaused", "spec.paused is true: workers take no more jobs")
+RESUMED = Note("Normal", "QueueResumed", "spec.paused is false again: workers take jobs")
+
+
+@dataclass(frozen=True)
+class PauseState:
+    """The Paused condition, and what to do in Redis, if anything."""
+
+    condition: Condition
+    action: Pause | None = None
+
+
+def pause_state(jobqueue: JobQueue, status: Mapping[str, Any], snapshot: Snapshot | None) -> PauseState:
+    """Whether the queue is paused, by whom, and what to do about it."""
+    before = find_condition(status, "Paused")
+    if jobqueue.paused:
+        message = "spec.paused is true: workers take no more jobs; set it to false to go on"
+        pause = Pause(jobqueue.queue_ref, True, PAUSED) if snapshot is not None and not snapshot.paused else None
+        return PauseState(Condition("Paused", True, BY_SPEC, message), pause)
+    if snapshot is None:
+        if before:
+            known = {"True": True, "False": False}.get(str(before.get("status")))
+            return PauseState(Condition("Paused", known, str(before.get("reason")), str(before.get("message", ""))))
+        return PauseState(Condition("Paused", None, "Pending", "Redis has not been read yet"))
+    if not snapshot.paused:
+        return PauseState(Condition("Paused", False, "NotPaused", "workers take jobs"))
+    if before.get("reason") == BY_SPEC:
+        resuming = Condition("Paused", True, BY_SPEC, "spec.paused is false again: resuming")
+        return PauseState(resuming, Pause(jobqueue.queue_ref, False, RESUMED))
+    message = "a BullMQ client paused the queue in Redis: resume it there, or set spec.paused to true and back to false"
+    return PauseState(Condition("Paused", True, BY_OTHERS, message))

@@ -1,0 +1,169 @@
+"""From what a JobQueue asks for and what was observed to what is to be done: a pure function.
+
+The reconciler observes, calls `plan`, and has the actions carried out; nothing here reads a clock or talks to anyone.
+
+Rules that hold whatever was observed: a fault never deletes or stops workers that run; workers are made only
+when everything they need is there; a demand that could not be read scales nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crewline_operator.effects.actions import (
+    Action,
+    Apply,
+    DropClaim,
+    Follow,
+    MakeClaim,
+    Unfollow,
+    WriteStatus,
+)
+from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, DeploymentInputs, build_deployment
+from crewline_operator.jobqueue.children.service_account import build_service_account
+from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.jobqueue.faults import find_faults
+from crewline_operator.jobqueue.notes import notes_of
+from crewline_operator.jobqueue.observed import Observed
+from crewline_operator.jobqueue.pause import pause_state
+from crewline_operator.jobqueue.pods import PODS_REFUSED, deployment_fault
+from crewline_operator.jobqueue.spec import JobQueue
+from crewline_operator.jobqueue.status import NUMBERS, Outcome, build_status
+from crewline_operator.kube.status import is_material, merge_patch
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
+from crewline_operator.model.key import Object
+from crewline_operator.model.settings import Settings
+from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.scaling.decide import Decision, History, decide
+
+#: Garbage collection takes an old child away within this, when a JobQueue is made anew under the same name.
+STALE_CHILD_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do for a JobQueue, in this order."""
+
+    actions: Sequence[Action]
+    #: For the next plan to know.
+    history: History
+    #: Seconds after which to look again, if nothing happens before.
+    check_after_seconds: float | None = None
+    #: The whole status to have. It is not written as long as only numbers moved and it was written just now. None as
+    #: long as there is nothing to decide by.
+    status: dict[str, Any] | None = None
+
+
+def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
+    """What to do for a JobQueue now."""
+    following = _following(jobqueue, observed)
+    if observed.stale_child:
+        return Plan(following, observed.history, STALE_CHILD_SECONDS)
+    if observed.first_read_pending:
+        # What follows the queue has the JobQueue looked at again.
+        return Plan(following, observed.history)
+    faults = find_faults(jobqueue, observed)
+    current = observed.current_replicas
+    decision = _decision(jobqueue, observed, current)
+    manifests = _manifests(jobqueue, observed, decision, settings)
+    replicas = decision.replicas if manifests else current
+    pause = pause_state(jobqueue, observed.status, observed.reading.snapshot)
+    outcome = Outcome(
+        desired=replicas,
+        decision_from=current if manifests and observed.deployment is not None and replicas != current else None,
+        decision=decision,
+        faults=faults,
+        pause=pause.condition,
+        creating=bool(manifests) and observed.deployment is None,
+    )
+    status = build_status(jobqueue, outcome, observed)
+    writes, written_in = _status_writes(status, observed, settings)
+    actions: list[Action] = [*following, *_applies(manifests, observed), *writes]
+    if pause.action is not None and observed.older_twin is None:
+        # A queue that is an older JobQueue's is that one's to pause.
+        actions.append(pause.action)
+    checks = [decision.check_after_seconds, FAULT_CHECK_SECONDS if faults else None, written_in]
+    return Plan(
+        actions=[*actions, *notes_of(jobqueue, observed, outcome)],
+        history=decision.history,
+        check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
+        status=status,
+    )
+
+
+def plan_gone() -> list[Action]:
+    """What to do when a JobQueue is gone. Its Deployment goes by garbage collection; its jobs are the user's."""
+    return [Unfollow(), DropClaim()]
+
+
+def _following(jobqueue: JobQueue, observed: Observed) -> list[Action]:
+    """Have the queue read, and counted as this JobQueue's."""
+    if not isinstance(observed.endpoint, Endpoint):
+        # The claim stays: a Secret that is away for a moment gives the queue to nobody else.
+        return [Unfollow()] if observed.followed is not None else []
+    actions: list[Action] = []
+    claim = claim_of(jobqueue, observed.endpoint.shown)
+    if observed.claim != claim:
+        actions.append(MakeClaim(claim))
+    if observed.followed != (observed.endpoint, jobqueue.target):
+        actions.append(Follow(observed.endpoint, jobqueue.target))
+    return actions
+
+
+def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:
+    if observed.older_twin is not None:
+        return Decision(0, f"JobQueue {observed.older_twin} runs this queue -> 0 replicas", None, observed.history)
+    snapshot = observed.reading.snapshot
+    demand = snapshot.demand if snapshot is not None else None
+    return decide(jobqueue.scaling, demand, current, observed.history, observed.now.timestamp())
+
+
+def _manifests(jobqueue: JobQueue, observed: Observed, decision: Decision, settings: Settings) -> list[dict[str, Any]]:
+    """The children to have; none if they are to be left as they are."""
+    if observed.taken_name is not None or observed.refusal is not None or isinstance(observed.endpoint, Fault):
+        return []
+    if observed.deployment is None and (observed.older_twin is not None or observed.code.missing):
+        return []
+    inputs = DeploymentInputs(
+        replicas=decision.replicas,
+        image=jobqueue.worker.image or settings.worker_image,
+        image_pull_policy=jobqueue.worker.image_pull_policy or settings.worker_image_pull_policy,
+        # While the ConfigMap is missing the workers that run keep their code: no rollout into nothing.
+        code_digest=_applied_code(observed.deployment) if observed.code.missing else observed.code.digest,
+        secret_digest=observed.endpoint.secret_digest,
+    )
+    return [build_service_account(jobqueue), build_deployment(jobqueue, inputs)]
+
+
+def _applies(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Apply]:
+    """Those manifests that are not in place as far as this process knows."""
+    deployment, applied = observed.deployment, observed.applied
+    known = applied["Deployment"].generation if "Deployment" in applied else None
+    seen = deployment["metadata"].get("generation") if deployment is not None else None
+    fault = deployment_fault(deployment)
+    # Refused pods may lack their service account, which is not watched: apply it again.
+    drifted = seen != known or (fault is not None and fault.reason == PODS_REFUSED)
+    wanted = [Apply(manifest) for manifest in manifests]
+    return [each for each in wanted if drifted or each.kind not in applied or applied[each.kind].digest != each.digest]
+
+
+def _status_writes(
+    status: dict[str, Any], observed: Observed, settings: Settings
+) -> tuple[list[WriteStatus], float | None]:
+    """Write what moved of the status, or say in how many seconds it may be: numbers are not written all the time."""
+    patch = merge_patch(observed.status, status)
+    if not patch:
+        return [], None
+    if is_material(patch, NUMBERS) or observed.status_age_seconds >= settings.status_seconds:
+        return [WriteStatus(patch)], None
+    return [], settings.status_seconds - observed.status_age_seconds
+
+
+def _applied_code(deployment: Object | None) -> str | None:
+    if deployment is None:
+        return None
+    annotations = deployment["spec"]["template"].get("metadata", {}).get("annotations") or {}
+    digest: str | None = annotations.get(CODE_DIGEST)
+    return digest

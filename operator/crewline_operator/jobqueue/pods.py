@@ -1,0 +1,120 @@
+"""Why workers do not run, read off their pods' statuses.
+
+Only pods of the newest rollout count: an older one's trouble is being replaced. A pod that is ready again clears what
+its last death told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from crewline_operator.jobqueue.children.deployment import CONTAINER
+from crewline_operator.model.fault import Fault
+from crewline_operator.model.key import Object
+
+#: `crewline worker` ends with it when the handler can't be imported (EX_CONFIG of sysexits.h).
+EXIT_HANDLER_NOT_FOUND = 78
+
+#: The Deployment's pods can't be made: a quota, an admission rule, a missing service account.
+PODS_REFUSED = "PodsRefused"
+
+IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+#: All that `pod_fault` may tell.
+POD_REASONS = {"ImagePullFailed", "WorkerConfigError", "HandlerImportFailed", "WorkerCrashing", "Unschedulable"}
+CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+
+
+def pod_fault(pods: Sequence[Object]) -> Fault | None:
+    """The first thing a user has to mend to get the workers running; None if there is nothing."""
+    for pod in sorted(_newest_rollout(pods), key=lambda pod: str(pod["metadata"].get("name"))):
+        fault = _container_fault(pod) or _scheduling_fault(pod)
+        if fault is not None:
+            return fault
+    return None
+
+
+def ready_pods(pods: Sequence[Object]) -> int:
+    """How many pods of the newest rollout are ready."""
+    return sum(1 for pod in _newest_rollout(pods) if _worker_status(pod).get("ready"))
+
+
+def deployment_fault(deployment: Object | None) -> Fault | None:
+    """Why the Deployment can't make its pods (quota, admission), or does not get on."""
+    for condition in _conditions(deployment or {}):
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return Fault(PODS_REFUSED, f"the cluster refuses the workers' pods: {condition.get('message', '')}")
+    for condition in _conditions(deployment or {}):
+        if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
+            return Fault(
+                "ProgressDeadlineExceeded",
+                "the workers' pods are not ready after 10 minutes: look at them with kubectl describe pods",
+            )
+    return None
+
+
+def _newest_rollout(pods: Sequence[Object]) -> list[Object]:
+    alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    if not alive:
+        return []
+    newest = max(alive, key=lambda pod: (str(pod["metadata"].get("creationTimestamp")), str(pod["metadata"]["name"])))
+    return [pod for pod in alive if _rollout(pod) == _rollout(newest)]
+
+
+def _rollout(pod: Object) -> Any:
+    return (pod["metadata"].get("labels") or {}).get("pod-template-hash")
+
+
+def _container_fault(pod: Object) -> Fault | None:
+    status = _worker_status(pod)
+    if status.get("ready"):
+        return None
+    name = pod["metadata"]["name"]
+    waiting = status.get("state", {}).get("waiting") or {}
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in IMAGE_REASONS:
+        return Fault(
+            "ImagePullFailed",
+            f"pod {name}: image {status.get('image', '')!r} can't be pulled ({reason}: {_last_line(message)}): "
+            "correct spec.worker.image, or give its registry's credentials to the service account",
+        )
+    if reason in CONFIG_REASONS:
+        return Fault(
+            "WorkerConfigError",
+            f"pod {name}: {_last_line(message) or reason}: correct spec.worker, or create what it names",
+        )
+    ended = status.get("state", {}).get("terminated") or status.get("lastState", {}).get("terminated") or {}
+    if not ended or ended.get("exitCode") == 0:
+        return None
+    line = _last_line(ended.get("message", ""))
+    if ended.get("exitCode") == EXIT_HANDLER_NOT_FOUND:
+        return Fault("HandlerImportFailed", f"pod {name}: {line or 'the handler can not be imported'}")
+    cause = "OOMKilled" if ended.get("reason") == "OOMKilled" else f"exit code {ended.get('exitCode')}"
+    if cause == "OOMKilled":
+        line = line or "raise spec.worker.resources.limits.memory or lower spec.worker.concurrency"
+    elif status.get("restartCount", 0) < 2 and reason != "CrashLoopBackOff":
+        # One death is what a queue is made to bear; only repeated ones are the user's to mend.
+        return None
+    return Fault("WorkerCrashing", f"pod {name}: the worker ended ({cause}): {line or 'see kubectl logs --previous'}")
+
+
+def _worker_status(pod: Object) -> Mapping[str, Any]:
+    statuses = pod.get("status", {}).get("containerStatuses") or ()
+    return next((each for each in statuses if each.get("name") == CONTAINER), {})
+
+
+def _scheduling_fault(pod: Object) -> Fault | None:
+    for condition in _conditions(pod):
+        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            name, message = pod["metadata"]["name"], condition.get("message", "")
+            return Fault("Unschedulable", f"pod {name}: no node has room for it: {message}")
+    return None
+
+
+def _conditions(obj: Object) -> Sequence[Mapping[str, Any]]:
+    return obj.get("status", {}).get("conditions") or ()
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return lines[-1][:500] if lines else ""

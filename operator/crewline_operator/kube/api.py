@@ -1,0 +1,180 @@
+"""The few calls the operator makes to the API server, each with a timeout of its own.
+
+kubernetes.aio brings configuration, tokens and TLS; its generated models are left aside, since the operator works on
+the API server's JSON and half of its objects have no model. Writes to children are server-side applies with one
+field manager: what others set on them stays, what the operator sets is taken back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client as kube_client
+from kubernetes.aio import config as kube_config
+
+from crewline_operator.model.names import FIELD_MANAGER
+
+log = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_SECONDS = 15.0
+#: Objects a page of a list, so that a big cluster neither times out nor fills the memory at once.
+LIST_PAGE = 500
+
+
+class ApiError(Exception):
+    """The API server refused a call. `status` is the HTTP code, `reason` Kubernetes' word for it."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+    @property
+    def not_found(self) -> bool:
+        return self.status == 404
+
+
+class Resource:
+    """Where a kind is served."""
+
+    def __init__(self, api: str, plural: str) -> None:
+        self.api = api
+        self.plural = plural
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        parts = [self.api]
+        if namespace is not None:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, subresource) if part is not None]
+        return "/".join(parts)
+
+
+JOBQUEUES = Resource("/apis/crewline.dev/v1alpha1", "jobqueues")
+SCHEDULEDJOBS = Resource("/apis/crewline.dev/v1alpha1", "scheduledjobs")
+DEPLOYMENTS = Resource("/apis/apps/v1", "deployments")
+SERVICE_ACCOUNTS = Resource("/api/v1", "serviceaccounts")
+PODS = Resource("/api/v1", "pods")
+CONFIG_MAPS = Resource("/api/v1", "configmaps")
+SECRETS = Resource("/api/v1", "secrets")
+EVENTS = Resource("/api/v1", "events")
+
+
+class Api:
+    """A connection to the API server. All methods raise ApiError, aiohttp.ClientError or TimeoutError."""
+
+    def __init__(self, client: kube_client.ApiClient) -> None:
+        self._client = client
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+        """One object."""
+        return await self._call("GET", resource.path(namespace, name))
+
+    async def find(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        """One object, None if there is none."""
+        try:
+            return await self.get(resource, namespace, name)
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str | None = None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """All objects of a namespace or of the cluster, and the list's resource version."""
+        items: list[dict[str, Any]] = []
+        query: dict[str, Any] = {"limit": LIST_PAGE}
+        if label_selector:
+            query["labelSelector"] = label_selector
+        while True:
+            page = await self._call("GET", resource.path(namespace), query=query)
+            items += page.get("items") or []
+            metadata = page.get("metadata", {})
+            if not metadata.get("continue"):
+                version = metadata.get("resourceVersion", "0")
+                return items, int(version) if version.isdigit() else 0
+            query["continue"] = metadata["continue"]
+
+    async def apply(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Server-side apply: make the fields of `manifest` so, whoever owned them; the object as it is then."""
+        metadata = manifest["metadata"]
+        return await self._call(
+            "PATCH",
+            resource.path(metadata["namespace"], metadata["name"]),
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            body=manifest,
+            content_type="application/apply-patch+yaml",
+        )
+
+    async def patch_status(
+        self, resource: Resource, namespace: str, name: str, status_patch: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """JSON merge patch of the status subresource; the object as it is then."""
+        return await self._call(
+            "PATCH",
+            resource.path(namespace, name, "status"),
+            query={"fieldManager": FIELD_MANAGER},
+            body={"status": status_patch},
+            content_type="application/merge-patch+json",
+        )
+
+    async def create(self, resource: Resource, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object; the object as it is then."""
+        return await self._call("POST", resource.path(namespace), body=manifest)
+
+    async def merge(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """JSON merge patch of an object; the object as it is then."""
+        return await self._call(
+            "PATCH", resource.path(namespace, name), body=patch, content_type="application/merge-patch+json"
+        )
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        headers: dict[str, str] = {"Accept": "application/json", "Content-Type": content_type}
+        # The token is read again when it has been rotated.
+        await self._client.update_params_for_auth(headers, None, ["BearerToken"], path, method, body)
+        url = self._client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        response = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
+            method,
+            url,
+            headers=headers,
+            body=body,
+            _request_timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+        )
+        text = await response.read()
+        try:
+            answer: dict[str, Any] = json.loads(text)
+        except ValueError:
+            answer = {"message": text.decode(errors="replace")[:300]}
+        if not 200 <= response.status <= 299:
+            message = answer.get("message") or f"{method} {path}: HTTP {response.status}"
+            raise ApiError(response.status, answer.get("reason") or "", message)
+        return answer
+
+
+@asynccontextmanager
+async def connect() -> AsyncIterator[Api]:
+    """Connect with the pod's service account, else with KUBECONFIG; raises kubernetes' ConfigException."""
+    configuration = kube_client.Configuration()
+    try:
+        kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except kube_config.ConfigException:
+        await kube_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    # A dead link must not be retried inside for minutes: the work queue tries again, with backoff.
+    configuration.retries = None
+    async with kube_client.ApiClient(configuration) as client:
+        yield Api(client)

@@ -1,0 +1,146 @@
+"""What the watches last saw, indexed the ways the reconcilers ask for it.
+
+Objects are the API server's own JSON. An older version never replaces a newer one, so that a late watch event can't
+undo what an apply has just returned. The store may lack an object that exists (a watch lags): whoever would
+act on an absence asks the API server first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+
+from crewline_operator.model.key import Object
+from crewline_operator.model.names import JOBQUEUE_LABEL
+
+
+class Collection:
+    """All objects of one kind, found by name or by what `index_by` makes of them."""
+
+    def __init__(self, kind: str, index_by: Callable[[Object], str | None]) -> None:
+        self.kind = kind
+        self._index_by = index_by
+        self._objects: dict[tuple[str, str], Object] = {}
+        self._index: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __iter__(self) -> Iterator[Object]:
+        return iter(self._objects.values())
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        return self._objects.get((namespace, name))
+
+    def indexed(self, namespace: str, value: str) -> list[Object]:
+        """The objects of a namespace for which `index_by` gives `value`."""
+        return [self._objects[namespace, name] for name in self._index.get((namespace, value), ())]
+
+    def put(self, obj: Object) -> bool:
+        """Keep `obj` unless a newer version is known; whether it was kept."""
+        obj = _slim(obj)
+        identity = _identity(obj)
+        known = self._objects.get(identity)
+        if known is not None and not _replaces(obj, known):
+            return False
+        if known is not None:
+            self._unindex(identity, known)
+        self._objects[identity] = obj
+        value = self._index_by(obj)
+        if value:
+            self._index[identity[0], value].add(identity[1])
+        return True
+
+    def remove(self, obj: Object) -> None:
+        """Forget `obj`, unless another object of the same name has taken its place."""
+        identity = _identity(obj)
+        known = self._objects.get(identity)
+        if known is not None and known["metadata"].get("uid") == obj["metadata"].get("uid"):
+            del self._objects[identity]
+            self._unindex(identity, known)
+
+    def replace(self, objects: Sequence[Object], list_version: int, namespace: str | None = None) -> list[Object]:
+        """Bring the collection in line with a list of the API server; the objects that were gone.
+
+        Objects newer than the list stay: they came through the watch while the list was on its way.
+        """
+        listed = {_identity(obj) for obj in objects}
+        for obj in objects:
+            self.put(obj)
+        gone = [
+            obj
+            for identity, obj in self._objects.items()
+            if identity not in listed and namespace in (None, identity[0]) and version_of(obj) <= list_version
+        ]
+        for obj in gone:
+            self.remove(obj)
+        return gone
+
+    def _unindex(self, identity: tuple[str, str], obj: Object) -> None:
+        value = self._index_by(obj)
+        if value:
+            names = self._index[identity[0], value]
+            names.discard(identity[1])
+            if not names:
+                del self._index[identity[0], value]
+
+
+class Store:
+    """The collections the operator watches."""
+
+    def __init__(self) -> None:
+        self.jobqueues = Collection("JobQueue", _code_config_map)
+        self.scheduledjobs = Collection("ScheduledJob", lambda obj: obj["spec"]["queueRef"]["name"])
+        self.deployments = Collection("Deployment", _jobqueue_label)
+        self.pods = Collection("Pod", _jobqueue_label)
+        collections = (self.jobqueues, self.scheduledjobs, self.deployments, self.pods)
+        self._by_kind = {collection.kind: collection for collection in collections}
+
+    def of(self, kind: str) -> Collection:
+        """The collection of a kind that is watched."""
+        return self._by_kind[kind]
+
+    def scheduledjobs_of(self, namespace: str, jobqueue: str) -> list[Object]:
+        """The ScheduledJobs that add to a JobQueue."""
+        return self.scheduledjobs.indexed(namespace, jobqueue)
+
+    def jobqueues_with_code(self, namespace: str, config_map: str) -> list[Object]:
+        """The JobQueues whose handler is in a ConfigMap."""
+        return self.jobqueues.indexed(namespace, config_map)
+
+    def pods_of(self, namespace: str, jobqueue: str) -> list[Object]:
+        """The worker pods of a JobQueue, those of earlier rollouts among them."""
+        return self.pods.indexed(namespace, jobqueue)
+
+
+def version_of(obj: Object) -> int:
+    """The resource version as the number it is (comparable within one kind since Kubernetes 1.35)."""
+    text = obj["metadata"].get("resourceVersion", "0")
+    return int(text) if text.isdigit() else 0
+
+
+def _slim(obj: Object) -> Object:
+    # Half of an object's bytes, and nobody here reads them.
+    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    return {**obj, "metadata": metadata}
+
+
+def _replaces(new: Object, known: Object) -> bool:
+    if new["metadata"].get("uid") != known["metadata"].get("uid"):
+        return str(new["metadata"].get("creationTimestamp")) >= str(known["metadata"].get("creationTimestamp"))
+    return version_of(new) >= version_of(known)
+
+
+def _identity(obj: Object) -> tuple[str, str]:
+    metadata = obj["metadata"]
+    return metadata["namespace"], metadata["name"]
+
+
+def _jobqueue_label(obj: Object) -> str | None:
+    label = (obj["metadata"].get("labels") or {}).get(JOBQUEUE_LABEL)
+    return label if isinstance(label, str) else None
+
+
+def _code_config_map(obj: Object) -> str | None:
+    name = obj["spec"].get("worker", {}).get("code", {}).get("configMap")
+    return name if isinstance(name, str) else None

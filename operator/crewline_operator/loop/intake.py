@@ -1,0 +1,69 @@
+"""What was seen: into the store with it, and into the work queue with the keys of all that it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from crewline_operator.kube.store import Store
+from crewline_operator.loop.workqueue import WorkQueue
+from crewline_operator.model.key import Key, Object
+from crewline_operator.model.names import JOBQUEUE_LABEL
+
+#: The kinds that are reconciled.
+RECONCILED = ("JobQueue", "ScheduledJob")
+
+
+class Intake:
+    """Where watches, lists and pollers put what they see."""
+
+    def __init__(
+        self, *, store: Store, work: WorkQueue[Key], on_code: Callable[[str, str, Object | None], None]
+    ) -> None:
+        self._store = store
+        self._work = work
+        #: Told of each ConfigMap with a handler's source: namespace, name, and None if it is gone.
+        self._on_code = on_code
+
+    def on_object(self, kind: str, obj: dict[str, Any], gone: bool) -> None:
+        """Take in what a watch has seen."""
+        namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+        if kind == "ConfigMap":
+            users = self._store.jobqueues_with_code(namespace, name)
+            if users:
+                self._on_code(namespace, name, None if gone else obj)
+            self._add("JobQueue", users)
+            return
+        collection = self._store.of(kind)
+        if gone:
+            collection.remove(obj)
+        elif not collection.put(obj):
+            return
+        if kind in RECONCILED:
+            self._work.add(Key(kind, namespace, name))
+            if kind == "JobQueue":
+                self._add("ScheduledJob", self._store.scheduledjobs_of(namespace, name))
+        else:
+            jobqueue = obj["metadata"].get("labels", {}).get(JOBQUEUE_LABEL)
+            if jobqueue:
+                self._work.add(Key("JobQueue", namespace, jobqueue))
+
+    def on_list(self, kind: str, objects: list[dict[str, Any]], version: int, namespace: str | None) -> None:
+        """Take in a list of the API server: only what it lacks has to be looked at, the rest is looked at anyway."""
+        gone = self._store.of(kind).replace(objects, version, namespace)
+        if kind in RECONCILED:
+            self._add(kind, gone)
+
+    def on_reading(self, keys: Iterable[Key]) -> None:
+        """Take in that something else was read of these JobQueues' Redis queues."""
+        for key in keys:
+            self._work.add(key)
+
+    def add_all(self) -> None:
+        """Have everything looked at."""
+        for kind in RECONCILED:
+            self._add(kind, self._store.of(kind))
+
+    def _add(self, kind: str, objects: Iterable[Object]) -> None:
+        for obj in objects:
+            self._work.add(Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"]))

@@ -1,0 +1,74 @@
+"""Lists all that is watched: once before anything is decided, and then to correct what a watch may have missed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+import aiohttp
+
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, Api, ApiError
+from crewline_operator.loop.intake import Intake
+from crewline_operator.model.fault import describe
+from crewline_operator.model.names import JOBQUEUE_LABEL
+from crewline_operator.model.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FIRST_LIST_RETRY_CAP_SECONDS = 10.0
+#: Kind, where it is served, and the label that ours have.
+LISTED = (
+    ("JobQueue", JOBQUEUES, None),
+    ("ScheduledJob", SCHEDULEDJOBS, None),
+    ("Deployment", DEPLOYMENTS, JOBQUEUE_LABEL),
+    ("Pod", PODS, JOBQUEUE_LABEL),
+)
+#: CRDs that kubectl applied belong to kubectl, and the chart's next upgrade is refused over them.
+CRDS_MISSING = (
+    "are the CRDs installed? helm upgrade --reuse-values --set crds.install=true; only without Helm: "
+    "kubectl apply -f crds/"
+)
+
+
+class Listing:
+    """Lists what the operator looks after."""
+
+    def __init__(self, *, api: Api, intake: Intake, settings: Settings) -> None:
+        self._api = api
+        self._intake = intake
+        self._settings = settings
+
+    async def first(self) -> None:
+        """List everything once; waits for the API server and for the CRDs."""
+        wait_seconds = 0.5
+        while True:
+            try:
+                await self._list_all()
+            except ApiError as error:
+                mend = f" ({CRDS_MISSING})" if error.not_found else ""
+                log.warning("can't list: %s%s; trying again in %.1f s", error, mend, wait_seconds)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                log.warning("the API server does not answer: %s; trying again in %.1f s", describe(error), wait_seconds)
+            else:
+                return
+            await asyncio.sleep(wait_seconds)
+            wait_seconds = min(FIRST_LIST_RETRY_CAP_SECONDS, wait_seconds * 2)
+
+    async def again(self, on_listed: Callable[[], None]) -> None:
+        """List everything at intervals and call `on_listed` after each, until cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.resync_seconds * random.uniform(0.9, 1.1))
+            try:
+                await self._list_all()
+            except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+                log.warning("resync: %s; the next one comes in its time", describe(error))
+                continue
+            on_listed()
+
+    async def _list_all(self) -> None:
+        for namespace in self._settings.watch_namespaces or (None,):
+            for kind, resource, label in LISTED:
+                objects, version = await self._api.list(resource, namespace, label_selector=label)
+                self._intake.on_list(kind, objects, version, namespace)

@@ -1,0 +1,48 @@
+"""Reconciles one ScheduledJob: observe, plan, have it carried out. What is decided is in the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from crewline_operator.effects.executor import Executor, Refused
+from crewline_operator.kube.store import Store
+from crewline_operator.model.key import Key
+from crewline_operator.scheduledjob.observe import ScheduledJobObserver
+from crewline_operator.scheduledjob.observed import Placed
+from crewline_operator.scheduledjob.plan import plan, plan_gone
+from crewline_operator.scheduledjob.spec import parse_scheduledjob
+
+
+class ScheduledJobs:
+    """Has the jobs of all ScheduledJobs added."""
+
+    def __init__(
+        self, *, store: Store, observer: ScheduledJobObserver, executor: Executor, requeue: Callable[[Key, float], None]
+    ) -> None:
+        self._store = store
+        self._observer = observer
+        self._executor = executor
+        self._requeue = requeue
+        #: Where each one's next run is, to take it back when the object is deleted.
+        self._placed: dict[Key, Placed | None] = {}
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring one ScheduledJob in line. Raises what the API server's calls raise; then it is to be tried again."""
+        obj = self._store.scheduledjobs.get(key.namespace, key.name)
+        if obj is None or obj["metadata"].get("deletionTimestamp"):
+            await self._executor.carry_out(key, None, plan_gone(self._placed.pop(key, None)))
+            self._executor.forget(key)
+            return
+        scheduled = parse_scheduledjob(obj)
+        observed = await self._observer.observe(obj, scheduled, self._placed.get(key))
+        planned = plan(scheduled, observed)
+        try:
+            await self._executor.carry_out(key, obj, planned.actions)
+        except Refused as refused:
+            planned = plan(scheduled, replace(observed, refusal=refused.fault))
+            await self._executor.carry_out(key, obj, planned.actions)
+        finally:
+            self._placed[key] = planned.placed
+        if planned.check_after_seconds is not None:
+            self._requeue(key, planned.check_after_seconds)

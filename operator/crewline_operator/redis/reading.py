@@ -1,0 +1,69 @@
+"""What was read of a queue: its counts and running jobs at one moment, or why they are not known. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crewline_operator.model.demand import Demand
+from crewline_operator.model.fault import Fault
+
+
+@dataclass(frozen=True)
+class Target:
+    """A queue to read, and where its dead letters go."""
+
+    prefix: str
+    queue: str
+    dead_letter_queue: str
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running job, as far as a status shows it."""
+
+    id: str
+    name: str
+    worker: str
+    started_ms: int | None
+    progress: Any
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Counts, and what the operator decides by. Times are Redis' epoch milliseconds."""
+
+    now_ms: int
+    waiting: int
+    active: int
+    delayed: int
+    due: int
+    completed: int
+    failed: int
+    dead: int
+    paused: bool
+    next_due_ms: int | None = None
+    oldest_waiting_ms: int | None = None
+    running: tuple[Running, ...] = ()
+
+    @property
+    def demand(self) -> Demand:
+        return Demand(self.waiting, self.due, self.active, self.paused)
+
+    def moved_since(self, earlier: Snapshot) -> bool:
+        """Whether anything but the clock differs."""
+        return self._without_clock() != earlier._without_clock()
+
+    def _without_clock(self) -> tuple[Any, ...]:
+        return (
+            self.waiting, self.active, self.delayed, self.due, self.completed, self.failed, self.dead, self.paused,
+            self.oldest_waiting_ms, self.running,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The last read of a queue: a snapshot, or why there is none."""
+
+    snapshot: Snapshot | None = None
+    fault: Fault | None = None

@@ -1,0 +1,99 @@
+"""Gathers what a plan for a ScheduledJob is made from: its JobQueue, and its runs as they are in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from crewline.queue.queue import Queue
+from crewline.redis.connection import UNAVAILABLE
+from crewline.wire.text import text
+
+from crewline_operator.jobqueue.spec import parse_jobqueue
+from crewline_operator.kube.conditions import find_condition
+from crewline_operator.kube.store import Store
+from crewline_operator.model.fault import Fault
+from crewline_operator.model.key import Object
+from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.redis.faults import redis_fault
+from crewline_operator.redis.poller import Pollers
+from crewline_operator.scheduledjob.observed import Observed, Placed, Runs, RunState
+from crewline_operator.scheduledjob.spec import ScheduledJob
+
+#: All of an observation's calls to Redis.
+REDIS_TIMEOUT_SECONDS = 10.0
+
+
+class ScheduledJobObserver:
+    """Observes ScheduledJobs and changes nothing."""
+
+    def __init__(self, *, store: Store, pollers: Pollers) -> None:
+        self._store = store
+        self._pollers = pollers
+
+    async def observe(self, obj: Object, scheduled: ScheduledJob, placed: Placed | None) -> Observed:
+        """What a plan for `scheduled` is made from. Never raises for a Redis that does not answer: that is told."""
+        status = obj.get("status", {})
+        placed_in = status.get("placed", {}).get("queueRef", scheduled.queue_ref)
+        queue = self._queue(scheduled)
+        return Observed(
+            now=datetime.now(UTC),
+            runs=queue if isinstance(queue, Fault) else await self._runs(scheduled, status, queue),
+            status=status,
+            earlier_queue=self._ref(scheduled.namespace, placed_in) if placed_in != scheduled.queue_ref else None,
+            placed=placed,
+        )
+
+    def _queue(self, scheduled: ScheduledJob) -> QueueRef | Fault:
+        """The queue that gets the jobs, or why there is none."""
+        name = scheduled.queue_ref
+        ref = self._ref(scheduled.namespace, name)
+        if ref is None:
+            return Fault(
+                "QueueNotFound",
+                f"spec.queueRef: there is no JobQueue {name!r} in namespace {scheduled.namespace!r}: "
+                "create it, or name another",
+            )
+        if self._pollers.followed(ref.jobqueue) is None:
+            return self._not_ready(scheduled)
+        return self._pollers.reading(ref.jobqueue).fault or ref
+
+    def _not_ready(self, scheduled: ScheduledJob) -> Fault:
+        jobqueue = self._store.jobqueues.get(scheduled.namespace, scheduled.queue_ref) or {}
+        reachable = find_condition(jobqueue.get("status", {}), "RedisReachable")
+        why = reachable.get("message", "it is new")
+        return Fault("QueueNotReady", f"JobQueue {scheduled.queue_ref!r} has no Redis yet: {why}")
+
+    def _ref(self, namespace: str, name: str) -> QueueRef | None:
+        obj = self._store.jobqueues.get(namespace, name)
+        return parse_jobqueue(obj).queue_ref if obj is not None else None
+
+    async def _runs(self, scheduled: ScheduledJob, status: Mapping[str, Any], ref: QueueRef) -> Runs | Fault:
+        queue = self._pollers.queue(ref)
+        if queue is None:
+            return self._not_ready(scheduled)
+        ids = [run["id"] for run in status.get("active") or ()]
+        placed = status.get("placed")
+        if placed and placed.get("queueRef") == scheduled.queue_ref:
+            ids.append(placed["id"])
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                seconds, microseconds = await queue.redis.time()
+                states = {job_id: await _run_state(queue, job_id) for job_id in ids}
+        except UNAVAILABLE as error:
+            return redis_fault(error, f"of JobQueue {scheduled.queue_ref!r}")
+        return Runs(ref, datetime.fromtimestamp(seconds + microseconds / 1e6, UTC), states)
+
+
+async def _run_state(queue: Queue, job_id: str) -> RunState:
+    state = await queue.job_state(job_id)
+    if state not in ("completed", "failed"):
+        return RunState(state)
+    finished, reason = await queue.redis.hmget(queue.keys.job(job_id), ["finishedOn", "failedReason"])
+    return RunState(
+        state,
+        int(finished) if finished and finished.isdigit() else None,
+        text(reason) if reason and state == "failed" else None,
+    )

@@ -1,0 +1,122 @@
+"""From what a ScheduledJob asks for and what was observed to what is to be done: a pure function.
+
+Jobs are taken back and added first, the status is written after them: a job's id names its run, so that what was added
+before the operator died is not added twice when the plan is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crewline_operator.effects.actions import INVALID_JOB, Action, AddJob, RemoveJob, WriteStatus
+from crewline_operator.kube.conditions import find_condition
+from crewline_operator.kube.status import merge_patch
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
+from crewline_operator.model.note import Note
+from crewline_operator.scheduledjob.conditions import NEVER_RUNS, build_conditions
+from crewline_operator.scheduledjob.observed import Observed, Placed, Runs
+from crewline_operator.scheduledjob.runs import RunPlan, plan_runs
+from crewline_operator.scheduledjob.schedule import InvalidSchedule, Schedule
+from crewline_operator.scheduledjob.spec import ScheduledJob
+
+#: Runs that have not ended are looked at this often.
+FOLLOW_SECONDS = 2.0
+#: A timer of the operator must not come before Redis' clock says that a run is due.
+LATE_SECONDS = 0.02
+INVALID_SCHEDULE = "InvalidSchedule"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do for a ScheduledJob, in this order."""
+
+    actions: Sequence[Action]
+    #: For the plan that takes it back when the object is gone.
+    placed: Placed | None
+    #: Seconds after which to look again, if nothing happens before.
+    check_after_seconds: float | None = None
+
+
+def plan(scheduled: ScheduledJob, observed: Observed) -> Plan:
+    """What to do for a ScheduledJob now."""
+    try:
+        schedule = Schedule(scheduled.schedule, scheduled.time_zone)
+    except InvalidSchedule as error:
+        return _stopped(scheduled, observed, Fault(INVALID_SCHEDULE, str(error)))
+    if observed.refusal is not None:
+        return _stopped(scheduled, observed, observed.refusal)
+    if isinstance(observed.runs, Fault):
+        return _stopped(scheduled, observed, observed.runs)
+    return _scheduled(scheduled, schedule, observed, observed.runs)
+
+
+def plan_gone(placed: Placed | None) -> list[Action]:
+    """What to do when a ScheduledJob is gone: its next run must not come. Nothing holds up a deletion."""
+    return [RemoveJob(placed.queue, placed.job_id, optional=True)] if placed is not None else []
+
+
+def _stopped(scheduled: ScheduledJob, observed: Observed, fault: Fault) -> Plan:
+    """Nothing can be decided: leave the runs as they are, and say why."""
+    writes = _status_writes(scheduled, observed, dict(observed.status), fault)
+    waits_for_an_edit = fault.reason in (INVALID_SCHEDULE, INVALID_JOB)
+    return Plan(
+        actions=[*writes, *_fault_notes(observed, fault)],
+        placed=observed.placed,
+        check_after_seconds=None if waits_for_an_edit else FAULT_CHECK_SECONDS,
+    )
+
+
+def _scheduled(scheduled: ScheduledJob, schedule: Schedule, observed: Observed, runs: Runs) -> Plan:
+    planned = plan_runs(scheduled, schedule, observed.status, runs.states, runs.now)
+    fault = NEVER_RUNS if planned.next_run is None and not scheduled.suspend else None
+    checks = [FOLLOW_SECONDS] if planned.status["activeCount"] else []
+    if planned.next_run is not None:
+        checks.append(max(0.0, (planned.next_run - runs.now).total_seconds()) + LATE_SECONDS)
+    placed = planned.status.get("placed")
+    actions: list[Action] = [*_removes(planned, observed, runs), *_adds(scheduled, planned, runs)]
+    actions += _status_writes(scheduled, observed, planned.status, fault)
+    actions += _fault_notes(observed, fault)
+    actions += planned.notes
+    return Plan(
+        actions=actions,
+        placed=Placed(runs.queue, placed["id"]) if placed is not None else None,
+        check_after_seconds=min(checks, default=None),
+    )
+
+
+def _removes(planned: RunPlan, observed: Observed, runs: Runs) -> list[RemoveJob]:
+    removes = [RemoveJob(runs.queue, job_id) for job_id in planned.remove]
+    if planned.remove_elsewhere is not None and observed.earlier_queue is not None:
+        _, job_id = planned.remove_elsewhere
+        removes.append(RemoveJob(observed.earlier_queue, job_id, optional=True))
+    return removes
+
+
+def _adds(scheduled: ScheduledJob, planned: RunPlan, runs: Runs) -> list[AddJob]:
+    attempts = {} if scheduled.attempts is None else {"attempts": scheduled.attempts}
+    adds = []
+    for add in planned.add:
+        # A run that is due already must not be delayed: it would lose its priority's place.
+        delay = add.run if add.run > runs.now else 0
+        options = {"job_id": add.job_id, "delay": delay, "priority": scheduled.priority} | attempts
+        adds.append(AddJob(runs.queue, scheduled.job_name, scheduled.data, options))
+    return adds
+
+
+def _status_writes(
+    scheduled: ScheduledJob, observed: Observed, status: dict[str, Any], fault: Fault | None
+) -> list[WriteStatus]:
+    """Write the status with its conditions, if anything in it moved."""
+    status["observedGeneration"] = scheduled.generation
+    status["conditions"] = build_conditions(scheduled, observed.status, fault, observed.now)
+    patch = merge_patch(observed.status, status)
+    return [WriteStatus(patch)] if patch else []
+
+
+def _fault_notes(observed: Observed, fault: Fault | None) -> list[Note]:
+    """An Event when what is wrong is something else than in the status."""
+    if fault is None or find_condition(observed.status, "Ready").get("reason") == fault.reason:
+        return []
+    return [Note("Warning", fault.reason, fault.message)]

@@ -1,0 +1,233 @@
+"""The operator's executor and what it observes of runs, on a real Redis: what is done, done once, and refused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from crewline import Job, Queue, Reject, Worker
+from crewline_operator.effects.actions import (
+    INVALID_JOB,
+    AddJob,
+    DropClaim,
+    Follow,
+    MakeClaim,
+    Pause,
+    RemoveJob,
+    Unfollow,
+)
+from crewline_operator.effects.executor import Executor, NotFollowed, Refused
+from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.jobqueue.code import Codes
+from crewline_operator.jobqueue.observe import JobQueueObserver
+from crewline_operator.kube.api import Api
+from crewline_operator.kube.events import EventRecorder
+from crewline_operator.kube.store import Store
+from crewline_operator.model.fault import Fault
+from crewline_operator.model.key import Key
+from crewline_operator.model.note import Note
+from crewline_operator.redis.claims import Claims
+from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.poller import Pollers
+from crewline_operator.scaling.decide import History
+from crewline_operator.scheduledjob.observe import ScheduledJobObserver
+from crewline_operator.scheduledjob.observed import Runs, RunState
+from crewline_operator.scheduledjob.spec import ScheduledJob, parse_scheduledjob
+from kubernetes.aio import client as kube_client
+
+from tests import redis_server
+from tests.unit.operator.factories import jobqueue, jobqueue_object
+
+EMAILS = jobqueue().key
+DIGEST = Key("ScheduledJob", "shop", "digest")
+REF = jobqueue().queue_ref
+#: Nobody listens there.
+NOWHERE = Endpoint("redis://127.0.0.1:1/0", "127.0.0.1:1/0")
+
+
+class Operator:
+    """An executor with a Redis and no cluster, and what it had looked at again."""
+
+    def __init__(self, api: Api) -> None:
+        self.store = Store()
+        self.pollers = Pollers(lambda _: None, 60.0)
+        self.again: list[Key] = []
+        self.api = api
+        self.executor = Executor(
+            api=api,
+            store=self.store,
+            pollers=self.pollers,
+            claims=Claims(),
+            events=EventRecorder(api),
+            requeue=lambda key, _: self.again.append(key),
+        )
+
+    async def do(self, *actions: Any, key: Key = EMAILS) -> None:
+        await self.executor.carry_out(key, jobqueue_object(), actions)
+
+
+@pytest_asyncio.fixture
+async def stranger() -> AsyncIterator[Operator]:
+    """It follows no queue yet."""
+    async with kube_client.ApiClient() as client:
+        operator = Operator(Api(client))
+        yield operator
+        await operator.pollers.close()
+
+
+@pytest_asyncio.fixture
+async def operator(stranger: Operator, redis_url: str) -> Operator:
+    """It follows the queue `emails`."""
+    await stranger.do(Follow(Endpoint(redis_url, "shown"), jobqueue().target))
+    return stranger
+
+
+def add(job_id: str = "run-1", **options: Any) -> AddJob:
+    return AddJob(REF, "digest", {"n": 1}, {"job_id": job_id, "delay": 0, "priority": 0} | options)
+
+
+async def test_a_job_is_added_once_however_often_that_is_asked_for(operator: Operator, queue: Queue) -> None:
+    await operator.do(add(attempts=7), key=DIGEST)
+    await operator.do(add(), add("run-2", delay=datetime.now(UTC) + timedelta(hours=1)), key=DIGEST)
+    counts = await queue.metrics()
+    assert (counts.waiting, counts.delayed) == (1, 1)
+    job = await queue.get_job("run-1")
+    assert job is not None
+    assert (job.name, job.data, job.attempts) == ("digest", {"n": 1}, 7)
+
+
+async def test_a_job_is_taken_back(operator: Operator, queue: Queue) -> None:
+    await operator.do(add(), RemoveJob(REF, "run-1"), RemoveJob(REF, "run-1", optional=True), key=DIGEST)
+    assert (await queue.metrics()).waiting == 0
+
+
+async def test_a_pause_is_told_by_the_one_that_made_it(
+    operator: Operator, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "crewline_operator")
+    paused = Pause(REF, True, Note("Normal", "QueuePaused", "no more"))
+    await operator.do(paused, paused)
+    assert await queue.redis.hexists(queue.keys.meta, "paused")
+    await operator.do(Pause(REF, False, Note("Normal", "QueueResumed", "go on")))
+    assert not await queue.redis.hexists(queue.keys.meta, "paused")
+    told = [record.getMessage() for record in caplog.records if record.name.endswith("events")]
+    assert told == ["JobQueue shop/emails: QueuePaused: no more", "JobQueue shop/emails: QueueResumed: go on"]
+
+
+async def test_a_job_that_no_queue_takes_is_refused_and_nothing_after_it_is_done(
+    operator: Operator, queue: Queue
+) -> None:
+    with pytest.raises(Refused) as refused:
+        await operator.do(add(), add("run-2", priority=-1), add("run-3"), key=DIGEST)
+    assert refused.value.fault.reason == INVALID_JOB
+    assert refused.value.fault.message.startswith("spec.job: ")
+    assert [await queue.job_state(f"run-{n}") for n in (1, 2, 3)] == ["waiting", "unknown", "unknown"]
+
+
+async def test_a_redis_that_does_not_answer_is_told_but_for_what_may_fail(stranger: Operator) -> None:
+    await stranger.do(Follow(NOWHERE, jobqueue().target))
+    with pytest.raises(Refused) as refused:
+        await stranger.do(add(), key=DIGEST)
+    assert refused.value.fault.reason == "RedisUnreachable"
+    assert refused.value.fault.message.startswith("Redis of JobQueue 'emails' can't be reached")
+    await stranger.do(RemoveJob(REF, "run-1", optional=True), key=DIGEST)
+
+
+async def test_what_is_followed_no_more_is_not_reached(operator: Operator) -> None:
+    await operator.do(Unfollow())
+    with pytest.raises(NotFollowed):
+        await operator.do(add(), key=DIGEST)
+    await operator.do(RemoveJob(REF, "run-1", optional=True), key=DIGEST)
+
+
+async def test_whom_a_claim_concerns_is_looked_at_again(operator: Operator) -> None:
+    claim, other = claim_of(jobqueue(), "shown"), Key("JobQueue", "shop", "mails")
+    await operator.do(MakeClaim(claim))
+    assert operator.again == []
+    await operator.do(MakeClaim(claim), key=other)
+    await operator.do(DropClaim(), key=other)
+    assert operator.again == [EMAILS, EMAILS]
+
+
+async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_server(stranger: Operator) -> None:
+    """It is not there: whatever is asked of it fails."""
+    observer = JobQueueObserver(
+        api=stranger.api,
+        store=stranger.store,
+        codes=Codes(stranger.api),
+        pollers=stranger.pollers,
+        claims=Claims(),
+        done=stranger.executor.done,
+    )
+    seen = await observer.observe(jobqueue_object(), jobqueue(), History())
+    assert seen.first_read_pending
+    assert (seen.followed, seen.claim, stranger.pollers.followed(EMAILS)) == (None, None, None)
+
+
+def scheduled() -> ScheduledJob:
+    metadata = {"namespace": "shop", "name": "digest", "uid": "u", "creationTimestamp": "2026-03-01T11:00:00Z"}
+    spec = {"queueRef": {"name": "emails"}, "schedule": "* * * * *", "job": {"name": "digest"}}
+    return parse_scheduledjob({"metadata": metadata, "spec": spec})
+
+
+async def observed(operator: Operator, **status: Any) -> Any:
+    observer = ScheduledJobObserver(store=operator.store, pollers=operator.pollers)
+    return await observer.observe({"status": status}, scheduled(), None)
+
+
+async def test_runs_are_observed_as_they_are(operator: Operator, queue: Queue, start_worker: Any) -> None:
+    async def handle(job: Job) -> None:
+        if job.id == "bad":
+            raise Reject("no address")
+
+    worker: Worker = await start_worker(handle)
+    operator.store.jobqueues.put(jobqueue_object())
+    ended = [await queue.add("digest", {}, job_id=job_id) for job_id in ("good", "bad")]
+    await asyncio.gather(*(job.result(timeout=10) for job in ended), return_exceptions=True)
+    await worker.stop()
+    await operator.do(add("waits"), add("later", delay=3600), key=DIGEST)
+    active = [{"id": job_id} for job_id in ("good", "bad", "waits", "gone")]
+    seen = await observed(operator, active=active, placed={"id": "later", "queueRef": "emails"})
+    assert isinstance(seen.runs, Runs)
+    assert seen.runs.queue == REF
+    assert abs(seen.runs.now - datetime.now(UTC)) < timedelta(minutes=1)
+    states = {job_id: (run.state, run.reason) for job_id, run in seen.runs.states.items()}
+    assert states == {
+        "good": ("completed", None),
+        "bad": ("failed", "no address"),
+        "waits": ("waiting", None),
+        "later": ("delayed", None),
+        "gone": ("unknown", None),
+    }
+    assert seen.runs.states["gone"] == RunState("unknown")
+    assert seen.runs.states["good"].finished_ms
+
+
+async def test_why_runs_are_not_known_is_observed_too(operator: Operator, tmp_path: Path) -> None:
+    assert (await observed(operator)).runs.reason == "QueueNotFound"
+    operator.store.jobqueues.put(jobqueue_object())
+    await operator.do(Unfollow())
+    assert (await observed(operator)).runs.reason == "QueueNotReady"
+    server = redis_server.start(tmp_path)
+    await operator.do(Follow(Endpoint(server.url, "shown"), jobqueue().target))
+    server.stop()
+    found = (await observed(operator)).runs
+    assert isinstance(found, Fault)
+    assert found.reason == "RedisUnreachable"
+
+
+async def test_the_queue_that_a_run_was_placed_in_before_is_found(operator: Operator) -> None:
+    operator.store.jobqueues.put(jobqueue_object())
+    assert (await observed(operator, placed={"id": "u-1", "queueRef": "emails"})).earlier_queue is None
+    assert (await observed(operator, placed={"id": "u-1", "queueRef": "reports"})).earlier_queue is None
+    reports = jobqueue_object()
+    reports["metadata"] |= {"name": "reports", "uid": "uid-2"}
+    operator.store.jobqueues.put(reports)
+    found = (await observed(operator, placed={"id": "u-1", "queueRef": "reports"})).earlier_queue
+    assert found.jobqueue == Key("JobQueue", "shop", "reports")

@@ -1,0 +1,145 @@
+"""The workers' Deployment and ServiceAccount."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crewline_operator.jobqueue.children.deployment import (
+    CODE_DIGEST,
+    SECRET_DIGEST,
+    DeploymentInputs,
+    build_deployment,
+)
+from crewline_operator.jobqueue.children.service_account import build_service_account
+
+from tests.unit.operator.factories import jobqueue
+
+HANDLER = {"handler": "handlers:handle", "concurrency": 7, "execution": "thread", "gracePeriodSeconds": 20}
+
+
+def built(inputs: DeploymentInputs | None = None, **spec: Any) -> dict[str, Any]:
+    return build_deployment(jobqueue(**spec), inputs or DeploymentInputs(3, "worker:1", "IfNotPresent"))
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    template: dict[str, Any] = built(**spec)["spec"]["template"]["spec"]
+    return template
+
+
+def container(**spec: Any) -> dict[str, Any]:
+    first: dict[str, Any] = pod(**spec)["containers"][0]
+    return first
+
+
+def env(**spec: Any) -> dict[str, Any]:
+    return {each["name"]: each.get("value", each.get("valueFrom")) for each in container(**spec)["env"]}
+
+
+def test_children_are_owned_named_and_labelled_after_the_jobqueue() -> None:
+    for child in (built(), build_service_account(jobqueue())):
+        metadata = child["metadata"]
+        assert (metadata["name"], metadata["namespace"]) == ("emails", "shop")
+        (owner,) = metadata["ownerReferences"]
+        assert (owner["kind"], owner["uid"], owner["controller"]) == ("JobQueue", "uid-1", True)
+        assert metadata["labels"]["crewline.dev/jobqueue"] == "emails"
+        assert metadata["labels"]["app.kubernetes.io/managed-by"] == "crewline"
+
+
+def test_workers_hold_no_kubernetes_token() -> None:
+    assert build_service_account(jobqueue())["automountServiceAccountToken"] is False
+    assert pod()["automountServiceAccountToken"] is False
+    assert pod()["serviceAccountName"] == "emails"
+
+
+def test_pods_meet_the_restricted_security_standard() -> None:
+    security = pod()["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container()["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_the_selector_is_on_the_pods() -> None:
+    deployment = built()
+    selector = deployment["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert deployment["spec"]["replicas"] == 3
+
+
+def test_the_worker_gets_its_settings_in_the_environment() -> None:
+    values = env(worker=HANDLER | {"timeoutSeconds": 60}, queue="mails", deadLetter={"queue": "graveyard"})
+    assert values == {
+        "CREWLINE_REDIS_URL": "redis://redis:6379/0",
+        "CREWLINE_QUEUE": "mails",
+        "CREWLINE_PREFIX": "bull",
+        "CREWLINE_HANDLER": "handlers:handle",
+        "CREWLINE_CONCURRENCY": "7",
+        "CREWLINE_EXECUTION": "thread",
+        "CREWLINE_TIMEOUT_SECONDS": "60",
+        "CREWLINE_GRACE_SECONDS": "20",
+        "CREWLINE_DEAD_LETTER_QUEUE": "graveyard",
+        "CREWLINE_READY_FILE": "/tmp/ready",
+    }
+
+
+def test_the_queue_is_named_after_the_jobqueue_and_its_dead_letters_after_the_queue() -> None:
+    values = env()
+    assert values["CREWLINE_QUEUE"] == "emails"
+    assert values["CREWLINE_DEAD_LETTER_QUEUE"] == "emails-dlq"
+
+
+def test_a_redis_url_in_a_secret_stays_there() -> None:
+    redis = {"urlFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}, "prefix": "bull"}
+    assert env(redis=redis)["CREWLINE_REDIS_URL"] == {"secretKeyRef": {"name": "redis", "key": "url"}}
+
+
+def test_the_pod_outlives_the_grace_period_so_that_jobs_are_handed_back() -> None:
+    assert pod(worker=HANDLER)["terminationGracePeriodSeconds"] == 25
+
+
+def test_code_is_mounted_read_only_and_importable() -> None:
+    worker = HANDLER | {"code": {"configMap": "emails-handlers"}}
+    assert {"name": "code", "configMap": {"name": "emails-handlers"}} in pod(worker=worker)["volumes"]
+    assert {"name": "code", "mountPath": "/opt/code", "readOnly": True} in container(worker=worker)["volumeMounts"]
+    assert env(worker=worker)["CREWLINE_CODE_PATH"] == "/opt/code"
+
+
+def test_a_changed_handler_or_secret_rolls_the_pods_and_nothing_else_does() -> None:
+    def annotations(**digests: str) -> dict[str, str]:
+        deployment = built(DeploymentInputs(3, "worker:1", "IfNotPresent", **digests))
+        found: dict[str, str] = deployment["spec"]["template"]["metadata"]["annotations"]
+        return found
+
+    assert annotations(code_digest="a")[CODE_DIGEST] == "a"
+    assert annotations(secret_digest="b")[SECRET_DIGEST] == "b"
+    assert not {CODE_DIGEST, SECRET_DIGEST} & annotations().keys()
+
+
+def test_a_handler_is_ready_when_it_says_so_and_a_foreign_program_at_once() -> None:
+    assert container(worker=HANDLER)["readinessProbe"]["exec"]["command"] == ["test", "-f", "/tmp/ready"]
+    foreign = {"command": ["node", "worker.js"], "args": ["--fast"], "image": "mails:3", "concurrency": 5}
+    assert "readinessProbe" not in container(worker=foreign)
+    assert (container(worker=foreign)["command"], container(worker=foreign)["args"]) == (
+        ["node", "worker.js"],
+        ["--fast"],
+    )
+    assert "CREWLINE_HANDLER" not in env(worker=foreign)
+    assert env(worker=foreign)["CREWLINE_QUEUE"] == "emails"
+
+
+def test_what_the_user_adds_is_passed_on() -> None:
+    worker = HANDLER | {
+        "env": [{"name": "MODE", "value": "fast"}],
+        "envFrom": [{"secretRef": {"name": "smtp"}}],
+        "resources": {"requests": {"cpu": "100m"}},
+    }
+    assert env(worker=worker)["MODE"] == "fast"
+    assert container(worker=worker)["envFrom"] == [{"secretRef": {"name": "smtp"}}]
+    assert container(worker=worker)["resources"] == {"requests": {"cpu": "100m"}}
+
+
+def test_the_same_inputs_build_the_same_manifest() -> None:
+    assert built() == built()

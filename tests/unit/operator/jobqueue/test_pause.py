@@ -1,0 +1,40 @@
+"""spec.paused and a pause by others: who wins, and what is shown."""
+
+from __future__ import annotations
+
+from crewline_operator.redis.reading import Reading
+
+from tests.unit.operator.factories import conditions, deployment, observed
+from tests.unit.operator.jobqueue.plans import UNREACHABLE, pause, planned, reading, status_of
+
+
+def test_the_newer_twin_does_not_pause_the_olders_queue() -> None:
+    assert pause(planned(observed(older_twin="shop/mails", deployment=deployment(0)), paused=True)) is None
+
+
+def test_spec_paused_pauses_the_queue_and_its_end_resumes_it_once_redis_agrees() -> None:
+    started = planned(observed(deployment=deployment(0)), paused=True)
+    assert pause(started) is True
+    assert conditions(status_of(started))["Paused"] == ("True", "SpecPaused")
+    held = planned(
+        observed(deployment=deployment(0), status=status_of(started), reading=reading(paused=True)), paused=True
+    )
+    assert pause(held) is None
+    ended = planned(observed(deployment=deployment(0), status=status_of(held), reading=reading(paused=True)))
+    assert pause(ended) is False
+    assert conditions(status_of(ended))["Paused"] == ("True", "SpecPaused"), "until Redis says that it is resumed"
+    resumed = planned(observed(deployment=deployment(0), status=status_of(ended), reading=reading()))
+    assert pause(resumed) is None
+    assert conditions(status_of(resumed))["Paused"] == ("False", "NotPaused")
+
+
+def test_a_pause_by_somebody_else_is_shown_and_not_undone() -> None:
+    result = planned(observed(deployment=deployment(0), reading=reading(paused=True)))
+    assert pause(result) is None
+    assert conditions(status_of(result))["Paused"] == ("True", "PausedInRedis")
+
+
+def test_while_redis_is_away_the_paused_condition_stays_as_it_was() -> None:
+    before = status_of(planned(observed(deployment=deployment(0), reading=reading(paused=True))))
+    after = status_of(planned(observed(deployment=deployment(0), reading=Reading(fault=UNREACHABLE), status=before)))
+    assert conditions(after)["Paused"] == ("True", "PausedInRedis")

@@ -1,0 +1,140 @@
+"""The plan for a JobQueue: what is applied, what the status says, and what a fault must never do."""
+
+from __future__ import annotations
+
+from crewline_operator.effects.actions import Apply, DropClaim, Follow, MakeClaim, Pause, Unfollow, WriteStatus
+from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, Plan, plan_gone
+from crewline_operator.model.note import Note
+from crewline_operator.redis.reading import Reading, Target
+from crewline_operator.scaling.decide import History
+
+from tests.unit.operator.factories import ENDPOINT, conditions, deployment, jobqueue, observed
+from tests.unit.operator.jobqueue.plans import (
+    MISSING,
+    UNREACHABLE,
+    actions,
+    in_place,
+    manifest,
+    manifests,
+    notes,
+    planned,
+    reading,
+    status_of,
+)
+
+
+def test_a_new_queue_gets_a_service_account_and_a_deployment_without_workers() -> None:
+    result = planned(observed())
+    assert [each["kind"] for each in manifests(result)] == ["ServiceAccount", "Deployment"]
+    assert manifest(result, "Deployment")["spec"]["replicas"] == 0
+    assert [reason for _, reason in notes(result)] == ["Created"]
+    assert "lastDecision" not in status_of(result)
+
+
+def test_jobs_scale_it_up_and_the_decision_is_in_status_and_event() -> None:
+    result = planned(observed(deployment=deployment(0), reading=reading(waiting=40, active=3)))
+    assert manifest(result, "Deployment")["spec"]["replicas"] == 5
+    why = "waiting 40, active 3: 43 jobs / 10 per replica -> 5 replicas"
+    assert status_of(result)["lastDecision"] == {"time": "2026-03-01T12:00:00Z", "from": 0, "to": 5, "reason": why}
+    assert [(note.reason, note.message) for note in actions(result, Note)] == [("ScaledUp", f"0 -> 5 workers: {why}")]
+    assert status_of(result)["ready"] == "0/5"
+
+
+def test_a_steady_queue_is_stable_and_leaves_no_event() -> None:
+    first = planned(observed(deployment=deployment(2), reading=reading(waiting=15)))
+    again = planned(observed(deployment=deployment(2), reading=reading(waiting=15), status=status_of(first)))
+    assert status_of(again) == status_of(first)
+    assert notes(again) == []
+    assert conditions(status_of(again)) == {
+        "Available": ("True", "WorkersReady"),
+        "Progressing": ("False", "Stable"),
+        "Degraded": ("False", "AsExpected"),
+        "RedisReachable": ("True", "Connected"),
+        "ScalingActive": ("True", "Operator"),
+        "Paused": ("False", "NotPaused"),
+    }
+    assert all(each["observedGeneration"] == 4 for each in status_of(again)["conditions"])
+
+
+def test_replicas_that_somebody_else_changed_are_put_right() -> None:
+    result = planned(observed(deployment=deployment(0), reading=reading(waiting=15)))
+    assert manifest(result, "Deployment")["spec"]["replicas"] == 2
+
+
+def test_nothing_is_planned_before_redis_was_read_once() -> None:
+    assert planned(observed(reading=Reading())) == Plan([], History())
+    for known in ({}, {"reading": Reading(fault=UNREACHABLE)}, {"reading": Reading(), "endpoint": MISSING}):
+        assert actions(planned(observed(**known)), WriteStatus)
+
+
+def test_a_new_jobqueue_is_counted_and_followed_before_anything_is_decided() -> None:
+    known = jobqueue()
+    fresh = planned(observed(claim=None, followed=None, reading=Reading()))
+    assert fresh.actions == [MakeClaim(claim_of(known, ENDPOINT.shown)), Follow(ENDPOINT, known.target)]
+    assert fresh.check_after_seconds is None, "the first read has it looked at again"
+
+
+def test_another_queue_is_claimed_and_followed_in_place_of_the_old_one() -> None:
+    moved = planned(observed(reading=Reading()), queue="letters")
+    assert moved.actions == [
+        MakeClaim(claim_of(jobqueue(queue="letters"), ENDPOINT.shown)),
+        Follow(ENDPOINT, Target("bull", "letters", "letters-dlq")),
+    ]
+
+
+def test_without_a_usable_redis_url_nothing_is_followed_and_the_claim_stays() -> None:
+    lost = planned(observed(endpoint=MISSING, reading=Reading()))
+    assert [type(action) for action in lost.actions] == [Unfollow, WriteStatus, Note]
+    still = planned(observed(endpoint=MISSING, reading=Reading(), followed=None, status=status_of(lost)))
+    assert still.actions == []
+
+
+def test_a_jobqueue_that_is_gone_is_followed_no_more_and_claims_nothing() -> None:
+    assert plan_gone() == [Unfollow(), DropClaim()]
+
+
+def test_an_old_child_of_the_same_name_is_waited_for() -> None:
+    waiting = planned(observed(stale_child=True, reading=reading(waiting=50)))
+    assert (waiting.actions, waiting.check_after_seconds) == ([], STALE_CHILD_SECONDS)
+
+
+def test_what_is_done_comes_in_an_order_that_a_death_between_bears() -> None:
+    """The pause is known by the status, and Events tell of what was done."""
+    result = planned(observed(claim=None, reading=reading(waiting=50)), paused=True)
+    assert [type(action) for action in result.actions] == [MakeClaim, Apply, Apply, WriteStatus, Pause, Note, Note]
+
+
+def test_what_is_in_place_is_neither_applied_nor_written_again() -> None:
+    first = planned(observed(deployment=deployment(2), reading=reading(waiting=15)))
+    known = {"deployment": deployment(2), "reading": reading(waiting=15), "status": status_of(first)}
+    again = planned(observed(applied=in_place(first), **known))
+    assert (again.actions, again.check_after_seconds) == ([], None)
+    assert [action.kind for action in actions(planned(observed(**known)), Apply)] == ["ServiceAccount", "Deployment"]
+
+
+def test_what_somebody_else_changed_or_a_quota_refused_is_applied_again() -> None:
+    first = planned(observed(deployment=deployment(2), reading=reading(waiting=15)))
+    refused = deployment(2)
+    refused["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": "no service account"}]
+    for drifted in (deployment(2, generation=7), refused):
+        result = planned(observed(deployment=drifted, reading=reading(waiting=15), applied=in_place(first)))
+        assert [action.kind for action in actions(result, Apply)] == ["ServiceAccount", "Deployment"]
+
+
+def test_only_the_manifest_that_changed_is_applied() -> None:
+    first = planned(observed(deployment=deployment(2), reading=reading(waiting=15)))
+    more = planned(observed(deployment=deployment(2), reading=reading(waiting=45), applied=in_place(first)))
+    assert [action.kind for action in actions(more, Apply)] == ["Deployment"]
+
+
+def test_numbers_wait_for_their_time_and_what_matters_does_not() -> None:
+    first = planned(observed(deployment=deployment(2), reading=reading(waiting=15)))
+    known = {"deployment": deployment(2), "status": status_of(first), "status_age_seconds": 2.0}
+    moved = planned(observed(reading=reading(waiting=16), **known))
+    assert (actions(moved, WriteStatus), moved.check_after_seconds) == ([], 3.0)
+    assert status_of(moved)["counts"]["waiting"] == 16
+    aged = planned(observed(reading=reading(waiting=16), **known | {"status_age_seconds": 5.0}))
+    assert [action.patch for action in actions(aged, WriteStatus)] == [{"counts": {"waiting": 16}}]
+    scaled = planned(observed(reading=reading(waiting=26), **known))
+    assert "desiredReplicas" in actions(scaled, WriteStatus)[0].patch

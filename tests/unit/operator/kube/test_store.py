@@ -1,0 +1,74 @@
+"""The store: the newest version wins, and lists correct what watches missed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crewline_operator.kube.store import Store
+
+from tests.unit.operator.factories import jobqueue_object
+
+
+def pod(name: str, version: int, jobqueue: str = "emails", uid: str = "u1") -> dict[str, Any]:
+    labels = {"crewline.dev/jobqueue": jobqueue}
+    metadata = {"namespace": "shop", "name": name, "uid": uid, "resourceVersion": str(version), "labels": labels}
+    return {"metadata": metadata | {"creationTimestamp": "2026-03-01T12:00:00Z", "managedFields": [{}]}}
+
+
+def versions(store: Store, jobqueue: str = "emails") -> dict[str, str]:
+    return {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in store.pods_of("shop", jobqueue)}
+
+
+def test_a_late_event_does_not_undo_a_newer_version() -> None:
+    store = Store()
+    assert store.pods.put(pod("a", 7))
+    assert not store.pods.put(pod("a", 6))
+    assert versions(store) == {"a": "7"}
+
+
+def test_a_changed_label_moves_an_object_to_its_new_jobqueue() -> None:
+    store = Store()
+    store.pods.put(pod("a", 1))
+    store.pods.put(pod("a", 2, jobqueue="reports"))
+    assert versions(store) == {}
+    assert versions(store, "reports") == {"a": "2"}
+
+
+def test_a_late_deletion_does_not_remove_the_successor_of_the_same_name() -> None:
+    store = Store()
+    store.pods.put(pod("a", 5, uid="old"))
+    store.pods.put(pod("a", 9, uid="new"))
+    store.pods.remove(pod("a", 8, uid="old"))
+    assert versions(store) == {"a": "9"}
+
+
+def test_a_list_removes_what_is_gone_but_not_what_came_after_it() -> None:
+    store = Store()
+    store.pods.put(pod("gone", 3))
+    store.pods.put(pod("stays", 4))
+    store.pods.put(pod("newer", 12))
+    gone = store.pods.replace([pod("stays", 4)], list_version=10)
+    assert [each["metadata"]["name"] for each in gone] == ["gone"]
+    assert versions(store) == {"stays": "4", "newer": "12"}
+
+
+def test_a_list_of_one_namespace_leaves_the_others() -> None:
+    store = Store()
+    store.pods.put(pod("a", 3))
+    assert store.pods.replace([], list_version=10, namespace="other") == []
+    assert versions(store) == {"a": "3"}
+
+
+def test_jobqueues_are_found_by_the_config_map_of_their_handler() -> None:
+    store = Store()
+    store.jobqueues.put(jobqueue_object(worker={"handler": "h:h", "code": {"configMap": "emails-handlers"}}))
+    (found,) = store.jobqueues_with_code("shop", "emails-handlers")
+    assert found["metadata"]["name"] == "emails"
+    assert store.jobqueues_with_code("shop", "other") == []
+
+
+def test_managed_fields_are_not_kept() -> None:
+    store = Store()
+    store.pods.put(pod("a", 1))
+    (kept,) = store.pods_of("shop", "emails")
+    assert "managedFields" not in kept["metadata"]

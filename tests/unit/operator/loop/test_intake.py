@@ -1,0 +1,91 @@
+"""What was seen puts the keys of all that it concerns into the work queue, and no others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crewline_operator.kube.store import Store
+from crewline_operator.loop.intake import Intake
+from crewline_operator.loop.workqueue import WorkQueue
+from crewline_operator.model.key import Key
+
+from tests.unit.operator.factories import deployment, jobqueue_object
+
+EMAILS = Key("JobQueue", "shop", "emails")
+DIGEST = Key("ScheduledJob", "shop", "digest")
+CODE = {"handler": "h:h", "code": {"configMap": "emails-handlers"}}
+
+
+class Seen:
+    """An intake, and what it put into the work queue since that was asked last."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.work: WorkQueue[Key] = WorkQueue()
+        self.codes: list[tuple[str, bool]] = []
+        self.intake = Intake(store=self.store, work=self.work, on_code=self._on_code)
+
+    def _on_code(self, namespace: str, name: str, config_map: Any) -> None:
+        self.codes.append((f"{namespace}/{name}", config_map is not None))
+
+    async def added(self) -> set[Key]:
+        keys = {await self.work.get() for _ in range(len(self.work))}
+        for key in keys:
+            with self.work.processing(key):
+                pass
+        return keys
+
+
+def scheduledjob(version: str = "11") -> dict[str, Any]:
+    metadata = {"namespace": "shop", "name": "digest", "uid": "uid-9", "resourceVersion": version}
+    return {"metadata": metadata, "spec": {"queueRef": {"name": "emails"}}}
+
+
+async def test_a_jobqueue_concerns_the_scheduled_jobs_that_add_to_it() -> None:
+    seen = Seen()
+    seen.intake.on_object("ScheduledJob", scheduledjob(), gone=False)
+    assert await seen.added() == {DIGEST}
+    seen.intake.on_object("JobQueue", jobqueue_object(), gone=False)
+    assert await seen.added() == {EMAILS, DIGEST}
+    seen.intake.on_object("JobQueue", jobqueue_object(), gone=True)
+    assert await seen.added() == {EMAILS, DIGEST}
+    assert len(seen.store.jobqueues) == 0
+
+
+async def test_what_the_store_knows_better_concerns_nobody() -> None:
+    seen = Seen()
+    seen.intake.on_object("ScheduledJob", scheduledjob("11"), gone=False)
+    await seen.added()
+    seen.intake.on_object("ScheduledJob", scheduledjob("10"), gone=False)
+    assert await seen.added() == set()
+
+
+async def test_a_child_concerns_the_jobqueue_that_its_label_names() -> None:
+    seen = Seen()
+    seen.intake.on_object("Deployment", deployment(1), gone=False)
+    assert await seen.added() == {EMAILS}
+
+
+async def test_a_config_map_concerns_those_whose_handler_it_holds() -> None:
+    seen = Seen()
+    code = {"metadata": {"namespace": "shop", "name": "emails-handlers"}, "data": {}}
+    seen.intake.on_object("ConfigMap", code, gone=False)
+    assert (await seen.added(), seen.codes) == (set(), [])
+    seen.intake.on_object("JobQueue", jobqueue_object(worker=CODE), gone=False)
+    await seen.added()
+    seen.intake.on_object("ConfigMap", code, gone=False)
+    assert await seen.added() == {EMAILS}
+    seen.intake.on_object("ConfigMap", code, gone=True)
+    assert seen.codes == [("shop/emails-handlers", True), ("shop/emails-handlers", False)]
+
+
+async def test_of_a_list_only_what_it_lacks_is_looked_at_at_once() -> None:
+    seen = Seen()
+    seen.intake.on_object("ScheduledJob", scheduledjob("3"), gone=False)
+    await seen.added()
+    seen.intake.on_list("JobQueue", [jobqueue_object()], 12, None)
+    assert await seen.added() == set()
+    seen.intake.on_list("ScheduledJob", [], 12, None)
+    assert await seen.added() == {DIGEST}
+    seen.intake.add_all()
+    assert await seen.added() == {EMAILS}

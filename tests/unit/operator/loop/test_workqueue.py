@@ -1,0 +1,174 @@
+"""The work queue: one reconcile for a burst of events, never two of one key at once, backoff, delays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from crewline_operator.loop.workqueue import WorkQueue
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def running(
+    queue: WorkQueue[str], reconcile: Callable[[str], Awaitable[None]], workers: int = 2, timeout_seconds: float = 5
+) -> AsyncIterator[None]:
+    task = asyncio.create_task(queue.run(reconcile, workers=workers, timeout_seconds=timeout_seconds))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_burst_of_adds_is_one_reconcile() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for _ in range(100):
+        queue.add("a")
+    assert len(queue) == 1
+    assert await queue.get() == "a"
+    assert len(queue) == 0
+
+
+async def test_a_key_added_while_it_is_reconciled_runs_once_more_afterwards() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    runs: list[str] = []
+    inside, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def reconcile(key: str) -> None:
+        runs.append(key)
+        if len(runs) == 1:
+            inside.set()
+            await go_on.wait()
+        else:
+            done.set()
+
+    async with running(queue, reconcile):
+        queue.add("a")
+        await asyncio.wait_for(inside.wait(), 5)
+        queue.add("a")
+        queue.add("a")
+        assert len(queue) == 0, "it must not be given to another worker while it runs"
+        go_on.set()
+        await asyncio.wait_for(done.wait(), 5)
+    assert runs == ["a", "a"]
+
+
+async def test_one_key_is_never_reconciled_twice_at_once_and_others_go_on_beside_it() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    at_once: dict[str, int] = {}
+    most: dict[str, int] = {}
+    done: set[str] = set()
+    others_done = asyncio.Event()
+
+    async def reconcile(key: str) -> None:
+        at_once[key] = at_once.get(key, 0) + 1
+        most[key] = max(most.get(key, 0), at_once[key])
+        if key == "slow":
+            queue.add("slow")
+            await others_done.wait()
+        done.add(key)
+        if done >= {"b", "c"}:
+            others_done.set()
+        at_once[key] -= 1
+
+    async with running(queue, reconcile):
+        for key in ("slow", "b", "c"):
+            queue.add(key)
+        await asyncio.wait_for(others_done.wait(), 5)
+    assert most["slow"] == 1
+
+
+async def test_a_failing_key_is_tried_again_later_and_each_time_later_up_to_the_cap() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock=clock, backoff_seconds=1, backoff_cap_seconds=5, jitter=0)
+    delays = [queue.failed("a") for _ in range(5)]
+    assert delays == [1, 2, 4, 5, 5]
+    assert queue.promote_due() == pytest.approx(1), "the earliest try counts"
+    clock.now += 1
+    queue.promote_due()
+    assert await queue.get() == "a"
+
+
+async def test_success_ends_the_backoff() -> None:
+    queue: WorkQueue[str] = WorkQueue(backoff_seconds=0.01, jitter=0)
+    outcomes = iter([RuntimeError("first"), RuntimeError("second"), None])
+    succeeded = asyncio.Event()
+
+    async def reconcile(_: str) -> None:
+        error = next(outcomes)
+        if error is not None:
+            raise error
+        succeeded.set()
+
+    async with running(queue, reconcile):
+        queue.add("a")
+        await asyncio.wait_for(succeeded.wait(), 5)
+    assert queue.failed("a") == 0.01
+
+
+async def test_a_reconcile_that_hangs_is_given_up_and_tried_again() -> None:
+    queue: WorkQueue[str] = WorkQueue(backoff_seconds=0.01)
+    tries: list[str] = []
+    again = asyncio.Event()
+
+    async def reconcile(key: str) -> None:
+        tries.append(key)
+        if len(tries) > 1:
+            again.set()
+        await asyncio.Event().wait()
+
+    async with running(queue, reconcile, timeout_seconds=0.02):
+        queue.add("a")
+        await asyncio.wait_for(again.wait(), 5)
+    assert tries[:2] == ["a", "a"]
+
+
+async def test_a_delayed_key_comes_in_its_time_and_the_earlier_of_two_delays_counts() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock=clock)
+    queue.add_after("a", 10)
+    queue.add_after("a", 3)
+    queue.add_after("a", 7)
+    clock.now += 2.9
+    assert queue.promote_due() == pytest.approx(0.1)
+    assert len(queue) == 0
+    clock.now += 0.1
+    assert queue.promote_due() is None
+    assert len(queue) == 1
+
+
+async def test_a_key_that_is_added_now_does_not_come_a_second_time_for_its_earlier_delay() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock=clock)
+    queue.add_after("a", 3)
+    queue.add("a")
+    assert await queue.get() == "a"
+    with queue.processing("a"):
+        pass
+    clock.now += 10
+    queue.promote_due()
+    assert len(queue) == 0
+
+
+async def test_a_forgotten_key_does_not_come_back() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock=clock)
+    queue.failed("a")
+    queue.forget("a")
+    clock.now += 100
+    assert queue.promote_due() is None
+    assert len(queue) == 0

@@ -1,0 +1,65 @@
+"""Redis URLs: resolvable from the operator's pod, never shown with a password, and clear when wrong."""
+
+from __future__ import annotations
+
+import pytest
+from crewline_operator.model.fault import Fault
+from crewline_operator.redis.endpoint import Endpoint, parse_redis_url
+from crewline_operator.redis.faults import redis_fault
+from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, ResponseError, TimeoutError
+
+
+def parsed(url: str) -> Endpoint:
+    endpoint = parse_redis_url(url, "shop", "spec.redis.url")
+    assert isinstance(endpoint, Endpoint), endpoint
+    return endpoint
+
+
+@pytest.mark.parametrize(
+    ("url", "absolute"),
+    [
+        ("redis://redis:6379/0", "redis://redis.shop.svc:6379/0"),
+        ("redis://redis", "redis://redis.shop.svc:6379/0"),
+        ("redis://redis.data:6380/3", "redis://redis.data:6380/3"),
+        ("redis://10.1.2.3", "redis://10.1.2.3:6379/0"),
+        ("redis://[fd00::1]:7000/1", "redis://[fd00::1]:7000/1"),
+        ("rediss://user:p%40ss@cache.example.com/2", "rediss://user:p%40ss@cache.example.com:6379/2"),
+        ("redis://redis/?db=4&socket_timeout=9999", "redis://redis.shop.svc:6379/4"),
+    ],
+)
+def test_a_service_name_is_qualified_with_the_namespace_and_defaults_are_filled_in(url: str, absolute: str) -> None:
+    assert parsed(url).url == absolute
+
+
+def test_what_is_shown_has_no_user_and_no_password() -> None:
+    endpoint = parsed("redis://alice:s3cret@redis:6379/1")
+    assert endpoint.shown == "redis.shop.svc:6379/1"
+    assert "s3cret" not in repr(endpoint)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "http://redis:6379", "redis://", "redis://:pa/ss@host:6379", "redis://redis:port/0", "redis://redis/x"]
+)
+def test_an_unusable_url_is_told_without_quoting_it(url: str) -> None:
+    fault = parse_redis_url(url, "shop", "key 'url' of Secret 'redis'")
+    assert isinstance(fault, Fault)
+    assert fault.reason == "InvalidRedisURL"
+    assert fault.message.startswith("key 'url' of Secret 'redis' is not a Redis URL: write redis://")
+    assert "pa" not in fault.message.replace("password", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "part"),
+    [
+        (AuthenticationError("WRONGPASS invalid"), "RedisAuthFailed", "correct user and password"),
+        (ResponseError("NOAUTH Authentication required."), "RedisAuthFailed", "correct user and password"),
+        (ConnectionError("Error 111 connecting to r:6379. Connection refused."), "RedisUnreachable", "refused"),
+        (TimeoutError("Timeout reading"), "RedisUnreachable", "in time"),
+        (BusyLoadingError("LOADING"), "RedisUnreachable", "loading"),
+    ],
+)
+def test_an_error_of_redis_is_told_with_its_mend(error: Exception, reason: str, part: str) -> None:
+    fault = redis_fault(error, "redis.shop.svc:6379/0")
+    assert fault.reason == reason
+    assert "redis.shop.svc:6379/0" in fault.message
+    assert part in fault.message

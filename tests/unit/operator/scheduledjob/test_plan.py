@@ -1,0 +1,148 @@
+"""The plan for a ScheduledJob: what goes to Redis, what the conditions say, and which Events are left."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import pytest
+from crewline_operator.effects.actions import INVALID_JOB, AddJob, RemoveJob, WriteStatus
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
+from crewline_operator.model.key import Key
+from crewline_operator.model.moments import epoch_ms, timestamp
+from crewline_operator.model.note import Note
+from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.scheduledjob.conditions import NEVER_RUNS, build_conditions
+from crewline_operator.scheduledjob.observed import Observed, Placed, Runs, RunState
+from crewline_operator.scheduledjob.plan import FOLLOW_SECONDS, LATE_SECONDS, Plan, plan, plan_gone
+from crewline_operator.scheduledjob.spec import ScheduledJob, parse_scheduledjob
+
+from tests.unit.operator.factories import conditions, patched
+
+A = TypeVar("A")
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+FIVE = timedelta(minutes=5)
+EMAILS = QueueRef(Key("JobQueue", "shop", "emails"), "bull", "emails")
+UNREACHABLE = Fault("RedisUnreachable", "Redis of JobQueue 'emails' does not answer in time")
+
+
+def scheduled(**spec: Any) -> ScheduledJob:
+    defaults = {
+        "queueRef": {"name": "emails"},
+        "schedule": "*/5 * * * *",
+        "job": {"name": "digest", "data": {"n": 1}, "priority": 3},
+    }
+    metadata = {"namespace": "shop", "name": "digest", "uid": "uid-9", "generation": 4}
+    return parse_scheduledjob({"metadata": metadata | {"creationTimestamp": timestamp(NOON)}, "spec": defaults | spec})
+
+
+def observed(after: timedelta = timedelta(seconds=1), *, states: Any = None, **parts: Any) -> Observed:
+    """A queue whose Redis answers, `after` noon."""
+    now = NOON + after
+    return Observed(**({"now": now, "runs": Runs(EMAILS, now, states or {})} | parts))
+
+
+def actions(planned: Plan, kind: type[A]) -> list[A]:
+    return [action for action in planned.actions if isinstance(action, kind)]
+
+
+def notes(planned: Plan) -> list[tuple[str, str]]:
+    return [(note.type, note.reason) for note in actions(planned, Note)]
+
+
+def written(planned: Plan, status: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The status after the plan."""
+    (write,) = actions(planned, WriteStatus)
+    return patched(status or {}, dict(write.patch))
+
+
+def id_at(run: datetime) -> str:
+    return f"uid-9-{epoch_ms(run)}"
+
+
+def test_the_next_run_goes_to_redis_with_its_time_and_the_status_after_it() -> None:
+    planned = plan(scheduled(), observed())
+    add, write = planned.actions
+    assert add == AddJob(
+        EMAILS, "digest", {"n": 1}, {"job_id": id_at(NOON + FIVE), "delay": NOON + FIVE, "priority": 3}
+    )
+    assert isinstance(write, WriteStatus)
+    assert planned.placed == Placed(EMAILS, id_at(NOON + FIVE))
+    assert planned.check_after_seconds == 299 + LATE_SECONDS
+    assert conditions(written(planned)) == {"Ready": ("True", "Scheduled"), "Suspended": ("False", "NotSuspended")}
+    assert all(each["observedGeneration"] == 4 for each in written(planned)["conditions"])
+
+
+def test_a_run_that_is_due_is_not_delayed_and_is_told_after_it_was_added() -> None:
+    planned = plan(scheduled(concurrencyPolicy="Forbid", job={"name": "digest", "attempts": 7}), observed(FIVE))
+    (add,) = actions(planned, AddJob)
+    assert add.options == {"job_id": id_at(NOON + FIVE), "delay": 0, "priority": 0, "attempts": 7}
+    assert [type(action) for action in planned.actions] == [AddJob, WriteStatus, Note]
+    assert notes(planned) == [("Normal", "JobScheduled")]
+    assert planned.check_after_seconds == FOLLOW_SECONDS, "what has not ended is followed"
+
+
+def test_a_steady_schedule_asks_for_nothing() -> None:
+    first = plan(scheduled(), observed())
+    placed = {id_at(NOON + FIVE): RunState("delayed")}
+    again = plan(scheduled(), observed(timedelta(seconds=2), states=placed, status=written(first)))
+    assert again.actions == []
+    assert (again.placed, again.check_after_seconds) == (first.placed, 298 + LATE_SECONDS)
+
+
+def test_suspending_takes_the_placed_run_back() -> None:
+    first = plan(scheduled(), observed())
+    held = plan(scheduled(suspend=True), observed(status=written(first), placed=first.placed))
+    assert actions(held, RemoveJob) == [RemoveJob(EMAILS, id_at(NOON + FIVE))]
+    assert (held.placed, held.check_after_seconds) == (None, None)
+    seen = conditions(written(held, written(first)))
+    assert seen == {"Ready": ("False", "Suspended"), "Suspended": ("True", "Suspended")}
+
+
+def test_a_run_left_in_another_queue_is_taken_back_where_it_is_if_that_can_be_reached() -> None:
+    first = plan(scheduled(), observed())
+    reports = QueueRef(Key("JobQueue", "shop", "reports"), "bull", "reports")
+    seen = observed(runs=Runs(reports, NOON, {}), status=written(first), earlier_queue=EMAILS)
+    moved = plan(scheduled(queueRef={"name": "reports"}), seen)
+    assert actions(moved, RemoveJob) == [RemoveJob(EMAILS, id_at(NOON + FIVE), optional=True)]
+    assert [add.queue for add in actions(moved, AddJob)] == [reports]
+    lost = plan(scheduled(queueRef={"name": "reports"}), replace(seen, earlier_queue=None))
+    assert actions(lost, RemoveJob) == []
+
+
+FAULTS = [
+    ({"runs": Fault("QueueNotFound", "create it")}, {}, "QueueNotFound", FAULT_CHECK_SECONDS),
+    ({"runs": UNREACHABLE}, {}, "RedisUnreachable", FAULT_CHECK_SECONDS),
+    ({"refusal": UNREACHABLE}, {}, "RedisUnreachable", FAULT_CHECK_SECONDS),
+    ({"refusal": Fault(INVALID_JOB, "spec.job: too long")}, {}, INVALID_JOB, None),
+    ({"runs": UNREACHABLE}, {"schedule": "0 0 30 2 *"}, "InvalidSchedule", None),
+]
+
+
+@pytest.mark.parametrize(("seen", "spec", "reason", "check"), FAULTS)
+def test_a_fault_is_told_once_and_leaves_runs_and_suspension_as_they_were(
+    seen: dict[str, Any], spec: dict[str, Any], reason: str, check: float | None
+) -> None:
+    before = plan(scheduled(), observed())
+    known: dict[str, Any] = {"status": written(before), "placed": before.placed}
+    stopped = plan(scheduled(suspend=True, **spec), observed(**known | seen))
+    assert [type(action) for action in stopped.actions] == [WriteStatus, Note]
+    assert notes(stopped) == [("Warning", reason)]
+    status = written(stopped, written(before))
+    assert conditions(status) == {"Ready": ("False", reason), "Suspended": ("False", "NotSuspended")}
+    assert status | {"conditions": 0} == written(before) | {"conditions": 0}
+    assert (stopped.placed, stopped.check_after_seconds) == (before.placed, check)
+    still = plan(scheduled(suspend=True, **spec), observed(**known | seen | {"status": status}))
+    assert still.actions == []
+
+
+def test_a_schedule_that_never_comes_is_told_and_suspending_it_takes_effect() -> None:
+    before = {"conditions": [{"type": "Suspended", "status": "False", "reason": "NotSuspended"}]}
+    built = {"conditions": build_conditions(scheduled(suspend=True), before, NEVER_RUNS, NOON)}
+    assert conditions(built) == {"Ready": ("False", "NeverRuns"), "Suspended": ("True", "Suspended")}
+
+
+def test_when_it_is_gone_its_placed_run_is_taken_back_if_that_can_be_done() -> None:
+    assert plan_gone(Placed(EMAILS, "uid-9-1")) == [RemoveJob(EMAILS, "uid-9-1", optional=True)]
+    assert plan_gone(None) == []

@@ -191,6 +191,7 @@ async def test_a_run_that_is_cancelled_while_its_child_starts_leaves_none(queue:
         with pytest.raises(asyncio.CancelledError):
             await running
     assert (await children.run(job, WORK, timeout=None)).value["of"] == job.id
+    assert children_of(os.getpid())
     children.close()
     assert await children.wait_closed()
     assert not children_of(os.getpid())
@@ -199,7 +200,7 @@ async def test_a_run_that_is_cancelled_while_its_child_starts_leaves_none(queue:
 def children_of(pid: int) -> list[int]:
     """The interpreters among a process' children that run ours."""
     listed = " ".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")).split()
-    return [int(each) for each in listed if b"runs.child" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return [int(each) for each in listed if b"crewline.worker.processes" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 async def test_closing_kills_a_busy_child_and_an_idle_one(queue: Queue, children: Children, until: Any) -> None:

@@ -277,14 +277,37 @@ async def _(queue: Queue) -> Any:
     return act
 
 
-@scenario("finish_and_fetch: 300 suspects looked past")
+@scenario("finish_and_fetch: 20 completed, 2,000 suspects looked past")
 async def _(queue: Queue) -> Any:
-    jobs = await queue.add_bulk(("n", "x" * 50_000) for n in range(600))
-    for job in jobs:
-        await queue.redis.hset(queue.keys.job(job.id), "suspect", "1")
-    return lambda: queue.scripts.finish_and_fetch(
-        [], letters="", token="t", lease_ms=60_000, worker="w", room=1, suspects=0
-    )
+    return await suspects(queue, 2000, "x" * 50_000)
+
+
+@scenario("finish_and_fetch: 20 completed, 100,000 suspects looked past")
+async def _(queue: Queue) -> Any:
+    return await suspects(queue, 100_000, "x")
+
+
+async def suspects(queue: Queue, count: int, data: str) -> Any:
+    await queue.add_bulk(("n", "x") for _ in range(20))
+    done = [Result(job_id, "t", "completed", '"done"') for job_id in await fetch(queue, 20)]
+    pipe = queue.redis.pipeline(transaction=False)
+    for n in range(count):
+        pipe.hset(queue.keys.job(f"suspect-{n}"), mapping={"name": "n", "data": data, "suspect": 1})
+        pipe.lpush(queue.keys.wait, f"suspect-{n}")
+    await pipe.execute()
+    # what is found is taken out from behind all of them
+    await queue.add_bulk(("n", "x") for _ in range(100))
+
+    async def act() -> None:
+        looked, results = None, done
+        while looked is None or looked.next_due_ms == looked.now_ms:
+            looked = await queue.scripts.finish_and_fetch(
+                results, letters="", token="t", lease_ms=60_000, worker="w", room=25, suspects=0
+            )
+            results = []
+        assert len(looked.jobs) == 25
+
+    return act
 
 
 @scenario("recover_stalled: 1,000 whose workers died")

@@ -85,22 +85,6 @@ async def test_a_fetch_looks_past_suspects_beyond_its_number_and_leaves_them_whe
     assert not await queue.redis.exists(queue.keys.marker)
 
 
-async def test_other_jobs_run_beside_more_suspects_than_a_worker_takes(
-    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("crewline.worker.runs.isolation.MOST_CHILDREN", 1)
-    monkeypatch.setattr("crewline.worker.runs.isolation.MOST_COPIES", 1)
-    await queue.pause()
-    for job in await queue.add_bulk(("long", {}) for _ in range(9)):
-        await queue.redis.hset(queue.keys.job(job.id), "suspect", "1")
-    fresh = await queue.add_bulk(("fresh", {}) for _ in range(5))
-    worker = await start_worker(process_handlers.either, concurrency=4)
-    await queue.resume()
-    for job in fresh:
-        await job.result(timeout=20)
-    assert not worker._slots.is_shut()
-
-
 async def test_a_beat_tells_what_runs_and_not_what_waits(
     queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,16 +34,19 @@ class Hands:
         self._latest: dict[JobKey, str] = {}
         self._calls = 0
 
-    def fetch(self, worker: int, queue: str, room: int, *, unanswered: bool = False, advance: bool = True) -> None:
+    def fetch(
+        self, worker: int, queue: str, room: int, *, unanswered: bool = False, advance: bool = True,
+        suspects: int | None = None,
+    ) -> None:  # fmt: skip
         """Fetches; ``unanswered``: the answer is lost, and the repeat must bring the same."""
         self._calls += 1
         token = f"{self.workers[worker].name}:{self._calls}"
-        fetched = self._call(worker, queue, room, token, ())
+        fetched = self._call(worker, queue, room, token, (), suspects=suspects)
         if unanswered and fetched.jobs:
             again = self._call(worker, queue, room, token, (), again=True)
             had, has = (sorted(each.id for each in answer.jobs) for answer in (fetched, again))
             self.world.must(had == has, f"a fetch brought {had}, its repeat {has}")
-        self._take(worker, queue, room, token, fetched, advance)
+        self._take(worker, queue, room, token, fetched, advance, suspects)
 
     def settle(
         self, worker: int, held: Held, outcome: str, *, keep: Keep, delay: int = 0, letter: bool = True, room: int = 0
@@ -114,17 +117,19 @@ class Hands:
         return code
 
     def _call(
-        self, worker: int, queue: str, room: int, token: str, results: tuple[Result, ...], again: bool = False
-    ) -> Fetched:
+        self, worker: int, queue: str, room: int, token: str, results: tuple[Result, ...], again: bool = False,
+        suspects: int | None = None,
+    ) -> Fetched:  # fmt: skip
         # no two fetches are in one millisecond: a start is told from another by its moment
         self.world.run(clock.tick(self.world.redis))
         name = self.workers[worker].name
         told = "".join(f", {each.job_id} {each.outcome}, {each.sent()[-1]}" for each in results)
         fetched: Fetched = self.world.call(
-            f"{name} at {queue}: room {room}{told}{', again' if again else ''}",
+            f"{name} at {queue}: room {room}{told}{', again' if again else ''}"
+            + ("" if suspects is None else f", {suspects} suspects at most"),
             lambda: self.world.queues[queue].scripts.finish_and_fetch(
                 results, letters=self.world.queues[LETTERS].keys.base, token=token, lease_ms=LEASE_MS, worker=name,
-                room=room, again=again,
+                room=room, again=again, suspects=suspects,
             ),
         )  # fmt: skip
         self.world.steps[-1] = self.world.steps[-1].partition(" -> ")[0] + (
@@ -132,8 +137,11 @@ class Hands:
         )
         return fetched
 
-    def _take(self, worker: int, queue: str, room: int, token: str, fetched: Fetched, advance: bool) -> None:
-        self.asked.append(Asked(worker, queue, room, fetched, self.world.look()))
+    def _take(
+        self, worker: int, queue: str, room: int, token: str, fetched: Fetched, advance: bool,
+        suspects: int | None = None,
+    ) -> None:  # fmt: skip
+        self.asked.append(Asked(worker, queue, room, suspects, fetched, self.world.look()))
         for each in fetched.jobs:
             key, fields = JobKey(queue, each.id), each.fields
             self.workers[worker].holds.append(Held(key, token, fields))

@@ -198,3 +198,9 @@ def link_of(fields: dict[str, str]) -> dict[str, Any]:
     except ValueError:
         return {}
     return link if isinstance(link, dict) else {}
+
+
+def is_suspect(fields: dict[str, str]) -> bool:
+    """Whether a job was with a worker that died, and is to run apart from others next."""
+    told = "suspect" in fields and "defa" not in fields
+    return told and int(fields.get("tried", 0)) < int(fields["suspect"])

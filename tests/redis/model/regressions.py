@@ -123,6 +123,12 @@ def a_job_that_has_ended_does_not_hold_its_deduplication_id_for_ever(state: Mach
     state.add(queue="mail", options={"dedup": Dedup("x", 60, extend=True, keep_last_if_active=True)})
 
 
+def a_job_that_is_gone_does_not_hold_its_deduplication_id_for_ever(state: Machine) -> None:
+    state.add(queue="mail", options={"dedup": Dedup("x", 60)})
+    _run(state, keep=Keep(count=0))
+    state.add(queue="mail", options={"dedup": Dedup("x", 60, extend=True, keep_last_if_active=True)})
+
+
 def a_child_that_takes_the_place_of_its_parent_has_none(state: Machine) -> None:
     state.add(queue="mail", options={"job_id": "a", "dedup": Dedup("x"), "delay": 60})
     child = FlowJob("job", {}, options={"dedup": Dedup("x", replace=True)})
@@ -197,6 +203,7 @@ RUNS: dict[str, Steps] = {
         a_suspect_that_is_cancelled_is_none_any_more,
         an_active_job_that_is_cancelled_is_not_looked_at_as_stalled,
         a_job_that_has_ended_does_not_hold_its_deduplication_id_for_ever,
+        a_job_that_is_gone_does_not_hold_its_deduplication_id_for_ever,
         a_child_that_takes_the_place_of_its_parent_has_none,
         what_was_kept_for_later_does_not_wait_below_a_parent_that_is_gone,
         obliterate_leaves_nothing_of_a_worker_that_was_silent,

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crewline.redis.scripts import Fetched
+from crewline.wire.text import text
 
-from tests.redis.model.picture import JobKey, Picture
+from tests.redis.model.picture import JobKey, Picture, is_suspect
 
 
 @dataclass(eq=False)
@@ -35,13 +36,34 @@ class Held:
 
 @dataclass
 class Asked:
-    """A finish_and_fetch of this step, its answer, and what Redis held then."""
+    """A finish_and_fetch of this step, its answer, and what Redis held then; ``suspects``: how many it may bring."""
 
     worker: int
     queue: str
     room: int
+    suspects: int | None
     fetched: Fetched
     after: Picture
+
+    @property
+    def told_to_come_again(self) -> bool:
+        """Whether there is more behind suspects than one call looks at."""
+        return len(self.fetched.jobs) < self.room and 0 < self.fetched.next_due_ms <= self.fetched.now_ms
+
+    def left(self) -> list[str]:
+        """What could run, and was not fetched."""
+        queue = self.after.queues[self.queue]
+        scores = queue.plain.get("delayed", {}).items()
+        due = [job_id for job_id, score in scores if score // 4096 <= self.fetched.now_ms]
+        return queue.within("wait", "paused", "prioritized") + due
+
+    def passed(self) -> list[str]:
+        """The suspects among it that the worker has no room for."""
+        queue = self.after.queues[self.queue]
+        brought = sum(is_suspect(queue.jobs.get(text(job_id), {})) for job_id, _ in self.fetched.jobs)
+        if self.suspects is None or brought < self.suspects:
+            return []
+        return [job_id for job_id in self.left() if is_suspect(queue.jobs.get(job_id, {}))]
 
 
 @dataclass

@@ -27,6 +27,10 @@ def _runnable(machine: Any) -> bool:
     return any(queue.within("wait", "prioritized", "delayed") for queue in machine.world.now.queues.values())
 
 
+def _suspected(machine: Any) -> bool:
+    return any("suspect" in fields for _, fields in machine.world.now.jobs())
+
+
 outcomes = st.sampled_from(("completed", "failed", "retry", "back"))
 
 
@@ -106,6 +110,29 @@ class Work:
     def fetch_some(self, room: int) -> None:
         """As `fetch`, where most jobs are: without this, runs that overlap are rare."""
         self.hands.fetch(0, "mail", room)
+
+    @rule(worker=drawn.workers, queue=drawn.queues, count=st.integers(1, 3), priority=drawn.priorities)
+    def a_worker_dies_with_some(self, worker: int, queue: str, count: int, priority: int) -> None:
+        """As `run_one`: without this, several suspects before other jobs are rare."""
+        self.world.add_bulk(queue, [{"priority": priority}] * count)
+        self.holds()
+        self.hands.fetch(worker, queue, 9)
+        self.holds()
+        self.hands.die(worker)
+        self.holds()
+        self.hands.recover(queue, 3, once=True)
+        self.holds()
+        self.world.add(queue, {"priority": priority})
+
+    @precondition(_suspected)
+    @rule(worker=drawn.workers, queue=drawn.queues, room=st.integers(1, 3), suspects=drawn.few, calls=drawn.few)
+    def fetch_past_suspects(self, worker: int, queue: str, room: int, suspects: int, calls: int) -> None:
+        """As a worker that has room for few suspects; it calls again where it is told to."""
+        self.hands.fetch(worker, queue, room, suspects=suspects)
+        while self.hands.asked[-1].told_to_come_again and calls > 0:
+            calls -= 1
+            self.holds()
+            self.hands.fetch(worker, queue, room, suspects=0)
 
     @precondition(_held)
     @rule(which=drawn.few, outcome=outcomes, keep=drawn.keeps, room=drawn.few)

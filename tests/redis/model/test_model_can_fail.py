@@ -29,6 +29,10 @@ MUTATIONS = {
     "a parent is not let go by a child that may fail": (
         "elseif link.idof or link.rdof then", "elseif false then", "a_child_that_fails_lets_its_parent_go",
     ),
+    "a worker is not told of what is behind many suspects": (
+        "return found, #found < room and not ends", "return found, false",
+        "a_fetch_leaves_nothing_that_it_had_room_for",
+    ),
 }  # fmt: skip
 
 

@@ -23,7 +23,8 @@ class Told:
     def fetched(self, asked: Asked) -> None:
         if asked.room <= 0:
             return
-        self.awake = False
+        # it fetches again once it has room for suspects
+        self.awake = asked.told_to_come_again or bool(asked.passed())
         if self.due_ms is not None and self.due_ms <= asked.fetched.now_ms:
             self.due_ms = None
         due = asked.fetched.next_due_ms
@@ -84,7 +85,8 @@ def _left(queue: QueuePicture, asked: Asked) -> Iterator[tuple[str, str]]:
     fetched = asked.fetched
     if len(fetched.jobs) >= asked.room or fetched.limited_ms or queue.paused or queue.at_concurrency:
         return
-    due = [job_id for job_id, score in queue.plain.get("delayed", {}).items() if score // 4096 <= fetched.now_ms]
-    if left := queue.within("wait", "paused", "prioritized") + due:
+    if asked.told_to_come_again:
+        return
+    if left := set(asked.left()) - set(asked.passed()):
         name = "a_fetch_leaves_nothing_that_it_had_room_for"
         yield name, f"{queue.name}: room {asked.room}, got {len(fetched.jobs)}, left {left}"

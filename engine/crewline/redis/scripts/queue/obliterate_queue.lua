@@ -40,7 +40,7 @@ for _, name in ipairs(redis.call('ZRANGE', workers, 0, 99)) do redis.call('UNLIN
 local flows = own_key(q, 'flows')
 for _, root in ipairs(redis.call('ZRANGE', flows, 0, 99)) do redis.call('UNLINK', own_key(q, 'flow:' .. root)) end
 for _, suffix in ipairs({ 'flows', 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'kept:completed',
-  'kept:failed', 'heal', 'looks' }) do
+  'kept:failed', 'heal', 'looks', 'passed' }) do
   redis.call('UNLINK', own_key(q, suffix))
 end
 redis.call('UNLINK', base .. 'repeat', q.marker, q.events, q.stalled, q.limiter, q.counter, q.id, q.meta, workers,

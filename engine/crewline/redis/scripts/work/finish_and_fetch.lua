@@ -14,7 +14,7 @@ ARGV     1 base      "<prefix>:<queue>:"
          12 unread   '' or how long, in ms, the leases of the jobs fetched now hold until the worker has said with
                      extend_leases that it has read of them: it may sleep while this call waits for work in its name
          13 suspects  '' or how many suspects to fetch at most (jobs that were with a worker that died): those beyond it
-                     are looked past, 300 a call, and stay where they are
+                     are looked past, 500 a call, and stay where they are
          then 5 a result:
            id, token
            outcome   completed | failed | retry | back (handed back: neither an attempt nor a start is used up)
@@ -35,12 +35,14 @@ ARGV     1 base      "<prefix>:<queue>:"
              crashed    back: true if the process died that ran this suspect alone
              tried      back: true if this suspect raised in a process of its own, which lived on
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
+         next due: now, where there is more behind suspects than one call looks at
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed
          jobs:  {id, its hash} each, ats and processedOn telling of this start
 Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
 Bound    25 results and room for 25 (more is slower for whoever waits); each call promotes 50 due jobs at most, and
-         lets 50 go that retention does not keep, one fewer for each result that is a failure
+         lets 50 go that retention does not keep, one fewer for each result that is a failure; behind suspects, one pass
+         over those in `wait` that earlier calls have looked past
 Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.
          Locks are read, and leases and finished sets written, once a call instead of once a job. ]]
 -- @include base/keys

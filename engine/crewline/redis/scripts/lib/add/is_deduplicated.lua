@@ -40,8 +40,9 @@ local function is_deduplicated(queue, id, name, data, opts, extra)
   elseif de.keepLastIfActive and redis.call('LPOS', queue.active, holder) then
     keep_for_later(queue, id, name, data, opts, extra)
   elseif de.extend and number(de.ttl, 0) > 0 then
-    -- one that has ended does so no more: it holds the id for a time only
-    if redis.call('ZSCORE', queue.completed, holder) or redis.call('ZSCORE', queue.failed, holder) then
+    -- one that has ended, or is gone, does so no more: it holds the id for a time only
+    if redis.call('EXISTS', queue.base .. holder) == 0 or redis.call('ZSCORE', queue.completed, holder)
+      or redis.call('ZSCORE', queue.failed, holder) then
       redis.call('SET', key, holder, 'PX', number(de.ttl, 0))
     else
       hold_dedup_id(key, de, holder)

@@ -4,6 +4,7 @@
 -- @include fetch/allowance
 -- @include fetch/begin_attempt
 -- @include fetch/leased_before
+-- @include fetch/take_behind
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
 -- What was put aside in `scores` (prioritized jobs) keeps their counter alive: it comes back.
 local function take(room, prioritized, scores)
@@ -19,18 +20,22 @@ local function take(room, prioritized, scores)
   return ids
 end
 
--- Suspects that the caller has no room for go back to where they were. They are announced to nobody: the caller fetches
--- again once it may take one, and others see them when they next look by time. A marker would have it fetch at once,
--- for nothing, again and again.
+-- Suspects that the caller has no room for go back to where they were; returns how many to each. They are announced to
+-- nobody: the caller fetches again once it may take one, and others see them when they next look by time. A marker would
+-- have it fetch at once, for nothing, again and again.
 local function put_aside_back(aside, scores)
+  local prioritized = 0
   for i = #aside, 1, -1 do
     local id = aside[i]
-    if scores[id] then redis.call('ZADD', q.prioritized, scores[id], id) else redis.call('RPUSH', q.wait, id) end
+    if scores[id] then
+      redis.call('ZADD', q.prioritized, scores[id], id)
+      prioritized = prioritized + 1
+    else
+      redis.call('RPUSH', q.wait, id)
+    end
   end
+  return #aside - prioritized, prioritized
 end
-
--- Suspects that one call looks past at most: what a few large workers held. Each costs some five calls of Redis' own.
-local MOST_ASIDE = 300
 
 local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, unread_ms, suspects,
   settled)
@@ -49,17 +54,19 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   if max > 0 then rate_ms = number(meta[4], 1000) else max = rate_max end
   local limited
   room, limited = allowance(room, meta, max)
-  local aside, scores, looked, took = {}, {}, 0, 0
+  local aside, scores, took, more = {}, {}, 0, false
   while took < room do
-    local ids, before = take(math.min(room - took, room + MOST_ASIDE - looked), prioritized, scores), #aside
+    local ids, before = nil, #aside
+    -- those behind suspects have been looked at
+    if before == 0 then ids = take(room, prioritized, scores)
+    else ids, more = take_behind(room - took, put_aside_back(aside, scores)) end
     if #ids == 0 then break end
-    looked = looked + #ids
     redis.call('LPUSH', q.active, unpack(ids))
     for i = 1, #ids do
       local id, job = ids[i], base .. ids[i]
       -- pcall: the key may be anything, and one id must not hold up the rest. Where one was put aside others follow, and
       -- those are not read whole
-      local told = #aside > 0 and redis.pcall('HMGET', job, 'suspect', 'tried', 'defa') or {}
+      local told = #aside > before and redis.pcall('HMGET', job, 'suspect', 'tried', 'defa') or {}
       local passed = is_suspect(told[1], told[2], told[3])
       local fields = passed and {} or redis.pcall('HGETALL', job)
       local started, unread, suspect = begin_attempt(fields)
@@ -79,20 +86,20 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
       end
     end
     took = took + #ids - (#aside - before)
-    if #aside == before or looked >= room + MOST_ASIDE then break end
+    if #aside == before then break end
   end
-  if looked > 0 then
+  if took > 0 then
     if max > 0 and #jobs > 0 and redis.call('INCRBY', q.limiter, #jobs) == #jobs then
       redis.call('PEXPIRE', q.limiter, math.max(rate_ms, 1))
     end
     -- less than there was room for: nothing is left but what was put aside
     if took == room and has_runnable(q) then wake_worker(q) end
-    put_aside_back(aside, scores)
-    -- whoever took the mark of what was due is not told here when the next is
-    if promoted and #jobs > 0 then mark_next_due(q) end
   end
-  local next_due = 0
-  if #jobs == 0 and (settled or size.delayed > 0) then
+  -- whoever took the mark of what was due is not told here when the next is
+  if promoted and (#jobs > 0 or more) then mark_next_due(q) end
+  -- there is more behind suspects than one call looks at: the caller is to come again at once
+  local next_due = more and now or 0
+  if not more and #jobs == 0 and (settled or size.delayed > 0) then
     local head = redis.call('ZRANGE', q.delayed, 0, 0, 'WITHSCORES')
     if head[2] then next_due = number(tonumber(head[2]) / 4096, 0) end
   end

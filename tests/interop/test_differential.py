@@ -190,6 +190,10 @@ SEQUENCES: dict[str, list[Step]] = {
     "flow: failed child retried by hand": [
         ("flow", Node("p", {}, (Node("c", {"fails": 1}),))), ("work",), ("retry", "c"), ("work",), ("work",),
     ],
+    "flow: failed child retried while its parent runs": [
+        ("flow", Node("p", {"returns": 1}, (Node("c", {"fails": 1}, (), "ignore"),))), ("work",),
+        ("during", ("retry", "c")), ("work",),
+    ],
     "stall: put back": [("add", "a", {}, Options()), ("add", "b", {}, Options()), ("stall",)],
     "stall: none there": [("stall",)],
     "stall: put back before all others": [

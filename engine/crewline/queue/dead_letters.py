@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from crewline.errors import CrewlineError, InvalidPayload, JobNotFound
+from crewline.errors import CrewlineError, InvalidOption, InvalidPayload, JobNotFound
 from crewline.queue.queue import Queue
 from crewline.wire import jsonio
 from crewline.wire.checks import check_count, check_per_second, is_number
@@ -125,9 +125,17 @@ class DeadLetters:
 
     Args:
         queue: the queue they came from; its ``dead_letter_queue`` says where they are.
+
+    Raises:
+        InvalidOption: it has none.
     """
 
     def __init__(self, queue: Queue) -> None:
+        if not queue.dead_letter_queue:
+            raise InvalidOption(
+                f"queue {queue.name!r} has no dead letters: name the queue that they came from, or its "
+                "dead_letter_queue"
+            )
         self._origin = queue
         self._letters = queue.beside(queue.dead_letter_queue)
 

@@ -48,20 +48,23 @@ class Observing(ById):
     async def metrics(self) -> Metrics:
         """How many jobs are in each state, read in one go."""
         keys = self.keys
-        letters = Keys(self.prefix, self.dead_letter_queue)
+        letters = Keys(self.prefix, self.dead_letter_queue) if self.dead_letter_queue else None
         async with self.redis.pipeline(transaction=False) as pipe:
-            for key in (keys.wait, keys.paused, keys.active, letters.wait):
+            for key in (keys.wait, keys.paused, keys.active):
                 pipe.llen(key)
-            for key in (
-                keys.prioritized, keys.delayed, keys.completed, keys.failed, keys.waiting_children, letters.prioritized
-            ):  # fmt: skip
+            for key in (keys.prioritized, keys.delayed, keys.completed, keys.failed, keys.waiting_children):
                 pipe.zcard(key)
             pipe.hexists(keys.meta, "paused")
+            if letters:
+                # BullMQ 5 parks them where somebody pauses their queue
+                pipe.llen(letters.wait)
+                pipe.llen(letters.paused)
+                pipe.zcard(letters.prioritized)
             counts = await pipe.execute()
-        wait, parked, active, dead, prioritized, delayed, completed, failed, children, more, paused = counts
+        wait, parked, active, prioritized, delayed, completed, failed, children, paused, *dead = counts
         return Metrics(
             waiting=wait + parked + prioritized, active=active, delayed=delayed, prioritized=prioritized,
-            completed=completed, failed=failed, waiting_children=children, dead=dead + more, paused=bool(paused),
+            completed=completed, failed=failed, waiting_children=children, dead=sum(dead), paused=bool(paused),
         )  # fmt: skip
 
     async def get_job(self, job_id: str) -> Job | None:

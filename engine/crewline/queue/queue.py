@@ -23,6 +23,7 @@ from crewline.wire import jsonio
 from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
 from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
 from crewline.wire.dedup import Dedup
+from crewline.wire.keys import letters_queue
 from crewline.wire.options import DEFAULT_ATTEMPTS, Encoded, encode_job, encode_jobs
 from crewline.wire.retention import Keep
 
@@ -37,13 +38,13 @@ class Queue(Observing, Housekeeping):
         name: the queue's name, without ``:``.
         redis: a URL, or a ``redis.asyncio.Redis`` of the caller's, which is not closed here.
         prefix: BullMQ's key prefix.
-        dead_letter_queue: where dead jobs go; ``<name>-dlq`` if None.
+        dead_letter_queue: where dead jobs go; nowhere if '', ``<name>-dlq`` if None (nowhere for what is such a queue).
         max_payload_bytes: the largest data a job may have, in bytes of JSON.
         timeout_seconds: how long a call may take before its connection is given up.
 
     Raises:
-        InvalidOption: a name, URL or bound that can't be used, or a dead-letter queue that is in another slot of a
-            Redis Cluster.
+        InvalidOption: a name, URL or bound that can't be used, or a dead-letter queue that is the queue itself or in
+            another slot of a Redis Cluster.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Queue(Observing, Housekeeping):
         check_count(max_payload_bytes, "max_payload_bytes")
         check_seconds(timeout_seconds, "timeout_seconds", A_MILLISECOND)
         super().__init__(name, redis=redis, prefix=prefix, timeout_seconds=timeout_seconds)
-        self.dead_letter_queue = dead_letter_queue or f"{name}-dlq"
+        self.dead_letter_queue = letters_queue(name, dead_letter_queue)
         check_letters_slot(redis, prefix, name, self.dead_letter_queue)
         self.max_payload_bytes = max_payload_bytes
         self.schedules = Schedules(self)

@@ -1,4 +1,4 @@
-"""What numbers options may be: one rule for each kind, so that every object refuses the same with the same words.
+"""What numbers and texts options may be: a rule for each kind, so that all objects refuse the same in the same words.
 
 NaN and infinity are refused everywhere: a comparison with NaN is false, and a wait of it never ends or never begins.
 """
@@ -54,6 +54,17 @@ def check_rate(value: object, name: str = "rate") -> tuple[int, float]:
         if is_number(jobs) and 1 <= jobs < 1e15 and is_number(seconds) and A_MILLISECOND <= seconds < 1e9:
             return int(jobs), seconds
     raise InvalidOption(f"{name} {value!r} must be (jobs, seconds), both more than 0")
+
+
+def check_text(value: object, name: str, mend: str = "") -> str:
+    """Returns a string that is not empty and can be sent, else raises InvalidOption."""
+    if not isinstance(value, str) or not value:
+        raise InvalidOption(f"{name} {value!r} must be a string that is not empty{mend and f': {mend}'}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidOption(f"{name} {value!r} is no Unicode text: it has a lone surrogate") from None
+    return value
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

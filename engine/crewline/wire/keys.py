@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crewline.errors import InvalidOption
+from crewline.wire.checks import check_text
 
 #: The suffixes that scripts get as KEYS, in this order (scripts/lib/base/keys.lua names them).
 DECLARED = (
@@ -32,13 +33,32 @@ def is_job_id(job_id: str) -> bool:
     return not rest or first not in RESERVED or (first == "repeat" and ":" in rest)
 
 
-def check_queue_name(name: object) -> str:
+def check_queue_name(name: object, what: str = "queue name") -> str:
     """Returns ``name`` if it can name a queue, else raises InvalidOption."""
-    if not isinstance(name, str) or not name:
-        raise InvalidOption(f"queue name {name!r} must be a string that is not empty: give the queue a name")
+    name = check_text(name, what, "give the queue a name")
     if ":" in name:
-        raise InvalidOption(f"queue name {name!r} must not contain ':' (it parts Redis keys): use '-' or '.' instead")
+        raise InvalidOption(f"{what} {name!r} must not contain ':' (it parts Redis keys): use '-' or '.' instead")
     return name
+
+
+def check_prefix(prefix: object) -> str:
+    """Returns ``prefix`` if keys can begin with it, else raises InvalidOption."""
+    return check_text(prefix, "prefix", "leave it out for BullMQ's default, 'bull'")
+
+
+def letters_queue(queue: str, said: str | None) -> str:
+    """Where a queue's dead letters go, '' for nowhere; raises InvalidOption for what can't be such a place.
+
+    Args:
+        said: ``dead_letter_queue`` of whoever asks: ``<queue>-dlq`` if None, nowhere if ''.
+    """
+    check_queue_name(queue)
+    if said is None:
+        # letters about letters would have no end
+        return "" if queue.endswith("-dlq") else f"{queue}-dlq"
+    if said == queue:
+        raise InvalidOption(f"dead_letter_queue {said!r} must not be the queue itself: name another, or leave it out")
+    return check_queue_name(said, "dead_letter_queue") if said != "" else ""
 
 
 @dataclass(frozen=True)
@@ -55,8 +75,7 @@ class Keys:
 
     def __post_init__(self) -> None:
         check_queue_name(self.queue)
-        if not self.prefix:
-            raise InvalidOption("prefix must not be empty: leave it out for BullMQ's default, 'bull'")
+        check_prefix(self.prefix)
 
     @property
     def base(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from crewline.errors import InvalidOption
 from crewline.wire import jsonio
 from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
-from crewline.wire.checks import check_count, check_seconds, is_number
+from crewline.wire.checks import check_count, check_seconds, check_text, is_number
 from crewline.wire.dedup import Dedup, to_dedup
 from crewline.wire.keys import is_job_id
 from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_to_wire
@@ -26,18 +26,9 @@ _integer = re.compile(r"-?\d+\Z")
 DEFAULT_ATTEMPTS = 3
 
 
-def _check_text(value: str, what: str) -> None:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidOption(f"{what} {value!r} is no Unicode text: it has a lone surrogate") from None
-
-
 def check_job_id(job_id: object) -> str:
     """Returns a custom id that BullMQ accepts, else raises InvalidOption."""
-    if not isinstance(job_id, str) or not job_id:
-        raise InvalidOption(f"job_id {job_id!r} must be a string that is not empty")
-    _check_text(job_id, "job_id")
+    job_id = check_text(job_id, "job_id")
     if _integer.match(job_id):
         raise InvalidOption(f"job_id {job_id!r} must not be a number (the queue's counter gives those): add a prefix")
     if ":" in job_id:
@@ -156,9 +147,7 @@ def encode_shape(
         more: further members of the job's ``opts``, written by flows and schedules.
         extra: what lib/add/add_job.lua takes as ``extra``.
     """
-    if not isinstance(name, str) or not name:
-        raise InvalidOption(f"name {name!r} must be a string that is not empty")
-    _check_text(name, "name")
+    name = check_text(name, "name")
     delay_argument = delay_to_script(0 if delay is None else delay)
     priority = check_priority(0 if priority is None else priority)
     opts = _encode_opts(attempts, backoff, priority, bool(lifo), remove_on_complete, remove_on_fail)

@@ -11,12 +11,10 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from crewline.errors import InvalidOption
 from crewline.middleware import Middleware
 from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
-from crewline.redis.topology import check_letters_slot
 from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
 from crewline.wire.keys import Keys
@@ -106,8 +104,6 @@ class Worker:
         middleware: Sequence[Middleware] = (),
         metrics_minutes: int = 0,
     ) -> None:
-        letters = _letters_queue(queue, dead_letter_queue)
-        check_letters_slot(redis, prefix, queue, letters)
         check_seconds(lease_seconds, "lease_seconds", 0.5)
         check_seconds(grace_seconds, "grace_seconds")
         for value, what in (
@@ -123,7 +119,10 @@ class Worker:
         lease_ms = round(lease_seconds * 1000)
         self.name = re.sub(r"[^!-~]", "-", name or socket.gethostname())
         call_seconds = _call_seconds(lease_seconds)
-        self.queue = Queue(queue, redis=redis, prefix=prefix, timeout_seconds=call_seconds)
+        self.queue = Queue(
+            queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue, timeout_seconds=call_seconds
+        )
+        letters = self.queue.dead_letter_queue
         self._grace_seconds = grace_seconds
         self._listeners = Listeners()
         self._slots = slots = Slots(check_count(concurrency, "concurrency"))
@@ -273,12 +272,3 @@ class Worker:
 def _call_seconds(lease_seconds: float) -> float:
     """How long a call may take: a link that died without a reset is given up while the leases still hold."""
     return min(max(lease_seconds / 3, 1.0), COMMAND_TIMEOUT_SECONDS)
-
-
-def _letters_queue(queue: str, letters: str | None) -> str:
-    if letters == queue:
-        raise InvalidOption(f"dead_letter_queue {queue!r} must not be the queue itself: name another, or leave it out")
-    if letters is None:
-        # a worker on the dead letters themselves must not write letters about letters
-        return "" if queue.endswith("-dlq") else f"{queue}-dlq"
-    return letters

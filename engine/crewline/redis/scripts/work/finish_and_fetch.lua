@@ -51,7 +51,7 @@ Why      Group commit: a worker's whole state change costs one round trip, howev
 
 local codes, ended = settle_jobs(13, tonumber(ARGV[10]))
 local jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]),
-  tonumber(ARGV[9]), ARGV[11] == '1', tonumber(ARGV[12]), tonumber(ARGV[13]), #codes > 0)
+  tonumber(ARGV[9]), ARGV[11] == '1', ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)
 if ended and #jobs == 0 and redis.call('LLEN', q.active) == 0 and not has_runnable(q) then
   redis.call('XADD', q.events, '*', 'event', 'drained')
 end

@@ -9,7 +9,7 @@
 --   rjk                        the job scheduler it is an iteration of
 --   de                         {id, ttl, extend, replace, keepLastIfActive}: deduplication
 -- `batch` (a table) is given by a caller that adds many:
---   number                     the queue's number for this job, counted already
+--   number                     the queue's number for this job (text), counted already
 --   fresh                      true: no job has that number
 --   waiting                    a list that takes the id of a job that waits behind all others, for the caller to push
 -- Returns the id, and what became of it: wait, delayed, children, duplicate, deduplicated.
@@ -28,10 +28,10 @@ end
 
 local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra, batch)
   -- the counter also counts custom ids, as BullMQ's does: dashboards find queues by it
-  local number = batch and batch.number or redis.call('INCR', queue.id)
+  local number = batch and batch.number or whole(redis.call('INCR', queue.id))
   local fresh = id == '' and batch and batch.fresh
   if id == '' then
-    id = whole(number)
+    id = number
     -- a counter that was lost while jobs were kept must not take the next job for one of them
     local step = 1
     while not fresh and redis.call('EXISTS', queue.base .. id) == 1 do

@@ -30,6 +30,5 @@ end
 
 -- Marks a start of which nobody has said yet that its worker has read of it: how many there were in a row, and which.
 local function mark_unread(job, before)
-  local times = number(string.match(before or '', '^(%d+):'), 0) + 1
-  redis.call('HSET', job, 'unread', whole(times) .. ':' .. stamp)
+  redis.call('HSET', job, 'unread', counted(string.match(before or '', '^(%d+):')) .. ':' .. stamp)
 end

@@ -1,4 +1,4 @@
--- @include end/release_parent
+-- @include end/child_failed
 -- @include end/append_trace
 -- @include end/dead_letter
 -- A job that failed for good; `letters` is the dead letters' base, '' for none. Returns whether there is a letter.

@@ -1,9 +1,7 @@
 -- @include base/clock
--- @include place/push_job
--- @include place/promote_due
+-- @include place/wake_worker
 -- @include fetch/allowance
 -- @include fetch/begin_attempt
--- @include fetch/leased_before
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
 -- What was put aside in `scores` (prioritized jobs) keeps their counter alive: it comes back.
 local function take(room, prioritized, scores)
@@ -34,8 +32,12 @@ local MOST_ASIDE = 300
 
 local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, unread_ms, suspects,
   settled)
-  local jobs = again and leased_before(token, lease_ms) or {}
-  if #jobs > 0 then return jobs, 0, 0 end
+  local jobs = {}
+  if again then
+    -- @include fetch/leased_before
+    jobs = leased_before(token, lease_ms)
+    if #jobs > 0 then return jobs, 0, 0 end
+  end
   if room <= 0 then
     -- a worker that finishes and does not fetch leaves a place under a global limit: others must hear of it
     if meta[2] and has_runnable(q) then wake_worker(q) end
@@ -43,8 +45,12 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   end
   -- what was settled in this call may have gone back to wait
   local prioritized = settled or size.prioritized > 0
-  local promoted = size.delayed > 0 and promote_due() > 0
-  if promoted then prioritized = true end
+  local promoted = false
+  if size.delayed > 0 then
+    -- @include place/promote_due
+    promoted = promote_due() > 0
+    if promoted then prioritized = true end
+  end
   local max = number(meta[3], 0)
   if max > 0 then rate_ms = number(meta[4], 1000) else max = rate_max end
   local limited
@@ -89,7 +95,10 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     if took == room and has_runnable(q) then wake_worker(q) end
     put_aside_back(aside, scores)
     -- whoever took the mark of what was due is not told here when the next is
-    if promoted and #jobs > 0 then mark_next_due(q) end
+    if promoted and #jobs > 0 then
+      -- @include place/mark_next_due
+      mark_next_due(q)
+    end
   end
   local next_due = 0
   if #jobs == 0 and (settled or size.delayed > 0) then

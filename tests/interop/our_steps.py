@@ -115,8 +115,8 @@ class Ours:
         fetched = await scripts.finish_and_fetch(
             [], letters="", token="dead", lease_ms=LEASE_MS, worker=WORKER_NAME, room=1
         )
-        for raw_id, told in fetched.jobs:
-            job_id, fields = text(raw_id), dict(zip(told[::2], told[1::2], strict=True))
+        for raw_id, fields in fetched.jobs:
+            job_id = text(raw_id)
             if b"rjk" in fields:
                 job = Job.from_hash(queue, job_id, fields, "dead")
                 await queue.schedules.advance(text(fields[b"rjk"]), job_id, job.opts)

@@ -14,8 +14,7 @@ from crewline.wire.text import text
 async def _fetch(queue: Queue, token: str, lease_ms: int = 60_000) -> tuple[str, str]:
     """Id and start of the job fetched."""
     fetched = await queue.scripts.finish_and_fetch([], letters="", token=token, lease_ms=lease_ms, worker="w", room=1)
-    ((job_id, told),) = fetched.jobs
-    fields = dict(zip(told[::2], told[1::2], strict=True))
+    ((job_id, fields),) = fetched.jobs
     assert int(fields[b"processedOn"]) == fetched.now_ms
     return text(job_id), f"{text(fields[b'ats'])}:{fetched.now_ms}"
 

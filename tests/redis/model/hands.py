@@ -75,6 +75,7 @@ class Hands:
             keep_completed=keep_from_wire(opts.get("removeOnComplete"), keep, KEEP_COMPLETED),
             keep_failed=keep_from_wire(opts.get("removeOnFail"), keep, KEEP_FAILED), letter=letter,
             suspect=b"suspect" in held.fields and outcome != "back", optionless=not opts,
+            plain=b"atm" not in held.fields and b"deid" not in held.fields,
         )  # fmt: skip
 
     def _settle(self, worker: int, held: Held, result: Result, room: int) -> int:
@@ -134,9 +135,8 @@ class Hands:
 
     def _take(self, worker: int, queue: str, room: int, token: str, fetched: Fetched, advance: bool) -> None:
         self.asked.append(Asked(worker, queue, room, fetched, self.world.look()))
-        for raw_id, flat in fetched.jobs:
+        for raw_id, fields in fetched.jobs:
             key = JobKey(queue, text(raw_id))
-            fields = dict(zip(flat[::2], flat[1::2], strict=True))
             self.workers[worker].holds.append(Held(key, token, fields))
             self._latest[key] = token
             if b"rjk" in fields and advance:

@@ -1,6 +1,7 @@
-"""Which names a script uses that nothing above them, in their block or around it, has made.
+"""Which names a script uses that nothing above them, in their block or around it, has made, or that hide a function.
 
-Redis tells of such a name only when a call comes to it, and the script then ends half-way.
+Redis tells of such a name only when a call comes to it, and the script then ends half-way. A local that has a function's
+name hides it from what is included below.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ _TOKEN = re.compile(
 
 
 def unmade(text: str) -> Iterator[str]:
-    """Names that a script's text uses where they are not known."""
+    """Names that a script's text uses where they are not known; "NAME hides a function" where it does."""
     tokens = [match["token"] for match in _TOKEN.finditer(text) if match["token"]]
     scopes: list[set[str]] = [set(GIVEN)]
+    functions: list[set[str]] = [set()]
     at = 0
 
     def names(start: int) -> list[str]:
@@ -37,27 +39,41 @@ def unmade(text: str) -> Iterator[str]:
             found.append(tokens[start])
         return found
 
+    def make(scope: set[str], made: list[str]) -> Iterator[str]:
+        scope.update(made)
+        return (f"{name} hides a function" for name in made if any(name in known for known in functions))
+
+    def leave() -> None:
+        scopes.pop()
+        functions.pop()
+
+    def enter(scope: set[str]) -> None:
+        scopes.append(scope)
+        functions.append(set())
+
     coming: set[str] = set()
     while at < len(tokens):
         token = tokens[at]
         if token == "local" and tokens[at + 1] == "function":
             scopes[-1].add(tokens[at + 2])
+            functions[-1].add(tokens[at + 2])
             at += 2
         elif token == "local":
             made = names(at + 1)
-            scopes[-1].update(made)
+            yield from make(scopes[-1], made)
             at += 2 * len(made) - 1
         elif token == "for":
             made = names(at + 1)
-            coming = set(made)
+            coming = set()
+            yield from make(coming, made)
             at += 2 * len(made) - 1
         elif token in ("do", "then", "else", "repeat"):
             if token == "else":
-                scopes.pop()
-            scopes.append(coming)
+                leave()
+            enter(coming)
             coming = set()
         elif token in ("end", "until", "elseif"):
-            scopes.pop()
+            leave()
         elif token.isidentifier() and token not in KEYWORDS and tokens[at - 1] not in (".", ":"):
             field = tokens[at + 1 : at + 2] == ["="] and tokens[at - 1] in ("{", ",") and _in_braces(tokens, at)
             if not field and not any(token in scope for scope in scopes):
@@ -65,7 +81,8 @@ def unmade(text: str) -> Iterator[str]:
         at += 1
         if tokens[at - 1] == "(" and _is_head(tokens, at - 1):
             made = names(at) if tokens[at].isidentifier() else []
-            scopes.append(set(made))
+            enter(set())
+            yield from make(scopes[-1], made)
             while tokens[at] != ")":
                 at += 1
 

@@ -48,6 +48,12 @@ def test_a_name_that_only_another_block_knows_is_found() -> None:
     assert list(unmade(text.replace("other_ways().hand_back(", "hand_back("))) == ["hand_back"]
 
 
+def test_a_local_that_hides_a_function_from_what_is_included_below_is_found() -> None:
+    text = source("add_jobs")
+    assert "local counted_as =" in text
+    assert "number hides a function" in unmade(text.replace("local counted_as =", "local number ="))
+
+
 def test_what_an_indented_include_puts_in_is_put_in_again_where_others_need_it() -> None:
     assert source("finish_and_fetch").count("local function forget_jobs(") > 1
     assert source("obliterate_queue").count("local function forget_jobs(") == 1

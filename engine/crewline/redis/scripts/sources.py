@@ -19,8 +19,8 @@ def source(name: str) -> str:
     """The text of a script, its includes put in.
 
     What an include at the beginning of a line puts in is known to all that follows. One that is indented stands in a
-    function, or a block of it: what it puts in is made when that is reached, and known there only. Most calls need few of
-    a script's functions, and each that is made costs as much as half a command.
+    function, or a block of it: what it puts in is made when that is reached, and known there only. Most calls need few
+    of a script's functions, and each that is made costs as much as half a command.
     """
     folder = files("crewline.redis.scripts")
     group = next(group for group in GROUPS if (folder / group / f"{name}.lua").is_file())

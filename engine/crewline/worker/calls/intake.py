@@ -35,22 +35,22 @@ class Intake:
         self._isolator = isolator
         self._keeper = keeper
 
-    def receive(self, fetched: Fetched, token: str) -> None:
-        """Takes in what a call with that token brought."""
+    def receive(self, fetched: Fetched, token: str, unread: bool = False) -> None:
+        """Takes in what a call with that token brought; ``unread``: its jobs may still be marked as such."""
         jobs = fetched.jobs
         if self._slots.is_shut():
             # fetched by a call that was under way when this worker was told to fetch nothing more: all go back, the one
             # that was to run last first, so that they run in their old order
             jobs = jobs[::-1]
-        for job_id, told in jobs:
+        for job_id, fields in jobs:
             try:
-                self._receive(job_id, dict(zip(told[::2], told[1::2], strict=True)), token, fetched.now_ms)
+                self._receive(job_id, fields, token, fetched.now_ms, unread)
             except Exception:
                 # a bug: one job must not hold up the others, nor be kept alive by nobody
                 log.exception("job %s of queue %s could not be taken in: its lease ends", job_id, self._queue.name)
                 self._slots.undo(text(job_id), token)
 
-    def _receive(self, raw_id: bytes | str, fields: dict[bytes, Any], token: str, now_ms: int) -> None:
+    def _receive(self, raw_id: bytes | str, fields: dict[bytes, Any], token: str, now_ms: int, unread: bool) -> None:
         slots, job_id = self._slots, text(raw_id)
         lease = Lease(token, started_of(fields, now_ms))
         if "\ufffd" in job_id and isinstance(raw_id, bytes) and job_id.encode() != raw_id:
@@ -63,7 +63,8 @@ class Intake:
             # unreadable by anyone: a retry would meet the same bytes
             self._refuse(raw_id, job_id, fields, token, f"data can't be read: {error}")
             return
-        run = Run(job, lease, suspect=number(fields[b"suspect"], 1) if b"suspect" in fields else 0)
+        suspect = number(fields[b"suspect"], 1) if b"suspect" in fields else 0
+        run = Run(job, lease, suspect, plain=not (unread or b"atm" in fields or b"deid" in fields))
         slots.take(run)
         if b"rjk" in fields:
             self._keeper.advance(text(fields[b"rjk"]), job)

@@ -163,7 +163,7 @@ class MarkerWatch:
             # a link that died without a reset never answers: the watchdog replaces it
             async with asyncio.timeout(self._block_seconds + self._timeout_seconds):
                 popped, answer = await lanes.call_together(("BZPOPMIN", self._marker, self._block_seconds), fetch)
-            fetched = None if isinstance(answer, Exception) else Fetched(*answer)
+            fetched = None if isinstance(answer, Exception) else Fetched.of(answer)
             held = self._held(call, fetched) if fetched else []
             late = fetched is not None and self._backlog.redis_now_ms() - fetched.now_ms >= self._pending_ms / 2
             if fetched and held and late:
@@ -198,8 +198,7 @@ class MarkerWatch:
     def _held(call: Call, fetched: Fetched) -> list[Any]:
         """What was fetched, as extend_leases takes it: the leases are to be as long as any, now that it is read of."""
         held: list[Any] = []
-        for job_id, told in fetched.jobs:
-            fields = dict(zip(told[::2], told[1::2], strict=True))
+        for job_id, fields in fetched.jobs:
             held += (job_id, call.token, started_of(fields, fetched.now_ms))
         return held
 

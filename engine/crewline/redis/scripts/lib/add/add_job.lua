@@ -18,10 +18,10 @@ local deduplicates
 
 local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra, batch)
   -- the counter also counts custom ids, as BullMQ's does: dashboards find queues by it
-  local number = batch and batch.number or whole(redis.call('INCR', queue.id))
+  local counted_as = batch and batch.number or whole(redis.call('INCR', queue.id))
   local fresh = id == '' and batch and batch.fresh
   if id == '' then
-    id = number
+    id = counted_as
     -- a counter that was lost while jobs were kept must not take the next job for one of them
     local step = 1
     while not fresh and redis.call('EXISTS', queue.base .. id) == 1 do

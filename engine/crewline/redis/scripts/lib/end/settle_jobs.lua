@@ -45,8 +45,15 @@ local function settle_jobs(offset, points)
     codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id, parents)
     if codes[r] == 0 then
       free_locks[#free_locks + 1], free_ids[#free_ids + 1] = locks[r], id
-      local links = redis.call('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
-      if links[4] then redis.call('HDEL', job, 'unread') end
+      local parent, dedup_id, attempts
+      if told == nothing then
+        -- given to it since, maybe, by one that adds a flow
+        parent = redis.call('HGET', job, 'parentKey')
+      else
+        local links = redis.call('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
+        parent, dedup_id, attempts = links[1], links[2], links[3]
+        if links[4] then redis.call('HDEL', job, 'unread') end
+      end
       if told.suspect then redis.call('HDEL', job, 'suspect', 'tried', 'alone', 'crashes', 'blamed') end
       if outcome == 'retry' or outcome == 'back' then
         -- its worker has not heard of it yet
@@ -57,13 +64,13 @@ local function settle_jobs(offset, points)
         end
       end
       if outcome == 'completed' or outcome == 'failed' then
-        if outcome == 'completed' then complete(id, job, value, links)
-        elseif other_ways().fail(id, job, value, links, told, ARGV[2], ARGV[3]) then lettered = true end
+        if outcome == 'completed' then complete(id, job, value, parent, attempts)
+        elseif other_ways().fail(id, job, value, parent, told, ARGV[2], ARGV[3]) then lettered = true end
         keep_finished(finished, outcome, id, keep)
         ended = true
-        if links[2] then
-          attempt(other_ways().release_dedup, q, id, links[2])
-          attempt(other_ways().add_kept_last, id, links[2])
+        if dedup_id then
+          attempt(other_ways().release_dedup, q, id, dedup_id)
+          attempt(other_ways().add_kept_last, id, dedup_id)
         end
       elseif outcome == 'retry' and other_ways().retry_later(id, job, value, told) == 'delayed' then
         postponed = true

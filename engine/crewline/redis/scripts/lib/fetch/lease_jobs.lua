@@ -63,12 +63,12 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     redis.call('LPUSH', q.active, unpack(ids))
     for i = 1, #ids do
       local id, job = ids[i], base .. ids[i]
-      -- pcall: the key may be anything, and one id must not hold up the rest. Where one was put aside others follow, and
-      -- those are not read whole
+      -- where one was put aside others follow, and those are not read whole
       local told = #aside > 0 and redis.pcall('HMGET', job, 'suspect', 'tried', 'defa') or {}
       local passed = is_suspect(told[1], told[2], told[3])
-      local fields = passed and {} or redis.pcall('HGETALL', job)
-      local started, unread, suspect = begin_attempt(fields)
+      local fields, plain, started, unread, suspect = {}, false, false, false, false
+      if not passed then fields, plain = read_job(job) end
+      if plain then started = '1' else started, unread, suspect = begin_attempt(fields) end
       if passed or (started and suspect and suspects and suspects <= 0) then
         redis.call('LREM', q.active, 1, id)
         aside[#aside + 1] = id
@@ -81,7 +81,8 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
         redis.call('HSET', job, 'processedOn', stamp, 'pb', worker, 'ats', started)
         if unread_ms then mark_unread(job, unread) elseif unread then redis.call('HDEL', job, 'unread') end
         redis.call('XADD', q.events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-        jobs[#jobs + 1] = { id, fields }
+        if plain then fields[7] = id else fields = { id, fields } end
+        jobs[#jobs + 1] = fields
       end
     end
     took = took + #ids - (#aside - before)

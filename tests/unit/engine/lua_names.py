@@ -1,7 +1,7 @@
 """Which names a script uses that nothing above them, in their block or around it, has made, or that hide a function.
 
-Redis tells of such a name only when a call comes to it, and the script then ends half-way. A local that has a function's
-name hides it from what is included below.
+Redis tells of such a name only when a call comes to it, and the script then ends half-way. A local that has a
+function's name hides it from what is included below.
 """
 
 from __future__ import annotations

@@ -87,13 +87,13 @@ async def add(queue: Queue, count: int) -> None:
 
 async def work(queue: Queue, done: Sequence[str], room: int) -> list[str]:
     """One call that completes and fetches jobs."""
-    results = [Result(job_id, TOKEN, "completed", json.dumps(PAYLOAD["i"])) for job_id in done]
+    results = [Result(job_id, TOKEN, "completed", json.dumps(PAYLOAD["i"]), plain=True) for job_id in done]
     fetched = await queue.scripts.finish_and_fetch(
         results, letters=f"{queue.keys.base}-dlq:", token=TOKEN, lease_ms=30_000, worker="worker-1", room=room
     )
     if any(fetched.codes) or len(fetched.jobs) < room:
         raise RuntimeError(f"{fetched.codes} {len(fetched.jobs)}")
-    return [text(job_id) for job_id, _ in fetched.jobs]
+    return [job.id for job in fetched.jobs]
 
 
 async def measure(counted: Counted) -> dict[str, tuple[int, Counter[str]]]:

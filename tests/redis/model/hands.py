@@ -78,6 +78,7 @@ class Hands:
             keep_completed=keep_from_wire(opts.get("removeOnComplete"), keep, KEEP_COMPLETED),
             keep_failed=keep_from_wire(opts.get("removeOnFail"), keep, KEEP_FAILED), letter=letter,
             suspect=b"suspect" in held.fields and outcome != "back", optionless=not opts,
+            plain=b"atm" not in held.fields and b"deid" not in held.fields,
         )  # fmt: skip
 
     def _settle(self, worker: int, held: Held, result: Result, room: int) -> int:

@@ -29,7 +29,7 @@ SELDOM = {
 LINKS = {"extra.parentKey"}
 #: Names that stand for a queue's base, and for the id of a job.
 BASES = {"base", "other", "owner"}
-IDS = {"id", "own", "holder", "current", "letter_id", "ids", "due", "ARGV", "whole"}
+IDS = {"id", "own", "holder", "current", "letter_id", "ids", "due", "ARGV", "numbers"}
 #: Commands all of whose arguments are keys, and one without any.
 ALL_KEYS, NO_KEYS = {"DEL", "EXISTS", "MGET", "UNLINK"}, {"TIME"}
 

@@ -13,6 +13,7 @@ from crewline.wire.options import Encoded, Shape
 
 from tests.unit.engine.headers import Arguments
 from tests.unit.engine.lua_keys import undeclared
+from tests.unit.engine.lua_names import unmade
 
 NAMES = sorted(
     path.name.removesuffix(".lua") for group in scripts.GROUPS for path in (files(scripts) / group).iterdir()
@@ -37,15 +38,25 @@ def test_every_include_was_put_in(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_function_that_a_script_calls_was_put_in_above(name: str) -> None:
-    known = {"and", "or", "not", "if", "elseif", "return", "in", "while", "until", "function", "type", "pcall"}
-    known |= {"tonumber", "tostring", "unpack", "ipairs", "pairs", "next"}
-    body = re.sub(r"--\[\[.*?\]\]|--[^\n]*|'[^'\n]*'", "", source(name), flags=re.DOTALL)
-    for call in re.finditer(r"(?:local function (\w+)|(?<![.:\w])(\w+)) ?\(", body):
-        if call[1]:
-            known.add(call[1])
-        else:
-            assert call[2] in known, f"{name}.lua calls {call[2]}"
+def test_every_name_that_a_script_uses_was_made_above_in_its_block_or_around_it(name: str) -> None:
+    assert list(unmade(source(name))) == []
+
+
+def test_a_name_that_only_another_block_knows_is_found() -> None:
+    text = source("finish_and_fetch")
+    assert "other_ways().hand_back(" in text
+    assert list(unmade(text.replace("other_ways().hand_back(", "hand_back("))) == ["hand_back"]
+
+
+def test_a_local_that_hides_a_function_from_what_is_included_below_is_found() -> None:
+    text = source("add_jobs")
+    assert "local counted_as =" in text
+    assert "number hides a function" in unmade(text.replace("local counted_as =", "local number ="))
+
+
+def test_what_an_indented_include_puts_in_is_put_in_again_where_others_need_it() -> None:
+    assert source("finish_and_fetch").count("local function forget_jobs(") > 1
+    assert source("obliterate_queue").count("local function forget_jobs(") == 1
 
 
 @pytest.mark.parametrize("name", NAMES)

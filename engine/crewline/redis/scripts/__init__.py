@@ -1,9 +1,9 @@
 """The Lua scripts and one typed Python call for each.
 
 A script is a real file with a header that names its KEYS, ARGV, return value and events; a line
-``-- @include PART/NAME`` puts ``lib/PART/NAME.lua`` and what that includes in its place, once a script. Everything that
-changes a queue is one of these calls: what a script does is done whole or not at all, and what touches many jobs takes
-a bounded number of them a call.
+``-- @include PART/NAME`` puts ``lib/PART/NAME.lua`` and what that includes in its place, once a script, or, where it is
+indented, once a block (see sources.py). Everything that changes a queue is one of these calls: what a script does is
+done whole or not at all, and what touches many jobs takes a bounded number of them a call.
 """
 
 from __future__ import annotations

@@ -23,6 +23,10 @@ class Added(NamedTuple):
     left_out: frozenset[int]
 
 
+#: What each job has when it is added.
+PLAIN = (b"name", b"data", b"opts", b"timestamp", b"delay", b"priority")
+
+
 class FetchedJob(NamedTuple):
     """A job that finish_and_fetch has leased.
 
@@ -42,7 +46,7 @@ class FetchedJob(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """What finish_and_fetch returns."""
+    """What finish_and_fetch returns; each job is its id and its hash."""
 
     now_ms: int
     codes: list[int]
@@ -51,14 +55,20 @@ class Fetched(NamedTuple):
     limited_ms: int
 
     @classmethod
-    def of(cls, now_ms: int, codes: list[int], jobs: list[Any], next_due_ms: int, limited_ms: int) -> Fetched:
+    def of(cls, reply: list[Any]) -> Fetched:
         """From the script's reply."""
-        return cls(now_ms, codes, [_job(raw_id, told, now_ms) for raw_id, told in jobs], next_due_ms, limited_ms)
+        now_ms, codes, told, next_due_ms, limited_ms = reply
+        return cls(now_ms, codes, [_job(each, now_ms) for each in told], next_due_ms, limited_ms)
 
 
-def _job(raw_id: bytes | str, told: list[Any], now_ms: int) -> FetchedJob:
-    fields = dict(zip(told[::2], told[1::2], strict=True))
-    return FetchedJob(raw_id, fields, f"{text(fields.get(b'ats', b'1'))}:{now_ms}")
+def _job(told: list[Any], now_ms: int) -> FetchedJob:
+    if len(told) == 2:
+        job_id, flat = told
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        return FetchedJob(job_id, fields, f"{text(fields.get(b'ats', b'1'))}:{now_ms}")
+    fields = dict(zip(PLAIN, told, strict=False))
+    fields[b"ats"], fields[b"processedOn"] = b"1", b"%d" % now_ms
+    return FetchedJob(told[-1], fields, f"1:{now_ms}")
 
 
 class Recovered(NamedTuple):
@@ -84,6 +94,8 @@ class Result(NamedTuple):
         trace, traces: the stack trace, and how many of them the job keeps.
         delay_ms, lifo: retry: when, and whether before those that wait.
         keep_completed, keep_failed: retention, each for its outcome: one that turns out to be another takes that one's.
+        plain: completed: it was fetched without attempts, a deduplication id and a mark that nobody read of it, so that
+            nobody has to look for them.
         suspect: it was a suspect, and whoever ran it lives.
         alone: which start it was, of a suspect that ran alone in its worker, which lives; '' for all others.
         crashed: back: the process died that ran this suspect alone. It stays one, and that start counts.
@@ -103,6 +115,7 @@ class Result(NamedTuple):
     lifo: bool = False
     keep_completed: str = ""
     keep_failed: str = ""
+    plain: bool = False
     suspect: bool = False
     alone: str = ""
     crashed: bool = False
@@ -114,7 +127,7 @@ class Result(NamedTuple):
 
     def sent(self) -> tuple[str, str, str, str, str]:
         """As finish_and_fetch takes it: few arguments, since each costs both sides."""
-        if self.outcome == "completed" and not self.suspect:
+        if self.plain and self.outcome == "completed" and not self.suspect:
             return self.job_id, self.token, self.outcome, self.value, self.keep_completed
         more: dict[str, Any] = {}
         if self.outcome == "completed":

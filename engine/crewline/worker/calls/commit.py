@@ -232,7 +232,7 @@ class Committer:
             self._slots.wake()
             return
         self._heard(call, fetched)
-        self._intake.receive(fetched, call.token)
+        self._intake.receive(fetched, call.token, unread=True)
         self._fetched(call, fetched)
 
     async def recover(self, call: Call, error: BaseException) -> None:

@@ -44,8 +44,8 @@ class Intake:
         self._isolator = isolator
         self._maintainer = maintainer
 
-    def receive(self, fetched: Fetched, token: str) -> None:
-        """Takes in what a call with that token brought."""
+    def receive(self, fetched: Fetched, token: str, unread: bool = False) -> None:
+        """Takes in what a call with that token brought; ``unread``: its jobs may still be marked as such."""
         jobs = fetched.jobs
         if self._slots.is_shut():
             # fetched by a call that was under way when this worker was told to fetch nothing more: all go back, the one
@@ -53,13 +53,13 @@ class Intake:
             jobs = jobs[::-1]
         for each in jobs:
             try:
-                self._receive(each, token)
+                self._receive(each, token, unread)
             except Exception:
                 # a bug: one job must not hold up the others, nor be kept alive by nobody
                 log.exception("job %s of queue %s could not be taken in: its lease ends", each.id, self._queue.name)
                 self._slots.undo(each.id, token)
 
-    def _receive(self, fetched: FetchedJob, token: str) -> None:
+    def _receive(self, fetched: FetchedJob, token: str, unread: bool) -> None:
         slots, job_id, fields = self._slots, fetched.id, fetched.fields
         if "\ufffd" in job_id and isinstance(fetched.raw_id, bytes) and job_id.encode() != fetched.raw_id:
             # no client could name the job; only its bytes can settle it
@@ -72,7 +72,8 @@ class Intake:
             self._refuse(fetched, token, f"data can't be read: {error}")
             return
         suspect = number(fields[b"suspect"], 1) if b"suspect" in fields else 0
-        run = Run(job, Lease(token, fetched.started), suspect=suspect)
+        plain = not (unread or b"atm" in fields or b"deid" in fields)
+        run = Run(job, Lease(token, fetched.started), suspect, plain=plain)
         slots.take(run)
         if b"rjk" in fields:
             self._maintainer.advance(text(fields[b"rjk"]), job)

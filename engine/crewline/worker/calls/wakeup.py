@@ -159,7 +159,7 @@ class MarkerWatch:
             # a link that died without a reset never answers: the watchdog replaces it
             async with asyncio.timeout(self._block_seconds + self._timeout_seconds):
                 popped, answer = await lanes.call_together(("BZPOPMIN", self._marker, self._block_seconds), fetch)
-            fetched = None if isinstance(answer, Exception) else Fetched.of(*answer)
+            fetched = None if isinstance(answer, Exception) else Fetched.of(answer)
             # as extend_leases takes it: the leases are to be as long as any, now that it is read of
             jobs = fetched.jobs if fetched else []
             held = [part for job in jobs for part in (job.raw_id, call.token, job.started)]

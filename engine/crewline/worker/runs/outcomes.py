@@ -12,8 +12,9 @@ MAX_TRACES = 10
 def completed(run: Run, value: str, keep: str) -> Result:
     """It returned ``value``, JSON text."""
     return Result(
-        run.job.id, run.lease.token, "completed", value, keep_completed=keep, suspect=run.suspect > 0, alone=run.alone
-    )
+        run.job.id, run.lease.token, "completed", value, keep_completed=keep, plain=run.plain, suspect=run.suspect > 0,
+        alone=run.alone,
+    )  # fmt: skip
 
 
 def failed(

@@ -47,6 +47,7 @@ class Run:
         job: what runs.
         lease: what fences all that it writes.
         suspect: how often the job was with a worker that died; 0 for all but a few.
+        plain: its job has had no attempt, and has no deduplication id.
         alone: which start it is, where its job was told that nothing runs beside it, so that a death counts against it.
         status: where it is.
         reason: why it was cancelled.
@@ -59,6 +60,7 @@ class Run:
     job: Job
     lease: Lease
     suspect: int = 0
+    plain: bool = False
     alone: str = ""
     status: Status = Status.WAITING
     reason: str = ""

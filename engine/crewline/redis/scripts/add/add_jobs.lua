@@ -24,6 +24,17 @@ Why      One call for many jobs costs Redis a fifth of one call each, and the cl
 -- @include base/trim_events
 -- @include add/add_job
 
+-- Whole numbers in a row as text: all but the last digit is written once for ten of them.
+local function numbers_after(before, count)
+  local digits, numbers, tens = { '0', '1', '2', '3', '4', '5', '6', '7', '8', '9' }, {}, nil
+  for i = 1, count do
+    local last = (before + i) % 10
+    if last == 0 or not tens then tens = before + i < 10 and '' or whole((before + i - last) / 10) end
+    numbers[i] = tens .. digits[last + 1]
+  end
+  return numbers
+end
+
 local ids, refused, runnable, delayed = {}, {}, false, false
 local shapes, first = {}, 3 + tonumber(ARGV[2]) * 6
 for i = 3, first - 1, 6 do
@@ -34,8 +45,8 @@ for i = 3, first - 1, 6 do
 end
 local count = (#ARGV - first + 1) / 3
 local before = redis.call('INCRBY', q.id, count) - count
-local keys = {}
-for i = 1, count do keys[i] = base .. whole(before + i) end
+local numbers, keys = numbers_after(before, count), {}
+for i = 1, count do keys[i] = base .. numbers[i] end
 -- the counter may have been lost with jobs still there: then each number is looked at
 local fresh = redis.call('EXISTS', unpack(keys)) == 0
 
@@ -49,7 +60,7 @@ for i = 1, count do
   local shape = shapes[tonumber(ARGV[at])]
   -- deduplication may end the script at a key that a foreign client broke: those before it are put in place first
   if shape.extra then push_waiting() end
-  batch.number = before + i
+  batch.number = numbers[i]
   local id, place = add_job(q, ARGV[at + 1], shape.name, ARGV[at + 2], shape.opts, shape.delay, shape.priority,
     shape.lifo, shape.extra and parse(shape.extra), batch)
   ids[i] = id

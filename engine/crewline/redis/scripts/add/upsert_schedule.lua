@@ -12,6 +12,7 @@ Why      A schedule whose rule did not change keeps its next iteration: deployin
 -- @include base/clock
 -- @include base/trim_events
 -- @include add/schedule_iteration
+-- @include forget/forget_jobs
 -- @include place/remove_from_state
 
 -- An iteration that is planned already gets other options; what tells which one it is stays.

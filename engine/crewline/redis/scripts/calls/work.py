@@ -33,7 +33,7 @@ class WorkCalls(Caller):
         most = "" if suspects is None else suspects
         asked = (letters, token, lease_ms, worker, room, *rate, points, "1" if again else "", unread_ms or "", most)
         sent = itertools.chain.from_iterable(result.sent() for result in results)
-        return Fetched.of(*await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
+        return Fetched.of(await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
 
     def fetch_command(
         self,
@@ -48,7 +48,7 @@ class WorkCalls(Caller):
         unread_ms: int = 0,
         suspects: int | None = None,
     ) -> tuple[Any, ...]:
-        """A finish_and_fetch that settles nothing, as a command; its reply makes a `Fetched`.
+        """A finish_and_fetch that settles nothing, as a command; its reply makes a `Fetched` (`Fetched.of`).
 
         Args:
             unread_ms: how long a lease holds until extend_leases says that the caller has read of it; 0: lease_ms.

@@ -19,8 +19,9 @@ ARGV     1 base      "<prefix>:<queue>:"
            id, token
            outcome   completed | failed | retry | back (handed back: neither an attempt nor a start is used up)
            value     completed: the result (JSON text); failed, retry: the reason
-           more      completed: mostly "<keep>" alone; else a JSON object, in which all may be left out, and a stack
-                     trace (JSON text) behind a NUL:
+           more      completed: mostly "<keep>" alone, where the job was fetched without attempts, deduplication id and a
+                     mark that nobody read of it; else a JSON object, in which all may be left out, and a stack trace
+                     (JSON text) behind a NUL:
              keep       retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"; with "=" before it
                         for jobs that say the same
              traces     how many stack traces a job keeps
@@ -38,7 +39,8 @@ Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
          next due: now, where there is more behind suspects than one call looks at
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed
-         jobs:  {id, its hash} each, ats and processedOn telling of this start
+         jobs:  {id, its hash} each, ats and processedOn telling of this start; of a job that was never started and has
+                nothing but what each job has, {name, data, opts, timestamp, delay, priority, id}
 Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
 Bound    25 results and room for 25 (more is slower for whoever waits); each call promotes 50 due jobs at most, and
          lets 50 go that retention does not keep, one fewer for each result that is a failure; behind suspects, one pass
@@ -53,7 +55,7 @@ Why      Group commit: a worker's whole state change costs one round trip, howev
 
 local codes, ended = settle_jobs(13, tonumber(ARGV[10]))
 local jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]),
-  tonumber(ARGV[9]), ARGV[11] == '1', tonumber(ARGV[12]), tonumber(ARGV[13]), #codes > 0)
+  tonumber(ARGV[9]), ARGV[11] == '1', ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)
 if ended and #jobs == 0 and redis.call('LLEN', q.active) == 0 and not has_runnable(q) then
   redis.call('XADD', q.events, '*', 'event', 'drained')
 end

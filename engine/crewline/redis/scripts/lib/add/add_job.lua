@@ -1,7 +1,6 @@
 -- @include base/clock
 -- @include base/fields
 -- @include place/push_job
--- @include add/is_deduplicated
 -- Stores one job and puts it where it belongs; every way of adding goes through here.
 -- `delay` is milliseconds from now, or '@' and an absolute time. `extra` (a table) may hold
 --   parentKey, parent (JSON)   the parent that waits for it
@@ -9,29 +8,20 @@
 --   rjk                        the job scheduler it is an iteration of
 --   de                         {id, ttl, extend, replace, keepLastIfActive}: deduplication
 -- `batch` (a table) is given by a caller that adds many:
---   number                     the queue's number for this job, counted already
+--   number                     the queue's number for this job (text), counted already
 --   fresh                      true: no job has that number
 --   waiting                    a list that takes the id of a job that waits behind all others, for the caller to push
 -- Returns the id, and what became of it: wait, delayed, children, duplicate, deduplicated.
 
-local function link_existing(queue, id, job, extra)
-  local had = redis.call('HGET', job, 'parentKey')
-  if had and had ~= extra.parentKey and redis.call('EXISTS', had) == 1 then return end
-  redis.call('HSET', job, 'parentKey', extra.parentKey, 'parent', extra.parent)
-  local child, value = queue.base .. id, redis.call('HGET', job, 'returnvalue')
-  if redis.call('ZSCORE', queue.completed, id) then
-    redis.call('HSET', extra.parentKey .. ':processed', child, value or 'null')
-  elseif not redis.call('ZSCORE', queue.failed, id) then
-    redis.call('SADD', extra.parentKey .. ':dependencies', child)
-  end
-end
+-- Made when the first job of a call needs it.
+local deduplicates
 
 local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra, batch)
   -- the counter also counts custom ids, as BullMQ's does: dashboards find queues by it
-  local number = batch and batch.number or redis.call('INCR', queue.id)
+  local counted_as = batch and batch.number or whole(redis.call('INCR', queue.id))
   local fresh = id == '' and batch and batch.fresh
   if id == '' then
-    id = whole(number)
+    id = counted_as
     -- a counter that was lost while jobs were kept must not take the next job for one of them
     local step = 1
     while not fresh and redis.call('EXISTS', queue.base .. id) == 1 do
@@ -42,12 +32,19 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
   end
   local job = queue.base .. id
   if not fresh and redis.call('EXISTS', job) == 1 then
-    if extra and extra.parentKey then link_existing(queue, id, job, extra) end
+    if extra and extra.parentKey then
+      -- @include add/link_existing
+      link_existing(queue, id, job, extra)
+    end
     redis.call('XADD', queue.events, '*', 'event', 'duplicated', 'jobId', id)
     return id, 'duplicate'
   end
   if extra and extra.de then
-    local taken, holder = is_deduplicated(queue, id, name, data, opts, extra)
+    if not deduplicates then
+      -- @include add/is_deduplicated
+      deduplicates = is_deduplicated
+    end
+    local taken, holder = deduplicates(queue, id, name, data, opts, extra)
     if taken then return holder, 'deduplicated' end
   end
 

@@ -5,5 +5,6 @@ local function trim_events(queue)
   local max
   if queue == q and meta then max = meta[5] else max = redis.call('HGET', queue.meta, 'opts.maxLenEvents') end
   if not max then redis.call('HSET', queue.meta, 'opts.maxLenEvents', '10000') end
-  redis.call('XTRIM', queue.events, 'MAXLEN', '~', math.max(number(max, 10000), 1))
+  local plain = max and #max < 16 and string.find(max, '^[1-9]%d*$')
+  redis.call('XTRIM', queue.events, 'MAXLEN', '~', plain and max or whole(math.max(number(max, 10000), 1)))
 end

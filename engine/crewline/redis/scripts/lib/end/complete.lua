@@ -1,8 +1,10 @@
--- @include end/release_parent
+-- @include base/clock
+-- @include base/fields
+-- @include end/other_ways
 -- A job that ended well.
-local function complete(id, job, value, links)
+local function complete(id, job, value, parent, attempts)
   -- a parent's event precedes its child's, as in BullMQ
-  if links[1] then attempt(child_completed, links[1], redis.call('HGET', job, 'parent'), job, value) end
+  if parent then attempt(other_ways().child_completed, parent, redis.call('HGET', job, 'parent'), job, value) end
   redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
-  redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp, 'atm', counted(links[3]))
+  redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp, 'atm', counted(attempts))
 end

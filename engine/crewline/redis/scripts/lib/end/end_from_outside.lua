@@ -1,7 +1,7 @@
 -- @include base/clock
 -- @include end/clear_run
--- @include end/release_parent
--- @include end/release_dedup_key
+-- @include end/child_failed
+-- @include end/release_dedup
 -- @include add/add_kept_last
 -- A job that somebody ended, and that no worker runs now: it fails. It was in state `prev`, and is in none.
 local function end_from_outside(id, job, reason, prev)

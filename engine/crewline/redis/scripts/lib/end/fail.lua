@@ -1,9 +1,9 @@
--- @include end/release_parent
+-- @include end/child_failed
 -- @include end/append_trace
 -- @include end/dead_letter
 -- A job that failed for good; `letters` is the dead letters' base, '' for none. Returns whether there is a letter.
-local function fail(id, job, reason, links, told, name, letters)
-  if links[1] then attempt(child_failed, links[1], redis.call('HGET', job, 'parent'), job, reason) end
+local function fail(id, job, reason, parent, told, name, letters)
+  if parent then attempt(child_failed, parent, redis.call('HGET', job, 'parent'), job, reason) end
   local traces = append_trace(job, told)
   local attempts = increment(job, 'atm')
   redis.call('HSET', job, 'failedReason', reason, 'stacktrace', traces, 'finishedOn', stamp)

@@ -1,6 +1,3 @@
--- @include forget/retain_jobs
--- @include forget/retain_same
--- @include end/count_metrics
 -- Where the jobs of one call went that have ended: they are written to `completed` and `failed` at once.
 local function finished_jobs()
   return { completed = {}, failed = {}, policies = {} }
@@ -10,7 +7,13 @@ end
 local function keep_finished(finished, state, id, keep)
   if keep == '0' then
     -- a parent may wait on for a child that failed
-    if state == 'completed' then delete_jobs(base, { id }) else forget_jobs(q, { id }) end
+    if state == 'completed' then
+      -- @include forget/delete_jobs
+      delete_jobs(base, { id })
+    else
+      -- @include forget/forget_jobs
+      forget_jobs(q, { id })
+    end
     return
   end
   local list = finished[state]
@@ -24,14 +27,22 @@ local function store_finished(finished, points)
     local list = finished[state]
     if #list > 0 then
       redis.call('ZADD', q[state], unpack(list))
-      if points > 0 then count_metrics(state, #list / 2, points) end
+      if points > 0 then
+        -- @include end/count_metrics
+        count_metrics(state, #list / 2, points)
+      end
     end
   end
   -- each that failed has cost as much as one that goes
   local left = 50 - #finished.failed / 2
   for policy in pairs(finished.policies) do
     local same, most, age, state = string.match(policy, '^(=?)([^,]*),([^,]*),(.*)$')
-    if left > 0 and same == '' then left = left - retain_jobs(q, state, most, age, left)
-    elseif left > 0 then left = left - retain_same(q, state, most, age, left) end
+    if left > 0 and same == '' then
+      -- @include forget/retain_jobs
+      left = left - retain_jobs(q, state, most, age, left)
+    elseif left > 0 then
+      -- @include forget/retain_same
+      left = left - retain_same(q, state, most, age, left)
+    end
   end
 end

@@ -1,14 +1,8 @@
 -- @include base/own_key
--- @include end/cancelled
+-- @include end/other_ways
 -- @include end/refusal
 -- @include end/complete
--- @include end/fail
--- @include end/retry_later
--- @include end/hand_back
--- @include end/take_back_crash
 -- @include end/finished
--- @include end/release_dedup_key
--- @include add/add_kept_last
 -- Ends jobs whose lease the caller still holds; see finish_and_fetch for the arguments.
 
 -- What a result says beyond its value, and its retention, which is all that most have to say.
@@ -51,34 +45,41 @@ local function settle_jobs(offset, points)
     codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id, parents)
     if codes[r] == 0 then
       free_locks[#free_locks + 1], free_ids[#free_ids + 1] = locks[r], id
-      local links = redis.call('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
-      if links[4] then redis.call('HDEL', job, 'unread') end
+      local parent, dedup_id, attempts
+      if told == nothing then
+        -- given to it since, maybe, by one that adds a flow
+        parent = redis.call('HGET', job, 'parentKey')
+      else
+        local links = redis.call('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
+        parent, dedup_id, attempts = links[1], links[2], links[3]
+        if links[4] then redis.call('HDEL', job, 'unread') end
+      end
       if told.suspect then redis.call('HDEL', job, 'suspect', 'tried', 'alone', 'crashes', 'blamed') end
       if outcome == 'retry' or outcome == 'back' then
         -- its worker has not heard of it yet
-        local reason = cancelled(id, ARGV[at + 2])
+        local reason = other_ways().cancelled(id, ARGV[at + 2])
         if reason then
           outcome, value, told = 'failed', reason, { letter = false, trace = told.trace }
           redis.call('HDEL', job, 'suspect', 'tried', 'alone', 'crashes', 'blamed')
         end
       end
       if outcome == 'completed' or outcome == 'failed' then
-        if outcome == 'completed' then complete(id, job, value, links)
-        elseif fail(id, job, value, links, told, ARGV[2], ARGV[3]) then lettered = true end
+        if outcome == 'completed' then complete(id, job, value, parent, attempts)
+        elseif other_ways().fail(id, job, value, parent, told, ARGV[2], ARGV[3]) then lettered = true end
         keep_finished(finished, outcome, id, keep)
         ended = true
-        if links[2] then
-          attempt(release_dedup, q, id, links[2])
-          attempt(add_kept_last, id, links[2])
+        if dedup_id then
+          attempt(other_ways().release_dedup, q, id, dedup_id)
+          attempt(other_ways().add_kept_last, id, dedup_id)
         end
-      elseif outcome == 'retry' and retry_later(id, job, value, told) == 'delayed' then
+      elseif outcome == 'retry' and other_ways().retry_later(id, job, value, told) == 'delayed' then
         postponed = true
       else
-        if outcome ~= 'retry' then hand_back(id, job, told) end
+        if outcome ~= 'retry' then other_ways().hand_back(id, job, told) end
         woken = true
       end
     elseif told.alone and codes[r] ~= -1 then
-      attempt(take_back_crash, job, told.alone)
+      attempt(other_ways().take_back_crash, job, told.alone)
     end
   end
 
@@ -89,8 +90,8 @@ local function settle_jobs(offset, points)
     redis.pcall('HDEL', own_key(q, 'cancels'), unpack(free_ids))
   end
   store_finished(finished, points)
-  if lettered then attempt(announce_letters, queue_at(ARGV[3])) end
-  if postponed then mark_next_due(q) end
+  if lettered then attempt(other_ways().announce_letters, queue_at(ARGV[3])) end
+  if postponed then other_ways().mark_next_due(q) end
   if woken then wake_worker(q) end
   return codes, ended
 end

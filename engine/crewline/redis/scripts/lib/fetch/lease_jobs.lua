@@ -1,9 +1,7 @@
 -- @include base/clock
--- @include place/push_job
--- @include place/promote_due
+-- @include place/wake_worker
 -- @include fetch/allowance
 -- @include fetch/begin_attempt
--- @include fetch/leased_before
 -- @include fetch/take_behind
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
 -- What was put aside in `scores` (prioritized jobs) keeps their counter alive: it comes back.
@@ -39,8 +37,12 @@ end
 
 local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, unread_ms, suspects,
   settled)
-  local jobs = again and leased_before(token, lease_ms) or {}
-  if #jobs > 0 then return jobs, 0, 0 end
+  local jobs = {}
+  if again then
+    -- @include fetch/leased_before
+    jobs = leased_before(token, lease_ms)
+    if #jobs > 0 then return jobs, 0, 0 end
+  end
   if room <= 0 then
     -- a worker that finishes and does not fetch leaves a place under a global limit: others must hear of it
     if meta[2] and has_runnable(q) then wake_worker(q) end
@@ -48,8 +50,12 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   end
   -- what was settled in this call may have gone back to wait
   local prioritized = settled or size.prioritized > 0
-  local promoted = size.delayed > 0 and promote_due() > 0
-  if promoted then prioritized = true end
+  local promoted = false
+  if size.delayed > 0 then
+    -- @include place/promote_due
+    promoted = promote_due() > 0
+    if promoted then prioritized = true end
+  end
   local max = number(meta[3], 0)
   if max > 0 then rate_ms = number(meta[4], 1000) else max = rate_max end
   local limited
@@ -64,12 +70,12 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     redis.call('LPUSH', q.active, unpack(ids))
     for i = 1, #ids do
       local id, job = ids[i], base .. ids[i]
-      -- pcall: the key may be anything, and one id must not hold up the rest. Where one was put aside others follow, and
-      -- those are not read whole
+      -- where one was put aside others follow, and those are not read whole
       local told = #aside > before and redis.pcall('HMGET', job, 'suspect', 'tried', 'defa') or {}
       local passed = is_suspect(told[1], told[2], told[3])
-      local fields = passed and {} or redis.pcall('HGETALL', job)
-      local started, unread, suspect = begin_attempt(fields)
+      local fields, plain, started, unread, suspect = {}, false, false, false, false
+      if not passed then fields, plain = read_job(job) end
+      if plain then started = '1' else started, unread, suspect = begin_attempt(fields) end
       if passed or (started and suspect and suspects and suspects <= 0) then
         redis.call('LREM', q.active, 1, id)
         aside[#aside + 1] = id
@@ -82,7 +88,8 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
         redis.call('HSET', job, 'processedOn', stamp, 'pb', worker, 'ats', started)
         if unread_ms then mark_unread(job, unread) elseif unread then redis.call('HDEL', job, 'unread') end
         redis.call('XADD', q.events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-        jobs[#jobs + 1] = { id, fields }
+        if plain then fields[7] = id else fields = { id, fields } end
+        jobs[#jobs + 1] = fields
       end
     end
     took = took + #ids - (#aside - before)

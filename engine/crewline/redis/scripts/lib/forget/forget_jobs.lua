@@ -1,5 +1,5 @@
 -- @include base/own_key
--- @include end/release_parent
+-- @include end/child_removed
 -- @include forget/delete_jobs
 -- Forgets jobs that are in no state any more, the one way in which jobs go but for those that completed (delete_jobs
 -- alone: no parent waits for one, and its deduplication id is free): a parent that still waits for one waits no

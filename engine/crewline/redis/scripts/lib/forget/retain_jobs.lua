@@ -1,6 +1,6 @@
 -- @include base/clock
 -- @include base/fields
--- @include forget/forget_jobs
+-- @include forget/delete_jobs
 -- Applies one retention policy to a queue's finished jobs: `count` newest are kept, and none older than `age` seconds
 -- ('' = no bound). At most `most` jobs go, so that one call never blocks Redis for long. Returns how many did.
 local function retain_jobs(queue, state, count, age, most)
@@ -18,6 +18,11 @@ local function retain_jobs(queue, state, count, age, most)
   end
   if #old == 0 then return 0 end
   -- a parent does not wait for a child that completed, and its deduplication id is free
-  if state == 'completed' then delete_jobs(queue.base, old) else forget_jobs(queue, old) end
+  if state == 'completed' then
+    delete_jobs(queue.base, old)
+  else
+    -- @include forget/forget_jobs
+    forget_jobs(queue, old)
+  end
   return #old
 end

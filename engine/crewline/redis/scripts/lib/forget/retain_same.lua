@@ -1,7 +1,7 @@
 -- @include base/clock
 -- @include base/fields
 -- @include base/own_key
--- @include forget/forget_jobs
+-- @include forget/delete_jobs
 -- Applies a retention policy as `retain_jobs` does, but only to jobs that say the same: it is what our producers write
 -- where nothing was said, and what others added is not for it to delete. Those are stepped over, and where that ended is
 -- kept in a key of our own, so that they don't have to be looked at each time; sweep_jobs puts it right.
@@ -28,6 +28,11 @@ local function retain_same(queue, state, count, age, most)
   if kept > 0 then redis.call('SET', place, whole(skip + kept), 'EX', 3600) end
   if #gone == 0 then return kept end
   redis.call('ZREM', finished, unpack(gone))
-  if state == 'completed' then delete_jobs(queue.base, gone) else forget_jobs(queue, gone) end
+  if state == 'completed' then
+    delete_jobs(queue.base, gone)
+  else
+    -- @include forget/forget_jobs
+    forget_jobs(queue, gone)
+  end
   return #gone + kept
 end

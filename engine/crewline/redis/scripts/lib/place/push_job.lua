@@ -1,22 +1,7 @@
 -- @include base/fields
--- Puts an id into `delayed`. The score is due * 4096 + a sequence number, so that jobs due in the same
--- millisecond keep their order (at most 4096 of them; more share the last place).
-local function delay_job(queue, id, due)
-  local first, last = due * 4096, due * 4096 + 4095
-  local top = redis.call('ZREVRANGEBYSCORE', queue.delayed, whole(last), whole(first), 'WITHSCORES', 'LIMIT', 0, 1)
-  local score = first
-  if top[2] then score = math.min(tonumber(top[2]) + 1, last) end
-  redis.call('ZADD', queue.delayed, whole(score), id)
-  redis.call('XADD', queue.events, '*', 'event', 'delayed', 'jobId', id, 'delay', whole(due))
-end
-
--- Tells idle workers when the next delayed job is due.
-local function mark_next_due(queue)
-  local head = redis.call('ZRANGE', queue.delayed, 0, 0, 'WITHSCORES')
-  local due = head[2] and number(tonumber(head[2]) / 4096, nil)
-  if due then redis.call('ZADD', queue.marker, whole(due), '1') end
-end
-
+-- @include place/delay_job
+-- @include place/mark_next_due
+-- @include place/wake_worker
 -- The list that runnable jobs go to. As in BullMQ 6 that is `wait`, paused or not; but BullMQ 5 parks them in `paused`
 -- and, when it resumes, renames that over `wait`: what was put there meanwhile would be lost. Every resume brings back
 -- what is parked.
@@ -63,16 +48,4 @@ local function push_job(queue, id, priority, front, prev)
   else
     redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id)
   end
-end
-
--- Wakes one idle worker, unless nobody may fetch now.
-local function wake_worker(queue)
-  local held = queue == q and meta or redis.call('HMGET', queue.meta, 'paused', 'concurrency')
-  if held[1] then return end
-  if held[2] and redis.call('LLEN', queue.active) >= number(held[2], 1e9) then return end
-  redis.call('ZADD', queue.marker, 0, '0')
-end
-
-local function has_runnable(queue)
-  return redis.call('LLEN', queue.wait) + redis.call('ZCARD', queue.prioritized) > 0
 end

@@ -1,0 +1,25 @@
+-- @include base/trim_events
+-- @include base/own_key
+-- @include place/wake_worker
+-- The ways in which a job ends that are not the common one: it completed, has no parent and no deduplication id. They are
+-- made when the first job of a call needs one: to make a function costs a call half as much as a command.
+local ways
+local function other_ways()
+  if not ways then
+    -- @include place/mark_next_due
+    -- @include end/cancelled
+    -- @include end/fail
+    -- @include end/retry_later
+    -- @include end/hand_back
+    -- @include end/take_back_crash
+    -- @include end/child_completed
+    -- @include end/release_dedup
+    -- @include add/add_kept_last
+    ways = {
+      mark_next_due = mark_next_due, cancelled = cancelled, fail = fail, announce_letters = announce_letters,
+      retry_later = retry_later, hand_back = hand_back, take_back_crash = take_back_crash,
+      child_completed = child_completed, release_dedup = release_dedup, add_kept_last = add_kept_last,
+    }
+  end
+  return ways
+end

@@ -21,7 +21,6 @@ from typing import Any
 
 from crewline import Queue
 from crewline.redis.scripts import Result
-from crewline.wire.text import text
 from server import Server
 
 PAYLOAD = {"i": 12345, "to": "user00000001@example.com", "template": "welcome", "locale": "en", "tags": ["a", "b", "c"]}

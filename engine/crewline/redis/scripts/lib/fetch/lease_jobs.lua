@@ -2,7 +2,6 @@
 -- @include place/wake_worker
 -- @include fetch/allowance
 -- @include fetch/begin_attempt
--- @include fetch/take_behind
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
 -- What was put aside in `scores` (prioritized jobs) keeps their counter alive: it comes back.
 local function take(room, prioritized, scores)
@@ -64,8 +63,12 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   while took < room do
     local ids, before = nil, #aside
     -- those behind suspects have been looked at
-    if before == 0 then ids = take(room, prioritized, scores)
-    else ids, more = take_behind(room - took, put_aside_back(aside, scores)) end
+    if before == 0 then
+      ids = take(room, prioritized, scores)
+    else
+      -- @include fetch/take_behind
+      ids, more = take_behind(room - took, put_aside_back(aside, scores))
+    end
     if #ids == 0 then break end
     redis.call('LPUSH', q.active, unpack(ids))
     for i = 1, #ids do
@@ -103,7 +106,10 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     if took == room and has_runnable(q) then wake_worker(q) end
   end
   -- whoever took the mark of what was due is not told here when the next is
-  if promoted and (#jobs > 0 or more) then mark_next_due(q) end
+  if promoted and (#jobs > 0 or more) then
+    -- @include place/mark_next_due
+    mark_next_due(q)
+  end
   -- there is more behind suspects than one call looks at: the caller is to come again at once
   local next_due = more and now or 0
   if not more and #jobs == 0 and (settled or size.delayed > 0) then

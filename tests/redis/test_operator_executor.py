@@ -24,6 +24,8 @@ from crewline_operator.effects.actions import (
 )
 from crewline_operator.effects.executor import Executor, NotFollowed, Refused
 from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.jobqueue.code import Codes
+from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
@@ -33,6 +35,7 @@ from crewline_operator.model.note import Note
 from crewline_operator.redis.claims import Claims
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Pollers
+from crewline_operator.scaling.decide import History
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 from crewline_operator.scheduledjob.observed import Runs, RunState
 from crewline_operator.scheduledjob.spec import ScheduledJob, parse_scheduledjob
@@ -55,6 +58,7 @@ class Operator:
         self.store = Store()
         self.pollers = Pollers(lambda _: None, 60.0)
         self.again: list[Key] = []
+        self.api = api
         self.executor = Executor(
             api=api,
             store=self.store,
@@ -149,6 +153,21 @@ async def test_whom_a_claim_concerns_is_looked_at_again(operator: Operator) -> N
     await operator.do(MakeClaim(claim), key=other)
     await operator.do(DropClaim(), key=other)
     assert operator.again == [EMAILS, EMAILS]
+
+
+async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_server(stranger: Operator) -> None:
+    """It is not there: whatever is asked of it fails."""
+    observer = JobQueueObserver(
+        api=stranger.api,
+        store=stranger.store,
+        codes=Codes(stranger.api),
+        pollers=stranger.pollers,
+        claims=Claims(),
+        done=stranger.executor.done,
+    )
+    seen = await observer.observe(jobqueue_object(), jobqueue(), History())
+    assert seen.first_read_pending
+    assert (seen.followed, seen.claim, stranger.pollers.followed(EMAILS)) == (None, None, None)
 
 
 def scheduled() -> ScheduledJob:

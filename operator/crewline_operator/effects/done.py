@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,6 @@ class Done:
     """Lost with the process, which costs a few calls and no wrong decision."""
 
     #: By the kind of the child.
-    applied: dict[str, Applied]
+    applied: dict[str, Applied] = field(default_factory=dict)
     #: By the monotonic clock; None if this process has not written it yet.
     status_written: float | None = None

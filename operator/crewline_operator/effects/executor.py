@@ -1,8 +1,8 @@
 """Carries out what plans ask for: the only place from where the operator changes anything.
 
 Actions are done in their order, and the first that fails ends it, so that a plan can rely on what it has put before.
-What the API server or Redis will not take however often it is tried is told to the user: `Refused` carries that back
-to the next plan. Whatever else fails is raised as it is, and the work queue tries again with backoff.
+What the user has to be told of (a manifest or a job that is refused, a Redis that does not take one) goes back to the
+plan as `Refused`. Whatever else fails is raised as it is, and the work queue tries again with backoff.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import assert_never
 
 from crewline.errors import CrewlineError
 from crewline.queue.queue import Queue
@@ -89,7 +90,7 @@ class Executor:
 
     def done(self, key: Key) -> Done:
         """What was done to an object; nothing if it is not known."""
-        return self._done.get(key) or Done({})
+        return self._done.get(key) or Done()
 
     def forget(self, key: Key) -> None:
         """An object is gone."""
@@ -124,6 +125,8 @@ class Executor:
                     await self._remove_job(action)
                 case Note():
                     self._note(key, obj, action)
+                case _:
+                    assert_never(action)
 
     async def _apply(self, key: Key, action: Apply) -> None:
         try:
@@ -134,7 +137,7 @@ class Executor:
             name = action.manifest["metadata"]["name"]
             message = f"the API server refuses {action.kind} {name!r}: {error}: correct spec.worker"
             raise Refused(Fault("ApplyRefused", message)) from error
-        done = self._done.setdefault(key, Done({}))
+        done = self._done.setdefault(key, Done())
         done.applied[action.kind] = Applied(action.digest, applied["metadata"].get("generation"))
         if action.kind == self._store.deployments.kind:
             self._store.deployments.put(applied)
@@ -147,7 +150,7 @@ class Executor:
                 # It was deleted meanwhile; the watch will say so.
                 return
             raise
-        self._done.setdefault(key, Done({})).status_written = time.monotonic()
+        self._done.setdefault(key, Done()).status_written = time.monotonic()
         self._store.of(key.kind).put(written)
 
     async def _pause(self, key: Key, obj: Object | None, action: Pause) -> None:

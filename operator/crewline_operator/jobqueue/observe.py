@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,22 +79,28 @@ class JobQueueObserver:
             older = self._claims.older(key, claim_of(jobqueue, endpoint.shown))
             if followed == (endpoint, jobqueue.target):
                 reading = self._pollers.reading(key)
-        child = await self._child(jobqueue)
-        done = self._done(key)
-        return Observed(
+        seen = Observed(
             now=datetime.now(UTC),
             status=obj.get("status", {}),
-            deployment=child.deployment,
-            pods=self._store.pods_of(jobqueue.namespace, jobqueue.name),
             endpoint=endpoint,
             followed=followed,
             reading=reading,
-            code=await self._code(jobqueue),
             claim=self._claims.of(key),
             older_twin=f"{older.namespace}/{older.name}" if older is not None else None,
+            history=history,
+        )
+        if seen.first_read_pending:
+            # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
+            return seen
+        child = await self._child(jobqueue)
+        done = self._done(key)
+        return replace(
+            seen,
+            deployment=child.deployment,
+            pods=self._store.pods_of(jobqueue.namespace, jobqueue.name),
+            code=await self._code(jobqueue),
             taken_name=child.taken_name,
             stale_child=child.stale,
-            history=history,
             applied=dict(done.applied),
             status_age_seconds=math.inf if done.status_written is None else time.monotonic() - done.status_written,
         )

@@ -1,1 +1,1 @@
-"""What turns: the work queue, the reconcilers that it calls, and what is shown of both on the HTTP port."""
+"""What turns: what was seen goes into the work queue, which calls the reconcilers; and the HTTP port that shows it."""

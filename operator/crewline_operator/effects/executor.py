@@ -1,8 +1,8 @@
 """Carries out what plans ask for: the only place from where the operator changes anything.
 
 Actions are done in their order, and the first that fails ends it, so that a plan can rely on what it has put before.
-What the API server or Redis will not take however often it is tried is told to the user: `Refused` carries that back
-to the next plan. Whatever else fails is raised as it is, and the work queue tries again with backoff.
+What the user has to be told of (a manifest or a job that is refused, a Redis that does not take one) goes back to the
+plan as `Refused`. Whatever else fails is raised as it is, and the work queue tries again with backoff.
 """
 
 from __future__ import annotations

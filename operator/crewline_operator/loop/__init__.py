@@ -1,1 +1,1 @@
-"""What turns: what was seen goes into the work queue, which calls the reconcilers; what is shown of it over HTTP."""
+"""What turns: what was seen goes into the work queue, which calls the reconcilers; and the HTTP port that shows it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 import pytest
-from crewline import FlowJob, Queue
-from crewline.redis.scripts import MOST_BYTES, Scripts
+from crewline import FlowJob, Job, Queue, Reject
+from crewline.queue.dead_letters import DeadLetters
+from crewline.redis.scripts import MOST_BYTES, Fetched, Result, Scripts
 
 
 class Sent(NamedTuple):
@@ -63,3 +65,36 @@ async def test_a_flow_with_large_data_that_is_added_again_is_the_same_flow(queue
     first, again = await queue.add_flow(root), await queue.add_flow(root)
     assert [child.job.id for child in again.children] == [child.job.id for child in first.children]
     assert await queue.redis.llen(queue.keys.wait) == 2
+
+
+async def test_failures_go_in_calls_of_so_many_bytes_of_the_letters_that_they_write(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+    call = Scripts.finish_and_fetch
+
+    async def noted(scripts: Scripts, results: list[Result], **options: Any) -> Fetched:
+        calls.append([result.outcome for result in results])
+        return await call(scripts, results, **options)
+
+    monkeypatch.setattr(Scripts, "finish_and_fetch", noted)
+    begun, gate = [], asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        begun.append(job.id)
+        await gate.wait()
+        raise Reject("no")
+
+    await queue.add_bulk(("n", "x" * 40_000) for _ in range(20))
+    await start_worker(handle, concurrency=20)
+    await until(lambda: len(begun) == 20)
+    gate.set()
+    letters = DeadLetters(queue)
+    await until(lambda: _is(letters.count, 20))
+    failed = [outcomes.count("failed") for outcomes in calls if outcomes]
+    assert sum(failed) == 20
+    assert max(failed) == MOST_BYTES // 80_000
+
+
+async def _is(count: Any, wanted: int) -> bool:
+    return await count() == wanted

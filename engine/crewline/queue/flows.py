@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from crewline.errors import InvalidOption
 from crewline.queue.job import Job
-from crewline.redis.scripts.values import MOST_OF_FLOW
+from crewline.redis.scripts.calls.parts import sizes_of
+from crewline.redis.scripts.values import MOST_BYTES, MOST_OF_FLOW
 from crewline.redis.topology import slot_of
 from crewline.wire import jsonio
 from crewline.wire.keys import Keys
@@ -75,8 +76,11 @@ def plan_flow(root: FlowJob, queue: str, prefix: str, max_payload_bytes: int, on
     """
     root_id = root.options.get("job_id")
     # who adds the same large tree again goes on with what is there: its jobs have to be the same
-    seed = f"{prefix}:{root.queue or queue}:{root_id}" if root_id and _is_large(root) else ""
-    plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0, seed)
+    seed = f"{prefix}:{root.queue or queue}:{root_id}" if root_id else ""
+    large = seed != "" and _is_large(root)
+    plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0, seed if large else "")
+    if seed and not large and sum(sizes_of(each.encoded for each in plan.walk())) > MOST_BYTES:
+        plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0, seed)
     _check_ids(plan)
     if one_slot:
         _check_slots(plan, prefix, plan.queue, root.name)
@@ -84,7 +88,7 @@ def plan_flow(root: FlowJob, queue: str, prefix: str, max_payload_bytes: int, on
 
 
 def _is_large(root: FlowJob) -> bool:
-    """Whether it goes in parts; a tree without an end is refused later, with its place."""
+    """Whether it has more jobs than one call takes; a tree without an end is refused later, with its place."""
     left, count = [root], 0
     while left and count <= MOST_OF_FLOW:
         left += left.pop().children

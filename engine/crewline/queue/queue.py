@@ -27,9 +27,6 @@ from crewline.wire.keys import letters_queue
 from crewline.wire.options import DEFAULT_ATTEMPTS, Encoded, encode_job, encode_jobs
 from crewline.wire.retention import Keep
 
-#: Jobs that one add_jobs call carries: large enough to be cheap, small enough to keep Redis' pause near 2 ms.
-BULK = 200
-
 
 class Queue(Observing, Housekeeping):
     """A queue on BullMQ's Redis layout.
@@ -113,7 +110,7 @@ class Queue(Observing, Housekeeping):
         return job
 
     async def add_bulk(self, jobs: Iterable[tuple[str, Any] | tuple[str, Any, dict[str, Any]]]) -> list[Job]:
-        """Adds many jobs, 200 a call to Redis, each call whole or not at all.
+        """Adds many jobs, up to 200 and 200 kB a call to Redis, each call whole or not at all.
 
         Args:
             jobs: ``(name, data)`` or ``(name, data, options)``, the options as `add` takes them.
@@ -125,9 +122,8 @@ class Queue(Observing, Housekeeping):
         """
         items = list(jobs)
         encoded = encode_jobs(items, self.max_payload_bytes)
-        batches = (encoded[start : start + BULK] for start in range(0, len(encoded), BULK))
         made: list[Job] = []
-        async with contextlib.aclosing(self.scripts.add_in_turn(batches)) as replies:
+        async with contextlib.aclosing(self.scripts.add_in_turn(encoded)) as replies:
             async for added in replies:
                 batch = slice(len(made), len(made) + len(added.ids))
                 made += await self._handles(added, encoded[batch], [item[1] for item in items[batch]])

@@ -17,6 +17,11 @@ def text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
+def utf8_size(value: str) -> int:
+    """The bytes that a text takes on the wire."""
+    return len(value) if value.isascii() else len(value.encode())
+
+
 def printable(value: str) -> str:
     """Text that can be sent: what is no Unicode text (lone surrogates) becomes ``?``."""
     return value if value.isascii() else value.encode(errors="replace").decode()

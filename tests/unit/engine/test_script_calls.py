@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from crewline.redis.scripts import Result, Scripts, sha, source
+from crewline.redis.scripts.calls import add
 from crewline.wire.keys import Keys
 from crewline.wire.options import Encoded, Shape
 from crewline.wire.retention import Keep
@@ -214,14 +215,15 @@ def test_a_fetch_as_a_command_is_a_call_without_results() -> None:
     assert arguments_of("finish_and_fetch", command) == ["bull:emails:", *FETCHED.values()]
 
 
-async def test_batches_added_in_turn_are_sent_as_each_by_itself() -> None:
+async def test_jobs_added_in_turn_are_sent_as_each_part_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     class Ahead(Lane):
         async def call_ahead(self, commands: Any) -> Any:
             for command in commands:
                 yield await self.call(*command)
 
+    monkeypatch.setattr(add, "MOST_JOBS", len(JOBS))
     lane = Ahead(())
-    async for _ in scripts_on(lane).add_in_turn([JOBS, JOBS]):
+    async for _ in scripts_on(lane).add_in_turn([*JOBS, *JOBS]):
         pass
     assert len(lane.sent) == 2
     for command in lane.sent:

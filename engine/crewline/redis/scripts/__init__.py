@@ -16,6 +16,7 @@ from crewline.redis.scripts.calls.work import WorkCalls
 from crewline.redis.scripts.sources import GROUPS as GROUPS
 from crewline.redis.scripts.sources import sha as sha
 from crewline.redis.scripts.sources import source as source
+from crewline.redis.scripts.values import MOST_BYTES as MOST_BYTES
 from crewline.redis.scripts.values import MOST_JOBS as MOST_JOBS
 from crewline.redis.scripts.values import Added as Added
 from crewline.redis.scripts.values import Fetched as Fetched

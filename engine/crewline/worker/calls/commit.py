@@ -22,10 +22,11 @@ from crewline.redis.connection import UNAVAILABLE, cancelled
 from crewline.redis.scripts import Fetched, Result
 from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.call import Call
-from crewline.worker.calls.deciding import BATCH, TEXT_MOST, Plan, Turn, View, filled, next_call, owing
+from crewline.worker.calls.deciding import BATCH, Plan, Turn, View, filled, next_call, owing
 from crewline.worker.calls.intake import Intake
 from crewline.worker.calls.reach import Reach
 from crewline.worker.calls.settling import Settling
+from crewline.worker.calls.weighing import carry
 from crewline.worker.runs.run import Run
 from crewline.worker.runs.slots import Slots
 from crewline.worker.runs.verdicts import Verdicts
@@ -143,18 +144,12 @@ class Committer:
                 return None
             # a worker that is to fetch nothing yet is ready all the same
             plan = Plan(0, 0)
-        carried: list[tuple[Run, Result]] = []
-        left = TEXT_MOST
-        while len(carried) < plan.results and left > 0:
-            run, result = slots.ended.popleft()
-            carried.append((run, result))
-            left -= len(result.value)
-            if result.trace:
-                # Redis reads and writes those of earlier attempts as well
-                left -= len(result.trace) * (1 + min(run.job.attempts_made, result.traces))
+        carried, heavy = carry(slots.ended, plan.results, letters=self._told["letters"] != "")
         if len(carried) < plan.results:
             self._turn = owing(self._turn, plan.results - len(carried))
-        return Call(next(self._tokens), *slots.reserve(plan.room), slots.wakes, carried, plan.fills)
+        # what is to be fetched comes with the next call, where one result costs Redis as much as a call may
+        room = 0 if heavy else plan.room
+        return Call(next(self._tokens), *slots.reserve(room), slots.wakes, carried, plan.fills)
 
     async def _send(self, call: Call) -> Fetched:
         """Sends a call until it is answered."""

@@ -13,9 +13,6 @@ from typing import NamedTuple
 #: Results, and jobs, that one call carries at most. With more, no-op jobs run a tenth faster, but jobs that end at once
 #: wait longer for each other: 100 sleepers of 50 ms lose 5 ms a round with 50, 3 ms with 25.
 BATCH = 25
-#: Characters of results and stack traces after which a call carries no more results. With 25 traces of 8,000, the
-#: longest there are, a call held Redis up for 4 ms; for 29 ms where the jobs had nine such traces already.
-TEXT_MOST = 100_000
 #: Results that are worth a call of its own to fill their slots with first, and the jobs that it fetches at most: the
 #: first of them begin the sooner the fewer there are.
 FILL_FROM, FILL_MOST = 4, 10

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from crewline.redis.scripts.calls.caller import Caller, bounds, parts
-from crewline.redis.scripts.values import MOST_DEDUPLICATED, MOST_OF_FLOW, Added
+from crewline.redis.scripts.calls.caller import Caller, bounds
+from crewline.redis.scripts.calls.parts import parts, sizes_of
+from crewline.redis.scripts.values import MOST_DEDUPLICATED, MOST_JOBS, MOST_OF_FLOW, Added
 from crewline.wire.options import Encoded, Shape
 from crewline.wire.retention import KEEP_COMPLETED, Keep
 from crewline.wire.text import text
@@ -23,9 +24,9 @@ class AddCalls(Caller):
     async def add_jobs(self, jobs: Sequence[Encoded]) -> Added:
         return _added(await self.call("add_jobs", *_shaped(jobs)), len(jobs))
 
-    async def add_in_turn(self, batches: Iterable[Sequence[Encoded]]) -> AsyncGenerator[Added]:
-        """As `add_jobs` for each batch, in their order; the next one is sent before the last is answered."""
-        rest = itertools.chain.from_iterable(map(_in_bounds, batches))
+    async def add_in_turn(self, jobs: Sequence[Encoded]) -> AsyncGenerator[Added]:
+        """Many jobs, a bounded part a call, in their order; the next one is sent before the last is answered."""
+        rest = _in_bounds(jobs)
         # the first loads the script where Redis does not know it
         for batch in itertools.islice(rest, 1):
             yield await self.add_jobs(batch)
@@ -47,15 +48,17 @@ class AddCalls(Caller):
     async def add_flow(self, jobs: Sequence[tuple[str, Encoded]]) -> Added | None:
         """Adds a tree: base of its queue and the job itself, parents before their children, all in the root's slot.
 
-        More than 100 jobs go in several calls. None of them runs, and no parent goes on, before all are there.
+        One that is too large for one call goes in several. None of its jobs runs, and no parent goes on, before all are
+        there.
 
         Returns as add_jobs does, with '' for a job below one that was not added; None if the tree was let go or given
         up before all of it was there.
         """
-        root_id = jobs[0][1].job_id if len(jobs) > MOST_OF_FLOW else ""
+        calls = list(parts(jobs, MOST_OF_FLOW, sizes_of(each for _, each in jobs)))
+        root_id = jobs[0][1].job_id if len(calls) > 1 else ""
         ids: list[str] = []
         left_out: set[int] = set()
-        for part in parts(jobs, MOST_OF_FLOW):
+        for part in calls:
             sent = [(base, each.job_id, each.shape.name, each.data, *each.shape[1:]) for base, each in part]
             reply = await self.call("add_flow", root_id, "" if ids else "1", *itertools.chain.from_iterable(sent))
             if not reply:
@@ -115,9 +118,9 @@ def _added(reply: list[Any], count: int) -> Added:
     return Added([text(job_id) for job_id in reply[:count]], left_out)
 
 
-def _in_bounds(batch: Sequence[Encoded]) -> Iterator[Sequence[Encoded]]:
-    deduplicated = any('"de":' in each.shape.extra for each in batch)
-    return parts(batch, MOST_DEDUPLICATED if deduplicated else len(batch) or 1)
+def _in_bounds(jobs: Sequence[Encoded]) -> Iterator[Sequence[Encoded]]:
+    deduplicated = any('"de":' in each.shape.extra for each in jobs)
+    return parts(jobs, MOST_DEDUPLICATED if deduplicated else MOST_JOBS, sizes_of(jobs))
 
 
 def _shaped(jobs: Sequence[Encoded]) -> list[str | int]:

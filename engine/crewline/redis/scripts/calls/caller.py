@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -42,11 +41,6 @@ class Caller:
             return await self._lanes.call(*self.command(name, *args))
         except NoScriptError:
             return await self._lanes.call("EVAL", source(name), len(declared), *declared, self.keys.base, *args)
-
-
-def parts(items: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
-    """The items in their order, ``most`` at a time."""
-    return (items[start : start + most] for start in range(0, len(items), most))
 
 
 def bounds(keep: Keep) -> tuple[int | str, int | str]:

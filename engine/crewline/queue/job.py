@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -93,6 +94,12 @@ class Job:
             queue, job_id, text(fields.get(b"name", b"")), data, queue.decode_opts(fields.get(b"opts")), token, started,
             fields,
         )  # fmt: skip
+
+    def through(self, queue: ById) -> Job:
+        """The same job, over the connections of another object of the same Redis and prefix."""
+        other = copy.copy(self)
+        other._queue = queue.beside(self._queue.name)
+        return other
 
     @property
     def timestamp_ms(self) -> int:

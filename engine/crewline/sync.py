@@ -1,13 +1,16 @@
 """The producer for programs without an event loop (Django, Flask, scripts): the same names, and each call blocks.
 
-One background thread runs the asynchronous client for all queues of the process; a forked process makes its own.
+One background thread runs the asynchronous client for all queues of the process; a forked process makes its own, from
+whichever thread and at whatever moment its parent forked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
+import weakref
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -21,17 +24,39 @@ from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 
 T = TypeVar("T")
 
-_lock = threading.Lock()
-_loops: dict[int, asyncio.AbstractEventLoop] = {}
+
+class _Process:
+    """What the queues of one process share."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+
+_here = _Process()
+_queues: weakref.WeakSet[Queue] = weakref.WeakSet()
+#: What this process has of those that it was forked from. It must never be closed, not even by the garbage collector:
+#: the selector is the parent's, too, which would hear no more of what is taken out of it here.
+_inherited: list[Any] = []
+
+
+def _forked() -> None:
+    """A child begins anew: the lock may be held by a thread that it does not have."""
+    global _here
+    _inherited.append((_here, [queue._opened for queue in _queues]))
+    _here = _Process()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    with _lock:
-        loop = _loops.get(os.getpid())
-        if loop is None:
-            loop = _loops[os.getpid()] = asyncio.new_event_loop()
-            threading.Thread(target=loop.run_forever, name="crewline-sync", daemon=True).start()
-        return loop
+    here = _here
+    with here.lock:
+        if here.loop is None:
+            here.loop = asyncio.new_event_loop()
+            threading.Thread(target=here.loop.run_forever, name="crewline-sync", daemon=True).start()
+        return here.loop
 
 
 def _wait(work: Coroutine[Any, Any, T]) -> T:
@@ -47,14 +72,22 @@ def _wait(work: Coroutine[Any, Any, T]) -> T:
 class Job:
     """A job; the attributes of `crewline.Job`, and its methods blocking, but `watch`, which has no blocking form."""
 
-    def __init__(self, job: AsyncJob) -> None:
+    def __init__(self, job: AsyncJob, queue: Queue) -> None:
         self._job = job
+        self._queue = queue
+        self._process = _here
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._job, name)
         if asyncio.iscoroutinefunction(value):
-            return lambda *args, **kwargs: _wait(value(*args, **kwargs))
+            return functools.partial(self._call, name)
         return value
+
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        if self._process is not _here:
+            # it comes from the process that this one was forked from
+            self._job, self._process = self._job.through(self._queue._open()), _here
+        return _wait(getattr(self._job, name)(*args, **kwargs))
 
     def __repr__(self) -> str:
         return repr(self._job)
@@ -68,8 +101,8 @@ class FlowNode:
     children: list[FlowNode]
 
     @classmethod
-    def of(cls, node: flows.FlowNode) -> FlowNode:
-        return cls(Job(node.job), [cls.of(child) for child in node.children])
+    def of(cls, node: flows.FlowNode, queue: Queue) -> FlowNode:
+        return cls(Job(node.job, queue), [cls.of(child, queue) for child in node.children])
 
 
 class Queue:
@@ -78,8 +111,8 @@ class Queue:
     def __init__(self, name: str, *, redis: str = DEFAULT_REDIS, prefix: str = DEFAULT_PREFIX, **options: Any) -> None:
         self.name = name
         self._arguments: dict[str, Any] = {"redis": redis, "prefix": prefix, **options}
-        self._pid = 0
-        self._queue: asynchronous.Queue | None = None
+        self._opened: tuple[_Process, asynchronous.Queue] | None = None
+        _queues.add(self)
         # wrong arguments are told now, not at the first call
         self._open()
 
@@ -91,15 +124,15 @@ class Queue:
 
     def add(self, name: str, data: Any, **options: Any) -> Job:
         """As `crewline.Queue.add`."""
-        return Job(_wait(self._open().add(name, data, **options)))
+        return Job(_wait(self._open().add(name, data, **options)), self)
 
     def add_bulk(self, jobs: Iterable[tuple[str, Any] | tuple[str, Any, dict[str, Any]]]) -> list[Job]:
         """As `crewline.Queue.add_bulk`."""
-        return [Job(job) for job in _wait(self._open().add_bulk(jobs))]
+        return [Job(job, self) for job in _wait(self._open().add_bulk(jobs))]
 
     def add_flow(self, root: FlowJob) -> FlowNode:
         """As `crewline.Queue.add_flow`."""
-        return FlowNode.of(_wait(self._open().add_flow(root)))
+        return FlowNode.of(_wait(self._open().add_flow(root)), self)
 
     def schedule(self, schedule_id: str, name: str, data: Any = None, **rule: Any) -> str:
         """As `crewline.Queue.schedule`."""
@@ -108,7 +141,7 @@ class Queue:
     def get_job(self, job_id: str) -> Job | None:
         """As `crewline.Queue.get_job`."""
         job = _wait(self._open().get_job(job_id))
-        return None if job is None else Job(job)
+        return None if job is None else Job(job, self)
 
     def metrics(self) -> Metrics:
         """As `crewline.Queue.metrics`."""
@@ -132,13 +165,15 @@ class Queue:
 
     def close(self) -> None:
         """Closes the connections."""
-        if self._queue is not None and self._pid == os.getpid():
-            _wait(self._queue.close())
-        self._queue = None
+        here = _here
+        with here.lock:
+            opened, self._opened = self._opened, None
+        if opened and opened[0] is here:
+            _wait(opened[1].close())
 
     def _open(self) -> asynchronous.Queue:
-        # connections must not be shared with the process this one was forked from
-        if self._queue is None or self._pid != os.getpid():
-            self._queue = asynchronous.Queue(self.name, **self._arguments)
-            self._pid = os.getpid()
-        return self._queue
+        here = _here
+        with here.lock:
+            if self._opened is None or self._opened[0] is not here:
+                self._opened = (here, asynchronous.Queue(self.name, **self._arguments))
+            return self._opened[1]

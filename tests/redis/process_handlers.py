@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from crewline import Reject, Retry
+from redis.exceptions import RedisError
 
 
 def work(job: Any) -> Any:
@@ -125,3 +126,16 @@ class Worded(Exception):
 
 def worded(job: Any) -> None:
     raise Worded
+
+
+def until_refused_once(job: Any) -> str:
+    refused = False
+    while True:
+        try:
+            job.progress("told")
+        except RedisError:
+            refused = True
+        else:
+            if refused:
+                return "written"
+        time.sleep(0.02)

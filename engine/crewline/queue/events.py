@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking
 from crewline.wire.keys import Keys
@@ -98,6 +98,8 @@ async def follow_batches(
                 events = [event_of(entry_id, raw) for entry_id, raw in entries]
                 after = events[-1].id if events else after
                 yield Batch(events, whole)
+                if not events and whole and await _is_left_behind(redis):
+                    raise ConnectionError("this Redis is a replica that has lost its master")
                 whole = len(events) < READ_COUNT
         except UNAVAILABLE as error:
             if isinstance(error, NoPermissionError) or str(error).startswith(REFUSALS):
@@ -108,6 +110,21 @@ async def follow_batches(
             backoff_seconds = min(backoff_seconds * 2, 5.0)
         finally:
             await redis.aclose()
+
+
+async def _is_left_behind(redis: Redis) -> bool:
+    """Whether nothing will ever be told here: a failover has made this server a replica, which is cut off.
+
+    No answer to a read says so, and another server may stand behind its address.
+    """
+    if not isinstance(redis, Redis):
+        return False  # a cluster's client, which looks for its nodes itself
+    try:
+        async with asyncio.timeout(BLOCK_MS / 1000):
+            told = await redis.info("replication")
+    except ResponseError:
+        return False  # the user may not ask
+    return told.get("role") == "slave" and told.get("master_link_status") != "up"
 
 
 def event_of(entry_id: Any, raw: Mapping[Any, Any]) -> Event:

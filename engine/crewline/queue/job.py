@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 from crewline.errors import CrewlineError, JobNotFound, LeaseLost
+from crewline.queue.by_id import ById
 from crewline.queue.events import Update
 from crewline.queue.stored import StoredJob
 from crewline.wire import jsonio
@@ -40,6 +42,12 @@ class Job(StoredJob):
     """
 
     __slots__ = ()
+
+    def through(self, queue: ById) -> Self:
+        """The same job, over the connections of another object of the same Redis and prefix."""
+        other = copy.copy(self)
+        other._queue = queue.beside(self._queue.name)
+        return other
 
     async def progress(self, value: Any) -> None:
         """Sets the job's progress: any JSON, by custom a number of percent or ``{"done": 3, "of": 10}``.

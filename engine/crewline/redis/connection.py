@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
-from crewline.redis import private
+from crewline.redis import private, refusals
 from crewline.redis.address import redact as redact
 from crewline.redis.topology import open_client, open_sync_client
 
@@ -48,6 +48,7 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
         },
     )
     private.mend(client)
+    refusals.watch(client)
     return client
 
 
@@ -61,10 +62,12 @@ def connect_blocking(url: str, client_name: str) -> Redis:
 
 def connect_sync(url: str, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> sync_redis.Redis:
     """A blocking client for a thread of its own; no command or connection attempt takes longer than the timeout."""
-    return open_sync_client(
+    client = open_sync_client(
         url, socket_timeout=timeout_seconds, socket_connect_timeout=min(timeout_seconds, CONNECT_SECONDS),
         retry=Retry(NoBackoff(), 0),
     )  # fmt: skip
+    refusals.watch(client)
+    return client
 
 
 def cancelled() -> bool:

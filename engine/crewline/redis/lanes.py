@@ -11,13 +11,15 @@ what rests is closed.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from crewline.redis import private
+from crewline.redis import private, refusals
 
 #: Calls of `Lanes.call_ahead` without an answer: one that Redis works on, one that waits for it.
 AHEAD = 2
@@ -50,19 +52,20 @@ class Lanes:
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._unread: dict[Any, int] = {}
+        self._given_up = refusals.GivenUp()
         #: Redis did not know a script that `tell` sent.
         self.script_unknown = False
 
     async def call(self, *command: Any) -> Any:
         """The reply to one command; raises as the client would."""
         if not self._direct:
-            return await self._redis.execute_command(*command)
+            return await self._call_through(command)
         connection = await self._take()
         try:
             await connection.send_command(*command)
             reply = await connection.read_response()
         except ResponseError:
-            self._rest(connection)
+            await self._give_back(connection)
             raise
         except BaseException as error:
             await self._drop(connection, error)
@@ -92,7 +95,9 @@ class Lanes:
             pipeline = self._redis.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
-            return await pipeline.execute(raise_on_error=False)  # type: ignore[no-any-return]
+            told: list[Any] = await pipeline.execute(raise_on_error=False)
+            await self._heed(*told)
+            return told
         connection = await self._take()
         replies: list[Any] = []
         try:
@@ -105,7 +110,7 @@ class Lanes:
         except BaseException as error:
             await self._drop(connection, error)
             raise
-        self._rest(connection)
+        await self._give_back(connection)
         return replies
 
     async def tell(self, *commands: Command) -> None:
@@ -133,7 +138,7 @@ class Lanes:
         """
         if not self._direct:
             for command in commands:
-                yield await self._redis.execute_command(*command)
+                yield await self._call_through(command)
             return
         connection: Any = None
         sent: deque[Command] = deque()
@@ -149,11 +154,14 @@ class Lanes:
                 yield await _reply(connection, sent)
         finally:
             if connection is not None:
+                given_up = connection.should_reconnect()
                 if sent:
                     # its answers must not be taken for those of others
                     await self._drop(connection)
                 else:
                     self._rest(connection)
+                if given_up:
+                    await self.renew()
 
     async def _take(self) -> Any:
         while self._idle:
@@ -168,7 +176,9 @@ class Lanes:
                     except ResponseError:
                         pass
                 # what the server has closed meanwhile can be read from: the end
-                alive = connection.is_connected and not await connection.can_read()
+                alive = (
+                    connection.is_connected and not connection.should_reconnect() and not await connection.can_read()
+                )
             except (RedisError, OSError):
                 pass
             finally:
@@ -179,6 +189,32 @@ class Lanes:
             if self._keeps:
                 raise ConnectionError("the connection that was kept is closed: its name and id are gone")
         return await self._redis.connection_pool.get_connection()
+
+    async def _call_through(self, command: Command) -> Any:
+        try:
+            return await self._redis.execute_command(*command)
+        except RedisError as error:
+            await self._heed(error)
+            raise
+
+    async def _heed(self, *replies: Any) -> None:
+        """Gives up what a client keeps whose connections are not ours to watch, as `refusals.watch` does with ours."""
+        errors = [reply for reply in replies if isinstance(reply, RedisError)]
+        # when the refused connection was made is the client's to know: now, as far as it is known here
+        now = time.monotonic()
+        if isinstance(self._redis, Redis) and any(self._given_up.take(now, error) for error in errors):
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
+
+    async def _give_back(self, connection: Any) -> None:
+        """A connection that an error was answered on rests, or goes with all others that were made when it was.
+
+        One that is to stay is replaced by whom it belongs to.
+        """
+        if connection.should_reconnect() and not self._keeps:
+            await self._release(connection)
+            await self.renew()
+        else:
+            self._rest(connection)
 
     def _rest(self, connection: Any) -> None:
         loop = asyncio.get_running_loop()

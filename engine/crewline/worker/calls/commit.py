@@ -19,7 +19,7 @@ from typing import Any
 
 from crewline.queue.by_id import ById
 from crewline.redis.connection import UNAVAILABLE, cancelled
-from crewline.redis.scripts import Fetched, Result
+from crewline.redis.scripts import Fetched
 from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.call import Call
 from crewline.worker.calls.deciding import BATCH, Plan, Turn, View, filled, next_call, owing
@@ -27,7 +27,6 @@ from crewline.worker.calls.intake import Intake
 from crewline.worker.calls.reach import Reach
 from crewline.worker.calls.settling import Settling
 from crewline.worker.calls.weighing import carry
-from crewline.worker.runs.run import Run
 from crewline.worker.runs.slots import Slots
 from crewline.worker.runs.verdicts import Verdicts
 

@@ -37,7 +37,7 @@ async def _fetch_all(queue: Queue, room: int, most_calls: int) -> list[str]:
     found: list[str] = []
     for _ in range(most_calls):
         fetched = await _fetch(queue, room)
-        found += [job.id for job in fetched.jobs]
+        found += [each.id for each in fetched.jobs]
         if len(fetched.jobs) < room and fetched.next_due_ms != fetched.now_ms:
             return found
     raise AssertionError(f"{most_calls} calls did not come to an end: {found}")
@@ -68,7 +68,7 @@ async def test_a_worker_with_no_room_for_suspects_sees_what_is_behind_those_that
     jobs = await _added(queue, 10)
     assert not (await _fetch(queue, 4)).jobs
     others = await _fetch(queue, 300, suspects=300)
-    assert [job.id for job in others.jobs] == suspects[:300]
+    assert [each.id for each in others.jobs] == suspects[:300]
     assert await _fetch_all(queue, 4, 6) == jobs
     assert await _waiting(queue) == suspects[300:]
 
@@ -78,7 +78,7 @@ async def test_what_comes_to_be_between_suspects_is_fetched_once_looks_begin_ane
     jobs = await _added(queue, 10)
     first = await _fetch(queue, 4)
     first = first if first.jobs else await _fetch(queue, 4)
-    assert [job.id for job in first.jobs] == jobs[:4]
+    assert [each.id for each in first.jobs] == jobs[:4]
     (between,) = await _added(queue, 1, lifo=True)
     await _suspects(queue, 10, lifo=True)
     await queue.redis.hset(queue.keys.extra("passed"), "until", first.now_ms)

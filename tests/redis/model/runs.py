@@ -59,7 +59,7 @@ class Asked:
     def passed(self) -> list[str]:
         """The suspects among it that the worker has no room for."""
         queue = self.after.queues[self.queue]
-        brought = sum(is_suspect(queue.jobs.get(job.id, {})) for job in self.fetched.jobs)
+        brought = sum(is_suspect(queue.jobs.get(each.id, {})) for each in self.fetched.jobs)
         if self.suspects is None or brought < self.suspects:
             return []
         return [job_id for job_id in self.left() if is_suspect(queue.jobs.get(job_id, {}))]

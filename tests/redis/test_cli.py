@@ -200,7 +200,7 @@ async def test_queues_are_listed_paused_resumed_cleaned_and_watched(crewline: An
     code, out, _ = await _run(crewline, "clean", "delayed", "--json")
     assert code == 0 and json.loads(out)["deleted"] == 1
     code, _, err = await _run(crewline, "clean", "everything")
-    assert code == 2 and "can't be cleaned" in err
+    assert code == 2 and "'state': 'everything' is unknown: use completed" in err
 
 
 async def test_top_tells_which_settings_each_worker_has_applied(crewline: Any, queue: Queue, start_worker: Any) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from crewline import DeadLetters, Job, Queue
-from crewline.cli.common import cell, read_keep, shown
+from crewline.cli.common import read_keep
+from crewline.cli.printing import cell, shown
 
 from tests.redis.test_cli import _run
 from tests.redis.test_cli import crewline as crewline

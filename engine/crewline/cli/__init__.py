@@ -8,15 +8,18 @@ from __future__ import annotations
 import typer
 
 from crewline.cli import dlq, enqueue, jobs, metrics, queues, top, worker
+from crewline.cli.usage import Command, Commands
 
 app = typer.Typer(
     name="crewline",
+    cls=Commands,
     help="Redis job queues on BullMQ's layout: run workers, add jobs, look at queues, replay the dead.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    epilog="Every option can come from the environment: --queue from CREWLINE_QUEUE, --redis from CREWLINE_REDIS_URL, "
-    "and so on. Exit codes: 0 done, 1 failed, 2 usage, 3 Redis unreachable, 78 handler not importable.",
+    epilog="Where a queue is can come from the environment (--queue from CREWLINE_QUEUE, --redis from "
+    "CREWLINE_REDIS_URL, ...), and so can a worker's options. Exit codes: 0 done, 1 failed, 2 usage, 3 no Redis, "
+    "78 no handler.",
 )
 app.command("worker")(worker.run_worker)
 app.command("enqueue")(enqueue.enqueue)
@@ -29,3 +32,6 @@ app.command("resume")(queues.resume)
 app.command("clean")(queues.clean)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dlq.app, name="dlq")
+for each in (app, jobs.app, dlq.app):
+    for command in each.registered_commands:
+        command.cls = Command

@@ -1,51 +1,56 @@
-"""What the commands share: their common options, and how errors end."""
+"""What the commands share: their common options, and how what they do in Redis ends."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime
-import json
-import math
-import os
 import re
-import sys
-from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from crewline.cli.printing import OutputClosed
+from crewline.cli.usage import EXIT_FAILED, EXIT_REDIS, EXIT_USAGE, checked, fail
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
-from crewline.redis.connection import UNAVAILABLE, redact
+from crewline.redis.address import parse_url, redact
+from crewline.redis.connection import UNAVAILABLE
+from crewline.wire.keys import check_prefix, check_queue_name
 from crewline.wire.retention import Keep
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_REDIS = 3
-#: EX_CONFIG of sysexits.h: restarting will not help.
-EXIT_HANDLER = 78
 
 T = TypeVar("T")
 
 QueueOption = Annotated[
-    str, typer.Option("--queue", "-q", envvar="CREWLINE_QUEUE", help="The queue's name.", show_default=False)
+    str,
+    typer.Option(
+        "--queue",
+        "-q",
+        envvar="CREWLINE_QUEUE",
+        help="The queue's name.",
+        show_default=False,
+        callback=checked(check_queue_name),
+    ),
 ]
 RedisOption = Annotated[
     str,
     typer.Option(
-        "--redis", "-r", envvar="CREWLINE_REDIS_URL", help="Redis, as redis://\\[user:password@]host:port/db."
+        "--redis",
+        "-r",
+        envvar="CREWLINE_REDIS_URL",
+        help="Redis, as redis://\\[user:password@]host:port/db.",
+        callback=checked(parse_url),
     ),
 ]
-PrefixOption = Annotated[str, typer.Option("--prefix", envvar="CREWLINE_PREFIX", help="BullMQ's key prefix.")]
+PrefixOption = Annotated[
+    str,
+    typer.Option("--prefix", envvar="CREWLINE_PREFIX", help="BullMQ's key prefix.", callback=checked(check_prefix)),
+]
 LettersOption = Annotated[
     str | None,
     typer.Option(
         "--dead-letter-queue",
         envvar="CREWLINE_DEAD_LETTER_QUEUE",
-        help="Where jobs that failed for good go.",
+        help="Where jobs that failed for good go; '' for nowhere.",
         show_default="<queue>-dlq",
     ),
 ]
@@ -65,54 +70,6 @@ KeepFailedOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 __all__ = ["DEFAULT_PREFIX", "DEFAULT_REDIS"]
-
-
-#: What a terminal would obey or be deceived by: control characters, those that turn the direction of writing or are
-#: not seen, line separators, halves of characters.
-_unprintable = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    r"\U000e0000-\U000e007f]"
-)
-
-
-def shown(value: object, *, lines: bool = False) -> str:
-    """Text of a job, a queue, a worker or an event, safe for a terminal: all that is printed goes through here.
-
-    Anybody who may add jobs chooses it. What a terminal would obey is written as JSON writes it (``\\u001b``).
-
-    Args:
-        lines: the text may have lines and tabs.
-    """
-    kept = "\n\t" if lines else ""
-    return _unprintable.sub(lambda found: found[0] if found[0] in kept else _escaped(found[0]), str(value))
-
-
-def cell(value: object) -> Text:
-    """A table's cell, of the text's first line: no markup, nothing that a terminal obeys."""
-    from rich.text import Text
-
-    return Text(shown(str(value).split("\n", 1)[0]))
-
-
-def say(message: object) -> None:
-    """Prints a line, or several."""
-    print(shown(message, lines=True), flush=True)
-
-
-def moment(epoch_ms: int | None) -> str:
-    """An epoch in milliseconds as people read it, in UTC; ``?`` where another client wrote what is no date."""
-    if epoch_ms is None:
-        return ""
-    try:
-        return datetime.datetime.fromtimestamp(epoch_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):
-        return "?"
-
-
-def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
-    """Says what is wrong and ends."""
-    print(f"crewline: {shown(message, lines=True)}", file=sys.stderr)
-    raise typer.Exit(code)
 
 
 def read_keep(text: str | None, option: str) -> Keep | None:
@@ -137,30 +94,6 @@ def read_keep(text: str | None, option: str) -> Keep | None:
     return Keep(count, age_seconds)
 
 
-def to_json(value: Any, **options: Any) -> str:
-    """JSON as any reader takes it: a number that JSON has not (a foreign client's 1e999) is told as text."""
-    try:
-        return json.dumps(value, allow_nan=False, **options)
-    except ValueError:
-        return json.dumps(_finite(value), allow_nan=False, **options)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if code > 0xFFFF:
-        high, low = divmod(code - 0x10000, 0x400)
-        return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
-    return f"\\u{code:04x}"
-
-
 def run(work: Coroutine[Any, Any, T], redis: str) -> T:
     """Runs a command's work; errors end as one sentence and the exit code that fits."""
     try:
@@ -169,9 +102,8 @@ def run(work: Coroutine[Any, Any, T], redis: str) -> T:
         fail(str(error), EXIT_USAGE)
     except CrewlineError as error:
         fail(str(error))
-    except BrokenPipeError:
-        # whoever read the output has enough; a flush at exit would say so once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputClosed:
         raise typer.Exit(EXIT_FAILED) from None
     except UNAVAILABLE as error:
-        fail(f"Redis at {redact(redis)} can't be used: {error}; check --redis (or CREWLINE_REDIS_URL)", EXIT_REDIS)
+        why = str(error) or type(error).__name__
+        fail(f"Redis at {redact(redis)} can't be used: {why}; check --redis (or CREWLINE_REDIS_URL)", EXIT_REDIS)

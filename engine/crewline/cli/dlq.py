@@ -10,22 +10,19 @@ import typer
 from crewline.cli.common import (
     DEFAULT_PREFIX,
     DEFAULT_REDIS,
-    EXIT_USAGE,
     JsonOption,
     LettersOption,
     PrefixOption,
     QueueOption,
     RedisOption,
-    cell,
-    fail,
-    moment,
     run,
-    say,
-    to_json,
 )
+from crewline.cli.printing import cell, draw, moment, say, tell, to_json
+from crewline.cli.usage import EXIT_USAGE, checked, fail
 from crewline.errors import CrewlineError
 from crewline.queue.dead_letters import DeadLetter, DeadLetters
 from crewline.queue.queue import Queue
+from crewline.wire.checks import check_per_second
 
 NameOption = Annotated[str | None, typer.Option("--name", help="Only jobs of this name.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those whose reason holds this.")]
@@ -59,12 +56,11 @@ def list_letters(
 
     count, letters = run(read(), redis)
     if as_json:
-        print(to_json({"queue": queue, "count": count, "letters": [dataclasses.asdict(x) for x in letters]}))
+        tell(to_json({"queue": queue, "count": count, "letters": [dataclasses.asdict(x) for x in letters]}))
         return
     if not letters:
         say(f"no dead letters of {queue}")
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, title=cell(f"{count} dead letters of {queue}"), title_justify="left")
@@ -76,7 +72,7 @@ def list_letters(
             cell(letter.id), cell(letter.job_id), cell(letter.name), str(letter.attempts), moment(letter.failed_at_ms),
             cell(letter.reason),
         )  # fmt: skip
-    Console().print(table)
+    draw(table)
     say(f"replay one with: crewline dlq replay <letter> -q {queue}")
 
 
@@ -112,7 +108,13 @@ def replay(
     name: NameOption = None,
     reason: ReasonOption = None,
     per_second: Annotated[
-        float | None, typer.Option(min=0.01, help="How many a second.", show_default="no bound")
+        float | None,
+        typer.Option(
+            min=0.01,
+            help="How many a second.",
+            show_default="no bound",
+            callback=checked(lambda value: check_per_second(value, "the rate")),
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
     as_json: JsonOption = False,
@@ -145,7 +147,7 @@ def replay(
 
     count = run(put_back(), redis)
     if as_json:
-        print(to_json({"queue": queue, "replayed": count, "failed": failed}))
+        say(to_json({"queue": queue, "replayed": count, "failed": failed}))
     else:
         say(f"{'would replay' if dry_run else 'replayed'} {count}; a letter is replayed once only")
     if failed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -10,21 +11,20 @@ import typer
 from crewline.cli.common import (
     DEFAULT_PREFIX,
     DEFAULT_REDIS,
-    EXIT_USAGE,
     JsonOption,
     KeepCompletedOption,
     KeepFailedOption,
     PrefixOption,
     QueueOption,
     RedisOption,
-    fail,
     read_keep,
     run,
-    say,
-    to_json,
 )
+from crewline.cli.printing import complain, say, to_json
+from crewline.cli.usage import EXIT_USAGE, TIME, fail
 from crewline.errors import InvalidPayload
 from crewline.queue.queue import Queue
+from crewline.redis.connection import UNAVAILABLE
 from crewline.wire import jsonio
 
 #: Lines that are read before they are sent.
@@ -44,7 +44,7 @@ def enqueue(
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
     job_id: Annotated[str | None, typer.Option(help="An id of your own; a known one adds nothing.")] = None,
-    delay: Annotated[float, typer.Option(min=0, help="Seconds before it may run.")] = 0.0,
+    delay: Annotated[float, typer.Option(min=0, help="Seconds before it may run.", callback=TIME)] = 0.0,
     priority: Annotated[int, typer.Option(min=0, help="0 runs first of all, then 1, 2, …")] = 0,
     attempts: Annotated[int, typer.Option(min=1, help="How often it may be tried.")] = 3,
     keep_completed: KeepCompletedOption = None,
@@ -59,16 +59,18 @@ def enqueue(
     options: dict[str, Any] = {"delay": delay, "priority": priority, "attempts": attempts}
     options["remove_on_complete"] = read_keep(keep_completed, "--keep-completed")
     options["remove_on_fail"] = read_keep(keep_failed, "--keep-failed")
+    # without the place in our code that a warning of Python's would tell
+    warnings.showwarning = lambda message, *_, **__: complain(str(message))
     if data is not None and data != "-":
         try:
-            payload = jsonio.loads(data, "data")
+            payload = _read(data, "data")
         except InvalidPayload as error:
             fail(f'{error}: quote it for the shell, e.g. \'{{"to": "a@example.com"}}\'', EXIT_USAGE)
-        jobs = run(_add(queue, redis, prefix, [(name, payload, {**options, "job_id": job_id})]), redis)
+        jobs = run(_add(queue, redis, prefix, name, payload, {**options, "job_id": job_id}), redis)
     else:
         if job_id is not None:
             fail("--job-id names one job, and standard input may hold many: leave it out", EXIT_USAGE)
-        if sys.stdin.isatty():
+        if sys.stdin is None or sys.stdin.isatty():
             fail(
                 "give the job's data as the second argument, or one JSON document a line on standard input", EXIT_USAGE
             )
@@ -77,7 +79,7 @@ def enqueue(
         ids = [job_id for job_id, _ in jobs]
         known = [job_id for job_id, added in jobs if not added]
         told = {"queue": queue, "added": len(ids) - len(known), "ids": ids[:1000], "existed": known[:1000]}
-        print(to_json(told))
+        say(to_json(told))
     elif len(jobs) == 1:
         job_id, added = jobs[0]
         say(f"added job {job_id} to {queue}" if added else f"job {job_id} exists already: nothing was added")
@@ -85,9 +87,18 @@ def enqueue(
         say(f"added {len(jobs):,} jobs to {queue}")
 
 
-async def _add(queue: str, redis: str, prefix: str, jobs: list[tuple[str, Any, dict[str, Any]]]) -> Ids:
+def _read(text: str | bytes, what: str) -> Any:
+    """A job's data; raises InvalidPayload for what is not JSON, and for JSON that no job may have."""
+    payload = jsonio.loads(text, what)
+    with warnings.catch_warnings(action="ignore"):
+        jsonio.dumps(payload, what)
+    return payload
+
+
+async def _add(queue: str, redis: str, prefix: str, name: str, data: Any, options: dict[str, Any]) -> Ids:
     async with Queue(queue, redis=redis, prefix=prefix) as target:
-        return [(job.id, job.added) for job in await target.add_bulk(jobs)]
+        job = await target.add(name, data, **options)
+        return [(job.id, job.added)]
 
 
 async def _add_lines(queue: str, redis: str, prefix: str, name: str, options: dict[str, Any]) -> Ids:
@@ -96,9 +107,9 @@ async def _add_lines(queue: str, redis: str, prefix: str, name: str, options: di
 
     # every line is checked before any is sent: a bad one adds nothing
     jobs: list[tuple[str, Any, dict[str, Any]]] = []
-    for number, line in enumerate(sys.stdin, 1):
+    for number, line in enumerate(sys.stdin.buffer, 1):
         if line.strip():
-            jobs.append((name, jsonio.loads(line, f"line {number}"), options))
+            jobs.append((name, _read(line, f"line {number}"), options))
     ids: Ids = []
     columns = (TextColumn("adding"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
@@ -106,7 +117,11 @@ async def _add_lines(queue: str, redis: str, prefix: str, name: str, options: di
         task = bar.add_task("adding", total=len(jobs))
         async with Queue(queue, redis=redis, prefix=prefix) as target:
             for start in range(0, len(jobs), CHUNK):
-                added = await target.add_bulk(jobs[start : start + CHUNK])
+                try:
+                    added = await target.add_bulk(jobs[start : start + CHUNK])
+                except UNAVAILABLE:
+                    complain(f"the first {start:,} of {len(jobs):,} jobs were added, maybe more of the next {CHUNK:,}")
+                    raise
                 ids += [(job.id, job.added) for job in added]
                 bar.update(task, completed=len(ids))
     return ids

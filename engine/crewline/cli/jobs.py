@@ -7,22 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from crewline.cli.common import (
-    DEFAULT_PREFIX,
-    DEFAULT_REDIS,
-    EXIT_USAGE,
-    JsonOption,
-    PrefixOption,
-    QueueOption,
-    RedisOption,
-    cell,
-    fail,
-    moment,
-    run,
-    say,
-    shown,
-    to_json,
-)
+from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, JsonOption, PrefixOption, QueueOption, RedisOption, run
+from crewline.cli.printing import cell, complain, draw, moment, printing, say, shown, tell, to_json
+from crewline.cli.usage import EXIT_FAILED, one_of
 from crewline.errors import CrewlineError, JobNotFound
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
@@ -57,7 +44,7 @@ def as_dict(job: Job, state: str) -> dict[str, Any]:
 @app.command("list")
 def list_jobs(
     queue: QueueOption,
-    state: Annotated[str, typer.Argument(help=f"One of {', '.join(STATES)}.")] = "waiting",
+    state: Annotated[str, typer.Argument(help=f"One of {', '.join(STATES)}.", callback=one_of(*STATES))] = "waiting",
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many, newest first.")] = 20,
@@ -67,8 +54,6 @@ def list_jobs(
 
     Example: [bold]crewline jobs list failed -q emails[/bold]
     """
-    if state not in STATES:
-        fail(f"state {state!r} is unknown: use one of {', '.join(STATES)}", EXIT_USAGE)
 
     async def read() -> list[Job]:
         async with Queue(queue, redis=redis, prefix=prefix) as target:
@@ -82,12 +67,11 @@ def list_jobs(
 
     jobs = run(read(), redis)
     if as_json:
-        print(to_json([as_dict(job, state) for job in jobs]))
+        tell(to_json([as_dict(job, state) for job in jobs]))
         return
     if not jobs:
         say(f"no {state} jobs in {queue}")
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None)
@@ -100,7 +84,7 @@ def list_jobs(
             cell(job.id), cell(job.name), moment(job.timestamp_ms), f"{job.attempts_made}/{job.attempts}",
             cell(to_json(job.progress_value) if job.progress_value else ""), cell(last or ""),
         )  # fmt: skip
-    Console().print(table)
+    draw(table)
 
 
 @app.command("show")
@@ -126,24 +110,25 @@ def show(
     job, state = run(read(), redis)
     fields = as_dict(job, state)
     if as_json:
-        print(to_json(fields))
+        tell(to_json(fields))
         return
     from rich.console import Console
 
     console = Console(highlight=False, emoji=False)
-    for name, value in fields.items():
-        if value in (None, [], ""):
-            continue
-        label = name.removesuffix("_ms").replace("_", " ")
-        if name == "stacktrace":
-            console.print(f"{label}:", style="bold")
-            console.print(shown(str(value[-1]).rstrip(), lines=True), markup=False)
-        elif name.endswith("_ms"):
-            console.print(f"[bold]{label:18}[/bold] {moment(value)}")
-        else:
-            told = value if isinstance(value, str) else to_json(value, ensure_ascii=False)
-            console.print(f"[bold]{label:18}[/bold]", end=" ")
-            console.print(shown(told, lines=True), markup=False)
+    with printing():
+        for name, value in fields.items():
+            if value in (None, [], ""):
+                continue
+            label = name.removesuffix("_ms").replace("_", " ")
+            if name == "stacktrace":
+                console.print(f"{label}:", style="bold")
+                console.print(shown(str(value[-1]).rstrip(), lines=True), markup=False)
+            elif name.endswith("_ms"):
+                console.print(f"[bold]{label:18}[/bold] {moment(value)}")
+            else:
+                told = value if isinstance(value, str) else to_json(value, ensure_ascii=False)
+                console.print(f"[bold]{label:18}[/bold]", end=" ")
+                console.print(shown(told, lines=True), markup=False)
 
 
 @app.command("logs")
@@ -163,16 +148,16 @@ def logs(
             return await job.logs()
 
     for line in run(read(), redis):
-        say(line)
+        tell(shown(line, lines=True))
 
 
 def _each(
     ids: list[str], queue: str, redis: str, prefix: str, done: str, act: Callable[[Queue, str], Awaitable[bool]]
 ) -> None:
     """Does something to each job; says of each what came of it, and fails at the end if one did not work."""
+    problems: list[str] = []
 
-    async def work() -> list[str]:
-        problems = []
+    async def work() -> None:
         async with Queue(queue, redis=redis, prefix=prefix) as target:
             for job_id in ids:
                 try:
@@ -182,11 +167,15 @@ def _each(
                         problems.append(f"job {job_id}: a worker holds it, it has ended, or it is not there")
                 except CrewlineError as error:
                     problems.append(str(error))
-        return problems
 
-    problems = run(work(), redis)
+    try:
+        run(work(), redis)
+    finally:
+        # those before a Redis that went away, too
+        if problems:
+            complain("; ".join(problems))
     if problems:
-        fail("; ".join(problems))
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command("retry")

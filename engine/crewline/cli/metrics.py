@@ -12,10 +12,9 @@ from crewline.cli.common import (
     PrefixOption,
     QueueOption,
     RedisOption,
-    cell,
     run,
-    to_json,
 )
+from crewline.cli.printing import cell, draw, tell, to_json
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
 
@@ -38,13 +37,12 @@ def metrics(
 
     counts = dataclasses.asdict(run(read(), redis))
     if as_json:
-        print(to_json({"queue": queue, **counts}))
+        tell(to_json({"queue": queue, **counts}))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=cell(f"{queue}{' (paused)' if counts.pop('paused') else ''}"), title_justify="left", box=None)
     for state in counts:
         table.add_column(state.replace("_", " "), justify="right")
     table.add_row(*(f"{count:,}" for count in counts.values()))
-    Console().print(table)
+    draw(table)

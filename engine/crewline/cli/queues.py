@@ -6,22 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crewline.cli.common import (
-    DEFAULT_PREFIX,
-    DEFAULT_REDIS,
-    EXIT_USAGE,
-    JsonOption,
-    PrefixOption,
-    QueueOption,
-    RedisOption,
-    cell,
-    fail,
-    run,
-    say,
-    shown,
-    to_json,
-)
+from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, JsonOption, PrefixOption, QueueOption, RedisOption, run
 from crewline.cli.overview import Overview
+from crewline.cli.printing import cell, draw, say, shown, tell, to_json
+from crewline.cli.usage import TIME, checked, one_of
+from crewline.queue.events import check_event_id
 from crewline.queue.housekeeping import CLEANABLE
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
@@ -44,14 +33,12 @@ def queues(
 
     found = run(read(), redis)
     if as_json:
-        print(to_json({name: vars(counts) for name, counts in found.items()}))
+        tell(to_json({name: vars(counts) for name, counts in found.items()}))
         return
     if not found:
         say(f"no queues under prefix {prefix!r}")
         return
-    from rich.console import Console
-
-    Console().print(queue_table(found))
+    draw(queue_table(found))
 
 
 def queue_table(found: dict[str, Metrics], rates: dict[str, float] | None = None) -> Table:
@@ -102,11 +89,15 @@ def resume(queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: Prefi
 
 
 def clean(
-    state: Annotated[str, typer.Argument(help=f"One of {', '.join(CLEANABLE)}.", show_default=False)],
+    state: Annotated[
+        str, typer.Argument(help=f"One of {', '.join(CLEANABLE)}.", show_default=False, callback=one_of(*CLEANABLE))
+    ],
     queue: QueueOption,
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
-    older_than: Annotated[float, typer.Option(min=0, help="Seconds since they ended, or were added.")] = 0.0,
+    older_than: Annotated[
+        float, typer.Option(min=0, help="Seconds since they ended, or were added.", callback=TIME)
+    ] = 0.0,
     limit: Annotated[int | None, typer.Option(min=1, help="How many at most.", show_default="all")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -120,7 +111,7 @@ def clean(
             return await target.clean(state, older_than=older_than, limit=limit)
 
     ids = run(work(), redis)
-    print(to_json({"queue": queue, "deleted": len(ids)}) if as_json else f"deleted {len(ids):,} {state} jobs")
+    say(to_json({"queue": queue, "deleted": len(ids)}) if as_json else f"deleted {len(ids):,} {state} jobs")
 
 
 def events(
@@ -128,7 +119,12 @@ def events(
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
     after: Annotated[
-        str | None, typer.Option(help="An entry's id to go on after; 0 for all that is kept.", show_default="now")
+        str | None,
+        typer.Option(
+            help="An entry's id to go on after; 0 for all that is kept.",
+            show_default="now",
+            callback=checked(check_event_id),
+        ),
     ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="Only these events; may be repeated.")] = None,
     as_json: JsonOption = False,
@@ -137,8 +133,6 @@ def events(
 
     Example: [bold]crewline events -q emails --only failed --only completed[/bold]
     """
-    if after is not None and not after.replace("-", "").isdigit():
-        fail(f"--after {after!r} is no entry's id: use one that this command printed, or 0", EXIT_USAGE)
 
     async def work() -> None:
         async with Queue(queue, redis=redis, prefix=prefix) as target:
@@ -147,13 +141,10 @@ def events(
                 if only and event.name not in only:
                     continue
                 if as_json:
-                    print(
-                        to_json({"id": event.id, "event": event.name, "jobId": event.job_id, **event.fields}),
-                        flush=True,
-                    )
+                    tell(to_json({"id": event.id, "event": event.name, "jobId": event.job_id, **event.fields}))
                 else:
                     more = " ".join(f"{key}={value}" for key, value in event.fields.items())
-                    print(shown(f"{event.id}  {event.name:16} {event.job_id:12} {more}"[:400]), flush=True)
+                    tell(shown(f"{event.id}  {event.name:16} {event.job_id:12} {more}"[:400]))
 
     try:
         run(work(), redis)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from crewline.cli.common import EXIT_USAGE, fail
+from crewline.cli.usage import EXIT_USAGE, fail
 
 #: Seconds that running jobs may go on before a restart, unless the command line or the environment says otherwise.
 GRACE_SECONDS = 2.0

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, PrefixOption, RedisOption, cell, run, shown
+from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, PrefixOption, RedisOption, run
 from crewline.cli.overview import Look, Overview
+from crewline.cli.printing import cell, printing, shown
 from crewline.cli.queues import queue_table
-from crewline.wire.checks import check_seconds
+from crewline.cli.usage import TIME, one_of
 
 if TYPE_CHECKING:
     from rich.console import ConsoleRenderable
@@ -26,8 +27,10 @@ SORTS = {"n": "name", "w": "waiting", "a": "active", "f": "failed", "d": "dead",
 def top(
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
-    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.")] = 1.0,
-    sort: Annotated[str, typer.Option(help=f"Sort by {', '.join(SORTS.values())}.")] = "waiting",
+    interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.", callback=TIME)] = 1.0,
+    sort: Annotated[
+        str, typer.Option(help=f"Sort by {', '.join(SORTS.values())}.", callback=one_of(*SORTS.values()))
+    ] = "waiting",
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
 ) -> None:
     """Show all queues and workers, live. Keys: n w a f d r sort, q quits.
@@ -41,7 +44,6 @@ def top(
 
 
 async def _watch(redis: str, prefix: str, interval: float, sort: str, once: bool) -> None:
-    check_seconds(interval, "--interval", 0.2)
     from rich.console import Console
     from rich.live import Live
 
@@ -51,7 +53,8 @@ async def _watch(redis: str, prefix: str, interval: float, sort: str, once: bool
     async with Overview(redis, prefix) as overview:
         picture = _picture(await overview.look(), prefix, sort, before, 0.0)
         if once or not console.is_terminal:
-            console.print(picture)
+            with printing():
+                console.print(picture)
             return
         with _keys() as pressed, Live(picture, console=console, screen=True, auto_refresh=False) as live:
             while True:
@@ -65,7 +68,9 @@ async def _watch(redis: str, prefix: str, interval: float, sort: str, once: bool
                         break
                     await asyncio.sleep(0.05)
                 now = time.monotonic()
-                live.update(_picture(await overview.look(), prefix, sort, before, now - looked_at), refresh=True)
+                picture = _picture(await overview.look(), prefix, sort, before, now - looked_at)
+                with printing():
+                    live.update(picture, refresh=True)
                 looked_at = now
 
 
@@ -102,7 +107,7 @@ def _picture(
 @contextlib.contextmanager
 def _keys() -> Iterator[Callable[[], str]]:
     """Reads single keys without waiting for them, where there is a terminal."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         yield lambda: ""
         return
     import select

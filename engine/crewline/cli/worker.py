@@ -18,20 +18,17 @@ import typer
 from crewline.cli.common import (
     DEFAULT_PREFIX,
     DEFAULT_REDIS,
-    EXIT_FAILED,
-    EXIT_HANDLER,
-    EXIT_USAGE,
     KeepCompletedOption,
     KeepFailedOption,
     LettersOption,
     PrefixOption,
     QueueOption,
     RedisOption,
-    fail,
     read_keep,
 )
+from crewline.cli.usage import EXIT_FAILED, EXIT_HANDLER, EXIT_USAGE, TIME, fail, one_of
 from crewline.errors import HandlerNotFound, InvalidOption
-from crewline.wire.checks import check_seconds
+from crewline.wire.keys import letters_queue
 from crewline.worker.handlers import loading as handlers
 
 log = logging.getLogger("crewline.worker")
@@ -59,6 +56,7 @@ def run_worker(
         str | None,
         typer.Option(
             envvar="CREWLINE_EXECUTION",
+            callback=one_of("", "async", "thread", "process"),
             help="How plain functions run: thread or process; `async def` ones run on the event loop.",
             show_default="thread for `def`",
         ),
@@ -66,18 +64,25 @@ def run_worker(
     timeout_seconds: Annotated[
         float | None,
         typer.Option(
-            envvar="CREWLINE_TIMEOUT_SECONDS", min=0, help="The longest a job may run.", show_default="no bound"
+            envvar="CREWLINE_TIMEOUT_SECONDS",
+            min=0,
+            help="The longest a job may run.",
+            show_default="no bound",
+            callback=TIME,
         ),
     ] = None,
     grace_seconds: Annotated[
         float,
-        typer.Option(envvar="CREWLINE_GRACE_SECONDS", min=0, help="How long running jobs may go on after SIGTERM."),
+        typer.Option(
+            envvar="CREWLINE_GRACE_SECONDS", min=0, help="How long running jobs may go on after SIGTERM.", callback=TIME
+        ),
     ] = 30.0,
     lease_seconds: Annotated[
         float,
         typer.Option(
             envvar="CREWLINE_LEASE_SECONDS",
             min=0.5,
+            callback=TIME,
             help="How soon others get a job whose worker has died (renewed while it lives).",
         ),
     ] = 30.0,
@@ -95,7 +100,12 @@ def run_worker(
         Path | None, typer.Option(envvar="CREWLINE_READY_FILE", help="Made once the first fetch was answered.")
     ] = None,
     log_level: Annotated[
-        str, typer.Option(envvar="CREWLINE_LOG_LEVEL", help="debug, info, warning or error.")
+        str,
+        typer.Option(
+            envvar="CREWLINE_LOG_LEVEL",
+            help="debug, info, warning or error.",
+            callback=lambda value: one_of("debug", "info", "warning", "error", "critical")(value.lower()),
+        ),
     ] = "info",
     reload: Annotated[
         bool, typer.Option("--reload", help="For development: start again whenever the handler's source changes.")
@@ -108,6 +118,14 @@ def run_worker(
 
     Example: [bold]crewline worker handlers:handle --queue emails --concurrency 50[/bold]
     """
+    _check_ready_file(ready_file)
+    try:
+        letters_queue(queue, dead_letter_queue)
+    except InvalidOption as error:
+        fail(str(error), EXIT_USAGE)
+    # what is left out is the worker's own default
+    keep = {"keep_completed": read_keep(keep_completed, "--keep-completed")}
+    keep["keep_failed"] = read_keep(keep_failed, "--keep-failed")
     if reload:
         from crewline.cli.reload import reload_worker
 
@@ -117,18 +135,6 @@ def run_worker(
     )
     from crewline.worker import Worker
 
-    if execution not in (None, "", "async", "thread", "process"):
-        fail(f"--execution {execution!r} is unknown: use async, thread or process", EXIT_USAGE)
-    # what is left out is the worker's own default
-    keep = {"keep_completed": read_keep(keep_completed, "--keep-completed")}
-    keep["keep_failed"] = read_keep(keep_failed, "--keep-failed")
-    try:
-        # the options' own bounds let NaN pass
-        check_seconds(grace_seconds, "--grace-seconds")
-        check_seconds(lease_seconds, "--lease-seconds", 0.5)
-        check_seconds(timeout_seconds or 0, "--timeout-seconds")
-    except InvalidOption as error:
-        fail(str(error), EXIT_USAGE)
     try:
         target = handlers.load_handler(handler, code_path)
     except HandlerNotFound as error:
@@ -212,6 +218,18 @@ async def _serve(worker: object, ready_file: Path | None) -> None:
     else:
         ready.cancel()
     await running
+
+
+def _check_ready_file(ready_file: Path | None) -> None:
+    """Takes away one that an earlier worker left; where none can be made, that is wrong usage, before any job runs."""
+    if ready_file is None:
+        return
+    try:
+        ready_file.unlink(missing_ok=True)
+        if not os.access(ready_file.parent, os.W_OK):
+            raise FileNotFoundError(f"no folder {str(ready_file.parent)!r} that can be written to")
+    except OSError as error:
+        fail(f"--ready-file {str(ready_file)!r} can't be made: {error}", EXIT_USAGE)
 
 
 def _mark_ready(ready_file: Path | None, ready: bool = True) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from crewline.errors import CrewlineError, InvalidOption, JobNotFound
-from crewline.queue.events import Event, Update, follow, follow_batches, last_event_id
+from crewline.queue.events import Event, Update, check_event_id, follow, follow_batches, last_event_id
 from crewline.queue.results import LOOK_SECONDS
 from crewline.queue.store import Store
 from crewline.redis.connection import UNAVAILABLE
@@ -47,8 +47,11 @@ class ById(Store):
         return await last_event_id(self.redis, self.keys)
 
     async def events(self, after: str | None = None) -> AsyncIterator[Event]:
-        """Yields events as they happen, from now on, or after the entry ``after``. Never ends by itself."""
-        start = after if after is not None else await last_event_id(self.redis, self.keys)
+        """Yields events as they happen, from now on, or after the entry ``after``. Never ends by itself.
+
+        Raises InvalidOption for an ``after`` that is no entry's id.
+        """
+        start = check_event_id(after) if after is not None else await last_event_id(self.redis, self.keys)
         async for event in follow(self.url, self.keys, start):
             yield event
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
+from crewline.errors import InvalidOption
 from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking
 from crewline.wire.keys import Keys
 from crewline.wire.text import text
@@ -49,6 +51,14 @@ class Update:
 
     state: str
     progress: Any
+
+
+def check_event_id(value: object) -> str:
+    """Returns the id of an entry of a stream, else raises InvalidOption."""
+    found = isinstance(value, str) and re.fullmatch(r"([0-9]{1,20})(?:-([0-9]{1,20}))?", value)
+    if not found or any(int(part or 0) >= 1 << 64 for part in found.groups()):
+        raise InvalidOption(f"event id {value!r} is none: use one that an event had, or '0' for all that is kept")
+    return found[0]
 
 
 async def last_event_id(redis: Redis, keys: Keys) -> str:

@@ -63,11 +63,20 @@ def admits(expression: str) -> bool:
     )
 
 
+MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+DAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
+
+
 def goes_down(expression: str) -> bool:
-    names = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC SUN MON TUE WED THU FRI SAT"
-    numbers = re.findall(r"(\d+)-(\d+)", expression)
-    words = re.findall(r"([A-Z]{3})-([A-Z]{3})", expression.upper())
-    return any(int(a) > int(b) for a, b in numbers) or any(names.find(a) > names.find(b) for a, b in words)
+    """A range may mix a name and a number."""
+    ranges = re.findall(r"(\d+|[A-Z]{3})-(\d+|[A-Z]{3})", expression.upper())
+    return any(number_of(first) > number_of(last) for first, last in ranges)
+
+
+def number_of(term: str) -> int:
+    if term.isdigit():
+        return int(term)
+    return MONTHS.index(term) + 1 if term in MONTHS else DAYS.index(term) if term in DAYS else 0
 
 
 ACCEPTED = [

@@ -29,7 +29,12 @@ def load_handler(spec: str, code_path: str | None = None) -> Callable[..., Any] 
             f"handler {spec!r} must be written module:function, e.g. handlers:handle, or just module for its @on routes"
         )
     if code_path:
-        if not Path(code_path).is_dir():
+        try:
+            found_folder = Path(code_path).is_dir()
+        except OSError:
+            # a name that the system takes for none
+            found_folder = False
+        if not found_folder:
             raise HandlerNotFound(f"handler {spec!r}: the code folder {code_path} does not exist")
         sys.path.insert(0, code_path)
     elif "" not in sys.path:

@@ -1,0 +1,128 @@
+"""What the commands print: safe for a terminal, JSON for any reader, and no work stops for want of somebody to read."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import ConsoleRenderable
+    from rich.text import Text
+
+#: What a terminal would obey or be deceived by: control characters, those that turn the direction of writing or are
+#: not seen, line separators, halves of characters.
+_unprintable = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"\U000e0000-\U000e007f]"
+)
+
+
+class OutputClosed(Exception):
+    """Nobody reads what is printed, or it can't be written; raised where printing is all that a command does."""
+
+
+def shown(value: object, *, lines: bool = False) -> str:
+    """Text of a job, a queue, a worker or an event, safe for a terminal: all that is printed goes through here.
+
+    Anybody who may add jobs chooses it. What a terminal would obey is written as JSON writes it (``\\u001b``).
+
+    Args:
+        lines: the text may have lines and tabs.
+    """
+    kept = "\n\t" if lines else ""
+    return _unprintable.sub(lambda found: found[0] if found[0] in kept else _escaped(found[0]), str(value))
+
+
+def cell(value: object) -> Text:
+    """A table's cell, of the text's first line: no markup, nothing that a terminal obeys."""
+    from rich.text import Text
+
+    return Text(shown(str(value).split("\n", 1)[0]))
+
+
+def say(message: object) -> None:
+    """Prints a line, or several, on what was done; where nobody reads it any more, the work goes on all the same."""
+    with contextlib.suppress(OutputClosed):
+        tell(shown(message, lines=True))
+
+
+def tell(line: str) -> None:
+    """Prints a line at once; raises OutputClosed where that can't be."""
+    with printing():
+        print(line, flush=True)
+
+
+def draw(what: ConsoleRenderable) -> None:
+    """The same for a table."""
+    from rich.console import Console
+
+    with printing():
+        Console().print(what)
+
+
+@contextlib.contextmanager
+def printing() -> Iterator[None]:
+    """What is printed within raises OutputClosed where that can't be."""
+    try:
+        yield
+    except OSError as error:
+        give_up_output(error)
+        raise OutputClosed from error
+
+
+def give_up_output(error: OSError) -> None:
+    """Nothing is printed from here on; what can't be written, other than to a reader that has enough, is said once."""
+    # Python would flush at exit what is left, and say so once more
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    if error.errno != errno.EPIPE:
+        complain(f"the output can't be written: {error.strerror or error}")
+
+
+def complain(message: str) -> None:
+    """Says what is wrong, on the standard error."""
+    with contextlib.suppress(OSError):
+        print(f"crewline: {shown(message, lines=True)}", file=sys.stderr, flush=True)
+
+
+def moment(epoch_ms: int | None) -> str:
+    """An epoch in milliseconds as people read it, in UTC; ``?`` where another client wrote what is no date."""
+    if epoch_ms is None:
+        return ""
+    try:
+        return datetime.datetime.fromtimestamp(epoch_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return "?"
+
+
+def to_json(value: Any, **options: Any) -> str:
+    """JSON as any reader takes it: a number that JSON has not (a foreign client's 1e999) is told as text."""
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if code > 0xFFFF:
+        high, low = divmod(code - 0x10000, 0x400)
+        return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
+    return f"\\u{code:04x}"

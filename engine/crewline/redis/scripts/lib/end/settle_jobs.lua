@@ -83,7 +83,7 @@ local function settle_jobs(offset, points)
     end
   end
 
-  write_active(#free_ids)
+  write_active()
   if #free_ids > 0 then
     redis.call('DEL', unpack(free_locks))
     redis.pcall('SREM', q.stalled, unpack(free_ids))

@@ -48,7 +48,7 @@ class Sends(NamedTuple):
 SHAPES = [Shape("n", "{}", "0", "1", "", "x"), Shape("m", "{}", "5", "0", "1", "")]
 JOBS = [Encoded("a", "1", SHAPES[0]), Encoded("", "2", SHAPES[1]), Encoded("c", "3", SHAPES[0])]
 RESULTS = [
-    Result("1", "t1", "completed", "null", keep_completed="9,"),
+    Result("1", "t1", "completed", "null", keep_completed="9,", plain=True),
     Result("2", "t2", "failed", "why", trace="torn", exhausted=True),
 ]
 FAILED = '{"traces": 10, "keep": "", "exhausted": true}\0"torn"'

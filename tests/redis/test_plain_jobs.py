@@ -1,4 +1,4 @@
-"""Jobs that have nothing but what each job has are told of and settled in fewer words: nothing is missed by that."""
+"""Jobs that have only what each job has are told of and settled in fewer words: nothing may be missed by that."""
 
 from __future__ import annotations
 

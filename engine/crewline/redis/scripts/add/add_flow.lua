@@ -20,6 +20,8 @@ Why      A parent whose children were added apart could run before they are ther
          takes away what there is. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/parse
+-- @include base/queue_at
 -- @include end/release_parent
 -- @include add/add_job
 -- @include add/flow_in_parts

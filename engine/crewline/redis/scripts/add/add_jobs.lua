@@ -22,6 +22,7 @@ Why      One call for many jobs costs Redis a fifth of one call each, and the cl
 -- @include base/clock
 -- @include base/check_types
 -- @include base/trim_events
+-- @include base/parse
 -- @include add/add_job
 
 -- Whole numbers in a row as text: all but the last digit is written once for ten of them.

@@ -12,6 +12,7 @@ Why      Its producer never heard that it was added, and its jobs would wait for
 -- @include base/keys
 -- @include base/clock
 -- @include base/trim_events
+-- @include base/queue_at
 -- @include forget/forget_jobs
 -- @include add/flow_in_parts
 

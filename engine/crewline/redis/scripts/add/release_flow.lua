@@ -9,6 +9,9 @@ Why      A leaf comes to where add_jobs would have put it; a parent goes on to w
          dies meanwhile, whoever calls this goes on. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/counts
+-- @include base/parse
+-- @include base/queue_at
 -- @include end/release_parent
 -- @include add/flow_in_parts
 -- @include place/wake_queues

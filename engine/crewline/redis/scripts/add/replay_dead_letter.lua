@@ -13,6 +13,8 @@ Why      The letter goes to `completed` of its queue with the job's id as its re
 -- @include base/keys
 -- @include base/clock
 -- @include base/trim_events
+-- @include base/parse
+-- @include base/queue_at
 -- @include forget/retain_jobs
 -- @include place/rerun_job
 -- @include add/add_job

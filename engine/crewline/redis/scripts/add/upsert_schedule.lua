@@ -11,6 +11,7 @@ Why      A schedule whose rule did not change keeps its next iteration: deployin
 -- @include base/keys
 -- @include base/clock
 -- @include base/trim_events
+-- @include base/parse
 -- @include add/schedule_iteration
 -- @include forget/forget_jobs
 -- @include place/remove_from_state

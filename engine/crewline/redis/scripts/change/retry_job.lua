@@ -10,6 +10,7 @@ Why      The result and the reason of the old run go with it, or readers would t
 -- @include base/clock
 -- @include base/check_types
 -- @include base/trim_events
+-- @include base/parse
 -- @include place/rerun_job
 
 local id = ARGV[2]

@@ -36,6 +36,7 @@ Why      An id without a lock whose lease would be over by now, counted from its
 -- @include base/clock
 -- @include base/check_types
 -- @include base/trim_events
+-- @include base/counts
 -- @include end/cancelled
 -- @include end/end_from_outside
 -- @include end/hand_back

@@ -14,6 +14,7 @@ Why      BullMQ prunes only when a job finishes, so that an idle queue keeps wha
          last one ended, in a key of our own. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/parse
 -- @include forget/forget_jobs
 
 local state, count, age, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])

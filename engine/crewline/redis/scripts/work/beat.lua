@@ -19,6 +19,7 @@ Why      One call a beat for the registry that dashboards and the operator read,
 -- @include base/clock
 -- @include base/own_key
 -- @include base/fields
+-- @include base/parse
 
 redis.call('ZREMRANGEBYSCORE', ARGV[2], '-inf', stamp)
 redis.call('ZADD', ARGV[2], string.format('%.0f', now + tonumber(ARGV[6])), ARGV[5])

@@ -50,12 +50,24 @@ Why      Group commit: a worker's whole state change costs one round trip, howev
 -- @include base/keys
 -- @include base/clock
 -- @include base/check_types
--- @include end/settle_jobs
--- @include fetch/lease_jobs
+-- @include base/trim_events
+-- @include place/wake_worker
 
-local codes, ended = settle_jobs(13, tonumber(ARGV[10]))
-local jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]),
-  tonumber(ARGV[9]), ARGV[11] == '1', ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)
+local codes, ended, jobs, next_due, limited = {}, false, {}, 0, 0
+if #ARGV > 13 then
+  -- @include end/settle_jobs
+  codes, ended = settle_jobs(13, tonumber(ARGV[10]))
+end
+local room = tonumber(ARGV[7])
+if room > 0 or ARGV[11] == '1' then
+  -- @include fetch/lease_jobs
+  jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], room, tonumber(ARGV[8]), tonumber(ARGV[9]),
+    ARGV[11] == '1', ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)
+end
+if room <= 0 and #jobs == 0 and meta[2] and has_runnable(q) then
+  -- a worker that finishes and does not fetch leaves a place under a global limit: others must hear of it
+  wake_worker(q)
+end
 if ended and #jobs == 0 and redis.call('LLEN', q.active) == 0 and not has_runnable(q) then
   redis.call('XADD', q.events, '*', 'event', 'drained')
 end

@@ -49,10 +49,10 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
   end
 
   local due
-  if string.sub(delay, 1, 1) == '@' then
+  if string.byte(delay) == 64 then
     due = tonumber(string.sub(delay, 2))
     delay = whole(math.max(due - now, 0))
-  else
+  elseif delay ~= '0' then
     due = now + tonumber(delay)
   end
   redis.call('HSET', job, 'name', name, 'data', data, 'opts', opts, 'timestamp', stamp, 'delay', delay,
@@ -75,11 +75,11 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
     delay_job(queue, id, due)
     return id, 'delayed'
   end
-  priority = tonumber(priority)
-  if batch and batch.waiting and priority == 0 and not lifo then
+  if batch and batch.waiting and priority == '0' and not lifo then
     batch.waiting[#batch.waiting + 1] = id
     redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id)
   else
+    priority = tonumber(priority)
     push_job(queue, id, priority, lifo_place(lifo, priority))
   end
   return id, 'wait'

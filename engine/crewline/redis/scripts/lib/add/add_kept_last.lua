@@ -1,3 +1,4 @@
+-- @include base/parse
 -- @include add/add_job
 -- The last of those that came while the job ran runs now (keepLastIfActive), and holds the deduplication id, whatever
 -- time to live that had: nobody but the job that has ended held it.

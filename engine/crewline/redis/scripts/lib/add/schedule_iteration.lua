@@ -1,3 +1,4 @@
+-- @include base/parse
 -- @include add/add_job
 -- When a schedule that repeats every `every` ms runs next. An iteration that is late keeps the grid, it does not shift it.
 local function next_of_every(prev, every, offset, start)

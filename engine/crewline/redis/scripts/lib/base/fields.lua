@@ -16,27 +16,8 @@ local function counted(value)
   return whole(number(value, 0) + 1)
 end
 
-local function priority_of(job)
-  local n = number(redis.pcall('HGET', job, 'priority'), 0)
-  if n < 0 or n > 2097151 then return 0 end
-  return n
-end
-
-local function increment(job, field)
-  local n = redis.pcall('HINCRBY', job, field, 1)
-  if type(n) == 'number' then return n end
-  redis.call('HSET', job, field, 1)
-  return 1
-end
-
 -- A step that touches keys which another client may have broken: it must not undo what the call does for others.
 local function attempt(step, ...)
   local ok, result = pcall(step, ...)
   if ok then return result end
-end
-
-local function parse(text)
-  local ok, value = pcall(cjson.decode, text or '')
-  if ok and type(value) == 'table' then return value end
-  return {}
 end

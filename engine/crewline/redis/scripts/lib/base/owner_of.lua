@@ -1,3 +1,4 @@
+-- @include base/queue_at
 -- The queue and the id of a job's key, "<prefix>:<queue>:<id>"; nil if it is none. A queue's name has no ':', but a prefix
 -- and an id may: jobs of a flow have the called queue's prefix, and where one has not, its prefix is taken to have none.
 local function owner_of(key)

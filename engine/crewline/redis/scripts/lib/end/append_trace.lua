@@ -1,4 +1,5 @@
 -- @include base/fields
+-- @include base/parse
 -- A job's stack traces with the newest, as JSON; the oldest go where there are more than `told.traces`. The newest is
 -- JSON already: it may be long, and is put in as it is. What is no list of texts (a foreign client's) counts as none.
 local function append_trace(job, told)

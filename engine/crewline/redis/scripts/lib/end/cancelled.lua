@@ -1,5 +1,6 @@
 -- @include base/fields
 -- @include base/own_key
+-- @include base/parse
 -- Why a run was to be cancelled, if it was: a mark names the run by its token, and by its start for one whose lease is
 -- over. Other clients' scripts leave it where it is, so that it may be an earlier run's.
 local function cancelled(id, token, started)

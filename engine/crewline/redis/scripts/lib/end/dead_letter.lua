@@ -1,4 +1,6 @@
+-- @include base/queue_at
 -- @include base/trim_events
+-- @include base/parse
 -- @include add/add_job
 -- One byte that is no UTF-8 would make a whole letter unreadable: each becomes '?'.
 local function as_utf8(text, most)
@@ -43,6 +45,7 @@ end
 
 -- Once a call that has written letters.
 local function announce_letters(letters)
-  wake_worker(letters)
-  trim_events(letters)
+  local queue = queue_at(letters)
+  wake_worker(queue)
+  trim_events(queue)
 end

@@ -1,3 +1,5 @@
+-- @include base/counts
+-- @include base/queue_at
 -- @include end/child_failed
 -- @include end/append_trace
 -- @include end/dead_letter

@@ -1,3 +1,4 @@
+-- @include base/counts
 -- @include place/push_job
 -- A start that was none: the job is as it was before the fetch.
 local function give_start_back(job)

@@ -2,6 +2,9 @@
 -- @include base/trim_events
 -- @include place/push_job
 -- @include base/owner_of
+-- @include base/counts
+-- @include base/parse
+-- @include base/queue_at
 -- What a job's end means to the parent that waits for it.
 local function parent_of(parent_key, parent_json)
   local link = parse(parent_json)

@@ -1,3 +1,4 @@
+-- @include base/counts
 -- @include end/append_trace
 -- A job that failed and is tried again, now or after a delay. Returns where it went: delayed or wait.
 local function retry_later(id, job, reason, told)

@@ -83,14 +83,14 @@ local function settle_jobs(offset, points)
     end
   end
 
-  write_active(#free_ids)
+  write_active()
   if #free_ids > 0 then
     redis.call('DEL', unpack(free_locks))
     redis.pcall('SREM', q.stalled, unpack(free_ids))
     redis.pcall('HDEL', own_key(q, 'cancels'), unpack(free_ids))
   end
   store_finished(finished, points)
-  if lettered then attempt(other_ways().announce_letters, queue_at(ARGV[3])) end
+  if lettered then attempt(other_ways().announce_letters, ARGV[3]) end
   if postponed then other_ways().mark_next_due(q) end
   if woken then wake_worker(q) end
   return codes, ended

@@ -42,11 +42,7 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     jobs = leased_before(token, lease_ms)
     if #jobs > 0 then return jobs, 0, 0 end
   end
-  if room <= 0 then
-    -- a worker that finishes and does not fetch leaves a place under a global limit: others must hear of it
-    if meta[2] and has_runnable(q) then wake_worker(q) end
-    return jobs, 0, 0
-  end
+  if room <= 0 then return jobs, 0, 0 end
   -- what was settled in this call may have gone back to wait
   local prioritized = settled or size.prioritized > 0
   local promoted = false

@@ -1,3 +1,4 @@
+-- @include base/counts
 -- @include place/push_job
 -- Puts a job where it runs from that was taken out of `delayed`. An id without a job (a foreign client deleted it, or it
 -- never was one) has nothing to run; to write to it would make a hash of which nobody knows.

@@ -1,3 +1,4 @@
+-- @include base/counts
 -- @include place/push_job
 -- A parent waits again for a child that runs again.
 local function wait_again(parent, job)

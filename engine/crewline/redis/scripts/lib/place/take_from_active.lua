@@ -1,36 +1,33 @@
--- Takes ids out of `active`. Where that holds few, it is read once and written anew: one LREM a job costs more.
-local active_ids, active_order
+-- @include base/fields
+-- Takes ids out of `active`. Those that began first are at its tail, and mostly end first: as many as end are read there
+-- and cut off at once, where one LREM each costs more.
+local tail, places, cut
 
 local function read_active(count)
-  active_ids = nil
+  tail, places, cut = {}, {}, 0
   if count < 4 then return end
-  local ids = redis.call('LRANGE', q.active, 0, 100)
-  if #ids > 100 then return end
-  active_ids, active_order = {}, ids
-  for i = 1, #ids do active_ids[ids[i]] = i end
+  tail = redis.call('LRANGE', q.active, '-' .. whole(count), '-1')
+  for i = 1, #tail do places[tail[i]] = i end
 end
 
 -- Whether it was there.
 local function take_from_active(id)
-  if not active_ids then return redis.call('LREM', q.active, -1, id) > 0 end
-  local place = active_ids[id]
-  active_ids[id] = nil
-  return place ~= nil
+  local place = places[id]
+  if not place then
+    -- one that was taken already is still in the list
+    return place == nil and redis.call('LREM', q.active, '-1', id) > 0
+  end
+  places[id], cut = false, cut + 1
+  return true
 end
 
 -- Once all are taken.
-local function write_active(taken)
-  if not active_ids or taken == 0 then return end
-  redis.call('DEL', q.active)
-  local rest, n = {}, 0
-  for i = 1, #active_order do
-    local id = active_order[i]
-    if active_ids[id] == i then
-      n = n + 1
-      rest[n] = id
-    end
+local function write_active()
+  if cut == 0 then return end
+  redis.call('LTRIM', q.active, '0', '-' .. whole(#tail + 1))
+  local rest = {}
+  for i = 1, #tail do
+    if places[tail[i]] == i then rest[#rest + 1] = tail[i] end
   end
-  active_ids = nil
-  if n == 0 then return end
-  redis.call('RPUSH', q.active, unpack(rest))
+  if #rest > 0 then redis.call('RPUSH', q.active, unpack(rest)) end
 end

@@ -1,4 +1,5 @@
 -- @include base/clock
+-- @include base/counts
 -- @include end/condemn
 -- @include place/push_job
 -- What becomes of an id without a lock: unbegun, lost, gone (it is no job), seen, or young. `told`: name, processedOn,

@@ -96,5 +96,91 @@ async def test_failures_go_in_calls_of_so_many_bytes_of_the_letters_that_they_wr
     assert max(failed) == MOST_BYTES // 80_000
 
 
+async def _fetch(queue: Queue, room: int = 25, **more: Any) -> Fetched:
+    told: dict[str, Any] = {"letters": "", "token": "t", "lease_ms": 5000, "worker": "w"}
+    return await queue.scripts.finish_and_fetch([], room=room, **told, **more)
+
+
+def _ids(fetched: Fetched) -> list[int]:
+    return [int(job.id) for job in fetched.jobs]
+
+
+async def _waiting(queue: Queue) -> list[int]:
+    """Those in wait, the next to run first."""
+    return [int(job_id) for job_id in reversed(await queue.redis.lrange(queue.keys.wait, 0, -1))]
+
+
+async def test_a_fetch_ends_with_the_job_that_makes_it_so_many_bytes(queue: Queue) -> None:
+    await queue.add_bulk(("n", "x" * 60_000) for _ in range(10))
+    fetched = await _fetch(queue)
+    assert _ids(fetched) == [1, 2, 3, 4]
+    assert fetched.more
+    # nothing has changed for the others: they run in their order, and idle workers hear of them
+    assert await _waiting(queue) == [5, 6, 7, 8, 9, 10]
+    assert await queue.redis.lrange(queue.keys.active, 0, -1) == [b"4", b"3", b"2", b"1"]
+    assert await queue.redis.zscore(queue.keys.marker, "0") == 0
+    assert [_ids(await _fetch(queue)) for _ in range(3)] == [[5, 6, 7, 8], [9, 10], []]
+
+
+async def test_small_jobs_are_fetched_as_many_as_there_is_room_for(queue: Queue) -> None:
+    await queue.add_bulk(("n", "x" * 100) for _ in range(30))
+    fetched = await _fetch(queue)
+    assert len(fetched.jobs) == 25 and not fetched.more
+
+
+async def test_the_last_large_job_says_that_there_is_no_more(queue: Queue) -> None:
+    await queue.add("n", "x" * MOST_BYTES)
+    fetched = await _fetch(queue)
+    assert _ids(fetched) == [1] and not fetched.more
+
+
+async def test_large_jobs_with_priorities_keep_their_order(queue: Queue) -> None:
+    await queue.add_bulk(("n", "x" * MOST_BYTES, {"priority": priority}) for priority in (3, 2, 2, 0, 1))
+    assert [_ids(await _fetch(queue)) for _ in range(6)] == [[4], [5], [2], [3], [1], []]
+
+
+async def test_a_large_job_counts_once_against_limits(queue: Queue) -> None:
+    await queue.set_global_concurrency(2)
+    await queue.set_global_rate(3, per_seconds=60)
+    await queue.add_bulk(("n", "x" * MOST_BYTES) for _ in range(5))
+    assert [_ids(await _fetch(queue)) for _ in range(3)] == [[1], [2], []]
+    await queue.set_global_concurrency(None)
+    assert _ids(await _fetch(queue)) == [3]
+    limited = await _fetch(queue)
+    assert limited.jobs == [] and limited.limited_ms > 0 and not limited.more
+    assert await _waiting(queue) == [4, 5]
+
+
+async def test_large_jobs_behind_a_suspect_are_fetched_and_it_stays_first(queue: Queue) -> None:
+    await queue.add_bulk(("n", "x" * MOST_BYTES) for _ in range(4))
+    await queue.redis.hset(queue.keys.job("1"), "suspect", "1")
+    fetched = [await _fetch(queue, suspects=0) for _ in range(4)]
+    assert [_ids(each) for each in fetched] == [[2], [3], [4], []]
+    assert not fetched[-1].more
+    assert await _waiting(queue) == [1]
+
+
+async def test_the_repeat_of_a_fetch_of_large_jobs_brings_the_same(queue: Queue) -> None:
+    await queue.add_bulk(("n", "x" * MOST_BYTES) for _ in range(3))
+    assert _ids(await _fetch(queue)) == _ids(await _fetch(queue, again=True)) == [1]
+    assert await _waiting(queue) == [2, 3]
+
+
+async def test_a_worker_fills_all_its_slots_with_large_jobs(queue: Queue, start_worker: Any, until: Any) -> None:
+    begun: set[str] = set()
+    gate = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        begun.add(job.id)
+        await gate.wait()
+
+    await queue.add_bulk(("n", "x" * MOST_BYTES) for _ in range(12))
+    # no look by time fills them: that is seconds away
+    await start_worker(handle, concurrency=10)
+    await until(lambda: len(begun) == 10, seconds=4.0)
+    gate.set()
+    await until(lambda: len(begun) == 12, seconds=4.0)
+
+
 async def _is(count: Any, wanted: int) -> bool:
     return await count() == wanted

@@ -62,6 +62,11 @@ class Fetched(NamedTuple):
         now_ms, codes, told, next_due_ms, limited_ms = reply
         return cls(now_ms, codes, [_job(each, now_ms) for each in told], next_due_ms, limited_ms)
 
+    @property
+    def more(self) -> bool:
+        """Whether there is more to fetch at once, although there was room for more."""
+        return 0 < self.next_due_ms <= self.now_ms
+
 
 def _job(told: list[Any], now_ms: int) -> FetchedJob:
     if len(told) == 2:

@@ -247,7 +247,7 @@ class Committer:
         """What came for the slots that were asked for has begun: the rest of them are free again."""
         slots = self._slots
         if call.room:
-            if len(fetched.jobs) < call.room:
+            if len(fetched.jobs) < call.room and not fetched.more:
                 if fetched.next_due_ms:
                     self._backlog.expect_due(fetched.next_due_ms)
                 if fetched.limited_ms:

@@ -36,15 +36,17 @@ ARGV     1 base      "<prefix>:<queue>:"
              crashed    back: true if the process died that ran this suspect alone
              tried      back: true if this suspect raised in a process of its own, which lived on
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
-         next due: now, where there is more behind suspects than one call looks at
+         next due: now, where there is more than one call reads, or more behind suspects than it looks at
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed
          jobs:  {id, its hash} each, ats and processedOn telling of this start; of a job that was never started and has
                 nothing but what each job has, {name, data, opts, timestamp, delay, priority, id}
 Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
-Bound    25 results and room for 25 (more is slower for whoever waits); each call promotes 50 due jobs at most, and
-         lets 50 go that retention does not keep, one fewer for each result that is a failure; behind suspects, one pass
-         over those in `wait` that earlier calls have looked past
+Bound    25 results and room for 25 (more is slower for whoever waits); results that weigh 200 kB, as the worker weighs
+         them, or one that is heavier, and no room then; jobs are read until they are 200 kB, so that the last may be
+         any size (each MB takes 2.5 ms); each call promotes 50 due jobs at most, and lets 50 go that retention does not
+         keep, one fewer for each result that is a failure; behind suspects, one pass over those in `wait` that earlier
+         calls have looked past
 Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.
          Locks are read, and leases and finished sets written, once a call instead of once a job. ]]
 -- @include base/keys

@@ -34,6 +34,10 @@ local function put_aside_back(aside, scores)
   return #aside - prioritized, prioritized
 end
 
+-- A call reads jobs whole, and Redis stands still for some 2.5 ms a MB of them. How large a job is shows when it is read:
+-- to ask before would cost a call a job. So a fetch ends with the job that makes it so many bytes.
+local MOST_READ = 200000
+
 local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, unread_ms, suspects,
   settled)
   local jobs = {}
@@ -55,9 +59,9 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   if max > 0 then rate_ms = number(meta[4], 1000) else max = rate_max end
   local limited
   room, limited = allowance(room, meta, max)
-  local aside, scores, took, more = {}, {}, 0, false
+  local aside, scores, took, more, read = {}, {}, 0, false, 0
   while took < room do
-    local ids, before = nil, #aside
+    local ids, before, last = nil, #aside, nil
     -- those behind suspects have been looked at
     if before == 0 then
       ids = take(room, prioritized, scores)
@@ -67,6 +71,7 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     end
     if #ids == 0 then break end
     redis.call('LPUSH', q.active, unpack(ids))
+    last = #ids
     for i = 1, #ids do
       local id, job = ids[i], base .. ids[i]
       -- where one was put aside others follow, and those are not read whole
@@ -87,11 +92,24 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
         redis.call('HSET', job, 'processedOn', stamp, 'pb', worker, 'ats', started)
         if unread_ms then mark_unread(job, unread) elseif unread then redis.call('HDEL', job, 'unread') end
         redis.call('XADD', q.events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+        -- of a plain one these are values alone, of any other names and values
+        for n = 1, #fields do read = read + #fields[n] end
         if plain then fields[7] = id else fields = { id, fields } end
         jobs[#jobs + 1] = fields
+        if read >= MOST_READ then
+          last = i
+          break
+        end
       end
     end
-    took = took + #ids - (#aside - before)
+    took = took + last - (#aside - before)
+    if read >= MOST_READ then
+      -- @include fetch/leave_rest
+      leave_rest(ids, last, scores, before > 0)
+      if before == 0 then put_aside_back(aside, scores) end
+      more = has_runnable(q)
+      break
+    end
     if #aside == before then break end
   end
   if took > 0 then
@@ -99,14 +117,14 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
       redis.call('PEXPIRE', q.limiter, math.max(rate_ms, 1))
     end
     -- less than there was room for: nothing is left but what was put aside
-    if took == room and has_runnable(q) then wake_worker(q) end
+    if (took == room or read >= MOST_READ) and has_runnable(q) then wake_worker(q) end
   end
   -- whoever took the mark of what was due is not told here when the next is
   if promoted and (#jobs > 0 or more) then
     -- @include place/mark_next_due
     mark_next_due(q)
   end
-  -- there is more behind suspects than one call looks at: the caller is to come again at once
+  -- there is more than one call reads, or more behind suspects than it looks at: the caller is to come again at once
   local next_due = more and now or 0
   if not more and #jobs == 0 and (settled or size.delayed > 0) then
     local head = redis.call('ZRANGE', q.delayed, 0, 0, 'WITHSCORES')

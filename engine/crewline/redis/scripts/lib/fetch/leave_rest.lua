@@ -1,3 +1,4 @@
+-- @include base/counts
 -- @include place/push_job
 -- What was taken behind ids[last], and is not read now, goes back; where it was taken from behind suspects (`behind`),
 -- that is before them: they are not this caller's.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
-from crewline.errors import InvalidPayload
+from crewline.errors import InvalidOption, InvalidPayload
 from crewline.queue.results import Results, needed
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, connect
 from crewline.redis.scripts import Scripts
@@ -50,6 +50,10 @@ class Store:
         prefix: str = DEFAULT_PREFIX,
         timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
     ) -> None:
+        if not isinstance(redis, str | Redis | RedisCluster):
+            raise InvalidOption(
+                f"redis must be a URL such as {DEFAULT_REDIS}, or a redis.asyncio.Redis, not a {type(redis).__name__}"
+            )
         self.keys = Keys(prefix, name)
         self.name = name
         self.prefix = prefix

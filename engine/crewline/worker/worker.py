@@ -12,6 +12,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from crewline.errors import InvalidOption
 from crewline.middleware import Middleware
 from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
@@ -100,13 +101,14 @@ class Worker:
         middleware: Sequence[Middleware] = (),
         metrics_minutes: int = 0,
     ) -> None:
-        check_seconds(lease_seconds, "lease_seconds", 0.5)
-        check_seconds(grace_seconds, "grace_seconds")
-        for value, what in (
-            (timeout_seconds, "timeout_seconds"), (stalled_interval_seconds, "stalled_interval_seconds"),
-        ):  # fmt: skip
-            if value is not None:
-                check_seconds(value, what, A_MILLISECOND, "leave it out for the default")
+        if not isinstance(redis, str):
+            raise InvalidOption(
+                f"redis of a Worker must be a URL such as {DEFAULT_REDIS}: its leases have a client of their own"
+            )
+        lease_seconds = check_seconds(lease_seconds, "lease_seconds", 0.5)
+        grace_seconds = check_seconds(grace_seconds, "grace_seconds")
+        timeout_seconds = _or_default(timeout_seconds, "timeout_seconds")
+        stalled_interval_seconds = _or_default(stalled_interval_seconds, "stalled_interval_seconds")
         check_count(max_crashes, "max_crashes")
         check_count(metrics_minutes, "metrics_minutes", 0)
         self._own = Settings(
@@ -306,6 +308,10 @@ class Worker:
                 self._slots.conclude(run, None)
             log.warning("job %s of queue %s: the lease is lost, its run is stopped", job_id, self.queue.name)
             self._listeners.emit("lost", run.job)
+
+
+def _or_default(seconds: float | None, name: str) -> float | None:
+    return None if seconds is None else check_seconds(seconds, name, A_MILLISECOND, "leave it out for the default")
 
 
 def _rate(rate: tuple[int, float] | None) -> tuple[int, int]:

@@ -66,6 +66,9 @@ class Store:
         self._beside: dict[str, Self] = {}
         self._opts: dict[bytes | str, dict[str, Any]] = {}
         self.max_payload_bytes = jsonio.MAX_PAYLOAD_BYTES
+        #: Milliseconds of a lease that a running job's own call takes again where it ran out: as long as those of its
+        #: worker, which goes on with it and says so here.
+        self.lease_ms = 30_000
 
     async def __aenter__(self) -> Self:
         return self

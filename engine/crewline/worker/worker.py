@@ -120,14 +120,15 @@ class Worker:
         self.queue = Queue(
             queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue, timeout_seconds=call_seconds
         )
+        self.queue.lease_ms = lease_ms
         letters = self.queue.dead_letter_queue
         self._grace_seconds = grace_seconds
         self._listeners = Listeners()
         self._slots = slots = Slots(check_count(concurrency, "concurrency"))
         targets = Targets(handler, execution)
         self._executor = Executor(
-            targets, slots, self._listeners, Where(redis, prefix, queue, call_seconds), max_crashes, timeout_seconds,
-            middleware, backoffs or {}, keep_completed, keep_failed,
+            targets, slots, self._listeners, Where(redis, prefix, queue, call_seconds, lease_ms), max_crashes,
+            timeout_seconds, middleware, backoffs or {}, keep_completed, keep_failed,
         )  # fmt: skip
         self._isolator = Isolator(self.queue.scripts, slots, self._executor, targets)
         self._maintainer = QueueMaintainer(

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any
 
+import redis
 from crewline import Reject, Retry
 from redis.exceptions import RedisError
 
@@ -30,6 +31,11 @@ def work(job: Any) -> Any:
             if job.attempts_made == 0:
                 raise Retry("again", delay=0.05)
             return "second time"
+        case "lose the lease":
+            with redis.Redis.from_url(job.data["url"]) as client:
+                client.delete(f"bull:emails:{job.id}:lock")
+                job.log("still mine")
+                return client.pttl(f"bull:emails:{job.id}:lock")
         case "raise":
             raise ValueError("in a child")
         case "sleep":

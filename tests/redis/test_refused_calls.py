@@ -127,7 +127,13 @@ async def held_flow(queue: Queue) -> None:
 @case
 async def adds_a_part_of_a_flow(queue: Queue) -> Call:
     await held_flow(queue)
-    jobs = [(queue.keys.base, queue.encode("n", 1, job_id=f"more{n}", extra={"parentKey": queue.keys.job("root"), "parent": "{}"})) for n in range(3)]
+    jobs = [
+        (
+            queue.keys.base,
+            queue.encode("n", 1, job_id=f"more{n}", extra={"parentKey": queue.keys.job("root"), "parent": "{}"}),
+        )
+        for n in range(3)
+    ]
     sent = [(base, each.job_id, each.shape.name, each.data, *each.shape[1:]) for base, each in jobs]
     return lambda: queue.scripts.call("add_flow", "root", "", *itertools.chain.from_iterable(sent))
 

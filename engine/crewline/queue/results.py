@@ -62,7 +62,7 @@ class Results:
     async def wait(self, job_id: str, timeout: float | None) -> Any:
         """Returns the job's result; raises JobFailed, JobNotFound or TimeoutError, or CrewlineError if it is closed."""
         if timeout is not None:
-            check_seconds(timeout, "timeout", mend="leave it out to wait for ever")
+            timeout = check_seconds(timeout, "timeout", mend="leave it out to wait for ever")
         waiter = self._waiting.get(job_id)
         if waiter is None or waiter.end.done():
             waiter = self._waiting[job_id] = _Waiter()

@@ -17,9 +17,9 @@ from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.by_id import ById
 from crewline.queue.store import NO_OPTS
 from crewline.wire import jsonio
-from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
+from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds, check_text
 from crewline.wire.cron import next_cron_ms
-from crewline.wire.options import encode_job
+from crewline.wire.options import check_options, encode_job
 from crewline.wire.text import text
 
 #: A due time beyond which any is as good as never, in milliseconds: scripts take none beyond it.
@@ -91,12 +91,13 @@ class Schedules:
         options: Mapping[str, Any],
     ) -> str:
         """Makes or changes a schedule; returns the id of its next job."""
-        if not schedule_id or ":" in schedule_id:
-            raise InvalidOption(f"schedule id {schedule_id!r} must not be empty or contain ':'")
+        if ":" in check_text(schedule_id, "schedule id"):
+            raise InvalidOption(f"schedule id {schedule_id!r} must not contain ':' (it parts Redis keys): use '-'")
         if (cron is None) == (every is None):
             raise InvalidOption("a schedule needs either cron or every: give exactly one")
         if limit is not None:
             check_count(limit, "limit")
+        check_options(options)
         for given in ("job_id", "delay", "dedup"):
             if given in options:
                 raise InvalidOption(f"option {given!r} is each iteration's own: leave it out")

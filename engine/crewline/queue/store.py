@@ -8,9 +8,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
-from crewline.errors import InvalidPayload
+from crewline.errors import InvalidOption, InvalidPayload
 from crewline.queue.results import Results, needed
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, connect
 from crewline.redis.scripts import Scripts
@@ -50,6 +50,10 @@ class Store:
         prefix: str = DEFAULT_PREFIX,
         timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
     ) -> None:
+        if not isinstance(redis, str | Redis | RedisCluster):
+            raise InvalidOption(
+                f"redis must be a URL such as {DEFAULT_REDIS}, or a redis.asyncio.Redis, not a {type(redis).__name__}"
+            )
         self.keys = Keys(prefix, name)
         self.name = name
         self.prefix = prefix
@@ -62,6 +66,9 @@ class Store:
         self._beside: dict[str, Self] = {}
         self._opts: dict[bytes | str, dict[str, Any]] = {}
         self.max_payload_bytes = jsonio.MAX_PAYLOAD_BYTES
+        #: Milliseconds of a lease that a running job's own call takes again where it ran out: as long as those of its
+        #: worker, which goes on with it and says so here.
+        self.lease_ms = 30_000
 
     async def __aenter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from crewline.errors import InvalidOption
 from crewline.middleware import Middleware
 from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
@@ -104,13 +105,14 @@ class Worker:
         middleware: Sequence[Middleware] = (),
         metrics_minutes: int = 0,
     ) -> None:
-        check_seconds(lease_seconds, "lease_seconds", 0.5)
-        check_seconds(grace_seconds, "grace_seconds")
-        for value, what in (
-            (timeout_seconds, "timeout_seconds"), (stalled_interval_seconds, "stalled_interval_seconds"),
-        ):  # fmt: skip
-            if value is not None:
-                check_seconds(value, what, A_MILLISECOND, "leave it out for the default")
+        if not isinstance(redis, str):
+            raise InvalidOption(
+                f"redis of a Worker must be a URL such as {DEFAULT_REDIS}: its leases have a client of their own"
+            )
+        lease_seconds = check_seconds(lease_seconds, "lease_seconds", 0.5)
+        grace_seconds = check_seconds(grace_seconds, "grace_seconds")
+        timeout_seconds = _or_default(timeout_seconds, "timeout_seconds")
+        stalled_interval_seconds = _or_default(stalled_interval_seconds, "stalled_interval_seconds")
         check_count(max_crashes, "max_crashes")
         check_count(metrics_minutes, "metrics_minutes", 0)
         own = Settings(
@@ -122,13 +124,14 @@ class Worker:
         self.queue = Queue(
             queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue, timeout_seconds=call_seconds
         )
+        self.queue.lease_ms = lease_ms
         letters = self.queue.dead_letter_queue
         self._grace_seconds = grace_seconds
         self._listeners = Listeners()
         self._slots = slots = Slots(check_count(concurrency, "concurrency"))
         targets = Targets(handler, execution)
         verdicts = Verdicts(slots, max_crashes, backoffs or {}, keep_completed, keep_failed)
-        self._calling = Calling(targets, slots, Where(redis, prefix, queue, call_seconds), timeout_seconds)
+        self._calling = Calling(targets, slots, Where(redis, prefix, queue, call_seconds, lease_ms), timeout_seconds)
         self._executor = Executor(targets, slots, self._listeners, self._calling, verdicts, middleware)
         self._isolator = Isolator(self.queue.scripts, slots, self._executor, self._calling, targets)
         self._maintainer = QueueMaintainer(
@@ -267,6 +270,10 @@ class Worker:
     def _lost_in_thread(self, lost: list[tuple[str, str]]) -> None:
         if self._loop and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._interruptions.lose, lost)
+
+
+def _or_default(seconds: float | None, name: str) -> float | None:
+    return None if seconds is None else check_seconds(seconds, name, A_MILLISECOND, "leave it out for the default")
 
 
 def _call_seconds(lease_seconds: float) -> float:

@@ -76,8 +76,10 @@ class Child:
         target = self.load(request.spec)
         if target.execution not in self._queues:
             # one for each loop: a connection belongs to the loop that opened it
-            url, prefix, name, timeout_seconds = self._where
-            self._queues[target.execution] = Queue(name, redis=url, prefix=prefix, timeout_seconds=timeout_seconds)
+            at = self._where
+            queue = Queue(at.queue, redis=at.url, prefix=at.prefix, timeout_seconds=at.timeout_seconds)
+            queue.lease_ms = at.lease_ms
+            self._queues[target.execution] = queue
         name, data, opts, started, fields = pickle.loads(request.content)
         job = Job(self._queues[target.execution], request.job_id, name, data, opts, request.token, started, fields)
         if target.execution == "async":

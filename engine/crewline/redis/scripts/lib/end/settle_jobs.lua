@@ -32,7 +32,7 @@ local function settle_jobs(offset, points)
   end
   local held = redis.call('MGET', unpack(locks))
   -- few jobs have children: most calls need one look for all of theirs
-  read_active(count)
+  read_active(ids)
   local parents = redis.call('EXISTS', unpack(children)) > 0
   local free_locks, free_ids, finished, woken, postponed, ended = {}, {}, finished_jobs(), false, false, false
   local lettered = false

@@ -15,7 +15,7 @@ CHANGED = ("finish_and_fetch", "add_jobs", "remove_job")
 #: What is taken out -> what is put there, and an invariant that this breaks.
 MUTATIONS = {
     "a worker is not told of new jobs": (
-        "redis.call('ZADD', queue.marker, 0, '0')", "", "whatever_waits_is_told_to_a_worker",
+        "redis.call('ZADD', queue.marker, '0', '0')", "", "whatever_waits_is_told_to_a_worker",
     ),
     "nobody is told of a delayed job": (
         "redis.call('ZADD', queue.marker, whole(due), '1')", "", "whatever_is_delayed_is_told_to_a_worker",
@@ -32,6 +32,9 @@ MUTATIONS = {
     "a worker is not told of what is behind many suspects": (
         "return found, #found < room and not ends", "return found, false",
         "a_fetch_leaves_nothing_that_it_had_room_for",
+    ),
+    "a worker is not told that there is more than one call reads": (
+        "      more = has_runnable(q)\n", "", "a_fetch_leaves_nothing_that_it_had_room_for",
     ),
 }  # fmt: skip
 

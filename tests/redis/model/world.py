@@ -26,7 +26,10 @@ LETTERS = "dead"
 ALL = (*QUEUES, LETTERS)
 
 #: Bounds of the scripts that few jobs reach: text -> what stands in its place.
-BOUNDS = {"local MOST_PASSED, PART = 500, 50": "local MOST_PASSED, PART = 2, 1"}
+BOUNDS = {
+    "local MOST_PASSED, PART = 500, 50": "local MOST_PASSED, PART = 2, 1",
+    "local MOST_READ = 200000": "local MOST_READ = 700",
+}
 
 #: Which jobs a step may delete, given their state before it.
 MayGo = Callable[[JobKey, str], bool]

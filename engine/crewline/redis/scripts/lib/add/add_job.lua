@@ -3,7 +3,8 @@
 -- @include place/push_job
 -- @include add/is_deduplicated
 -- Stores one job and puts it where it belongs; every way of adding goes through here.
--- `delay` is milliseconds from now, or '@' and an absolute time. `extra` (a table) may hold
+-- `delay` is milliseconds from now, or '@' and an absolute time: a job that waits for something before keeps that as `due`,
+-- while milliseconds count from when that has come. `extra` (a table) may hold
 --   parentKey, parent (JSON)   the parent that waits for it
 --   children                   true: it waits for children that are added with it
 --   rjk                        the job scheduler it is an iteration of
@@ -46,17 +47,17 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
     redis.call('XADD', queue.events, '*', 'event', 'duplicated', 'jobId', id)
     return id, 'duplicate'
   end
-  if extra and extra.de then
-    local taken, holder = is_deduplicated(queue, id, name, data, opts, extra)
-    if taken then return holder, 'deduplicated' end
-  end
-
-  local due
+  local due, moment
   if string.sub(delay, 1, 1) == '@' then
     due = tonumber(string.sub(delay, 2))
     delay = whole(math.max(due - now, 0))
+    moment = delay ~= '0' and whole(due) or nil
   else
     due = now + tonumber(delay)
+  end
+  if extra and extra.de then
+    local taken, holder = is_deduplicated(queue, id, name, data, opts, extra, delay, moment)
+    if taken then return holder, 'deduplicated' end
   end
   redis.call('HSET', job, 'name', name, 'data', data, 'opts', opts, 'timestamp', stamp, 'delay', delay,
     'priority', priority)
@@ -71,6 +72,7 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
   end
   redis.call('XADD', queue.events, '*', 'event', 'added', 'jobId', id, 'name', name)
   if extra and extra.children then
+    if moment then redis.call('HSET', job, 'due', moment) end
     redis.call('ZADD', queue.children, stamp, id)
     redis.call('XADD', queue.events, '*', 'event', 'waiting-children', 'jobId', id)
     return id, 'children'

@@ -140,7 +140,7 @@ class ById(Store):
 
         Args:
             children: a flow's jobs below it go as well, or, where a worker runs one of them, nothing does. More than
-                200 go in several calls, those that are furthest below first: what went before a running one was met is
+                80 go in several calls, those that are furthest below first: what went before a running one was met is
                 gone then.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import Any
 
 from crewline.errors import CrewlineError, InvalidOption, JobNotFound
 from crewline.queue.events import Event, Update, follow, follow_batches, last_event_id
-from crewline.queue.results import LOOK_SECONDS
+from crewline.queue.results import ENDS, LOOK_SECONDS
 from crewline.queue.store import Store
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire import jsonio
@@ -18,9 +18,8 @@ from crewline.wire.keys import is_job_id
 from crewline.wire.options import check_priority, delay_to_script
 from crewline.wire.text import lenient, printable
 
-#: Events that tell a job's state, and those of them after which none comes.
-ENDED = ("completed", "failed", "removed")
-STATES = ("waiting", "active", "delayed", *ENDED)
+#: Events that tell a job's state.
+STATES = ("waiting", "active", "delayed", *ENDS)
 
 
 class ById(Store):
@@ -59,7 +58,7 @@ class ById(Store):
         if now is None:
             raise JobNotFound(f"there is no job {job_id} in queue {self.name!r}")
         yield now
-        if now.state in ENDED:
+        if now.state in ENDS:
             return
         looked_at = time.monotonic()
         async with contextlib.aclosing(follow_batches(self.url, self.keys, after)) as batches:
@@ -73,14 +72,14 @@ class ById(Store):
                     elif event.name in STATES:
                         now = Update(event.name, now.progress)
                         yield now
-                        if now.state in ENDED:
+                        if now.state in ENDS:
                             return
                 # its end may have been told while nobody listened, or not at all, as with obliterate
                 if not batch.whole or time.monotonic() - looked_at >= LOOK_SECONDS:
                     looked_at = time.monotonic()
                     with contextlib.suppress(*UNAVAILABLE):
                         found = await self._now(job_id) or Update("removed", now.progress)
-                        if found.state in ENDED:
+                        if found.state in ENDS:
                             yield found
                             return
 

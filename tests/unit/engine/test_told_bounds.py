@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from crewline import Queue
-from crewline.queue.queue import BULK
-from crewline.redis.scripts.values import MOST_OF_FLOW, MOST_REMOVED
+from crewline.redis.scripts.values import MOST_JOBS, MOST_OF_FLOW, MOST_REMOVED
 
 FLOWS = Path(__file__).parents[3] / "docs/engine/flows.md"
 
@@ -19,7 +18,7 @@ FLOWS = Path(__file__).parents[3] / "docs/engine/flows.md"
         (Queue.remove.__doc__, r"More than (\d+) go in several calls", MOST_REMOVED),
         (FLOWS.read_text(), r"more than (\d+) jobs goes in several calls", MOST_REMOVED),
         (Queue.add_flow.__doc__, r"of more than (\d+) jobs, which go in parts", MOST_OF_FLOW),
-        (Queue.add_bulk.__doc__, r"Adds many jobs, (\d+) a call", BULK),
+        (Queue.add_bulk.__doc__, r"Adds many jobs, (\d+) a call", MOST_JOBS),
     ],
 )
 def test_bounds_that_are_told_are_those_there_are(told: str, pattern: str, most: int) -> None:

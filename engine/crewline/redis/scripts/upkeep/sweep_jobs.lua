@@ -14,8 +14,10 @@ Why      BullMQ prunes only when a job finishes, so that an idle queue keeps wha
          last one ended, in a key of our own. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_queue
 -- @include forget/forget_jobs
 
+check_queue(q)
 local state, count, age, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local finished, own = q[state], state == 'completed' and 'removeOnComplete' or 'removeOnFail'
 local place = own_key(q, 'sweep:' .. state)

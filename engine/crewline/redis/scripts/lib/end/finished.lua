@@ -29,7 +29,7 @@ local function store_finished(finished, points)
       redis.call('ZADD', q[state], unpack(list))
       if points > 0 then
         -- @include end/count_metrics
-        count_metrics(state, #list / 2, points)
+        attempt(count_metrics, state, #list / 2, points)
       end
     end
   end

@@ -16,7 +16,7 @@ end
 local function release_parent(queue, id)
   if redis.call('ZREM', queue.children, id) == 0 then return end
   local job = queue.base .. id
-  local delay = number(redis.call('HGET', job, 'delay'), 0)
+  local delay = number(redis.pcall('HGET', job, 'delay'), 0)
   if delay > 0 then
     delay_job(queue, id, now + delay)
     mark_next_due(queue)

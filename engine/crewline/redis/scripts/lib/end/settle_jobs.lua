@@ -45,15 +45,18 @@ local function settle_jobs(offset, points)
     codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id, parents)
     if codes[r] == 0 then
       free_locks[#free_locks + 1], free_ids[#free_ids + 1] = locks[r], id
-      local parent, dedup_id, attempts
+      local parent, dedup_id, attempts, gone
       if told == nothing then
         -- given to it since, maybe, by one that adds a flow
-        parent = redis.call('HGET', job, 'parentKey')
+        parent = redis.pcall('HGET', job, 'parentKey')
+        gone = type(parent) == 'table'
       else
-        local links = redis.call('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
-        parent, dedup_id, attempts = links[1], links[2], links[3]
+        local links = redis.pcall('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
+        parent, dedup_id, attempts, gone = links[1], links[2], links[3], links.err
         if links[4] then redis.call('HDEL', job, 'unread') end
       end
+      -- a foreign client put something else in its place
+      if gone then codes[r], outcome, told = -1, 'gone', {} end
       if told.suspect then redis.call('HDEL', job, 'suspect', 'tried', 'alone', 'crashes', 'blamed') end
       if outcome == 'retry' or outcome == 'back' then
         -- its worker has not heard of it yet
@@ -74,7 +77,7 @@ local function settle_jobs(offset, points)
         end
       elseif outcome == 'retry' and other_ways().retry_later(id, job, value, told) == 'delayed' then
         postponed = true
-      else
+      elseif outcome ~= 'gone' then
         if outcome ~= 'retry' then other_ways().hand_back(id, job, told) end
         woken = true
       end

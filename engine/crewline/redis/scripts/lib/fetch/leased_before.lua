@@ -6,7 +6,8 @@ local function leased_before(token, lease_ms)
   for i = 1, #ids do locks[i] = base .. ids[i] .. ':lock' end
   local held = #ids > 0 and redis.call('MGET', unpack(locks)) or {}
   for i = #ids, 1, -1 do
-    if held[i] == token then
+    -- pcall: the key may be anything by now, or gone
+    if held[i] == token and redis.pcall('HEXISTS', base .. ids[i], 'name') == 1 then
       redis.call('PEXPIRE', locks[i], lease_ms)
       -- whoever takes this answer knows the start by the time of this call
       redis.call('HSET', base .. ids[i], 'processedOn', stamp)

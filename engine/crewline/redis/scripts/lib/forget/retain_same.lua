@@ -25,7 +25,7 @@ local function retain_same(queue, state, count, age, most)
     local opts = redis.pcall('HGET', queue.base .. id, 'opts')
     if type(opts) == 'string' and string.find(opts, said, 1, true) then gone[#gone + 1] = id else kept = kept + 1 end
   end
-  if kept > 0 then redis.call('SET', place, whole(skip + kept), 'EX', 3600) end
+  if kept > 0 then redis.pcall('SET', place, whole(skip + kept), 'EX', 3600) end
   if #gone == 0 then return kept end
   redis.call('ZREM', finished, unpack(gone))
   if state == 'completed' then

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
+from crewline import forks
 from crewline.redis import private
 from crewline.redis.topology import open_client, open_sync_client
 
@@ -48,6 +49,7 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
         },
     )
     private.mend(client)
+    forks.in_child(client, private.disown)
     return client
 
 
@@ -61,10 +63,12 @@ def connect_blocking(url: str, client_name: str) -> Redis:
 
 def connect_sync(url: str, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> sync_redis.Redis:
     """A blocking client for a thread of its own; no command or connection attempt takes longer than the timeout."""
-    return open_sync_client(
+    client = open_sync_client(
         url, socket_timeout=timeout_seconds, socket_connect_timeout=min(timeout_seconds, CONNECT_SECONDS),
         retry=Retry(NoBackoff(), 0),
     )  # fmt: skip
+    forks.in_child(client, private.disown)
+    return client
 
 
 def cancelled() -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from crewline import forks
 from crewline.redis import private
 
 #: Calls of `Lanes.call_ahead` without an answer: one that Redis works on, one that waits for it.
@@ -52,6 +53,7 @@ class Lanes:
         self._unread: dict[Any, int] = {}
         #: Redis did not know a script that `tell` sent.
         self.script_unknown = False
+        forks.in_child(self, Lanes._forget)
 
     async def call(self, *command: Any) -> Any:
         """The reply to one command; raises as the client would."""
@@ -154,6 +156,11 @@ class Lanes:
                     await self._drop(connection)
                 else:
                     self._rest(connection)
+
+    def _forget(self) -> None:
+        self._idle.clear()
+        self._unread.clear()
+        self._timer = None
 
     async def _take(self) -> Any:
         while self._idle:

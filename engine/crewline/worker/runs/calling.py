@@ -8,7 +8,9 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
+from crewline import forks
 from crewline.worker.handlers.exits import awaited
+from crewline.worker.handlers.forks import end_copy
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.processes.answers import ChildFailed, ChildUnavailable, Returned
 from crewline.worker.processes.childless import Childless
@@ -64,10 +66,16 @@ class Calling:
                 # it would come back at once
                 await asyncio.sleep(PAUSE_SECONDS)
                 raise
-        arguments = target.arguments(run.job)
-        if self._timeout_seconds is None:
-            return await target.call(*arguments)
-        return await self._bounded(target.call(*arguments))
+        arguments, depth = target.arguments(run.job), forks.depth
+        try:
+            if self._timeout_seconds is None:
+                return await target.call(*arguments)
+            return await self._bounded(target.call(*arguments))
+        except BaseException as error:
+            end_copy(depth, error)
+            raise
+        finally:
+            end_copy(depth)
 
     async def call_alone(self, run: Run, target: Target) -> Returned:
         """The same in a child process that runs nothing else, whatever kind of handler it is."""

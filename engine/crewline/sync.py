@@ -51,6 +51,9 @@ class Job:
         self._job = job
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_job":
+            # a copy that is being made asks before it has one
+            raise AttributeError(name)
         value = getattr(self._job, name)
         if asyncio.iscoroutinefunction(value):
             return lambda *args, **kwargs: _wait(value(*args, **kwargs))

@@ -1,7 +1,7 @@
 """A script that Redis refuses, since a key is of another type than it should be, has changed nothing.
 
-Each case makes a queue in which a call touches all that it can touch, then breaks one key after the other. What a script
-takes for granted it has to look at before it writes; what it does not need must not end it.
+Each case makes a queue in which a call touches all that it can touch, then breaks one key after the other. What a
+script takes for granted it has to look at before it writes; what it does not need must not end it.
 """
 
 from __future__ import annotations
@@ -154,7 +154,8 @@ async def ended(queue: Queue) -> None:
     """Two jobs that failed, one of them a child, one that completed; a dead letter for one."""
     await queue.add_flow(
         FlowJob("n", options={"job_id": "parent"}, children=[
-            FlowJob("n", options={"job_id": "a"}, on_failure="fail"), FlowJob("n", options={"job_id": "b", "priority": 1})
+            FlowJob("n", options={"job_id": "a"}, on_failure="fail"),
+            FlowJob("n", options={"job_id": "b", "priority": 1}),
         ])
     )  # fmt: skip
     await queue.add("n", 1, job_id="c", dedup=Dedup("x", 60))

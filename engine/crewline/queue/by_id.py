@@ -10,7 +10,7 @@ from typing import Any
 
 from crewline.errors import CrewlineError, InvalidOption, JobNotFound
 from crewline.queue.events import Event, Update, check_event_id, follow, follow_batches, last_event_id
-from crewline.queue.results import LOOK_SECONDS
+from crewline.queue.results import ENDS, LOOK_SECONDS
 from crewline.queue.store import Store
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire import jsonio
@@ -18,9 +18,8 @@ from crewline.wire.keys import is_job_id
 from crewline.wire.options import check_priority, delay_to_script
 from crewline.wire.text import lenient, printable
 
-#: Events that tell a job's state, and those of them after which none comes.
-ENDED = ("completed", "failed", "removed")
-STATES = ("waiting", "active", "delayed", *ENDED)
+#: Events that tell a job's state.
+STATES = ("waiting", "active", "delayed", *ENDS)
 
 
 class ById(Store):
@@ -62,7 +61,7 @@ class ById(Store):
         if now is None:
             raise JobNotFound(f"there is no job {job_id} in queue {self.name!r}")
         yield now
-        if now.state in ENDED:
+        if now.state in ENDS:
             return
         looked_at = time.monotonic()
         async with contextlib.aclosing(follow_batches(self.url, self.keys, after)) as batches:
@@ -76,14 +75,14 @@ class ById(Store):
                     elif event.name in STATES:
                         now = Update(event.name, now.progress)
                         yield now
-                        if now.state in ENDED:
+                        if now.state in ENDS:
                             return
                 # its end may have been told while nobody listened, or not at all, as with obliterate
                 if not batch.whole or time.monotonic() - looked_at >= LOOK_SECONDS:
                     looked_at = time.monotonic()
                     with contextlib.suppress(*UNAVAILABLE):
                         found = await self._now(job_id) or Update("removed", now.progress)
-                        if found.state in ENDED:
+                        if found.state in ENDS:
                             yield found
                             return
 
@@ -143,7 +142,7 @@ class ById(Store):
 
         Args:
             children: a flow's jobs below it go as well, or, where a worker runs one of them, nothing does. More than
-                200 go in several calls, those that are furthest below first: what went before a running one was met is
+                80 go in several calls, those that are furthest below first: what went before a running one was met is
                 gone then.
 
         Raises:

@@ -32,9 +32,9 @@ for i = 1, #jobs, 3 do
     elseif jobs[i + 2] ~= '1' then
       release_parent(queue, id)
     elseif redis.call('ZREM', queue.children, id) == 1 then
-      local delay, priority = number(redis.call('HGET', job, 'delay'), 0), priority_of(job)
-      if delay > 0 then
-        delay_job(queue, id, now + delay)
+      local due, priority = due_of(job, true), priority_of(job)
+      if due then
+        delay_job(queue, id, due)
       else
         local lifo = parse(redis.call('HGET', job, 'opts')).lifo == true
         push_job(queue, id, priority, lifo_place(lifo, priority), 'waiting-children')

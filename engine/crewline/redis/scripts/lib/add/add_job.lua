@@ -2,7 +2,8 @@
 -- @include base/fields
 -- @include place/push_job
 -- Stores one job and puts it where it belongs; every way of adding goes through here.
--- `delay` is milliseconds from now, or '@' and an absolute time. `extra` (a table) may hold
+-- `delay` is milliseconds from now, or '@' and an absolute time: a job that waits for something before keeps that as `due`,
+-- while milliseconds count from when that has come. `extra` (a table) may hold
 --   parentKey, parent (JSON)   the parent that waits for it
 --   children                   true: it waits for children that are added with it
 --   rjk                        the job scheduler it is an iteration of
@@ -39,21 +40,21 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
     redis.call('XADD', queue.events, '*', 'event', 'duplicated', 'jobId', id)
     return id, 'duplicate'
   end
+  local due, moment
+  if string.byte(delay) == 64 then
+    due = tonumber(string.sub(delay, 2))
+    delay = whole(math.max(due - now, 0))
+    moment = delay ~= '0' and whole(due) or nil
+  elseif delay ~= '0' then
+    due = now + tonumber(delay)
+  end
   if extra and extra.de then
     if not deduplicates then
       -- @include add/is_deduplicated
       deduplicates = is_deduplicated
     end
-    local taken, holder = deduplicates(queue, id, name, data, opts, extra)
+    local taken, holder = deduplicates(queue, id, name, data, opts, extra, delay, moment)
     if taken then return holder, 'deduplicated' end
-  end
-
-  local due
-  if string.byte(delay) == 64 then
-    due = tonumber(string.sub(delay, 2))
-    delay = whole(math.max(due - now, 0))
-  elseif delay ~= '0' then
-    due = now + tonumber(delay)
   end
   redis.call('HSET', job, 'name', name, 'data', data, 'opts', opts, 'timestamp', stamp, 'delay', delay,
     'priority', priority)
@@ -68,6 +69,7 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
   end
   redis.call('XADD', queue.events, '*', 'event', 'added', 'jobId', id, 'name', name)
   if extra and extra.children then
+    if moment then redis.call('HSET', job, 'due', moment) end
     redis.call('ZADD', queue.children, stamp, id)
     redis.call('XADD', queue.events, '*', 'event', 'waiting-children', 'jobId', id)
     return id, 'children'

@@ -7,6 +7,7 @@ import ctypes
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -91,6 +92,13 @@ def fork() -> str:
     return "the handler's own"
 
 
+def after_fork(copy: int, note: Path) -> None:
+    if copy == 0:
+        note.write_text("went on")
+    else:
+        os.waitpid(copy, 0)
+
+
 async def walk(job: Any) -> Any:
     match job.data.get("do"):
         case "exit":
@@ -99,6 +107,11 @@ async def walk(job: Any) -> Any:
             task = asyncio.ensure_future(asyncio.sleep(60))
             task.cancel()
             await task
+        case "fork":
+            copy = os.fork()
+            if copy == 0:
+                await asyncio.sleep(0)
+            after_fork(copy, Path(job.data["note"]))
     await job.progress({"of": job.id})
     await job.log("alone")
     return {"children": await job.children_values(), "state": await job.state(), "pid": os.getpid()}

@@ -21,7 +21,7 @@ from crewline.worker.processes.messages import Where
 from crewline.worker.processes.starting import Starter
 
 from tests.redis import process_handlers
-from tests.redis.processes import WHO, WORK, children, runs, stored, told
+from tests.redis.processes import WALK, WHO, WORK, children, runs, stored, told
 
 __all__ = ["children"]
 
@@ -156,6 +156,15 @@ async def test_a_copy_that_a_handler_forked_answers_nothing(queue: Queue, childr
     assert (await children.run(await stored(queue, {"do": "fork"}), WORK, timeout=None)).value == "the handler's own"
     following = await stored(queue, WHO)
     assert (await children.run(following, WORK, timeout=None)).value["of"] == following.id
+
+
+async def test_a_copy_that_an_async_handler_forked_does_not_go_on_with_its_loop(
+    queue: Queue, children: Children, tmp_path: Path
+) -> None:
+    note = tmp_path / "note"
+    job = await stored(queue, {"do": "fork", "note": str(note)})
+    await asyncio.wait_for(children.run(job, WALK, timeout=None, alone=True), 60)
+    assert not note.exists()
 
 
 async def test_signals_to_the_whole_group_are_the_workers_to_handle(

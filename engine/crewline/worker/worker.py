@@ -29,6 +29,7 @@ from crewline.worker.calls.reach import CALLS_FAR, Reach
 from crewline.worker.calls.rights import Rights
 from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.duties import supervised
+from crewline.worker.handlers.forks import guard_loop
 from crewline.worker.handlers.targets import Execution, Handler, Targets
 from crewline.worker.processes.messages import Where
 from crewline.worker.registry.live import LiveSettings
@@ -203,6 +204,7 @@ class Worker:
                 nobody foresaw; what ran was handed back.
         """
         self._loop = asyncio.get_running_loop()
+        guard_loop()
         self._leases.start()
         duties: list[asyncio.Task[None]] = [
             asyncio.create_task(supervised(name, duty), name=f"crewline-{name}")

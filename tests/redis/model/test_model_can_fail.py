@@ -24,7 +24,7 @@ MUTATIONS = {
         "job .. ':lock', job .. ':dependencies'", "job .. ':lock', job", "no_part_of_a_job_outlives_it",
     ),
     "a job that ended stays active": (
-        "return redis.call('LREM', q.active, -1, id) > 0", "return true", "an_id_is_in_exactly_one_state",
+        "redis.call('LREM', q.active, '-1', id) > 0", "true", "an_id_is_in_exactly_one_state",
     ),
     "a parent is not let go by a child that may fail": (
         "elseif link.idof or link.rdof then", "elseif false then", "a_child_that_fails_lets_its_parent_go",

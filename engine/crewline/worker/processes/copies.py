@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import Callable
 
+from crewline import forks
 from crewline.worker.processes.messages import CONTROL, ENDED, FORK, MADE, NOT_MADE
 
 
@@ -77,6 +78,7 @@ class Copies:
         self._living: dict[int, Copy] = {}
         self.open = True
         control.setblocking(False)
+        forks.in_child(self, lambda copies: forks.sever([copies._control.fileno()]))
         asyncio.get_running_loop().add_reader(control, self._heard)
 
     def make(self, line: socket.socket, mark: int) -> Copy:

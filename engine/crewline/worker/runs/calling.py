@@ -8,9 +8,12 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
+from crewline import forks
+from crewline.errors import HandlerNotFound, InvalidPayload
 from crewline.worker.handlers.exits import awaited
+from crewline.worker.handlers.forks import end_copy
 from crewline.worker.handlers.targets import Target, Targets
-from crewline.worker.processes.answers import ChildFailed, ChildUnavailable, Returned
+from crewline.worker.processes.answers import ChildUnavailable, Returned
 from crewline.worker.processes.childless import Childless
 from crewline.worker.processes.children import Children
 from crewline.worker.processes.messages import Where
@@ -39,7 +42,7 @@ class Calling:
 
     Attributes:
         children: its child processes.
-        childless: the handlers that no child can run.
+        childless: what no child can run.
     """
 
     def __init__(self, targets: Targets, slots: Slots, where: Where, timeout_seconds: float | None) -> None:
@@ -64,10 +67,16 @@ class Calling:
                 # it would come back at once
                 await asyncio.sleep(PAUSE_SECONDS)
                 raise
-        arguments = target.arguments(run.job)
-        if self._timeout_seconds is None:
-            return await target.call(*arguments)
-        return await self._bounded(target.call(*arguments))
+        arguments, depth = target.arguments(run.job), forks.depth
+        try:
+            if self._timeout_seconds is None:
+                return await target.call(*arguments)
+            return await self._bounded(target.call(*arguments))
+        except BaseException as error:
+            end_copy(depth, error)
+            raise
+        finally:
+            end_copy(depth)
 
     async def call_alone(self, run: Run, target: Target) -> Returned:
         """The same in a child process that runs nothing else, whatever kind of handler it is."""
@@ -79,7 +88,10 @@ class Calling:
                 # it would come back at once
                 await asyncio.sleep(PAUSE_SECONDS)
             raise
-        except ChildFailed:
+        except (HandlerNotFound, InvalidPayload):
+            # no child was asked to run it
+            raise
+        except Exception:
             self.childless.ran(target.call)
             raise
         self.childless.ran(target.call)

@@ -106,7 +106,7 @@ class Isolator:
     def _has_child(self, run: Run) -> bool:
         try:
             call = self._targets.find(run.job).call
-            return call not in self._calling.childless and importable(call)
+            return importable(call) and not self._calling.childless.has_none(call, run.job)
         except CrewlineError:
             return True  # no handler for it: said where it runs
 

@@ -10,6 +10,7 @@ Bound    one schedule; an iteration that is due is looked for in `wait`, which t
 Why      A schedule whose rule did not change keeps its next iteration: deploying it again must not shift it. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include base/parse
 -- @include add/schedule_iteration
@@ -26,6 +27,7 @@ local function change_options(job, opts)
   redis.call('HSET', job, 'opts', cjson.encode(opts), 'priority', whole(priority))
 end
 
+check_queue(q, true)
 local schedule, rule = ARGV[2], parse(ARGV[8])
 local key = base .. 'repeat:' .. schedule
 local planned = redis.call('ZSCORE', base .. 'repeat', schedule)

@@ -10,10 +10,12 @@ Why      A job that runs is its worker's to end: only a mark is left, which the 
          retry, a hand-back, a worker that died), the job ends with it all the same. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include end/end_from_outside
 -- @include place/remove_from_state
 
+check_queue(q)
 local id, job, reason = ARGV[2], base .. ARGV[2], ARGV[3]
 if redis.pcall('HEXISTS', job, 'name') ~= 1 then return -1 end
 if redis.call('ZSCORE', q.completed, id) or redis.call('ZSCORE', q.failed, id) then return 0 end

@@ -34,7 +34,7 @@ Why      An id without a lock whose lease would be over by now, counted from its
          equals. ]]
 -- @include base/keys
 -- @include base/clock
--- @include base/check_types
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include base/counts
 -- @include end/cancelled
@@ -44,6 +44,7 @@ Why      An id without a lock whose lease would be over by now, counted from its
 -- @include upkeep/stalled_job
 -- @include place/remove_from_list
 
+check_queue(q)
 local lease, once, first = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == ''
 local skip, window = tonumber(ARGV[7] == '' and 0 or ARGV[7]), tonumber(ARGV[8])
 if first and not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then return {} end

@@ -27,7 +27,9 @@ end
 local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment)
   local de = extra.de
   local key = queue.base .. 'de:' .. de.id
-  local holder = redis.call('GET', key)
+  -- pcall: a key of another type holds nothing
+  local holder = redis.pcall('GET', key)
+  if type(holder) == 'table' then holder = false end
   -- a stranger with the holder's id holds nothing, nor does one that is gone (removed by a client that does not know the
   -- key), unless its time has yet to pass: a throttle holds whatever became of the job
   if holder and redis.pcall('HGET', queue.base .. holder, 'deid') ~= de.id

@@ -1,3 +1,5 @@
+-- @include forget/delete_jobs
+-- @include forget/forget_ended
 -- Where the jobs of one call went that have ended: they are written to `completed` and `failed` at once.
 local function finished_jobs()
   return { completed = {}, failed = {}, policies = {} }
@@ -8,11 +10,9 @@ local function keep_finished(finished, state, id, keep)
   if keep == '0' then
     -- a parent may wait on for a child that failed
     if state == 'completed' then
-      -- @include forget/delete_jobs
       delete_jobs(base, { id })
     else
-      -- @include forget/forget_jobs
-      forget_jobs(q, { id })
+      forget_ended(q, { id })
     end
     return
   end

@@ -18,7 +18,8 @@ end
 -- When a job is due that waited for others: at the moment that it was given, or its delay after now, or after it was
 -- added (`from_add`); nil where it has none, or that has passed.
 local function due_of(job, from_add)
-  local told = redis.call('HMGET', job, 'delay', 'due', 'timestamp')
+  -- pcall: the key may be anything by now
+  local told = redis.pcall('HMGET', job, 'delay', 'due', 'timestamp')
   local delay, moment = number(told[1], 0), number(told[2], nil)
   if moment then redis.call('HDEL', job, 'due') end
   if delay <= 0 then return nil end

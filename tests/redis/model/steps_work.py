@@ -90,10 +90,10 @@ class Work:
     @precondition(_runnable)
     @rule(
         worker=drawn.workers, queue=drawn.any_queue, room=st.integers(1, 3), unanswered=st.booleans(),
-        advance=st.sampled_from((True, True, True, False)),
+        advance=st.sampled_from((True, True, True, False)), late=st.booleans(),
     )  # fmt: skip
-    def fetch(self, worker: int, queue: str, room: int, unanswered: bool, advance: bool) -> None:
-        self.hands.fetch(worker, queue, room, unanswered=unanswered, advance=advance)
+    def fetch(self, worker: int, queue: str, room: int, unanswered: bool, advance: bool, late: bool = False) -> None:
+        self.hands.fetch(worker, queue, room, unanswered=unanswered, late=late, advance=advance)
 
     @precondition(_runnable)
     @rule(worker=drawn.workers, queue=drawn.queues, outcome=outcomes, keep=drawn.keeps, letter=st.booleans())

@@ -33,6 +33,9 @@ MUTATIONS = {
         "return found, #found < room and not ends", "return found, false",
         "a_fetch_leaves_nothing_that_it_had_room_for",
     ),
+    "a call that comes after its repeat is carried out": (
+        "if repeated and not again then", "if false then", "a call that came after its repeat leased",
+    ),
     "a worker is not told that there is more than one call reads": (
         "      more = has_runnable(q)\n", "", "a_fetch_leaves_nothing_that_it_had_room_for",
     ),

@@ -110,7 +110,7 @@ CALLS = {
         ([("1", "t1", 1), ("2", "t2", 3)],), (),
     ),
     "finish_and_fetch": Sends(
-        lambda s: s.finish_and_fetch(RESULTS, again=True, **FETCH), {**FETCHED, "again": "1"},
+        lambda s: s.finish_and_fetch(RESULTS, again=1, **FETCH), {**FETCHED, "again": 1},
         ([("1", "t1", "completed", "null", "9,"), ("2", "t2", "failed", "why", FAILED)],),
         [0, [], [], 0, 0],
     ),

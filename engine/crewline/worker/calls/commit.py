@@ -159,7 +159,7 @@ class Committer:
             try:
                 fetched = await self._queue.scripts.finish_and_fetch(
                     call.results, token=call.token, room=0 if self._slots.is_shut("stopping") else call.room,
-                    again=call.failures > 0, suspects=call.suspects, **self._told,
+                    again=call.failures, suspects=call.suspects, **self._told,
                 )  # fmt: skip
             except UNAVAILABLE as error:
                 # kept, not lost: the lease still fences them when Redis is back

@@ -26,12 +26,17 @@ class WorkCalls(Caller):
         room: int,
         rate: tuple[int, int] = (0, 0),
         points: int = 0,
-        again: bool = False,
+        again: int = 0,
         unread_ms: int = 0,
         suspects: int | None = None,
     ) -> Fetched:
+        """Settles results and fetches jobs.
+
+        Args:
+            again: which repeat it is of a call that was not answered, with the same token and results; 0 for the first.
+        """
         most = "" if suspects is None else suspects
-        asked = (letters, token, lease_ms, worker, room, *rate, points, "1" if again else "", unread_ms or "", most)
+        asked = (letters, token, lease_ms, worker, room, *rate, points, again or "", unread_ms or "", most)
         sent = itertools.chain.from_iterable(result.sent() for result in results)
         return Fetched.of(await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
 

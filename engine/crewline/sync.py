@@ -78,6 +78,9 @@ class Job:
         self._process = _here
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_job":
+            # a copy that is being made asks before it has one
+            raise AttributeError(name)
         value = getattr(self._job, name)
         if asyncio.iscoroutinefunction(value):
             return functools.partial(self._call, name)

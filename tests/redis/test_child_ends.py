@@ -180,6 +180,18 @@ async def test_signals_to_the_whole_group_are_the_workers_to_handle(
         await running
 
 
+async def test_a_run_that_is_told_to_end_twice_leaves_no_child(queue: Queue, children: Children, until: Any) -> None:
+    job = await stored(queue, {"do": "in C"})
+    running = asyncio.create_task(children.run(job, WORK, timeout=60))
+    pid = await told(queue, job, until)
+    for _ in range(2):
+        running.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait({running})
+    # no zombie either
+    await until(lambda: not children._living and not Path(f"/proc/{pid}").exists())
+
+
 async def test_a_cancelled_run_ends_once_its_child_has_ended(queue: Queue, children: Children, until: Any) -> None:
     job = await stored(queue, {"do": "in C"})
     running = asyncio.create_task(children.run(job, WORK, timeout=None))

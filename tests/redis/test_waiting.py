@@ -98,6 +98,52 @@ async def test_nobody_waits_for_a_job_that_went_without_a_word(
     await queue.redis.delete(queue.keys.events)
 
 
+async def test_a_key_of_another_type_in_a_jobs_place_ends_the_waiting_for_that_job_alone(
+    queue: Queue, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "LOOK_SECONDS", 0.0, raising=False)
+    broken, job = await queue.add_bulk([("n", 1), ("n", 2)])
+    waiting = [asyncio.create_task(each.result()) for each in (broken, job)]
+    await until(_waiting(queue, 2))
+    async with queue.redis.pipeline(transaction=True) as pipe:
+        pipe.delete(queue.keys.job(broken.id))
+        pipe.set(queue.keys.job(broken.id), "no hash")
+        # its end is told by no event
+        pipe.lrem(queue.keys.wait, 1, job.id)
+        pipe.zadd(queue.keys.completed, {job.id: 1})
+        pipe.hset(queue.keys.job(job.id), "returnvalue", '{"not": JSON')
+        pipe.xadd(queue.keys.events, {"event": "resumed"})
+        await pipe.execute()
+    ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)
+    # a result that is no JSON is the text that it is, as in an event
+    assert isinstance(ended[0], JobNotFound) and ended[1] == '{"not": JSON'
+    await queue.redis.delete(queue.keys.job(broken.id), queue.keys.wait)
+
+
+async def test_what_another_client_wrote_for_progress_and_result_is_the_text_that_it_is(
+    queue: Queue, until: Any
+) -> None:
+    job = await queue.add("n", 1)
+    waiting = asyncio.create_task(job.result())
+    await until(_waiting(queue))
+    seen: list[Any] = []
+
+    async def watch() -> None:
+        async for update in job.watch():
+            seen.append((update.state, update.progress))
+
+    watching = asyncio.create_task(watch())
+    await until(lambda: seen)
+    for event in (
+        {"event": "progress", "data": "50 %"}, {"event": "waiting-children", "prev": "active"},
+        {"event": "completed", "returnvalue": "undefined"},
+    ):  # fmt: skip
+        await queue.redis.xadd(queue.keys.events, {**event, "jobId": job.id})
+    assert await asyncio.wait_for(waiting, 20) == "undefined"
+    await asyncio.wait_for(watching, 20)
+    assert seen == [("waiting", 0), ("waiting", "50 %"), ("waiting-children", "50 %"), ("completed", "50 %")]
+
+
 async def test_a_flow_over_many_queues_opens_no_client_for_each(queue: Queue, start_worker: Any) -> None:
     children = [FlowJob("child", n, queue=f"other{n}") for n in range(12)]
     before = len(await queue.redis.client_list())

@@ -35,7 +35,7 @@ async def fetches_from_wherever_jobs_are(queue: Queue) -> Call:
 async def fetches_again_what_an_answer_was_lost_for(queue: Queue) -> Call:
     await queue.add_bulk(("n", n) for n in range(3))
     await fetch(queue, 2)
-    return lambda: fetch(queue, 2, again=True)
+    return lambda: fetch(queue, 2, again=1)
 
 
 async def settles_results_of_all_kinds(queue: Queue) -> Call:

@@ -58,9 +58,14 @@ class Housekeeping(ById):
         return await self._clean(state, before, limit)
 
     async def drain(self, *, delayed: bool = False) -> int:
-        """Deletes all jobs that wait, delayed ones too if asked; returns how many. Those that run go on."""
-        states = ["wait", "paused", "prioritized", *(["delayed"] if delayed else [])]
-        return sum([len(await self._clean(state, 1 << 52, None, quiet=True)) for state in states])
+        """Deletes all jobs that wait now, delayed ones too if asked; returns how many. Those that run go on."""
+        total = 0
+        for state in ("wait", "paused", "prioritized", *(["delayed"] if delayed else [])):
+            # no more than there are: a producer that goes on adding would keep this going for ever
+            key = self.keys.base + state
+            there = await (self.redis.llen(key) if state in ("wait", "paused") else self.redis.zcard(key))
+            total += len(await self._clean(state, 1 << 52, there, quiet=True))
+        return total
 
     async def obliterate(self, *, force: bool = False) -> None:
         """Deletes the queue with all that it holds, its settings too. Pause it first.
@@ -90,15 +95,18 @@ class Housekeeping(ById):
 
     async def retry_all(self, state: Literal["failed", "completed"] = "failed", *, fresh: bool = True) -> int:
         """Runs all failed (or completed) jobs again; returns how many. ``fresh``: with all their attempts."""
+        if state not in ("failed", "completed"):
+            raise InvalidOption(f"state {state!r} can't be retried: use failed or completed")
         until, total = await self.scripts.read_clock(), 0
         while count := await self.scripts.retry_jobs(state, until, MOST_JOBS, fresh):
             total += count
         return total
 
     async def promote_all(self) -> int:
-        """Lets all delayed jobs run now; returns how many."""
-        total = 0
-        while count := await self.scripts.promote_jobs(MOST_JOBS):
+        """Lets all jobs run now that are delayed now; returns how many."""
+        left, total = await self.redis.zcard(self.keys.delayed), 0
+        # no more than there were: those that fail meanwhile and wait for their next attempt would be promoted for ever
+        while left > total and (count := await self.scripts.promote_jobs(min(MOST_JOBS, left - total))):
             total += count
         return total
 

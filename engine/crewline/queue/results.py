@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 from crewline.errors import CrewlineError, InvalidOption, JobFailed, JobNotFound
 from crewline.queue.events import Event, event_of, follow_batches, last_event_id
 from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks
-from crewline.wire import jsonio
 from crewline.wire.checks import check_seconds
 from crewline.wire.keys import Keys
 from crewline.wire.text import lenient, text
@@ -163,11 +162,14 @@ class Results:
                     pipe.zscore(self._keys.completed, job_id)
                     pipe.zscore(self._keys.failed, job_id)
                 pipe.xrevrange(self._keys.events, count=1)
-                *found, newest = await pipe.execute()
+                *found, newest = await pipe.execute(raise_on_error=False)
+            for error in (*found[1::3], *found[2::3], newest):
+                if isinstance(error, Exception):
+                    raise error
             place, gone = _place(text(newest[0][0])) if newest else (0, 0), []
-            for job_id, (name, value, reason), completed, failed in zip(
-                part, found[::3], found[1::3], found[2::3], strict=True
-            ):
+            for job_id, told, completed, failed in zip(part, found[::3], found[1::3], found[2::3], strict=True):
+                # a key of another type, in a job's place, ends the waiting for that one and holds up no other
+                name, value, reason = (None, None, None) if isinstance(told, Exception) else told
                 waiter = self._waiting.get(job_id)
                 if waiter is None or waiter.end.done():
                     continue  # the event came first
@@ -212,10 +214,7 @@ class Results:
 
 def _settle(future: asyncio.Future[Any], event: Event) -> None:
     if event.name == "completed":
-        try:
-            future.set_result(jsonio.loads(event.fields.get("returnvalue", "null"), "returnvalue"))
-        except ValueError as error:
-            future.set_exception(error)
+        future.set_result(lenient(event.fields.get("returnvalue", "null")))
     elif event.name == "failed":
         future.set_exception(JobFailed(event.fields.get("failedReason", "")))
     elif event.name == "removed":

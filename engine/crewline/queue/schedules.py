@@ -142,11 +142,15 @@ class Schedules:
 
     async def get(self, schedule_id: str) -> Schedule | None:
         """The schedule with that id, or None."""
+        if schedule_id == "":
+            return None
+        check_text(schedule_id, "schedule id")
         score = await self._queue.redis.zscore(self._queue.keys.base + "repeat", schedule_id)
         return None if score is None else await self._read(schedule_id, _whole(score))
 
     async def remove(self, schedule_id: str) -> bool:
         """Ends a schedule; a job of it that runs now ends as it would. False if there is none."""
+        check_text(schedule_id, "schedule id")
         return await self._queue.scripts.remove_schedule(schedule_id)
 
     async def advance(self, schedule_id: str, job_id: str, opts: Mapping[str, Any]) -> str | None:

@@ -5,6 +5,7 @@ The lowest of the classes that make a `Queue`; a job holds it, and knows nothing
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import Any, Self
 
@@ -79,13 +80,14 @@ class Store:
         await self.close()
 
     async def close(self) -> None:
-        """Closes what this object opened."""
-        for other in list(self._beside.values()):
-            await other.close()
-        await self._results.close()
-        await self.scripts.close()
-        if self._owned:
-            await self.redis.aclose()
+        """Closes what this object opened, all of it, whatever of that fails."""
+        async with contextlib.AsyncExitStack() as closing:
+            if self._owned:
+                closing.push_async_callback(self.redis.aclose)
+            closing.push_async_callback(self.scripts.close)
+            closing.push_async_callback(self._results.close)
+            for other in self._beside.values():
+                closing.push_async_callback(other.close)
 
     @property
     def url(self) -> str:

@@ -66,7 +66,9 @@ def check_text(value: object, name: str, mend: str = "") -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidOption(f"{name} {value!r} is no text, for its lone surrogates: write it in UTF-8") from None
+        raise InvalidOption(
+            f"{name} {value!r} is no Unicode text, it has a lone surrogate: write it in UTF-8"
+        ) from None
     return value
 
 

@@ -212,6 +212,7 @@ class Hands:
         """A worker's look for jobs without a lease, the time for one having come."""
         owner = self.world.queues[queue]
         self.world.run(self.world.redis.delete(owner.keys.stalled_check))
+        self.world.may_end(queue, self.world.now.queues[queue].own.get("cancels") or {})
         self.world.on_queue(
             "look for stalled jobs",
             queue,

@@ -144,7 +144,7 @@ class Work:
     @rule(worker=drawn.workers, which=drawn.few)
     def cancel_a_run(self, worker: int, which: int) -> None:
         if held := self._one_of(worker, which):
-            self.world.on_queue(f"cancel {held.key.id}", held.key.queue, lambda q: q.cancel(held.key.id))
+            self.world.cancel(held.key.queue, held.key.id)
 
     @precondition(_held)
     @rule(

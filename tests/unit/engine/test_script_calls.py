@@ -90,7 +90,7 @@ CALLS = {
          "JSON of what the worker tells of itself": "told", "known": "sha"},
         ([("1", "t1"), ("2", "t2")],), [[]],
     ),
-    "cancel_job": Sends(lambda s: s.cancel_job("J", "why"), {"id": "J", "reason": "why"}),
+    "cancel_job": Sends(lambda s: s.cancel_job("J", "why"), {"id": "J", "reason": "why", "written": ",604800"}),
     "change_delay": Sends(lambda s: s.change_delay("J", "5"), {"id": "J", "delay from now in milliseconds": "5"}),
     "change_priority": Sends(
         lambda s: s.change_priority("J", 5, True), {"id": "J", "priority": 5, "'1' to put it before its equals": "1"},
@@ -132,7 +132,7 @@ CALLS = {
     "recover_stalled": Sends(
         lambda s: s.recover_stalled(5, 7, lease_ms=8, once=True, window=9),
         {"interval": 5, "most": 7, "gate": "bull:emails:stalled-check", "lease": 8, "once": "1", "skip": "",
-         "window": 9}, reply=(),
+         "window": 9, "written": ",604800"}, reply=(),
     ),
     "release_flow": Sends(lambda s: s.release_flow("R"), {"root": "R"}),
     "remove_job": Sends(lambda s: s.remove_job("J", True, 5), {"id": "J", "children": "1", "most": 5}),

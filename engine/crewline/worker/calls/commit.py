@@ -24,6 +24,7 @@ from crewline.worker.calls.call import Call
 from crewline.worker.calls.deciding import BATCH, Plan, Turn, View, filled, next_call, owing
 from crewline.worker.calls.intake import Intake
 from crewline.worker.calls.reach import Reach
+from crewline.worker.calls.refused import Refused
 from crewline.worker.calls.settling import Settling
 from crewline.worker.calls.weighing import carry
 from crewline.worker.runs.slots import Slots
@@ -71,6 +72,7 @@ class Committer:
         self._backlog = backlog
         self._intake = intake
         self._settling = Settling(queue, slots, verdicts, lease_ms)
+        self._refused = Refused(queue.name, slots)
         self._reach = reach
         #: What every call tells of this worker.
         self._told: dict[str, Any] = {
@@ -85,6 +87,7 @@ class Committer:
     def hurry(self) -> None:
         """The worker stops: what Redis did not take is sent again soon, however long it has been away."""
         self._hurried.set()
+        self._refused.hurry()
 
     def limit(self, rate: tuple[int, int]) -> None:
         """Sets the worker's own rate limit, from the next fetch on."""
@@ -98,12 +101,12 @@ class Committer:
     @property
     def pending(self) -> bool:
         """Whether something is still to be written, or may have been fetched."""
-        return bool(self._slots.ended) or any(call.pending for call in self._calls)
+        return bool(self._slots.ended or self._refused.waiting) or any(call.pending for call in self._calls)
 
     @property
     def unwritten(self) -> int:
         """How many results Redis has not taken."""
-        return len(self._slots.ended) + sum(len(call.carried) for call in self._calls)
+        return len(self._slots.ended) + self._refused.waiting + sum(len(call.carried) for call in self._calls)
 
     async def run(self, index: int) -> None:
         """One of CALLS_FAR that make calls side by side; runs until cancelled."""
@@ -162,10 +165,14 @@ class Committer:
                     again=call.failures, suspects=call.suspects, **self._told,
                 )  # fmt: skip
             except UNAVAILABLE as error:
+                if self._refused.take(call, error):
+                    continue
                 # kept, not lost: the lease still fences them when Redis is back
                 call.failed(error)
                 self._reach.failed(error, self.unwritten)
             except Exception as error:
+                if self._refused.take(call, error):
+                    continue
                 unexpected += 1
                 log.exception("a call to Redis failed unexpectedly: it is made again")
                 if unexpected == MOST_UNEXPECTED:

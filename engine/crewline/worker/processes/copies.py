@@ -21,11 +21,13 @@ class Copy:
     Attributes:
         returncode: None while it runs; `NOT_MADE` also where its template has ended, and took it along.
         on_end: called when it has ended.
+        told: set once its template has told that it runs, or that it has ended.
     """
 
     def __init__(self) -> None:
         self.returncode: int | None = None
         self.on_end: Callable[[], None] = lambda: None
+        self.told = asyncio.Event()
         self._process: int | None = None
         self._killed = False
 
@@ -52,11 +54,13 @@ class Copy:
     def made(self, process: int) -> None:
         """It runs; ``process`` is a descriptor of it, which is closed here."""
         self._process = process
+        self.told.set()
         if self._killed:
             self.kill()
 
     def ended(self, code: int) -> None:
         self.returncode = code
+        self.told.set()
         if self._process is not None:
             os.close(self._process)
             self._process = None

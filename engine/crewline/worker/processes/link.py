@@ -83,7 +83,7 @@ class Link(asyncio.Protocol):
         return controls[0] if controls else None
 
     async def open_copy(self, copies: Copies) -> None:
-        """Has a template make the process; OSError if it has ended."""
+        """Has a template make the process, and waits until it has; OSError if that has ended."""
         ours, theirs = socket.socketpair()
         mark = _memory()
         try:
@@ -92,6 +92,7 @@ class Link(asyncio.Protocol):
                 self.process = copy = copies.make(theirs, mark)
             copy.on_end = self._exited
             await self._attach(ours)
+            await copy.told.wait()
         except BaseException:
             ours.close()
             raise

@@ -60,9 +60,10 @@ class Starter:
         """The same, copied where that can be."""
         async with self._making[spec]:
             if spec not in self._templates:
-                self._templates[spec] = None
-                link, self._templates[spec] = await self._start(spec, template=True)
-                if self._templates[spec] is None:
+                link, made = await self._start(spec, template=True)
+                # only now: a start that did not come to an end tells nothing of the next
+                self._templates[spec] = made
+                if made is None:
                     return link
                 self.on_copying()
         copies = self._templates.get(spec)
@@ -70,7 +71,12 @@ class Starter:
             return await self.start(spec)
         link = self._living.add()
         try:
-            await link.open_copy(copies)
+            async with asyncio.timeout(self._start_seconds):
+                await link.open_copy(copies)
+        except TimeoutError:
+            await self._living.end(link)
+            copies.close()
+            raise ChildUnavailable("the process that the handler's is copied from stands still: it is ended") from None
         except BaseException as error:
             await self._living.end(link)
             if isinstance(error, OSError):
@@ -89,6 +95,8 @@ class Starter:
 
     def close(self) -> None:
         """Starts nothing any more."""
+        if self._forgetting is not None:
+            self._forgetting.cancel()
         self._forget_templates()
         self._nursery.close()
 

@@ -25,7 +25,8 @@ from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.commit import Committer
 from crewline.worker.calls.intake import Intake
 from crewline.worker.calls.leases import LeaseKeeper
-from crewline.worker.calls.reach import CALLS_FAR
+from crewline.worker.calls.reach import CALLS_FAR, Reach
+from crewline.worker.calls.rights import Rights
 from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.duties import supervised
 from crewline.worker.handlers.forks import guard_loop
@@ -140,11 +141,13 @@ class Worker:
             keep_failed,
         )  # fmt: skip
         self._backlog = Backlog(slots)
+        reach = Reach(self.queue.url, lambda: self._listeners.emit("ready"))
+        self._rights = Rights(self.queue, reach)
         self._committer = Committer(
             self.queue, slots, self._backlog,
             Intake(self.queue, slots, self._executor, verdicts, self._isolator, self._maintainer), verdicts,
             letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
-            rate=rate_to_script(rate), points=metrics_minutes, on_reached=lambda: self._listeners.emit("ready"),
+            rate=rate_to_script(rate), points=metrics_minutes, reach=reach,
         )  # fmt: skip
         self._watch = MarkerWatch(
             self.queue, slots, self._backlog, self._committer, client_name=client_name(prefix, queue, self.name),
@@ -249,8 +252,8 @@ class Worker:
             **{f"commit-{index}": functools.partial(self._commit, index) for index in range(CALLS_FAR)},
             "wakeup": self._watch.run,
             "rouse": self._watch.rouse,
-            "stalled": self._maintainer.recover,
-            "sweep": self._maintainer.sweep,
+            "stalled": functools.partial(self._once_reached, self._maintainer.recover),
+            "sweep": functools.partial(self._once_reached, self._maintainer.sweep),
             "isolation": self._isolator.run,
             "presence": self._presence.run,
         }
@@ -259,7 +262,13 @@ class Worker:
         # the queue's settings come before the first fetch; a Redis that is away is the committer's to tell of
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._presence.begun.wait(), SETTINGS_SECONDS)
+        await self._rights.granted()
         await self._committer.run(index)
+
+    async def _once_reached(self, duty: Callable[[], Awaitable[None]]) -> None:
+        """What changes jobs begins once it is known that this worker may."""
+        await self._committer.reached.wait()
+        await duty()
 
     async def _let_go(self, duties: Iterable[asyncio.Task[Any]]) -> None:
         """Closes all that was opened; the children end first of all, since no Redis is needed for that."""

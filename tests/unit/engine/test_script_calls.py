@@ -95,6 +95,7 @@ CALLS = {
     "change_priority": Sends(
         lambda s: s.change_priority("J", 5, True), {"id": "J", "priority": 5, "'1' to put it before its equals": "1"},
     ),
+    "check_rights": Sends(lambda s: s.check_rights("J"), {"id of a job that there is none of": "J"}, reply=()),
     "clean_jobs": Sends(
         lambda s: s.clean_jobs("failed", 5, 7, 9, True),
         {"state": "failed", "before": 5, "limit": 7, "skip": 9, "quiet": "1"}, reply=[[], 0],

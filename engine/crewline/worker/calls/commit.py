@@ -14,7 +14,6 @@ import contextlib
 import itertools
 import logging
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 from crewline.queue.by_id import ById
@@ -50,7 +49,7 @@ class Committer:
         worker: the worker's name, kept on each job it runs.
         rate: the worker's own rate limit: jobs, milliseconds; (0, 0) for none.
         points: minutes of metrics that the queue keeps; 0 for none.
-        on_reached: called once Redis has answered for the first time.
+        reach: how it reaches Redis.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Committer:
         worker: str,
         rate: tuple[int, int] = (0, 0),
         points: int = 0,
-        on_reached: Callable[[], None] = lambda: None,
+        reach: Reach,
     ) -> None:
         self._queue = queue
         self._slots = slots
@@ -74,7 +73,7 @@ class Committer:
         self._intake = intake
         self._settling = Settling(queue, slots, verdicts, lease_ms)
         self._refused = Refused(queue.name, slots)
-        self._reach = Reach(queue.url, on_reached)
+        self._reach = reach
         #: What every call tells of this worker.
         self._told: dict[str, Any] = {
             "letters": letters, "lease_ms": lease_ms, "worker": worker, "rate": rate, "points": points,

@@ -63,6 +63,10 @@ class WorkCalls(Caller):
         asked = (letters, token, lease_ms, worker, room, *rate, points, "", unread_ms or "", most)
         return self.command("finish_and_fetch", self.keys.queue, *asked)
 
+    async def check_rights(self, unused_id: str) -> list[str]:
+        """What the user lacks: commands, and patterns of keys."""
+        return [text(each) for each in await self.call("check_rights", unused_id)]
+
     async def extend_leases(self, lease_ms: int, *held: bytes | str | int) -> list[str]:
         return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]
 

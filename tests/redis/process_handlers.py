@@ -169,3 +169,7 @@ def until_refused_once(job: Any) -> str:
             if refused:
                 return "written"
         time.sleep(0.02)
+
+
+def attempts_told(job: Any) -> None:
+    raise ValueError(f"{job.attempts_made + 1} of {job.attempts}")

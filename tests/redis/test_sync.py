@@ -71,7 +71,7 @@ def test_a_job_and_its_queue_that_were_made_before_a_fork_are_used_on_both_sides
 def test_a_fork_in_the_middle_of_another_threads_call_holds_up_no_call_in_the_child(redis_url: str) -> None:
     calling = "threading.Thread(target=lambda: [job.state() for _ in iter(int, 1)], daemon=True).start()"
     # whatever the other thread holds in that moment
-    holding = "lock = getattr(sync, '_lock', None) or sync._process.lock; lock.acquire()"
+    holding = "lock = sync._here.lock; lock.acquire()"
     _fork(redis_url, before=f"{calling}\n{holding}", after="lock.release()")
 
 

@@ -155,7 +155,7 @@ class Worker:
             lease_ms=lease_ms, timeout_seconds=call_seconds,
         )  # fmt: skip
         self._interruptions = Interruptions(slots, verdicts, self._listeners)
-        self._tuning = Tuning(own, slots, self._calling, verdicts, self._committer, self._maintainer)
+        self._tuning = Tuning(own, self.queue, slots, self._calling, verdicts, self._committer, self._maintainer)
         self._loop_watch = LoopWatch(queue, timeout_seconds, lease_seconds)
         self._leases = LeaseKeeper(
             redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread, self._loop_watch.gives_up

@@ -80,8 +80,9 @@ class Child:
             queue = Queue(at.queue, redis=at.url, prefix=at.prefix, timeout_seconds=at.timeout_seconds)
             queue.lease_ms = at.lease_ms
             self._queues[target.execution] = queue
-        name, data, opts, started, fields = pickle.loads(request.content)
-        job = Job(self._queues[target.execution], request.job_id, name, data, opts, request.token, started, fields)
+        queue = self._queues[target.execution]
+        name, data, opts, started, fields, queue.default_attempts = pickle.loads(request.content)
+        job = Job(queue, request.job_id, name, data, opts, request.token, started, fields)
         if target.execution == "async":
             value = self._runner.run(_call(target, job))
         else:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from crewline.redis import private
 
@@ -61,8 +61,8 @@ class Lanes:
         try:
             await connection.send_command(*command)
             reply = await connection.read_response()
-        except ResponseError:
-            self._rest(connection)
+        except ResponseError as error:
+            await self._answered(connection, error)
             raise
         except BaseException as error:
             await self._drop(connection, error)
@@ -105,7 +105,7 @@ class Lanes:
         except BaseException as error:
             await self._drop(connection, error)
             raise
-        self._rest(connection)
+        await self._answered(connection, *replies)
         return replies
 
     async def tell(self, *commands: Command) -> None:
@@ -165,6 +165,8 @@ class Lanes:
                         await connection.read_response()
                     except NoScriptError:
                         self.script_unknown = True
+                    except ReadOnlyError:
+                        raise
                     except ResponseError:
                         pass
                 # what the server has closed meanwhile can be read from: the end
@@ -179,6 +181,14 @@ class Lanes:
             if self._keeps:
                 raise ConnectionError("the connection that was kept is closed: its name and id are gone")
         return await self._redis.connection_pool.get_connection()
+
+    async def _answered(self, connection: Any, *replies: Any) -> None:
+        """It rests, unless its server is no master any more: whoever stays with that one is told so for ever."""
+        demoted = next((reply for reply in replies if isinstance(reply, ReadOnlyError)), None)
+        if demoted is None:
+            self._rest(connection)
+        else:
+            await self._drop(connection, demoted)
 
     def _rest(self, connection: Any) -> None:
         loop = asyncio.get_running_loop()

@@ -5,6 +5,7 @@ A handler that blocks the event loop, or holds the interpreter in C for a while,
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -74,6 +75,11 @@ class LeaseKeeper:
                         exc_info=not isinstance(error, UNAVAILABLE),
                     )  # fmt: skip
                 wait_seconds = min(1.0, self._lease_ms / 10000)
+                # anew: this one may lead to a master that is none any more
+                if redis is not None:
+                    with contextlib.suppress(Exception):
+                        redis.close()
+                    redis = None
             else:
                 wait_seconds, failing = self._lease_ms / 3000, ""
         if redis is not None:

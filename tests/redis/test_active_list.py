@@ -15,7 +15,7 @@ async def _call(queue: Queue, done: list[str], room: int = 0) -> tuple[list[int]
         [Result(job_id, "t", "completed", "1", plain=True) for job_id in done],
         letters="", token="t", lease_ms=60_000, worker="w", room=room,
     )  # fmt: skip
-    return fetched.codes, [text(job_id) for job_id, _ in fetched.jobs]
+    return fetched.codes, [job.id for job in fetched.jobs]
 
 
 async def _active(queue: Queue) -> list[str]:

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import redis as sync_redis
-from crewline import CrewlineError, Job, Worker
+from crewline import CrewlineError, Job, Queue, Worker
 
 
 async def _nothing(job: Job) -> None:
     pass
 
 
-async def test_a_worker_whose_calls_redis_refuses_still_stops(redis_url: str) -> None:
+async def test_a_worker_whose_calls_redis_refuses_still_stops(
+    redis_url: str, queue: Queue, until: Callable[..., Awaitable[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    fetched: list[str] = []
+
+    async def handle(job: Job) -> None:
+        fetched.append(job.id)
+
+    job = await queue.add("n", 1)
     with sync_redis.Redis.from_url(redis_url) as admin:
         admin.execute_command("ACL", "SETUSER", "weak", "on", ">secret", "~*", "+@all", "-eval", "-evalsha")
         try:
             for turn in range(2):
-
-                async def handle(job: Job) -> None:
-                    raise AssertionError("no job can have been fetched")
-
                 worker = Worker("emails", handle, redis=redis_url.replace("//", "//weak:secret@"))
                 running = asyncio.create_task(worker.run())
+                caplog.clear()
+                await until(lambda: "does not take our calls" in caplog.text)
                 # stop in different moments of the wait between two calls, some of them while a reply is on its way
-                await asyncio.sleep(0.4 + 0.3 * turn)
+                await asyncio.sleep(0.3 * turn)
                 await worker.stop()
                 # there is nothing to write
                 await asyncio.wait_for(running, 3)
         finally:
             admin.execute_command("ACL", "DELUSER", "weak")
+    assert fetched == [] and await job.state() == "waiting"
 
 
 async def test_who_waits_for_a_worker_that_ends_without_redis_is_told() -> None:

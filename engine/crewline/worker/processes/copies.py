@@ -13,6 +13,10 @@ from collections.abc import Callable
 
 from crewline.worker.processes.messages import CONTROL, ENDED, FORK, MADE, NOT_MADE
 
+#: Looks, and seconds between two of them, whether a copy was made. They are counted, and no time is measured: where the
+#: worker's own loop was held up, what the template has said is read between two looks.
+LOOKS, LOOK_SECONDS = 15, 1.0
+
 
 class Copy:
     """A child that a template makes, as far as a `Link` has to do with its process.
@@ -24,6 +28,7 @@ class Copy:
 
     def __init__(self) -> None:
         self.returncode: int | None = None
+        self._settled = asyncio.Event()
         self.on_end: Callable[[], None] = lambda: None
         self._process: int | None = None
         self._killed = False
@@ -32,6 +37,14 @@ class Copy:
     def unmade(self) -> bool:
         """Whether it could not be made, or went with its template: what it ran has not told on itself."""
         return self.returncode == NOT_MADE
+
+    async def settled(self) -> bool:
+        """Whether it was made, or can't be, before long: a template that stands still tells nothing."""
+        for _ in range(LOOKS):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), LOOK_SECONDS)
+                return True
+        return False
 
     def poll(self) -> int | None:
         if self.returncode is None and self._killed and self._process is not None:
@@ -51,11 +64,13 @@ class Copy:
     def made(self, process: int) -> None:
         """It runs; ``process`` is a descriptor of it, which is closed here."""
         self._process = process
+        self._settled.set()
         if self._killed:
             self.kill()
 
     def ended(self, code: int) -> None:
         self.returncode = code
+        self._settled.set()
         if self._process is not None:
             os.close(self._process)
             self._process = None
@@ -67,11 +82,13 @@ class Copies:
 
     Args:
         control: the worker's end of the socket between them; this owns it.
+        kill: ends the template at once.
         on_close: called once no more are made.
     """
 
-    def __init__(self, control: socket.socket, on_close: Callable[[], None]) -> None:
+    def __init__(self, control: socket.socket, kill: Callable[[], None], on_close: Callable[[], None]) -> None:
         self._control = control
+        self._kill = kill
         self._on_close = on_close
         self._numbers = itertools.count(1)
         self._living: dict[int, Copy] = {}
@@ -87,6 +104,11 @@ class Copies:
         socket.send_fds(self._control, [CONTROL.pack(FORK, number, 0)], [line.fileno(), mark])
         copy = self._living[number] = Copy()
         return copy
+
+    def kill(self) -> None:
+        """Ends the template and all that it has made at once: it stands still, and would take no notice otherwise."""
+        self._kill()
+        self.close()
 
     def close(self) -> None:
         """Lets the template end, and with it all that it has made."""

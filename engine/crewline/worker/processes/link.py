@@ -79,7 +79,7 @@ class Link(asyncio.Protocol):
                 asyncio.get_running_loop().add_reader(self._exit_watch, self._exited)
         return controls[0] if controls else None
 
-    async def open_copy(self, copies: Copies) -> None:
+    async def open_copy(self, copies: Copies) -> Copy:
         """Has a template make the process; OSError if it has ended."""
         ours, theirs = socket.socketpair()
         mark = _memory()
@@ -94,6 +94,7 @@ class Link(asyncio.Protocol):
             raise
         finally:
             os.close(mark)
+        return copy
 
     async def _attach(self, ours: socket.socket) -> None:
         ours.setblocking(False)

@@ -33,11 +33,15 @@ class ChildDied(CrewlineError):
 
 
 class ChildUnavailable(CrewlineError):
-    """No child process ran the job: it could not be started, or the worker has stopped. Not the job's doing."""
+    """No child process has begun with the job: there was none, or the worker has stopped. Not the job's doing."""
 
 
 class ChildRefused(ChildUnavailable):
     """The system has no process to give now."""
+
+
+class NeverReady(CrewlineError):
+    """No child process of the handler's has been ready for long: that is its module's doing, in all likelihood."""
 
 
 @dataclass(frozen=True)

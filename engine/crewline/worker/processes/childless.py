@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-#: Seconds for which there may be no child for a handler before its suspects run in the worker itself ...
+#: Seconds for which there may be no child for a handler before its suspects run in the worker itself, and before the
+#: attempts of those jobs are used up that need one ...
 UNREADY_SECONDS = 30.0
-#: ... and for how many they do so then.
+#: ... and for how many that is so then.
 AGAIN_SECONDS = 300.0
 
 Handler = Callable[..., Any]
@@ -43,3 +44,5 @@ class Childless:
     def ran(self, call: Handler) -> None:
         """A child has run it."""
         self._unready_since.pop(call, None)
+        if self._until.get(call) != math.inf:
+            self._until.pop(call, None)

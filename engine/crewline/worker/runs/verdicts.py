@@ -13,7 +13,7 @@ from crewline.redis.scripts import Result
 from crewline.wire import backoff
 from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
 from crewline.wire.text import printable, reason_of
-from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildRefused, ChildUnavailable
+from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildUnavailable
 from crewline.worker.runs import outcomes
 from crewline.worker.runs.run import Run, Status
 from crewline.worker.runs.slots import Slots
@@ -26,8 +26,8 @@ MAX_TRACE = 8000
 #: Milliseconds until a job is tried again whose run ended in the worker's own code.
 UNFORESEEN_MS = 1000
 
-#: The system has no process or thread to give now: the job has not begun.
-NOT_BEGUN = (ChildRefused, ThreadRefused)
+#: There is no process or thread for the job now: it has not begun.
+NOT_BEGUN = (ChildUnavailable, ThreadRefused)
 
 #: A wait of the user's own, by name: attempts made, the error -> seconds.
 BackoffFunction = Callable[[int, Exception], float]
@@ -74,7 +74,7 @@ class Verdicts:
         if isinstance(error, LeaseLost):
             run.end_early(Status.LOST)
             return None
-        if isinstance(error, NOT_BEGUN) or (isinstance(error, ChildUnavailable) and self._slots.is_shut("stopping")):
+        if isinstance(error, NOT_BEGUN):
             return outcomes.back(run)
         if isinstance(error, ChildDied) and run.suspect:
             return self._crashed(run, error)

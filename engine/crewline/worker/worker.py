@@ -146,7 +146,7 @@ class Worker:
             self.queue, slots, self._backlog, self._committer, client_name=client_name(prefix, queue, self.name),
             lease_ms=lease_ms, timeout_seconds=call_seconds,
         )  # fmt: skip
-        self._interruptions = Interruptions(slots, verdicts, self._listeners)
+        self._interruptions = Interruptions(slots, verdicts)
         self._tuning = Tuning(own, slots, self._calling, verdicts, self._committer, self._maintainer)
         self._leases = LeaseKeeper(redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread)
         self._presence = Presence(

@@ -13,7 +13,7 @@ from crewline.worker.processes.answers import ChildRefused, ChildUnavailable, Ne
 from crewline.worker.processes.childless import Childless
 from crewline.worker.processes.children import Children
 from crewline.worker.processes.messages import Where
-from crewline.worker.processes.specs import spec_of
+from crewline.worker.processes.specs import importable, spec_of
 from crewline.worker.runs.run import Run
 from crewline.worker.runs.slots import Slots
 from crewline.worker.threads.pool import ThreadRefused
@@ -52,6 +52,8 @@ class Calling:
         for target in targets.all():
             if target.execution == "process":
                 spec_of(target.call)
+            elif not importable(target.call):
+                self.childless.unable(target.call)
 
     async def call(self, run: Run, target: Target) -> Any:
         """What the handler returns; raises what it raises, and what `Threads.run` and `Children.run` do."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from typing import Any
 
 from crewline.errors import InvalidPayload
@@ -46,6 +47,14 @@ def reason_of(error: BaseException) -> str:
     if len(said) > MOST_REASON:
         said = f"{said[:MOST_REASON]}... ({len(said)} characters)"
     return printable(said)
+
+
+def trace_of(error: BaseException) -> str:
+    """Where an error comes from, as Python prints it; that asks the error too, and may raise."""
+    try:
+        return printable("".join(traceback.format_exception(error)))
+    except BaseException as broken:
+        return f"{type(error).__name__}, whose stack trace can't be told: {type(broken).__name__}\n"
 
 
 def lenient(field: Any) -> Any:

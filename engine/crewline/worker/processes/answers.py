@@ -69,7 +69,7 @@ def outcome(answer: Answer) -> Returned:
         case "retry":
             raise Retry(answer.text, delay=answer.delay)
         case "lost":
-            raise LeaseLost(answer.text)
+            raise LeaseLost(answer.text, (answer.job_id, answer.token))
         case _:
             raise ChildFailed(answer.text, answer.trace)
 
@@ -77,6 +77,8 @@ def outcome(answer: Answer) -> Returned:
 def _how(code: int | None) -> str:
     if code is None:
         return "broke off its exchange with the worker: it was killed"
+    if code == 0:
+        return "ended without an answer: its handler exited with code 0, or closed the line to the worker"
     if code >= 0:
         return f"exited with code {code}"
     try:

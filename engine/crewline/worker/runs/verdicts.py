@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from crewline.queue.job import Job
 from crewline.redis.scripts import Result
 from crewline.wire import backoff
 from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
-from crewline.wire.text import printable, reason_of
+from crewline.wire.text import reason_of, trace_of
 from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildUnavailable
 from crewline.worker.runs import outcomes
 from crewline.worker.runs.run import Run, Status
@@ -71,15 +70,15 @@ class Verdicts:
     def raised(self, run: Run, error: Exception) -> Result | None:
         """Its handler raised, or something did on the way to it."""
         job = run.job
-        if isinstance(error, LeaseLost):
-            run.end_early(Status.LOST)
+        if isinstance(error, LeaseLost) and error.lease == (job.id, run.lease.token):
+            self._slots.lose(run)
             return None
         if isinstance(error, NOT_BEGUN):
             return outcomes.back(run)
         if isinstance(error, ChildDied) and run.suspect:
             return self._crashed(run, error)
         reason = reason_of(error)
-        trace = "" if isinstance(error, Reject) else printable(_trace(error))
+        trace = "" if isinstance(error, Reject) else _trace(error)
         attempts_made = job.attempts_made + 1
         if isinstance(error, Reject) or attempts_made >= self._attempts(job):
             return self.failed(run, reason, trace)
@@ -124,9 +123,8 @@ class Verdicts:
         return job.attempts if job.opts.get("attempts") else self.default_attempts
 
     def _delay_ms(self, job: Job, attempts_made: int, error: Exception) -> int:
-        if isinstance(error, Retry) and error.delay is not None:
-            # anything a handler may have computed, NaN and infinity too
-            return round(min(error.delay * 1000, backoff.MAX_DELAY_MS)) if error.delay > 0 else 0
+        if isinstance(error, Retry) and (seconds := error.seconds) is not None:
+            return round(min(seconds * 1000, backoff.MAX_DELAY_MS)) if seconds > 0 else 0
         wanted = job.opts.get("backoff")
         if wanted is None and not job.opts.get("attempts"):
             wanted = self.default_backoff
@@ -143,4 +141,4 @@ class Verdicts:
 def _trace(error: Exception) -> str:
     if isinstance(error, ChildFailed):
         return error.trace[-MAX_TRACE:]
-    return "".join(traceback.format_exception(error))[-MAX_TRACE:]
+    return trace_of(error)[-MAX_TRACE:]

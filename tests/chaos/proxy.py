@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -26,6 +27,8 @@ class Link:
     server: asyncio.StreamWriter
     dead: bool = False
     drop_reply: bool = False
+    #: set once what the client sends may go on, for a link that was held
+    delivered: asyncio.Event | None = None
 
     def reset(self) -> None:
         """Ends both ways with a reset, as a vanished peer or a firewall does."""
@@ -92,6 +95,17 @@ class Proxy:
             link.dead = True
         return len(self.links)
 
+    def hold(self) -> Callable[[], None]:
+        """From now on keeps what clients send over the links that are there; returns what delivers it.
+
+        It is delivered also where the client has given up and closed the link meanwhile, as a network does with what it
+        has taken.
+        """
+        delivered = asyncio.Event()
+        for link in self.links:
+            link.delivered = delivered
+        return delivered.set
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self.port)
@@ -120,6 +134,8 @@ class Proxy:
                     await asyncio.sleep(self.latency_seconds)
                 if link.dead:
                     continue
+                if link.delivered:
+                    await link.delivered.wait()
                 if b"\r\nEVAL" in data[:32]:
                     if self.cut_requests:
                         self.cut_requests -= 1
@@ -134,6 +150,10 @@ class Proxy:
                         link.drop_reply = True
                 link.server.write(data)
                 await link.server.drain()
+        if link.delivered:
+            # a reset would take away what Redis has not read yet
+            link.server.close()
+            await link.server.wait_closed()
 
     async def _down(self, link: Link, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(OSError):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from crewline.redis.connection import connect
-from redis.exceptions import ConnectionError
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError, TimeoutError
 
 from tests import redis_server
 from tests.chaos import driver, probe, report
@@ -16,6 +17,7 @@ from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.ledger import Ledger, Run
 from tests.chaos.proxy import Proxy
 from tests.chaos.scene import SHORT, Scene
+from tests.chaos.waiting import until
 
 FORM = replace(SHORT, jobs=40, workers=1, span_seconds=0.5)
 
@@ -116,6 +118,24 @@ async def test_the_proxy_cuts_a_call_before_or_after_redis_carried_it_out(cut: s
             assert proxy.hits == 1
         async with connect(server.url) as direct:
             assert await direct.get("key") == (b"done" if cut == "cut_replies" else None)
+
+
+async def test_the_proxy_delivers_what_it_held_also_where_the_client_has_given_up(tmp_path: Path) -> None:
+    with redis_server.start(tmp_path) as server:
+        async with Proxy(server.port) as proxy, connect(server.url) as direct:
+            client = connect(proxy.url, socket_timeout=0.2)
+            await client.ping()
+            deliver = proxy.hold()
+            with pytest.raises(TimeoutError):
+                await client.set("key", "late")
+            await client.aclose()
+            assert await direct.get("key") is None
+            deliver()
+            await until(lambda: _is_there(direct), "what was held to be carried out")
+
+
+async def _is_there(client: Redis) -> bool:
+    return await client.get("key") == b"late"
 
 
 def test_the_page_shows_what_the_run_found_and_leaves_out_no_fault() -> None:

@@ -49,7 +49,7 @@ async def start_worker(redis_url: str) -> AsyncIterator[StartWorker]:
     started: list[tuple[Worker, asyncio.Task[None]]] = []
 
     async def start(handler: Callable[[Any], Any], queue: str = "emails", **options: Any) -> Worker:
-        worker = Worker(queue, handler, redis=redis_url, **options)
+        worker = Worker(queue, handler, **{"redis": redis_url, **options})
         task = asyncio.create_task(worker.run())
         started.append((worker, task))
         await asyncio.wait_for(worker.wait_ready(), 5)

@@ -7,8 +7,10 @@ import ctypes
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
+import redis
 from crewline import LeaseLost, Reject, Retry
 from redis.exceptions import RedisError
 
@@ -30,6 +32,11 @@ def work(job: Any) -> Any:
             if job.attempts_made == 0:
                 raise Retry("again", delay=0.05)
             return "second time"
+        case "lose the lease":
+            with redis.Redis.from_url(job.data["url"]) as client:
+                client.delete(f"bull:emails:{job.id}:lock")
+                job.log("still mine")
+                return client.pttl(f"bull:emails:{job.id}:lock")
         case "raise":
             raise ValueError("in a child")
         case "sleep":
@@ -102,6 +109,13 @@ def fork() -> str:
     return "the handler's own"
 
 
+def after_fork(copy: int, note: Path) -> None:
+    if copy == 0:
+        note.write_text("went on")
+    else:
+        os.waitpid(copy, 0)
+
+
 async def walk(job: Any) -> Any:
     match job.data.get("do"):
         case "exit":
@@ -110,6 +124,11 @@ async def walk(job: Any) -> Any:
             task = asyncio.ensure_future(asyncio.sleep(60))
             task.cancel()
             await task
+        case "fork":
+            copy = os.fork()
+            if copy == 0:
+                await asyncio.sleep(0)
+            after_fork(copy, Path(job.data["note"]))
     await job.progress({"of": job.id})
     await job.log("alone")
     return {"children": await job.children_values(), "state": await job.state(), "pid": os.getpid()}
@@ -167,3 +186,7 @@ def until_refused_once(job: Any) -> str:
             if refused:
                 return "written"
         time.sleep(0.02)
+
+
+def attempts_told(job: Any) -> None:
+    raise ValueError(f"{job.attempts_made + 1} of {job.attempts}")

@@ -162,7 +162,7 @@ async def test_large_jobs_behind_a_suspect_are_fetched_and_it_stays_first(queue:
 
 async def test_the_repeat_of_a_fetch_of_large_jobs_brings_the_same(queue: Queue) -> None:
     await queue.add_bulk(("n", "x" * MOST_BYTES) for _ in range(3))
-    assert _ids(await _fetch(queue)) == _ids(await _fetch(queue, again=True)) == [1]
+    assert _ids(await _fetch(queue)) == _ids(await _fetch(queue, again=1)) == [1]
     assert await _waiting(queue) == [2, 3]
 
 

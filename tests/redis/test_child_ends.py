@@ -21,7 +21,7 @@ from crewline.worker.processes.messages import Where
 from crewline.worker.processes.starting import Starter
 
 from tests.redis import process_handlers
-from tests.redis.processes import WHO, WORK, children, runs, stored, told
+from tests.redis.processes import WALK, WHO, WORK, children, runs, stored, told
 
 __all__ = ["children"]
 
@@ -163,6 +163,15 @@ async def test_a_copy_that_a_handler_forked_answers_nothing(queue: Queue, childr
     assert (await children.run(following, WORK, timeout=None)).value["of"] == following.id
 
 
+async def test_a_copy_that_an_async_handler_forked_does_not_go_on_with_its_loop(
+    queue: Queue, children: Children, tmp_path: Path
+) -> None:
+    note = tmp_path / "note"
+    job = await stored(queue, {"do": "fork", "note": str(note)})
+    await asyncio.wait_for(children.run(job, WALK, timeout=None, alone=True), 60)
+    assert not note.exists()
+
+
 async def test_signals_to_the_whole_group_are_the_workers_to_handle(
     queue: Queue, children: Children, until: Any
 ) -> None:
@@ -174,6 +183,18 @@ async def test_signals_to_the_whole_group_are_the_workers_to_handle(
     await queue.remove(job.id)
     with pytest.raises(ChildFailed, match="it was removed"):
         await running
+
+
+async def test_a_run_that_is_told_to_end_twice_leaves_no_child(queue: Queue, children: Children, until: Any) -> None:
+    job = await stored(queue, {"do": "in C"})
+    running = asyncio.create_task(children.run(job, WORK, timeout=60))
+    pid = await told(queue, job, until)
+    for _ in range(2):
+        running.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait({running})
+    # no zombie either
+    await until(lambda: not children._living and not Path(f"/proc/{pid}").exists())
 
 
 async def test_a_cancelled_run_ends_once_its_child_has_ended(queue: Queue, children: Children, until: Any) -> None:

@@ -219,3 +219,27 @@ async def test_who_closes_the_output_is_not_told_that_redis_cant_be_used(crewlin
     err = (await process.stderr.read()).decode()
     assert await process.wait() in (0, 1)
     assert "Redis" not in err and "Traceback" not in err, err
+
+
+async def test_what_is_named_like_a_queue_and_is_none_takes_no_view_down(crewline: Any, queue: Queue) -> None:
+    await queue.add("n", 1)
+    await queue.pause()
+    for key in ("bull::id", "bull:wrong:id", "bull:wrong:wait"):
+        await queue.redis.set(key, 1)
+    registry = queue.keys.extra("workers")
+    await queue.redis.zadd(registry, {"w": 1})
+    await queue.redis.set(queue.keys.extra("worker:w"), "[1]")
+    for command in (["queues"], ["queues", "--json"], ["top", "--once"]):
+        code, out, err = await _run(crewline, *command)
+        assert code == 0 and "emails" in out and "wrong" not in out, err
+    for command in (
+        ["jobs", "show", "meta"],
+        ["jobs", "logs", "wait"],
+        ["dlq", "show", "wait"],
+        ["dlq", "replay", "id"],
+    ):
+        code, _, err = await _run(crewline, *command)
+        assert code == 1 and re.search("there is no (job|dead letter) ", err), err
+    await queue.redis.delete(
+        "bull::id", "bull:wrong:id", "bull:wrong:wait", registry, queue.keys.extra("worker:w")
+    )  # fmt: skip

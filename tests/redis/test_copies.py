@@ -15,6 +15,8 @@ from crewline import Job, Queue
 from crewline.worker.handlers.targets import Targets
 from crewline.worker.processes.answers import ChildDied, ChildUnavailable
 from crewline.worker.processes.children import Children
+from crewline.worker.processes.copies import Copies
+from crewline.worker.processes.link import Link
 
 from tests.redis import process_handlers
 from tests.redis.processes import WORK, children, runs, stored, told
@@ -162,6 +164,38 @@ async def test_what_children_are_copied_from_ends_once_none_has_come_for_long(
     await until(lambda: not children._living and not Path(f"/proc/{first}").exists())
     second = (await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)).value
     assert second not in (first, os.getpid())
+
+
+async def test_a_start_that_was_cancelled_does_not_keep_the_next_children_from_being_copied(
+    queue: Queue, children: Children, until: Any
+) -> None:
+    starting = asyncio.create_task(children.run(await stored(queue, {}), PARENT, timeout=30, alone=True))
+    await until(lambda: len(children._living))
+    starting.cancel()
+    await asyncio.wait({starting})
+    await until(lambda: not children._living)
+    jobs = [await stored(queue, {}) for _ in range(2)]
+    ran = [await children.run(job, PARENT, timeout=30, alone=True) for job in jobs]
+    assert ran[0].value == ran[1].value != os.getpid()
+
+
+async def test_what_children_are_copied_from_ends_also_where_the_only_run_was_cancelled_before_its_copy(
+    queue: Queue, children: Children, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.worker.processes.starting.TEMPLATE_SECONDS", 0.05)
+    asked = asyncio.Event()
+
+    async def never(link: Link, copies: Copies) -> None:
+        asked.set()
+        await asyncio.sleep(600)
+
+    monkeypatch.setattr(Link, "open_copy", never)
+    running = asyncio.create_task(children.run(await stored(queue, {}), PARENT, timeout=30, alone=True))
+    await asyncio.wait_for(asked.wait(), 60)
+    assert children.copying
+    running.cancel()
+    await asyncio.wait({running})
+    await until(lambda: not children.copying and not children._living)
 
 
 async def test_no_copy_outlives_a_worker_that_is_killed(queue: Queue, redis_url: str, until: Any) -> None:

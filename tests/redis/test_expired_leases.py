@@ -10,6 +10,8 @@ from crewline import Job, LeaseLost, Queue
 from crewline.redis.scripts import Result
 from crewline.wire.text import text
 
+from tests.redis import process_handlers
+
 
 async def _fetch(queue: Queue, token: str, lease_ms: int = 60_000) -> tuple[str, str]:
     """Id and start of the job fetched."""
@@ -103,6 +105,24 @@ async def test_a_run_whose_lease_ran_out_goes_on_if_nobody_took_the_job(
     assert await job.result(timeout=5) == 1
     stored = await queue.get_job(job.id)
     assert stored is not None and stored.attempts_made == 1 and stored.stalled_count == 0
+
+
+@pytest.mark.parametrize("lease_seconds", [10, 200])
+@pytest.mark.parametrize("handler", ["async", "process"])
+async def test_a_write_takes_a_lease_again_for_as_long_as_its_workers_leases_are(
+    queue: Queue, start_worker: Any, handler: str, lease_seconds: int
+) -> None:
+    async def handle(job: Job) -> int:
+        lock = queue.keys.job(job.id) + ":lock"
+        await queue.redis.delete(lock)
+        await job.log("still mine")
+        return int(await queue.redis.pttl(lock))
+
+    options = {"execution": "process"} if handler == "process" else {}
+    await start_worker(process_handlers.work if options else handle, lease_seconds=lease_seconds, **options)
+    job = await queue.add("n", {"do": "lose the lease", "url": queue.url}, attempts=1)
+    left_ms = await job.result(timeout=30)
+    assert 0 < left_ms <= lease_seconds * 1000 and (left_ms > 30_000) == (lease_seconds == 200)
 
 
 async def test_a_handler_prolongs_a_lease_only_while_it_is_its_own(queue: Queue, start_worker: Any) -> None:

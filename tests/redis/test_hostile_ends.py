@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import Any
 
@@ -188,3 +189,33 @@ async def test_a_job_whose_letter_could_not_be_written_says_so(queue: Queue, sta
     said = await queue.redis.hget(queue.keys.job(job.id), "deadLetterError")
     assert said and b"WRONGTYPE" in said
     await queue.redis.delete(parked.wait, *[key async for key in queue.redis.scan_iter(f"{parked.base}*")])
+
+
+async def test_a_job_whose_key_is_something_else_by_its_end_holds_up_no_other(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    gate = asyncio.Event()
+
+    async def handle(job: Job) -> str:
+        await gate.wait()
+        if job.name == "torn":
+            raise ValueError("torn")
+        return "fine"
+
+    jobs = await queue.add_bulk([("fine", 1), ("torn", 1), ("fine", 2), ("torn", 2), ("fine", 3), ("torn", 3)])
+    worker = await start_worker(handle)
+    await until(lambda: worker.running == 6)
+    for job in jobs[1:3]:
+        await queue.redis.set(queue.keys.job(job.id), "something else")
+    gate.set()
+    for job in (jobs[0], jobs[4]):
+        assert await job.result(timeout=5) == "fine"
+    for job in (jobs[3], jobs[5]):
+        await until(lambda job=job: _delayed(job))
+    await until(lambda: worker._slots.leases == {})
+    assert (await queue.metrics()).active == 0
+    await queue.redis.delete(*(queue.keys.job(job.id) for job in jobs[1:3]))
+
+
+async def _delayed(job: Job) -> bool:
+    return await job.state() == "delayed"

@@ -7,7 +7,7 @@ from crewline.redis.scripts import Fetched, Result
 from crewline.wire.text import text
 
 
-async def _fetch(queue: Queue, token: str, room: int, *results: Result, again: bool = False) -> Fetched:
+async def _fetch(queue: Queue, token: str, room: int, *results: Result, again: int = 0) -> Fetched:
     return await queue.scripts.finish_and_fetch(
         results, letters="", token=token, lease_ms=5000, worker="w", room=room, again=again
     )
@@ -21,7 +21,7 @@ async def test_a_repeated_fetch_brings_the_jobs_that_the_lost_answer_held(queue:
     await queue.add_bulk(("n", i) for i in range(5))
     await _fetch(queue, "other", 1)
     lost = await _fetch(queue, "mine", 2)
-    repeated = await _fetch(queue, "mine", 2, again=True)
+    repeated = await _fetch(queue, "mine", 2, again=1)
     assert _ids(repeated) == _ids(lost) == ["2", "3"]
     assert (await queue.metrics()).active == 3
     assert await queue.redis.hget(queue.keys.job("2"), "ats") == b"1"
@@ -29,7 +29,7 @@ async def test_a_repeated_fetch_brings_the_jobs_that_the_lost_answer_held(queue:
 
 async def test_a_repeat_of_a_call_that_never_arrived_fetches_anew(queue: Queue) -> None:
     await queue.add_bulk(("n", i) for i in range(2))
-    assert _ids(await _fetch(queue, "mine", 2, again=True)) == ["1", "2"]
+    assert _ids(await _fetch(queue, "mine", 2, again=1)) == ["1", "2"]
 
 
 async def test_a_repeated_result_is_refused_and_changes_nothing(queue: Queue) -> None:
@@ -37,7 +37,7 @@ async def test_a_repeated_result_is_refused_and_changes_nothing(queue: Queue) ->
     await _fetch(queue, "mine", 1)
     ended = Result(job.id, "mine", "completed", '"first"')
     assert (await _fetch(queue, "next", 0, ended)).codes == [0]
-    assert (await _fetch(queue, "next", 0, ended, again=True)).codes == [-2]
+    assert (await _fetch(queue, "next", 0, ended, again=1)).codes == [-2]
     stored = await queue.get_job(job.id)
     assert stored is not None and (stored.return_value, stored.attempts_made) == ("first", 1)
     events = [text(entry[b"event"]) for _, entry in await queue.redis.xrange(queue.keys.events)]

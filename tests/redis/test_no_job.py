@@ -131,8 +131,9 @@ async def test_nothing_of_a_throttle_outlives_its_queue(queue: Queue, start_work
 
 
 async def test_following_what_can_never_be_read_says_so(queue: Queue) -> None:
-    with pytest.raises(ResponseError, match="Invalid stream ID"):
-        await anext(queue.events("no id"))
+    for after in ("no id", "1-", "-1", "²", "1-2-3", str(1 << 64), "$", "", 5):
+        with pytest.raises(InvalidOption, match=r"event id .* is none: use one that an event had, or '0'"):
+            await anext(queue.events(after))  # type: ignore[arg-type]
     await queue.redis.set(queue.keys.events, "no stream")
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         await anext(queue.events("0"))

@@ -20,6 +20,34 @@ async def test_no_job_gets_the_name_of_a_key_of_the_queue(queue: Queue, job_id: 
     assert not await queue.redis.keys("*")
 
 
+@pytest.mark.parametrize("job_id", ["wait", "delayed", "events", "id", "meta", "repeat", "repeat:daily", ""])
+async def test_no_key_of_the_queue_is_read_as_a_job(queue: Queue, job_id: str) -> None:
+    await queue.add("n", 1)
+    await queue.add("n", 1, delay=60)
+    await queue.schedule("daily", "n", every=3600)
+    assert await queue.get_job(job_id) is None and await queue.look_at([job_id]) == [None]
+    assert await queue.job_state(job_id) == "unknown"
+    for call in (queue.wait_for_result(job_id, 5), anext(queue.watch(job_id)), DeadLetters(queue).get(job_id)):
+        with pytest.raises(JobNotFound):
+            await call
+    await queue.schedules.remove("daily")
+
+
+@pytest.mark.parametrize("job_id", ["\udcff", None, 5, b"1", ["1"]])
+async def test_an_id_that_is_no_text_is_refused_by_all(queue: Queue, job_id: Any) -> None:
+    letters = DeadLetters(queue)
+    calls: list[Any] = [
+        queue.get_job(job_id), queue.look_at([job_id]), queue.job_state(job_id), queue.wait_for_result(job_id, 5),
+        anext(queue.watch(job_id)), queue.retry(job_id), queue.cancel(job_id), queue.promote(job_id),
+        queue.change_delay(job_id, 1), queue.change_priority(job_id, 1), queue.update_data(job_id, 1),
+        queue.remove(job_id), letters.get(job_id), letters.replay(job_id), queue.schedules.get(job_id),
+        queue.schedules.remove(job_id),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(InvalidOption, match=r"id .* (must be a string|is no Unicode text)"):
+            await call
+
+
 @pytest.mark.parametrize("job_id", ["meta", "repeat:daily"])
 async def test_nothing_by_id_touches_a_key_that_is_no_job(queue: Queue, job_id: str) -> None:
     await queue.pause()

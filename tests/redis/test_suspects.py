@@ -13,7 +13,6 @@ from crewline import DeadLetters, Job, JobFailed, Middleware, Queue
 from crewline.redis.scripts import Scripts
 from crewline.wire.text import text
 from crewline.worker.processes.answers import ChildUnavailable
-from crewline.worker.processes.childless import Childless
 from crewline.worker.processes.children import Children
 
 from tests.redis import app_handlers, process_handlers
@@ -337,24 +336,3 @@ async def test_a_child_that_was_not_ready_once_costs_its_handler_no_later_one(
     await start_worker(process_handlers.either)
     assert await suspect.result(timeout=30) != os.getpid()
     assert len(asked) == 2
-
-
-def test_a_handler_that_has_had_no_child_for_long_has_none_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr("crewline.worker.processes.childless.time.monotonic", lambda: now)
-    childless, call = Childless(), process_handlers.work
-    childless.unready(call)
-    now += 20
-    childless.ran(call)
-    childless.unready(call)
-    now += 29
-    childless.unready(call)
-    assert call not in childless
-    now += 2
-    childless.unready(call)
-    assert call in childless
-    now += 301
-    assert call not in childless
-    childless.unable(call)
-    now += 1e9
-    assert call in childless

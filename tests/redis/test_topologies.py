@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -174,6 +175,29 @@ async def test_a_cluster_whose_nodes_were_away_is_used_again_when_they_are_back(
                 await asyncio.wait_for(waiting, 20)
     finally:
         node.stop()
+
+
+async def test_a_call_over_a_cluster_that_is_given_up_is_not_sent_again_behind_its_callers_back(
+    cluster: list[redis_server.RedisServer],
+) -> None:
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in cluster)
+    async with Queue("emails", redis=url, prefix="{bull}", timeout_seconds=1) as queue:
+        await queue.add("before", 1)
+        for node in cluster:
+            with contextlib.closing(redis.Redis(port=node.port)) as client:
+                if client.dbsize():
+                    break
+        node.process.send_signal(signal.SIGSTOP)
+        # later than the call is given up, sooner than a connection would be that was made to repeat it
+        asyncio.get_running_loop().call_later(1.4, node.process.send_signal, signal.SIGCONT)
+        try:
+            with pytest.raises(UNAVAILABLE):
+                await queue.add("during", 2)
+        finally:
+            node.process.send_signal(signal.SIGCONT)
+        with contextlib.closing(redis.Redis(port=node.port)) as client:
+            # carried out after all that was sent to it while it stood still
+            assert client.llen("{bull}:emails:wait") == 2
 
 
 async def test_a_flow_over_two_slots_is_refused_before_anything_is_sent(

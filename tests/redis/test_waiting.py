@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from crewline import CrewlineError, FlowJob, InvalidOption, Job, JobFailed, JobNotFound, Queue
 from crewline.queue import by_id, results
+from crewline.queue.events import Batch
 
 
 async def test_a_waiter_whose_time_is_over_leaves_nothing_behind(queue: Queue, until: Any) -> None:
@@ -94,6 +96,52 @@ async def test_nobody_waits_for_a_job_that_went_without_a_word(
     await asyncio.wait_for(watching, 20)
     assert states == ["waiting", "removed"]
     await queue.redis.delete(queue.keys.events)
+
+
+async def test_a_key_of_another_type_in_a_jobs_place_ends_the_waiting_for_that_job_alone(
+    queue: Queue, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "LOOK_SECONDS", 0.0, raising=False)
+    broken, job = await queue.add_bulk([("n", 1), ("n", 2)])
+    waiting = [asyncio.create_task(each.result()) for each in (broken, job)]
+    await until(_waiting(queue, 2))
+    async with queue.redis.pipeline(transaction=True) as pipe:
+        pipe.delete(queue.keys.job(broken.id))
+        pipe.set(queue.keys.job(broken.id), "no hash")
+        # its end is told by no event
+        pipe.lrem(queue.keys.wait, 1, job.id)
+        pipe.zadd(queue.keys.completed, {job.id: 1})
+        pipe.hset(queue.keys.job(job.id), "returnvalue", '{"not": JSON')
+        pipe.xadd(queue.keys.events, {"event": "resumed"})
+        await pipe.execute()
+    ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)
+    # a result that is no JSON is the text that it is, as in an event
+    assert isinstance(ended[0], JobNotFound) and ended[1] == '{"not": JSON'
+    await queue.redis.delete(queue.keys.job(broken.id), queue.keys.wait)
+
+
+async def test_what_another_client_wrote_for_progress_and_result_is_the_text_that_it_is(
+    queue: Queue, until: Any
+) -> None:
+    job = await queue.add("n", 1)
+    waiting = asyncio.create_task(job.result())
+    await until(_waiting(queue))
+    seen: list[Any] = []
+
+    async def watch() -> None:
+        async for update in job.watch():
+            seen.append((update.state, update.progress))
+
+    watching = asyncio.create_task(watch())
+    await until(lambda: seen)
+    for event in (
+        {"event": "progress", "data": "50 %"}, {"event": "waiting-children", "prev": "active"},
+        {"event": "completed", "returnvalue": "undefined"},
+    ):  # fmt: skip
+        await queue.redis.xadd(queue.keys.events, {**event, "jobId": job.id})
+    assert await asyncio.wait_for(waiting, 20) == "undefined"
+    await asyncio.wait_for(watching, 20)
+    assert seen == [("waiting", 0), ("waiting", "50 %"), ("waiting-children", "50 %"), ("completed", "50 %")]
 
 
 async def test_a_flow_over_many_queues_opens_no_client_for_each(queue: Queue, start_worker: Any) -> None:
@@ -217,9 +265,96 @@ async def test_a_reader_that_is_behind_tells_no_end_of_an_earlier_run(
     await job.retry()
     fails = False
     waiting = asyncio.create_task(job.result(timeout=20))
-    await until(lambda: job.id in queue._results._waiting and queue._results._waiting[job.id].after != (0, 0))
+    await until(lambda: job.id in queue._results._waiting and queue._results._waiting[job.id].after)
     # the reader comes to it now
     waiter = queue._results._waiting[job.id]
     assert tuple(int(part) for part in failed[0].split(b"-")) <= waiter.after
     worker.resume()
     assert await waiting == "the second run"
+
+
+async def test_a_reader_that_comes_to_the_end_of_an_earlier_run_before_the_job_was_looked_at_does_not_tell_it(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails, read = True, asyncio.Event()
+    batches, look = results.follow_batches, queue._results._look
+    behind = asyncio.Event()
+
+    async def slow(*arguments: Any) -> AsyncGenerator[Batch]:
+        async with contextlib.aclosing(batches(*arguments)) as found:
+            async for batch in found:
+                await behind.wait()
+                yield batch
+                # it is asked for the next: this one was gone through
+                if any(event.name == "failed" for event in batch.events):
+                    read.set()
+
+    async def late(job_ids: list[str]) -> None:
+        if job.id in job_ids and not fails:
+            behind.set()
+            await asyncio.wait_for(read.wait(), 20)
+        await look(job_ids)
+
+    async def handle(job: Job) -> str:
+        if fails:
+            raise ValueError("the first run")
+        return "the second run"
+
+    monkeypatch.setattr(results, "follow_batches", slow)
+    monkeypatch.setattr(queue._results, "_look", late)
+    other = asyncio.create_task((await queue.add("n", 0, delay=60)).result())
+    await _blocked_reader(queue)
+    worker = await start_worker(handle)
+    job = await queue.add("n", 1, attempts=1)
+
+    async def failed() -> bool:
+        return await job.state() == "failed"
+
+    await until(failed)
+    worker.pause()
+    await job.retry()
+    fails = False
+    waiting = asyncio.create_task(job.result(timeout=20))
+    await asyncio.wait_for(read.wait(), 20)
+    assert not waiting.done()
+    worker.resume()
+    assert await waiting == "the second run"
+    other.cancel()
+
+
+async def test_an_end_that_is_read_of_before_the_look_at_its_job_is_answered_is_told(
+    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "LOOK_SECONDS", 3600.0, raising=False)
+    read, pipeline, batches = asyncio.Event(), queue.redis.pipeline, results.follow_batches
+
+    async def noted(*arguments: Any) -> AsyncGenerator[Batch]:
+        async with contextlib.aclosing(batches(*arguments)) as found:
+            async for batch in found:
+                yield batch
+                if any(event.name == "completed" for event in batch.events):
+                    read.set()
+
+    @contextlib.asynccontextmanager
+    async def slow(**options: Any) -> AsyncIterator[Any]:
+        async with pipeline(**options) as pipe:
+            execute = pipe.execute
+
+            async def late(*arguments: Any) -> Any:
+                found = await execute(*arguments)
+                worker.resume()
+                await asyncio.wait_for(read.wait(), 20)
+                return found
+
+            pipe.execute = late
+            yield pipe
+
+    async def handle(job: Job) -> Any:
+        return job.data
+
+    worker = await start_worker(handle)
+    worker.pause()
+    job = await queue.add("n", 7)
+    monkeypatch.setattr(results, "follow_batches", noted)
+    monkeypatch.setattr(queue.redis, "pipeline", slow)
+    assert await job.result(timeout=15) == 7

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
@@ -58,18 +59,28 @@ class Overview:
         if time.monotonic() - self._searched_at >= SEARCH_SECONDS:
             names = await find_queues(self._client, self._prefix)
             self._searched_at = time.monotonic()
+            for gone in self._queues.keys() - set(names):
+                await self._queues.pop(gone).close()
             self._queues = {name: self._queues.get(name) or self._open(name) for name in names}
-        return {name: await self._look_at(queue) for name, queue in self._queues.items()}
+        found = {name: await self._look_at(queue) for name, queue in self._queues.items()}
+        return {name: look for name, look in found.items() if look is not None}
 
     def _open(self, name: str) -> Queue:
         return Queue(name, redis=self._client, prefix=self._prefix)
 
     @staticmethod
-    async def _look_at(queue: Queue) -> Look:
-        counts = await queue.metrics()
-        given = number(await queue.redis.get(queue.keys.id) or 0)
+    async def _look_at(queue: Queue) -> Look | None:
+        """None for what is named like a queue and is none: one of its keys is of another type."""
+        try:
+            counts = await queue.metrics()
+            given = number(await queue.redis.get(queue.keys.id) or 0)
+            workers = await queue.workers()
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            return None
         left = counts.waiting + counts.active + counts.delayed + counts.waiting_children
-        return Look(counts, given - left, await queue.workers())
+        return Look(counts, given - left, workers)
 
 
 async def find_queues(client: Redis, prefix: str) -> list[str]:
@@ -79,6 +90,6 @@ async def find_queues(client: Redis, prefix: str) -> list[str]:
     names: set[str] = set()
     async for key in client.scan_iter(match=pattern, count=1000):
         name, _, suffix = key.decode(errors="replace")[len(prefix) + 1 :].partition(":")
-        if suffix in ("id", "meta"):
+        if name and suffix in ("id", "meta"):
             names.add(name)
     return sorted(names)

@@ -10,17 +10,17 @@ from typing import Any
 
 from crewline.errors import CrewlineError, InvalidOption, JobNotFound
 from crewline.queue.events import Event, Update, check_event_id, follow, follow_batches, last_event_id
-from crewline.queue.results import LOOK_SECONDS
+from crewline.queue.results import ENDS, LOOK_SECONDS
 from crewline.queue.store import Store
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire import jsonio
+from crewline.wire.checks import check_text
 from crewline.wire.keys import is_job_id
 from crewline.wire.options import check_priority, delay_to_script
-from crewline.wire.text import lenient, printable
+from crewline.wire.text import bounded, lenient
 
-#: Events that tell a job's state, and those of them after which none comes.
-ENDED = ("completed", "failed", "removed")
-STATES = ("waiting", "active", "delayed", *ENDED)
+#: Events that tell a job's state.
+STATES = ("waiting", "active", "delayed", "waiting-children", *ENDS)
 
 
 class ById(Store):
@@ -28,6 +28,8 @@ class ById(Store):
 
     async def job_state(self, job_id: str) -> str:
         """The state of the job with that id; see `Job.state`."""
+        if not self._is_id(job_id):
+            return "unknown"
         keys = self.keys
         async with self.redis.pipeline(transaction=True) as pipe:
             for key in (keys.completed, keys.failed, keys.delayed, keys.prioritized, keys.waiting_children):
@@ -40,6 +42,7 @@ class ById(Store):
 
     async def wait_for_result(self, job_id: str, timeout: float | None = None) -> Any:
         """As `Job.result`, by id."""
+        self._check_id(job_id)
         return await self._results.wait(job_id, timeout)
 
     async def last_event_id(self) -> str:
@@ -57,12 +60,13 @@ class ById(Store):
 
     async def watch(self, job_id: str) -> AsyncIterator[Update]:
         """As `Job.watch`, by id."""
+        self._check_id(job_id)
         after = await self.last_event_id()
         now = await self._now(job_id)
         if now is None:
             raise JobNotFound(f"there is no job {job_id} in queue {self.name!r}")
         yield now
-        if now.state in ENDED:
+        if now.state in ENDS:
             return
         looked_at = time.monotonic()
         async with contextlib.aclosing(follow_batches(self.url, self.keys, after)) as batches:
@@ -71,19 +75,19 @@ class ById(Store):
                     if event.job_id != job_id:
                         continue
                     if event.name == "progress":
-                        now = Update(now.state, jsonio.loads(event.fields.get("data", "null"), "progress"))
+                        now = Update(now.state, lenient(event.fields.get("data", "null")))
                         yield now
                     elif event.name in STATES:
                         now = Update(event.name, now.progress)
                         yield now
-                        if now.state in ENDED:
+                        if now.state in ENDS:
                             return
                 # its end may have been told while nobody listened, or not at all, as with obliterate
                 if not batch.whole or time.monotonic() - looked_at >= LOOK_SECONDS:
                     looked_at = time.monotonic()
                     with contextlib.suppress(*UNAVAILABLE):
                         found = await self._now(job_id) or Update("removed", now.progress)
-                        if found.state in ENDED:
+                        if found.state in ENDS:
                             yield found
                             return
 
@@ -108,7 +112,7 @@ class ById(Store):
         self._check_id(job_id)
         if not isinstance(reason, str):
             raise InvalidOption(f"reason {reason!r} must be a string")
-        code = await self.scripts.cancel_job(job_id, printable(reason))
+        code = await self.scripts.cancel_job(job_id, bounded(reason))
         self._found(job_id, code, "")
         return code != 0
 
@@ -143,15 +147,13 @@ class ById(Store):
 
         Args:
             children: a flow's jobs below it go as well, or, where a worker runs one of them, nothing does. More than
-                200 go in several calls, those that are furthest below first: what went before a running one was met is
+                80 go in several calls, those that are furthest below first: what went before a running one was met is
                 gone then.
 
         Raises:
             CrewlineError: there are more levels of jobs below it than one call may remove.
         """
-        try:
-            self._check_id(job_id)
-        except JobNotFound:
+        if not self._is_id(job_id):
             return False
         code = await self.scripts.remove_job(job_id, children)
         if code == -7:
@@ -161,11 +163,12 @@ class ById(Store):
             )
         return code == 1
 
+    def _is_id(self, job_id: str) -> bool:
+        """Whether there can be such a job: a script would take a key of the queue's own for one."""
+        return job_id != "" and is_job_id(check_text(job_id, "job id"))
+
     def _check_id(self, job_id: str) -> None:
-        """Refuses what is no job's id: a script would take a key of the queue's own for a job."""
-        if not isinstance(job_id, str):
-            raise InvalidOption(f"job id {job_id!r} must be a string")
-        if not is_job_id(job_id):
+        if not self._is_id(job_id):
             raise JobNotFound(f"there is no job {job_id} in queue {self.name!r}")
 
     def _found(self, job_id: str, code: int, otherwise: str) -> None:

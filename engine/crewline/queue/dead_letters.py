@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from crewline.errors import CrewlineError, InvalidOption, InvalidPayload, JobNotFound
 from crewline.queue.queue import Queue
 from crewline.wire import jsonio
-from crewline.wire.checks import check_count, check_per_second, is_number
+from crewline.wire.checks import check_count, check_per_second, check_text, is_number
 from crewline.wire.keys import Keys, is_job_id
 from crewline.wire.options import MAX_PRIORITY
 from crewline.wire.text import text
@@ -86,6 +86,16 @@ class Filter:
     until: datetime.datetime | None = None
     text: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("name", "reason", "text"):
+            value = getattr(self, name)
+            if not isinstance(value, str | None):
+                raise InvalidOption(f"{name} {value!r} must be a string")
+        for name in ("since", "until"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, datetime.datetime) or value.tzinfo is None):
+                raise InvalidOption(f"{name} {value!r} must be an aware datetime, e.g. datetime.now(UTC)")
+
     def matches(self, letter: DeadLetter) -> bool:
         failed_at = letter.failed_at_ms / 1000
         return (
@@ -150,6 +160,7 @@ class DeadLetters:
             limit: how many at most.
             wanted: what `Filter` takes, to get only those that match.
         """
+        check_count(limit, "limit")
         chosen = Filter(**wanted)
         found: list[DeadLetter] = []
         async for letter in self._all(newest_first=True):
@@ -161,7 +172,8 @@ class DeadLetters:
 
     async def get(self, letter_id: str) -> DeadLetter:
         """The letter with that id, replayed or not; raises JobNotFound."""
-        data = await self._letters.redis.hget(self._letters.keys.job(letter_id), "data")
+        known = letter_id != "" and is_job_id(check_text(letter_id, "dead letter's id"))
+        data = await self._letters.redis.hget(self._letters.keys.job(letter_id), "data") if known else None
         if data is None:
             raise JobNotFound(f"there is no dead letter {letter_id} in queue {self._letters.name!r}")
         return DeadLetter.from_data(letter_id, data)

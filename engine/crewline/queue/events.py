@@ -20,8 +20,8 @@ from crewline.wire.text import text
 #: Milliseconds that one read blocks; the watchdog gives it as much again before it replaces the connection.
 BLOCK_MS = 5000
 
-#: How refusals begin that would come again for ever: a key of another type, an id that is none.
-REFUSALS = ("WRONGTYPE", "Invalid stream ID")
+#: How a refusal begins that would come again for ever: of a key of another type.
+REFUSAL = "WRONGTYPE"
 
 #: Entries that one read takes at most.
 READ_COUNT = 500
@@ -112,7 +112,7 @@ async def follow_batches(
                     raise ConnectionError("this Redis is a replica that has lost its master")
                 whole = len(events) < READ_COUNT
         except UNAVAILABLE as error:
-            if isinstance(error, NoPermissionError) or str(error).startswith(REFUSALS):
+            if isinstance(error, NoPermissionError) or str(error).startswith(REFUSAL):
                 # it would be refused for ever
                 raise
             whole = False

@@ -14,7 +14,7 @@ from crewline.redis.scripts.values import MOST_BYTES, MOST_OF_FLOW
 from crewline.redis.topology import slot_of
 from crewline.wire import jsonio
 from crewline.wire.keys import Keys
-from crewline.wire.options import Encoded, encode_job
+from crewline.wire.options import Encoded, check_options, encode_job
 
 #: What a child's final failure does to its parent, as BullMQ's options say it.
 ON_FAILURE = {"wait": None, "fail": "fpof", "ignore": "idof", "continue": "cpof", "remove": "rdof"}
@@ -40,6 +40,13 @@ class FlowJob:
     queue: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     on_failure: Literal["wait", "fail", "ignore", "continue", "remove"] = "wait"
+
+    def __post_init__(self) -> None:
+        what = f"job {self.name!r} of a flow: "
+        if not isinstance(self.options, dict):
+            raise InvalidOption(f"{what}options {self.options!r} must be a dict of arguments of Queue.add")
+        if not isinstance(self.children, list | tuple) or not all(isinstance(each, FlowJob) for each in self.children):
+            raise InvalidOption(f"{what}children {self.children!r} must be a list of FlowJob")
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ def plan_flow(root: FlowJob, queue: str, prefix: str, max_payload_bytes: int, on
     Args:
         one_slot: all jobs must be in one slot, as on a Redis Cluster.
     """
+    if not isinstance(root, FlowJob):
+        raise InvalidOption(f"flow {root!r} must be a FlowJob")
     root_id = root.options.get("job_id")
     # who adds the same large tree again goes on with what is there: its jobs have to be the same
     seed = f"{prefix}:{root.queue or queue}:{root_id}" if root_id else ""
@@ -125,11 +134,17 @@ def _plan(
 ) -> Planned:  # fmt: skip
     if depth > 100:
         raise InvalidOption(f"{path}: the flow is more than 100 levels deep: flatten it")
-    if job.on_failure not in ON_FAILURE:
+    if not isinstance(job.on_failure, str) or job.on_failure not in ON_FAILURE:
         raise InvalidOption(f"{path}: on_failure {job.on_failure!r} must be one of {', '.join(ON_FAILURE)}")
-    keys = Keys(prefix, job.queue or queue)
+    check_options(job.options, f"{path}: ")
+    try:
+        keys = Keys(prefix, queue if job.queue is None else job.queue)
+    except InvalidOption as error:
+        raise InvalidOption(f"{path}: {error}") from None
     options = dict(job.options)
-    job_id = options.get("job_id") or str(uuid.uuid5(uuid.NAMESPACE_OID, seed) if seed else uuid.uuid4())
+    job_id = options.get("job_id")
+    if job_id is None:
+        job_id = str(uuid.uuid5(uuid.NAMESPACE_OID, seed) if seed else uuid.uuid4())
     extra: dict[str, Any] = {}
     more: dict[str, Any] = {}
     if parent is not None:

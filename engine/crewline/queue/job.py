@@ -14,9 +14,6 @@ from crewline.wire import jsonio
 from crewline.wire.checks import A_MILLISECOND, check_seconds
 from crewline.wire.text import lenient, number, printable, text
 
-#: Milliseconds of a lease that a handler's own call takes again; the worker's renewals go on from there.
-LEASE_MS = 30_000
-
 #: Log lines that a job keeps when its options say nothing.
 MAX_LOG_LINES = 1000
 
@@ -144,7 +141,9 @@ class Job(StoredJob):
     async def _write(self, call: Callable[[], Awaitable[int]]) -> int:
         """Makes a call that the lease fences; one that ran out is taken again if nobody has the job since."""
         code = await call()
-        if code == -6 and not await self._queue.scripts.extend_leases(LEASE_MS, self.id, self._token, self._started):
+        if code == -6 and not await self._queue.scripts.extend_leases(
+            self._queue.lease_ms, self.id, self._token, self._started
+        ):
             code = await call()
         return self._check(code)
 

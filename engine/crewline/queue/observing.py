@@ -11,9 +11,8 @@ from redis.exceptions import ResponseError
 from crewline.errors import InvalidOption
 from crewline.queue.by_id import ById
 from crewline.queue.job import Job
-from crewline.wire import jsonio
 from crewline.wire.keys import Keys
-from crewline.wire.text import text
+from crewline.wire.text import lenient, number, text
 
 
 def _fields(stored: Mapping[Any, Any]) -> dict[bytes, Any]:
@@ -69,7 +68,15 @@ class Observing(ById):
 
     async def get_job(self, job_id: str) -> Job | None:
         """The job with that id as it is now, or None. Raises InvalidPayload if its data is not JSON."""
-        fields = _fields(await self.redis.hgetall(self.keys.job(job_id)))
+        if not self._is_id(job_id):
+            return None
+        try:
+            fields = _fields(await self.redis.hgetall(self.keys.job(job_id)))
+        except ResponseError as error:
+            # what is no hash is no job
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            return None
         return Job.from_hash(self, job_id, fields) if b"name" in fields else None
 
     async def look_at(self, job_ids: Sequence[str]) -> list[Job | None]:
@@ -79,7 +86,8 @@ class Observing(ById):
         """
         async with self.redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
-                pipe.hgetall(self.keys.job(job_id))
+                # of what can be no job's id there is nothing
+                pipe.hgetall(self.keys.job(job_id if self._is_id(job_id) else ""))
             found = await pipe.execute(raise_on_error=False)
         jobs: list[Job | None] = []
         for job_id, stored in zip(job_ids, found, strict=True):
@@ -99,10 +107,11 @@ class Observing(ById):
         if state not in ("completed", "failed"):
             raise InvalidOption(f"state {state!r} has no history: use completed or failed")
         counts = await self.redis.lrange(f"{self.keys.base}metrics:{state}:data", 0, -1)
-        return [int(count) for count in counts]
+        return [number(count) for count in counts]
 
     async def workers(self) -> list[dict[str, Any]]:
         """The workers that are alive (Crewline's; BullMQ's have no such registry): name, slots, running ids, …."""
         names = [text(name) for name in await self.redis.zrange(self.keys.extra("workers"), 0, -1)]
-        told = [await self.redis.get(self.keys.extra(f"worker:{name}")) for name in names]
-        return [jsonio.loads(each, "a worker's state") for each in told if each]
+        told = await self.redis.mget([self.keys.extra(f"worker:{name}") for name in names]) if names else []
+        # what no worker wrote tells of none
+        return [worker for each in told if each and isinstance(worker := lenient(each), dict)]

@@ -55,7 +55,7 @@ class Queue(Observing, Housekeeping):
         timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
     ) -> None:
         check_count(max_payload_bytes, "max_payload_bytes")
-        check_seconds(timeout_seconds, "timeout_seconds", A_MILLISECOND)
+        timeout_seconds = check_seconds(timeout_seconds, "timeout_seconds", A_MILLISECOND)
         super().__init__(name, redis=redis, prefix=prefix, timeout_seconds=timeout_seconds)
         self.dead_letter_queue = letters_queue(name, dead_letter_queue)
         check_letters_slot(redis, prefix, name, self.dead_letter_queue)

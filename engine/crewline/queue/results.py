@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 from crewline.errors import CrewlineError, InvalidOption, JobFailed, JobNotFound
 from crewline.queue.events import Event, event_of, follow_batches, last_event_id
 from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks
-from crewline.wire import jsonio
 from crewline.wire.checks import check_seconds
 from crewline.wire.keys import Keys
 from crewline.wire.text import lenient, text
@@ -24,20 +23,44 @@ LOOKS_PER_SECOND = 200
 LOOK_COUNT = 200
 #: Events that one call reads of those that are past.
 PAST_COUNT = 1000
+#: Events that tell a job's end: none comes after them.
+ENDS = ("completed", "failed", "removed")
 CLOSED = "the queue was closed before the job had ended: keep it open for as long as somebody waits for a result"
 
 
 class _Waiter:
-    """One job's end, and how many wait for it. Events up to ``after`` are of an earlier run of the job."""
+    """One job's end, and how many wait for it.
 
-    __slots__ = ("after", "count", "end")
+    Events up to ``after`` are of an earlier run of the job. It is not known until Redis was asked, and what is read of
+    before then, by a reader that may be behind or ahead of that answer, is kept in ``early``.
+    """
+
+    __slots__ = ("after", "count", "early", "end")
 
     def __init__(self) -> None:
         self.count = 0
-        self.after = (0, 0)
+        self.after: tuple[int, int] | None = None
+        self.early: list[Event] = []
         self.end: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         # retrieved here, so that a failure nobody awaits any more (a timeout) is not logged as lost
         self.end.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def read(self, event: Event) -> None:
+        """An event of the job: may be the end that is waited for."""
+        if self.end.done() or event.name not in ENDS:
+            return
+        if self.after is None:
+            self.early.append(event)
+        elif _place(event.id) > self.after:
+            _settle(self.end, event)
+
+    def begin(self, after: tuple[int, int]) -> None:
+        """The job has yet to end, and whatever ends it comes after that place in the stream."""
+        if self.after is None:
+            self.after, early = after, self.early
+            self.early = []
+            for event in early:
+                self.read(event)
 
 
 class Results:
@@ -62,7 +85,7 @@ class Results:
     async def wait(self, job_id: str, timeout: float | None) -> Any:
         """Returns the job's result; raises JobFailed, JobNotFound or TimeoutError, or CrewlineError if it is closed."""
         if timeout is not None:
-            check_seconds(timeout, "timeout", mend="leave it out to wait for ever")
+            timeout = check_seconds(timeout, "timeout", mend="leave it out to wait for ever")
         waiter = self._waiting.get(job_id)
         if waiter is None or waiter.end.done():
             waiter = self._waiting[job_id] = _Waiter()
@@ -115,8 +138,8 @@ class Results:
                 async for batch in batches:
                     for event in batch.events:
                         waiter = self._waiting.get(event.job_id)
-                        if waiter is not None and not waiter.end.done() and _place(event.id) > waiter.after:
-                            self._settle(waiter.end, event)
+                        if waiter is not None:
+                            waiter.read(event)
                     due = loop.time() - looked_at >= max(LOOK_SECONDS, len(self._waiting) / LOOKS_PER_SECOND)
                     if due or not batch.whole:
                         with contextlib.suppress(*UNAVAILABLE):
@@ -129,18 +152,6 @@ class Results:
                     waiter.end.set_exception(error)
             raise
 
-    @staticmethod
-    def _settle(future: asyncio.Future[Any], event: Event) -> None:
-        if event.name == "completed":
-            try:
-                future.set_result(jsonio.loads(event.fields.get("returnvalue", "null"), "returnvalue"))
-            except ValueError as error:
-                future.set_exception(error)
-        elif event.name == "failed":
-            future.set_exception(JobFailed(event.fields.get("failedReason", "")))
-        elif event.name == "removed":
-            future.set_exception(JobNotFound(f"job {event.job_id} was removed before it ended"))
-
     async def _look(self, job_ids: Sequence[str]) -> None:
         """Ends the waiting for those of these jobs that have ended or are gone."""
         for start in range(0, len(job_ids), LOOK_COUNT):
@@ -151,11 +162,14 @@ class Results:
                     pipe.zscore(self._keys.completed, job_id)
                     pipe.zscore(self._keys.failed, job_id)
                 pipe.xrevrange(self._keys.events, count=1)
-                *found, newest = await pipe.execute()
+                *found, newest = await pipe.execute(raise_on_error=False)
+            for error in (*found[1::3], *found[2::3], newest):
+                if isinstance(error, Exception):
+                    raise error
             place, gone = _place(text(newest[0][0])) if newest else (0, 0), []
-            for job_id, (name, value, reason), completed, failed in zip(
-                part, found[::3], found[1::3], found[2::3], strict=True
-            ):
+            for job_id, told, completed, failed in zip(part, found[::3], found[1::3], found[2::3], strict=True):
+                # a key of another type, in a job's place, ends the waiting for that one and holds up no other
+                name, value, reason = (None, None, None) if isinstance(told, Exception) else told
                 waiter = self._waiting.get(job_id)
                 if waiter is None or waiter.end.done():
                     continue  # the event came first
@@ -165,9 +179,9 @@ class Results:
                     waiter.end.set_exception(JobFailed(text(reason or b"")))
                 elif completed is not None:
                     waiter.end.set_result(lenient(value) if value else None)
-                elif waiter.after == (0, 0):
+                else:
                     # it has yet to end: the reader may be behind, at the end of a run before a retry
-                    waiter.after = place
+                    waiter.begin(place)
             if gone:
                 self._gone.update(gone)
                 # one goes through the events for all that came meanwhile
@@ -184,8 +198,9 @@ class Results:
             for entry_id, raw in entries:
                 event = event_of(entry_id, raw)
                 waiter = wanted.get(event.job_id)
-                if waiter and not waiter.end.done() and _place(event.id) > waiter.after:
-                    self._settle(waiter.end, event)
+                # the newest comes first: one that never was seen to wait ends as it did last
+                if waiter and not waiter.end.done() and _place(event.id) > (waiter.after or (0, 0)):
+                    _settle(waiter.end, event)
                 if waiter and waiter.end.done():
                     del wanted[event.job_id]
             if len(entries) < PAST_COUNT:
@@ -195,6 +210,15 @@ class Results:
             if not waiter.end.done():
                 gone = f"there is no job {job_id} in queue {self._keys.queue!r}: it was removed, or never added"
                 waiter.end.set_exception(JobNotFound(gone))
+
+
+def _settle(future: asyncio.Future[Any], event: Event) -> None:
+    if event.name == "completed":
+        future.set_result(lenient(event.fields.get("returnvalue", "null")))
+    elif event.name == "failed":
+        future.set_exception(JobFailed(event.fields.get("failedReason", "")))
+    elif event.name == "removed":
+        future.set_exception(JobNotFound(f"job {event.job_id} was removed before it ended"))
 
 
 def _place(event_id: str) -> tuple[int, int]:

@@ -5,12 +5,13 @@ The lowest of the classes that make a `Queue`; a job holds it, and knows nothing
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import Any, Self
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
-from crewline.errors import InvalidPayload
+from crewline.errors import InvalidOption, InvalidPayload
 from crewline.queue.results import Results, needed
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, connect
 from crewline.redis.scripts import Scripts
@@ -50,6 +51,10 @@ class Store:
         prefix: str = DEFAULT_PREFIX,
         timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
     ) -> None:
+        if not isinstance(redis, str | Redis | RedisCluster):
+            raise InvalidOption(
+                f"redis must be a URL such as {DEFAULT_REDIS}, or a redis.asyncio.Redis, not a {type(redis).__name__}"
+            )
         self.keys = Keys(prefix, name)
         self.name = name
         self.prefix = prefix
@@ -62,6 +67,12 @@ class Store:
         self._beside: dict[str, Self] = {}
         self._opts: dict[bytes | str, dict[str, Any]] = {}
         self.max_payload_bytes = jsonio.MAX_PAYLOAD_BYTES
+        #: Milliseconds of a lease that a running job's own call takes again where it ran out: as long as those of its
+        #: worker, which goes on with it and says so here.
+        self.lease_ms = 30_000
+        #: Attempts of a job that says nothing of them, as BullMQ's clients add it; a worker says here what its queue's
+        #: settings do.
+        self.default_attempts = 1
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,13 +83,14 @@ class Store:
         await self.close()
 
     async def close(self) -> None:
-        """Closes what this object opened."""
-        for other in list(self._beside.values()):
-            await other.close()
-        await self._results.close()
-        await self.scripts.close()
-        if self._owned:
-            await self.redis.aclose()
+        """Closes what this object opened, all of it, whatever of that fails."""
+        async with contextlib.AsyncExitStack() as closing:
+            if self._owned:
+                closing.push_async_callback(self.redis.aclose)
+            closing.push_async_callback(self.scripts.close)
+            closing.push_async_callback(self._results.close)
+            for other in self._beside.values():
+                closing.push_async_callback(other.close)
 
     @property
     def url(self) -> str:

@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
+from crewline import forks
 from crewline.redis import private, refusals
 from crewline.redis.address import redact as redact
 from crewline.redis.topology import open_client, open_sync_client
@@ -49,6 +50,7 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
     )
     private.mend(client)
     refusals.watch(client)
+    forks.in_child(client, private.disown)
     return client
 
 
@@ -67,6 +69,7 @@ def connect_sync(url: str, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> 
         retry=Retry(NoBackoff(), 0),
     )  # fmt: skip
     refusals.watch(client)
+    forks.in_child(client, private.disown)
     return client
 
 

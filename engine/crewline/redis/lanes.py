@@ -19,6 +19,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from crewline import forks
 from crewline.redis import private, refusals
 
 #: Calls of `Lanes.call_ahead` without an answer: one that Redis works on, one that waits for it.
@@ -55,6 +56,7 @@ class Lanes:
         self._given_up = refusals.GivenUp()
         #: Redis did not know a script that `tell` sent.
         self.script_unknown = False
+        forks.in_child(self, Lanes._forget)
 
     async def call(self, *command: Any) -> Any:
         """The reply to one command; raises as the client would."""
@@ -162,6 +164,11 @@ class Lanes:
                     self._rest(connection)
                 if given_up:
                     await self.renew()
+
+    def _forget(self) -> None:
+        self._idle.clear()
+        self._unread.clear()
+        self._timer = None
 
     async def _take(self) -> Any:
         while self._idle:

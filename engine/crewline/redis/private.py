@@ -19,6 +19,8 @@ import redis
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError
 
+from crewline import forks
+
 log = logging.getLogger("crewline.redis")
 
 #: The first release of redis-py that this was tried with, and the first after it that it was not.
@@ -47,6 +49,31 @@ async def drop(client: Any, connection: Any) -> None:
     """
     client.connection_pool._in_use_connections.discard(connection)
     await connection.disconnect(nowait=True)
+
+
+def disown(client: Any) -> None:
+    """In a forked child: its parent's connections are none of the client's, whatever client it is."""
+    pools = [getattr(client, "connection_pool", None)]
+    for node in getattr(getattr(client, "nodes_manager", None), "nodes_cache", {}).values():
+        # an asynchronous cluster's nodes are pools themselves
+        pools += [node, getattr(getattr(node, "redis_connection", None), "connection_pool", None)]
+    for pool in pools:
+        for name in ("_available_connections", "_in_use_connections", "_connections", "_free"):
+            held = getattr(pool, name, None)
+            if held:
+                for each in held:
+                    forks.sever(_descriptors(each))
+                # not thrown away: they would tell the event loop, which is the parent's, of their end
+                _disowned.extend(held)
+                held.clear()
+
+
+_disowned: list[Any] = []
+
+
+def _descriptors(connection: Any) -> list[int]:
+    writer, blocking = getattr(connection, "_writer", None), getattr(connection, "_sock", None)
+    return [blocking.fileno()] if blocking else forks.descriptor_of(writer and writer.transport)
 
 
 @cache

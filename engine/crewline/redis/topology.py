@@ -21,7 +21,6 @@ def open_client(url: str, **options: Any) -> Redis:
 
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         options.pop("max_connections", None)
-        options.pop("retry", None)
         # redis-py's own class for it, with the same commands
         return cast(Redis, RedisCluster(startup_nodes=nodes, **address.options, **options))
     if address.kind == "sentinel":
@@ -38,7 +37,6 @@ def open_sync_client(url: str, **options: Any) -> sync_redis.Redis:
         from redis.cluster import ClusterNode, RedisCluster
 
         nodes = [ClusterNode(host, port) for host, port in address.hosts]  # type: ignore[no-untyped-call]
-        options.pop("retry", None)
         return cast(sync_redis.Redis, RedisCluster(startup_nodes=nodes, **address.options, **options))
     if address.kind == "sentinel":
         from crewline.redis import sentinel

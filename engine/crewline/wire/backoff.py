@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewline.errors import InvalidOption
-from crewline.wire.checks import check_seconds, is_number
+from crewline.wire.checks import check_seconds, check_text, is_number
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ class Backoff:
             raise InvalidOption(
                 f"backoff type {self.type!r} is unknown: use 'exponential' or 'fixed', or Backoff.named for your own"
             )
-        check_seconds(self.delay, "backoff delay")
+        if self.custom:
+            check_text(self.type, "backoff type", "name a function of the worker's")
+        object.__setattr__(self, "delay", check_seconds(self.delay, "backoff delay"))
         if not is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise InvalidOption(f"backoff jitter {self.jitter!r} must be between 0 and 1")
 

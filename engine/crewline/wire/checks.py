@@ -13,6 +13,9 @@ from crewline.errors import InvalidOption
 #: Seconds that any wait, bound or age may have: some 300 years. Milliseconds of it are exact in every client.
 MOST_SECONDS = 1e10
 
+#: The largest integer that is exact in every client: Lua's and JavaScript's numbers are doubles.
+MOST_COUNT = 2**53 - 1
+
 #: The shortest time that is one: Redis counts milliseconds.
 A_MILLISECOND = 0.001
 
@@ -35,7 +38,7 @@ def check_seconds(value: object, name: str, least: float = 0.0, mend: str = "") 
 
 def check_count(value: object, name: str, least: int = 1, mend: str = "") -> int:
     """Returns an integer of ``least`` or more, else raises InvalidOption."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST_COUNT:
         raise InvalidOption(f"{name} {value!r} must be an integer of {least} or more{mend and f': {mend}'}")
     return value
 
@@ -63,7 +66,16 @@ def check_text(value: object, name: str, mend: str = "") -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidOption(f"{name} {value!r} is no text, for its lone surrogates: write it in UTF-8") from None
+        raise InvalidOption(
+            f"{name} {value!r} is no Unicode text, it has a lone surrogate: write it in UTF-8"
+        ) from None
+    return value
+
+
+def check_truth(value: object, name: str) -> bool:
+    """Returns True or False, else raises InvalidOption."""
+    if not isinstance(value, bool):
+        raise InvalidOption(f"{name} {value!r} must be True or False")
     return value
 
 

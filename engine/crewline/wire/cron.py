@@ -36,17 +36,23 @@ def check_zone(zone: str) -> ZoneInfo:
     """The time zone of that name, else InvalidOption."""
     try:
         return ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
         raise InvalidOption(f"time zone {zone!r} is unknown: use an IANA name such as Europe/Berlin") from None
 
 
 def next_cron_ms(expression: str, zone: str, after_ms: int) -> int | None:
     """The first time after ``after_ms`` (epoch milliseconds) at which ``expression`` is due; None if never again.
 
+    The calendar ends with the year 9999.
+
     Raises:
         InvalidOption: the expression or the zone can't be used.
     """
-    found = Cron(expression, zone).next_after(datetime.fromtimestamp(after_ms / 1000, UTC))
+    cron = Cron(expression, zone)
+    try:
+        found = cron.next_after(datetime.fromtimestamp(after_ms / 1000, UTC))
+    except (ValueError, OverflowError, OSError):
+        return None
     return None if found is None else round(found.timestamp() * 1000)
 
 
@@ -66,7 +72,8 @@ class Cron:
         self._zone = check_zone(zone)
         try:
             CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
-        except CronSimError as error:
+        except (CronSimError, ValueError, AttributeError) as error:
+            # a number without an end, no text at all
             raise InvalidOption(
                 f"cron {expression!r} can't be used: {error}; write minute hour day month weekday, e.g. '*/5 * * * *'"
             ) from error

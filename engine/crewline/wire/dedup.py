@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewline.errors import InvalidOption
-from crewline.wire.checks import A_MILLISECOND, check_seconds
+from crewline.wire.checks import A_MILLISECOND, check_seconds, check_text, check_truth
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,13 @@ class Dedup:
     keep_last_if_active: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.id, str) or not self.id:
-            raise InvalidOption(f"dedup id {self.id!r} must be a string that is not empty")
+        check_text(self.id, "dedup id")
+        for flag in ("extend", "replace", "keep_last_if_active"):
+            check_truth(getattr(self, flag), f"dedup {flag}")
         if self.ttl_seconds is not None:
-            check_seconds(self.ttl_seconds, "dedup ttl_seconds", A_MILLISECOND, "leave it out for the job's own time")
+            mend = "leave it out for the job's own time"
+            ttl_seconds = check_seconds(self.ttl_seconds, "dedup ttl_seconds", A_MILLISECOND, mend)
+            object.__setattr__(self, "ttl_seconds", ttl_seconds)
         if self.extend and self.ttl_seconds is None:
             raise InvalidOption("dedup extend needs ttl_seconds: there is nothing to prolong without it")
 
@@ -51,4 +54,4 @@ def to_dedup(given: Dedup | str) -> Dedup:
         return given
     if isinstance(given, str):
         return Dedup(given)
-    raise InvalidOption(f"dedup {given!r} must be an id, or Dedup(id, …)")
+    raise InvalidOption(f"dedup {given!r} must be an id, or Dedup such as Dedup('report-7', ttl_seconds=60)")

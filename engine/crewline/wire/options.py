@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from crewline.errors import InvalidOption
 from crewline.wire import jsonio
 from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
-from crewline.wire.checks import check_count, check_seconds, check_text, is_number
+from crewline.wire.checks import check_count, check_seconds, check_text, check_truth, is_number
 from crewline.wire.dedup import Dedup, to_dedup
 from crewline.wire.keys import is_job_id
 from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_to_wire
@@ -20,6 +20,14 @@ from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_to_w
 MAX_PRIORITY = 2**21 - 1
 
 _integer = re.compile(r"-?\d+\Z")
+
+#: What `Queue.add` takes beside a name and data.
+OPTIONS = (
+    "job_id", "delay", "priority", "lifo", "attempts", "backoff", "remove_on_complete", "remove_on_fail", "dedup",
+    "trace",
+)  # fmt: skip
+#: Where an option of BullMQ's is with us, if not under its own name with underscores.
+_BULLMQS = {"deduplication": "dedup", "repeat": "Queue.schedule", "parent": "Queue.add_flow"}
 
 
 #: Attempts that a job of ours has when nothing is said.
@@ -94,8 +102,6 @@ def encode_job(
         job_id, shape = encode_shape(name, **options)
     except InvalidOption as error:
         raise InvalidOption(f"{what}{error}") from None
-    except TypeError as error:
-        raise InvalidOption(f"{what}{_unknown_option(error)}") from None
     return Encoded(job_id, jsonio.dumps(data, f"{what}data", max_payload_bytes), shape)
 
 
@@ -112,10 +118,8 @@ def encode_jobs(items: Sequence[Any], max_payload_bytes: int = jsonio.MAX_PAYLOA
         known = shapes.get((name, id(options))) if isinstance(name, str) else None
         if known is None:
             what = f"item {index}: "
-            try:
-                each = encode_job(name, item[1], what=what, max_payload_bytes=max_payload_bytes, **options)
-            except TypeError as error:
-                raise InvalidOption(f"{what}{_unknown_option(error)}") from None
+            check_options(options, what)
+            each = encode_job(name, item[1], what=what, max_payload_bytes=max_payload_bytes, **options)
             shapes[each.shape.name, id(options)] = each.job_id, each.shape
         else:
             each = Encoded(known[0], jsonio.dumps(item[1], f"item {index}: data", max_payload_bytes), known[1])
@@ -150,14 +154,20 @@ def encode_shape(
     name = check_text(name, "name")
     delay_argument = delay_to_script(0 if delay is None else delay)
     priority = check_priority(0 if priority is None else priority)
-    opts = _encode_opts(attempts, backoff, priority, bool(lifo), remove_on_complete, remove_on_fail)
+    lifo = lifo is not None and check_truth(lifo, "lifo")
+    shared = (attempts, backoff, priority, lifo, remove_on_complete, remove_on_fail)
+    try:
+        opts = _encode_opts(*shared)
+    except TypeError:
+        # a dict or a list, which no cache takes and no option may be: told by its name
+        opts = _encode_opts.__wrapped__(*shared)
     own: dict[str, Any] = dict(more or {})
     if job_id is not None:
         own["jobId"] = check_job_id(job_id)
     if delay_argument[0] != "@" and delay_argument != "0":
         own["delay"] = int(delay_argument)
     if trace is not None:
-        own["tm"] = trace
+        own["tm"] = check_text(trace, "trace")
     if dedup is not None:
         own["de"] = to_dedup(dedup).to_wire()
         extra = {**(extra or {}), "de": own["de"]}
@@ -169,12 +179,16 @@ def encode_shape(
     )  # fmt: skip
 
 
-def _unknown_option(error: TypeError) -> str:
-    """What to tell a caller who named an option that does not exist."""
-    text = str(error)
-    if "unexpected keyword argument" in text:
-        return f"unknown option {text.rsplit(' ', 1)[-1]}: use those of Queue.add"
-    return text
+def check_options(options: object, what: str = "") -> None:
+    """Raises InvalidOption for options, by name, that are not those of `Queue.add`; ``what`` is put before its text."""
+    if not isinstance(options, Mapping):
+        raise InvalidOption(f"{what}options {options!r} must be a dict of arguments of Queue.add, as {{'attempts': 5}}")
+    for name in options:
+        if name not in OPTIONS:
+            # as BullMQ calls it
+            ours = _BULLMQS.get(name) or re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", str(name))
+            mend = ours if ours in OPTIONS or "Queue." in ours else f"one of {', '.join(OPTIONS)}"
+            raise InvalidOption(f"{what}unknown option {name!r}: use {mend}")
 
 
 @lru_cache(maxsize=512, typed=True)
@@ -190,7 +204,9 @@ def _encode_opts(
     opts: dict[str, Any] = {"attempts": DEFAULT_ATTEMPTS if attempts is None else check_count(attempts, "attempts")}
     wait = DEFAULT_BACKOFF if backoff is None else Backoff("fixed", backoff) if is_number(backoff) else backoff
     if not isinstance(wait, Backoff):
-        raise InvalidOption(f"backoff {backoff!r} must be a Backoff, or a number of seconds: 0 for no wait")
+        raise InvalidOption(
+            f"backoff {backoff!r} must be a Backoff such as Backoff('fixed', 5), or a number of seconds: 0 for no wait"
+        )
     # none is said by leaving it out, as BullMQ's clients do
     if wait.custom or wait.delay:
         opts["backoff"] = wait.to_wire()

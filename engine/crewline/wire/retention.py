@@ -55,7 +55,10 @@ def keep_to_wire(keep: Keep | bool | int, what: str) -> bool | int | dict[str, i
     if isinstance(keep, Keep):
         wire = {"count": keep.count, "age": keep.age_seconds}
         return {key: value for key, value in wire.items() if value is not None}
-    raise InvalidOption(f"{what} {keep!r} must be True (remove at once), False (keep), a count, or Keep(...)")
+    raise InvalidOption(
+        f"{what} {keep!r} must be True (remove at once), False (keep), a count, or Keep such as "
+        "Keep(count=1000, age_seconds=86400)"
+    )
 
 
 def keep_from_wire(value: Any, said: Keep | None, written: Keep | None = None) -> str:

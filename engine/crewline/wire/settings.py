@@ -109,13 +109,19 @@ def _truth(value: object, name: str) -> bool:
 
 def _keep(value: object, name: str) -> Keep:
     if not isinstance(value, Keep):
-        raise InvalidOption(f"{name} {value!r} must have a count and an age in seconds, whole numbers of 0 or more")
+        raise InvalidOption(
+            f"{name} {value!r} must be Keep(count=1000, age_seconds=86400) or the like, in JSON an object of count and "
+            "age_seconds, whole numbers of 0 or more"
+        )
     return value
 
 
 def _backoff(value: object, name: str) -> Backoff:
     if not isinstance(value, Backoff):
-        raise InvalidOption(f"{name} {value!r} must have a type, a delay in seconds and a jitter from 0 to 1")
+        raise InvalidOption(
+            f"{name} {value!r} must be a Backoff such as Backoff('fixed', 5), in JSON an object of type, delay_seconds "
+            "and jitter (0 to 1)"
+        )
     return value
 
 

@@ -43,10 +43,14 @@ def reason_of(error: BaseException) -> str:
     except BaseException:
         # whatever it was, it is about the text and not about what failed
         said = ""
-    said = said or type(error).__name__
-    if len(said) > MOST_REASON:
-        said = f"{said[:MOST_REASON]}... ({len(said)} characters)"
-    return printable(said)
+    return bounded(said or type(error).__name__)
+
+
+def bounded(reason: str) -> str:
+    """A reason that can be sent, of `MOST_REASON` characters at most."""
+    if len(reason) > MOST_REASON:
+        reason = f"{reason[:MOST_REASON]}... ({len(reason)} characters)"
+    return printable(reason)
 
 
 def trace_of(error: BaseException) -> str:

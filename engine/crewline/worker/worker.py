@@ -11,6 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from crewline.errors import CrewlineError, InvalidOption
 from crewline.middleware import Middleware
 from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
@@ -24,10 +25,13 @@ from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.commit import Committer
 from crewline.worker.calls.intake import Intake
 from crewline.worker.calls.leases import LeaseKeeper
-from crewline.worker.calls.reach import CALLS_FAR
+from crewline.worker.calls.reach import CALLS_FAR, Reach
+from crewline.worker.calls.rights import Rights
 from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.duties import supervised
+from crewline.worker.handlers.forks import guard_loop
 from crewline.worker.handlers.targets import Execution, Handler, Targets
+from crewline.worker.loopwatch import LoopWatch
 from crewline.worker.processes.messages import Where
 from crewline.worker.registry.live import LiveSettings
 from crewline.worker.registry.presence import Presence
@@ -104,13 +108,14 @@ class Worker:
         middleware: Sequence[Middleware] = (),
         metrics_minutes: int = 0,
     ) -> None:
-        check_seconds(lease_seconds, "lease_seconds", 0.5)
-        check_seconds(grace_seconds, "grace_seconds")
-        for value, what in (
-            (timeout_seconds, "timeout_seconds"), (stalled_interval_seconds, "stalled_interval_seconds"),
-        ):  # fmt: skip
-            if value is not None:
-                check_seconds(value, what, A_MILLISECOND, "leave it out for the default")
+        if not isinstance(redis, str):
+            raise InvalidOption(
+                f"redis of a Worker must be a URL such as {DEFAULT_REDIS}: its leases have a client of their own"
+            )
+        lease_seconds = check_seconds(lease_seconds, "lease_seconds", 0.5)
+        grace_seconds = check_seconds(grace_seconds, "grace_seconds")
+        timeout_seconds = _or_default(timeout_seconds, "timeout_seconds")
+        stalled_interval_seconds = _or_default(stalled_interval_seconds, "stalled_interval_seconds")
         check_count(max_crashes, "max_crashes")
         check_count(metrics_minutes, "metrics_minutes", 0)
         own = Settings(
@@ -122,13 +127,14 @@ class Worker:
         self.queue = Queue(
             queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue, timeout_seconds=call_seconds
         )
+        self.queue.lease_ms = lease_ms
         letters = self.queue.dead_letter_queue
         self._grace_seconds = grace_seconds
         self._listeners = Listeners()
         self._slots = slots = Slots(check_count(concurrency, "concurrency"))
         targets = Targets(handler, execution)
         verdicts = Verdicts(slots, max_crashes, backoffs or {}, keep_completed, keep_failed)
-        self._calling = Calling(targets, slots, Where(redis, prefix, queue, call_seconds), timeout_seconds)
+        self._calling = Calling(targets, slots, Where(redis, prefix, queue, call_seconds, lease_ms), timeout_seconds)
         self._executor = Executor(targets, slots, self._listeners, self._calling, verdicts, middleware)
         self._isolator = Isolator(self.queue.scripts, slots, self._executor, self._calling, targets)
         self._maintainer = QueueMaintainer(
@@ -136,24 +142,30 @@ class Worker:
             keep_failed,
         )  # fmt: skip
         self._backlog = Backlog(slots)
+        reach = Reach(self.queue.url, lambda: self._listeners.emit("ready"))
+        self._rights = Rights(self.queue, reach)
         self._committer = Committer(
             self.queue, slots, self._backlog,
             Intake(self.queue, slots, self._executor, verdicts, self._isolator, self._maintainer), verdicts,
             letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
-            rate=rate_to_script(rate), points=metrics_minutes, on_reached=lambda: self._listeners.emit("ready"),
+            rate=rate_to_script(rate), points=metrics_minutes, reach=reach,
         )  # fmt: skip
         self._watch = MarkerWatch(
             self.queue, slots, self._backlog, self._committer, client_name=client_name(prefix, queue, self.name),
             lease_ms=lease_ms, timeout_seconds=call_seconds,
         )  # fmt: skip
         self._interruptions = Interruptions(slots, verdicts)
-        self._tuning = Tuning(own, slots, self._calling, verdicts, self._committer, self._maintainer)
-        self._leases = LeaseKeeper(redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread)
+        self._tuning = Tuning(own, self.queue, slots, self._calling, verdicts, self._committer, self._maintainer)
+        self._loop_watch = LoopWatch(queue, timeout_seconds, lease_seconds)
+        self._leases = LeaseKeeper(
+            redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread, self._loop_watch.gives_up
+        )
         self._presence = Presence(
             self.queue, slots, self.name, LiveSettings(queue, self._tuning.follow), self._interruptions.cancel
         )
         self._stop = Stop(slots, self._isolator, verdicts, self._watch, self._committer)
         self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -186,17 +198,29 @@ class Worker:
         self._slots.admit("paused")
 
     async def wait_ready(self) -> None:
-        """Returns once Redis has answered the first fetch."""
-        await self._committer.reached.wait()
+        """Returns once Redis has answered the first fetch; CrewlineError if the worker ends before that."""
+        ways = [asyncio.ensure_future(event.wait()) for event in (self._committer.reached, self._ended)]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+        if not self._committer.reached.is_set():
+            raise CrewlineError(f"the worker of queue {self.queue.name} ended before Redis had answered")
 
     async def run(self) -> None:
         """Works until `stop`; then lets running jobs end, hands back what does not, and returns.
 
         Raises:
+            CrewlineError: it has run before: a worker runs once.
             DutyFailed: something that a worker does for as long as it lives failed again and again for a reason that
                 nobody foresaw; what ran was handed back.
         """
+        if self._loop is not None:
+            raise CrewlineError(f"this worker of queue {self.queue.name} has run already: make another one")
         self._loop = asyncio.get_running_loop()
+        guard_loop()
+        self._loop_watch.begin()
         self._leases.start()
         duties: list[asyncio.Task[None]] = [
             asyncio.create_task(supervised(name, duty), name=f"crewline-{name}")
@@ -224,6 +248,7 @@ class Worker:
                 run.end_early(Status.RETURNED)
             self._backlog.close()
             self._leases.stop()
+            self._ended.set()
             await self._stop.close(self._let_go([*duties, stopping]))
 
     async def stop(self, grace_seconds: float | None = None) -> None:
@@ -244,8 +269,8 @@ class Worker:
             **{f"commit-{index}": functools.partial(self._commit, index) for index in range(CALLS_FAR)},
             "wakeup": self._watch.run,
             "rouse": self._watch.rouse,
-            "stalled": self._maintainer.recover,
-            "sweep": self._maintainer.sweep,
+            "stalled": functools.partial(self._once_reached, self._maintainer.recover),
+            "sweep": functools.partial(self._once_reached, self._maintainer.sweep),
             "isolation": self._isolator.run,
             "presence": self._presence.run,
         }
@@ -254,7 +279,13 @@ class Worker:
         # the queue's settings come before the first fetch; a Redis that is away is the committer's to tell of
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._presence.begun.wait(), SETTINGS_SECONDS)
+        await self._rights.granted()
         await self._committer.run(index)
+
+    async def _once_reached(self, duty: Callable[[], Awaitable[None]]) -> None:
+        """What changes jobs begins once it is known that this worker may."""
+        await self._committer.reached.wait()
+        await duty()
 
     async def _let_go(self, duties: Iterable[asyncio.Task[Any]]) -> None:
         """Closes all that was opened; the children end first of all, since no Redis is needed for that."""
@@ -267,6 +298,10 @@ class Worker:
     def _lost_in_thread(self, lost: list[tuple[str, str]]) -> None:
         if self._loop and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._interruptions.lose, lost)
+
+
+def _or_default(seconds: float | None, name: str) -> float | None:
+    return None if seconds is None else check_seconds(seconds, name, A_MILLISECOND, "leave it out for the default")
 
 
 def _call_seconds(lease_seconds: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.chaos.faults.base import Fault
 from tests.chaos.faults.clocks import ClocksSkewed
 from tests.chaos.faults.hogs import InterpreterHeld, LoopBlocked
-from tests.chaos.faults.links import BlackHole, Latency, ReplyCut, RequestCut, Reset
+from tests.chaos.faults.links import BlackHole, LateDelivery, Latency, ReplyCut, RequestCut, Reset
 from tests.chaos.faults.outages import LongOutage, PowerLost, RedisKilled, WritesRefused
 from tests.chaos.faults.workers import Drain, HandBack, Kill, Poison, Stop
 
@@ -25,6 +25,7 @@ FAULTS: dict[str, Fault] = {
     "reset": Reset(),
     "latency": Latency(),
     "black-hole": BlackHole(),
+    "late": LateDelivery(),
     "loop-blocked": LoopBlocked(),
     "gil-held": InterpreterHeld(),
     "clock-skew": ClocksSkewed(),

@@ -6,7 +6,11 @@ import asyncio
 import time
 from functools import partial
 
+from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS
+from crewline.wire.text import text
+
 from tests.chaos.faults.base import Fault
+from tests.chaos.ledger import Ledger
 from tests.chaos.scene import Form, Scene
 from tests.chaos.waiting import until
 
@@ -86,3 +90,22 @@ class BlackHole(_Link):
         if scene.proxy.black_hole():
             scene.struck()
             await scene.mark()
+
+
+class LateDelivery(_Link):
+    name = "links that stall, then deliver"
+    twice_because = "never: what comes after its repeat leases nothing, and settles nothing twice"
+
+    async def strike(self, scene: Scene) -> None:
+        assert scene.proxy
+        deliver = scene.proxy.hold()
+        scene.struck()
+        await scene.mark()
+        # longer than a call waits for its answer, so that its repeat is through on a new connection
+        await asyncio.sleep(min(scene.form.lease_seconds / 3, COMMAND_TIMEOUT_SECONDS) + 0.5)
+        deliver()
+
+    async def verify(self, scene: Scene, ledger: Ledger, ids: list[str]) -> list[str]:
+        events = await scene.queue.redis.xrange(scene.queue.keys.events)
+        stalled = [text(entry[b"jobId"]) for _, entry in events if entry[b"event"] == b"stalled"]
+        return [f"{len(stalled)} jobs were leased for nobody: {stalled[:5]}"] if stalled else []

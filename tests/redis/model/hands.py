@@ -35,17 +35,24 @@ class Hands:
         self._calls = 0
 
     def fetch(
-        self, worker: int, queue: str, room: int, *, unanswered: bool = False, advance: bool = True,
-        suspects: int | None = None,
+        self, worker: int, queue: str, room: int, *, unanswered: bool = False, late: bool = False,
+        advance: bool = True, suspects: int | None = None,
     ) -> None:  # fmt: skip
-        """Fetches; ``unanswered``: the answer is lost, and the repeat must bring the same."""
+        """Fetches.
+
+        ``unanswered``: the answer is lost, and the repeat must bring the same; ``late``: it arrives after its repeat,
+        and must bring nothing.
+        """
         self._calls += 1
         token = f"{self.workers[worker].name}:{self._calls}"
-        fetched = self._call(worker, queue, room, token, (), suspects=suspects)
+        fetched = self._call(worker, queue, room, token, (), again=int(late), suspects=suspects)
         if unanswered and fetched.jobs:
-            again = self._call(worker, queue, room, token, (), again=True)
+            again = self._call(worker, queue, room, token, (), again=2)
             had, has = (sorted(each.id for each in answer.jobs) for answer in (fetched, again))
             self.world.must(had == has, f"a fetch brought {had}, its repeat {has}")
+        for repeat in range(1 + unanswered) if late else ():
+            brought = self._call(worker, queue, room, token, (), again=repeat).jobs
+            self.world.must(not brought, f"a call that came after its repeat leased {[each.id for each in brought]}")
         self._take(worker, queue, room, token, fetched, advance, suspects)
 
     def settle(
@@ -118,7 +125,7 @@ class Hands:
         return code
 
     def _call(
-        self, worker: int, queue: str, room: int, token: str, results: tuple[Result, ...], again: bool = False,
+        self, worker: int, queue: str, room: int, token: str, results: tuple[Result, ...], again: int = 0,
         suspects: int | None = None,
     ) -> Fetched:  # fmt: skip
         # no two fetches are in one millisecond: a start is told from another by its moment
@@ -126,7 +133,7 @@ class Hands:
         name = self.workers[worker].name
         told = "".join(f", {each.job_id} {each.outcome}, {each.sent()[-1]}" for each in results)
         fetched: Fetched = self.world.call(
-            f"{name} at {queue}: room {room}{told}{', again' if again else ''}"
+            f"{name} at {queue}: room {room}{told}{f', repeat {again}' if again else ''}"
             + ("" if suspects is None else f", {suspects} suspects at most"),
             lambda: self.world.queues[queue].scripts.finish_and_fetch(
                 results, letters=self.world.queues[LETTERS].keys.base, token=token, lease_ms=LEASE_MS, worker=name,
@@ -205,6 +212,7 @@ class Hands:
         """A worker's look for jobs without a lease, the time for one having come."""
         owner = self.world.queues[queue]
         self.world.run(self.world.redis.delete(owner.keys.stalled_check))
+        self.world.may_end(queue, self.world.now.queues[queue].own.get("cancels") or {})
         self.world.on_queue(
             "look for stalled jobs",
             queue,

@@ -46,8 +46,8 @@ class Asked:
 
     @property
     def told_to_come_again(self) -> bool:
-        """Whether there is more behind suspects than one call looks at."""
-        return len(self.fetched.jobs) < self.room and 0 < self.fetched.next_due_ms <= self.fetched.now_ms
+        """Whether there is more than one call reads, or more behind suspects than it looks at."""
+        return len(self.fetched.jobs) < self.room and self.fetched.more
 
     def left(self) -> list[str]:
         """What could run, and was not fetched."""

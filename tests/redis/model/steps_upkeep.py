@@ -111,8 +111,7 @@ class UpkeepOfJobs:
     @precondition(_there_are())
     @rule(queue=drawn.queues, ref=drawn.ids)
     def cancel(self, queue: str, ref: str) -> None:
-        job_id = self.world.pick(queue, ref)
-        self.world.on_queue(f"cancel {job_id}", queue, lambda q: q.cancel(job_id))
+        self.world.cancel(queue, self.world.pick(queue, ref))
 
     @precondition(_there_are("completed", "failed"))
     @rule(queue=drawn.any_queue, ref=drawn.ids, fresh=st.booleans())

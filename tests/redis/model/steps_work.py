@@ -90,10 +90,10 @@ class Work:
     @precondition(_runnable)
     @rule(
         worker=drawn.workers, queue=drawn.any_queue, room=st.integers(1, 3), unanswered=st.booleans(),
-        advance=st.sampled_from((True, True, True, False)),
+        advance=st.sampled_from((True, True, True, False)), late=st.booleans(),
     )  # fmt: skip
-    def fetch(self, worker: int, queue: str, room: int, unanswered: bool, advance: bool) -> None:
-        self.hands.fetch(worker, queue, room, unanswered=unanswered, advance=advance)
+    def fetch(self, worker: int, queue: str, room: int, unanswered: bool, advance: bool, late: bool = False) -> None:
+        self.hands.fetch(worker, queue, room, unanswered=unanswered, late=late, advance=advance)
 
     @precondition(_runnable)
     @rule(worker=drawn.workers, queue=drawn.queues, outcome=outcomes, keep=drawn.keeps, letter=st.booleans())
@@ -144,7 +144,7 @@ class Work:
     @rule(worker=drawn.workers, which=drawn.few)
     def cancel_a_run(self, worker: int, which: int) -> None:
         if held := self._one_of(worker, which):
-            self.world.on_queue(f"cancel {held.key.id}", held.key.queue, lambda q: q.cancel(held.key.id))
+            self.world.cancel(held.key.queue, held.key.id)
 
     @precondition(_held)
     @rule(

@@ -15,7 +15,7 @@ CHANGED = ("finish_and_fetch", "add_jobs", "remove_job")
 #: What is taken out -> what is put there, and an invariant that this breaks.
 MUTATIONS = {
     "a worker is not told of new jobs": (
-        "redis.call('ZADD', queue.marker, 0, '0')", "", "whatever_waits_is_told_to_a_worker",
+        "redis.call('ZADD', queue.marker, '0', '0')", "", "whatever_waits_is_told_to_a_worker",
     ),
     "nobody is told of a delayed job": (
         "redis.call('ZADD', queue.marker, whole(due), '1')", "", "whatever_is_delayed_is_told_to_a_worker",
@@ -24,7 +24,7 @@ MUTATIONS = {
         "job .. ':lock', job .. ':dependencies'", "job .. ':lock', job", "no_part_of_a_job_outlives_it",
     ),
     "a job that ended stays active": (
-        "return redis.call('LREM', q.active, -1, id) > 0", "return true", "an_id_is_in_exactly_one_state",
+        "redis.call('LREM', q.active, '-1', id) > 0", "true", "an_id_is_in_exactly_one_state",
     ),
     "a parent is not let go by a child that may fail": (
         "elseif link.idof or link.rdof then", "elseif false then", "a_child_that_fails_lets_its_parent_go",
@@ -32,6 +32,12 @@ MUTATIONS = {
     "a worker is not told of what is behind many suspects": (
         "return found, #found < room and not ends", "return found, false",
         "a_fetch_leaves_nothing_that_it_had_room_for",
+    ),
+    "a call that comes after its repeat is carried out": (
+        "if repeated and not again then", "if false then", "a call that came after its repeat leased",
+    ),
+    "a worker is not told that there is more than one call reads": (
+        "      more = has_runnable(q)\n", "", "a_fetch_leaves_nothing_that_it_had_room_for",
     ),
 }  # fmt: skip
 

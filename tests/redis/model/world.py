@@ -9,7 +9,8 @@ import asyncio
 import dataclasses
 import datetime
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from crewline import CrewlineError, FlowJob, FlowNode, Job, Keep, Queue
@@ -26,7 +27,10 @@ LETTERS = "dead"
 ALL = (*QUEUES, LETTERS)
 
 #: Bounds of the scripts that few jobs reach: text -> what stands in its place.
-BOUNDS = {"local MOST_PASSED, PART = 500, 50": "local MOST_PASSED, PART = 2, 1"}
+BOUNDS = {
+    "local MOST_PASSED, PART = 500, 50": "local MOST_PASSED, PART = 2, 1",
+    "local MOST_READ = 200000": "local MOST_READ = 700",
+}
 
 #: Which jobs a step may delete, given their state before it.
 MayGo = Callable[[JobKey, str], bool]
@@ -147,6 +151,16 @@ class World:
             lambda: self.queues[queue].remove(job_id, children=children),
         )
 
+    def cancel(self, queue: str, job_id: str) -> None:
+        self.may_end(queue, {job_id})
+        self.on_queue(f"cancel {job_id}", queue, lambda q: q.cancel(job_id))
+
+    def may_end(self, queue: str, ids: Collection[str]) -> None:
+        """These may fail in this step without a worker: one goes that says so, and may prune what failed before it."""
+        jobs = self.now.queues[queue].jobs
+        gone = {job_id for job_id in ids if job_id in jobs and _counts_those_that_failed(jobs[job_id])}
+        self.may_go = lambda key, state: key.queue == queue and (state == "failed" or key.id in gone)
+
     def clean(self, queue: str, state: str, older_than: int, limit: int | None) -> None:
         # a parent that waits for what is deleted comes to wait itself, and may go with the next batch
         self.may_go = lambda key, was: key.queue == queue and was in (state, "waiting-children")
@@ -224,6 +238,12 @@ class World:
             return await awaitable
 
         return self._loop.run_until_complete(wait())
+
+
+def _counts_those_that_failed(fields: Mapping[str, str]) -> bool:
+    """Whether a job goes when it has failed, or may be the one too many: of those of one moment, any is."""
+    keep = json.loads(fields.get("opts", "{}")).get("removeOnFail")
+    return "count" in keep if isinstance(keep, dict) else keep is not None and keep is not False
 
 
 def _shown(job: FlowJob) -> str:

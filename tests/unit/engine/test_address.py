@@ -130,7 +130,7 @@ def test_no_object_shows_the_password_of_its_url() -> None:
     others = [kind("emails", redis=url) for kind in (sync.Queue, JobQueue)]
     for made in (queue, queue.redis, Worker("emails", print, redis=url), *others):
         assert "secret" not in repr(made)
-    assert repr(Where(url, "bull", "emails", 1.0)) == "Where('redis://localhost:1/0', 'bull', 'emails')"
+    assert repr(Where(url, "bull", "emails", 1.0, 30_000)) == "Where('redis://localhost:1/0', 'bull', 'emails')"
 
 
 def test_files_of_tls_are_looked_at_when_the_object_is_made(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     [
         ("a:b", "dead_letter_queue 'a:b' must not contain ':'"),
         ("emails", "dead_letter_queue 'emails' must not be the queue itself"),
-        ("\udcff", "dead_letter_queue .* no text"),
+        ("\udcff", "dead_letter_queue .* no Unicode text"),
         (5, "dead_letter_queue 5 must be a string"),
         (False, "dead_letter_queue False must be a string"),
     ],

@@ -90,11 +90,12 @@ CALLS = {
          "JSON of what the worker tells of itself": "told", "known": "sha"},
         ([("1", "t1"), ("2", "t2")],), [[]],
     ),
-    "cancel_job": Sends(lambda s: s.cancel_job("J", "why"), {"id": "J", "reason": "why"}),
+    "cancel_job": Sends(lambda s: s.cancel_job("J", "why"), {"id": "J", "reason": "why", "written": ",604800"}),
     "change_delay": Sends(lambda s: s.change_delay("J", "5"), {"id": "J", "delay from now in milliseconds": "5"}),
     "change_priority": Sends(
         lambda s: s.change_priority("J", 5, True), {"id": "J", "priority": 5, "'1' to put it before its equals": "1"},
     ),
+    "check_rights": Sends(lambda s: s.check_rights("J"), {"id of a job that there is none of": "J"}, reply=()),
     "clean_jobs": Sends(
         lambda s: s.clean_jobs("failed", 5, 7, 9, True),
         {"state": "failed", "before": 5, "limit": 7, "skip": 9, "quiet": "1"}, reply=[[], 0],
@@ -109,7 +110,7 @@ CALLS = {
         ([("1", "t1", 1), ("2", "t2", 3)],), (),
     ),
     "finish_and_fetch": Sends(
-        lambda s: s.finish_and_fetch(RESULTS, again=True, **FETCH), {**FETCHED, "again": "1"},
+        lambda s: s.finish_and_fetch(RESULTS, again=1, **FETCH), {**FETCHED, "again": 1},
         ([("1", "t1", "completed", "null", "9,"), ("2", "t2", "failed", "why", FAILED)],),
         [0, [], [], 0, 0],
     ),
@@ -131,7 +132,7 @@ CALLS = {
     "recover_stalled": Sends(
         lambda s: s.recover_stalled(5, 7, lease_ms=8, once=True, window=9),
         {"interval": 5, "most": 7, "gate": "bull:emails:stalled-check", "lease": 8, "once": "1", "skip": "",
-         "window": 9}, reply=(),
+         "window": 9, "written": ",604800"}, reply=(),
     ),
     "release_flow": Sends(lambda s: s.release_flow("R"), {"root": "R"}),
     "remove_job": Sends(lambda s: s.remove_job("J", True, 5), {"id": "J", "children": "1", "most": 5}),

@@ -63,3 +63,10 @@ def test_a_retry_weighs_the_traces_that_are_there_already() -> None:
 
 def test_what_a_parent_gets_weighs_twice() -> None:
     assert weight(run(parentKey="bull:q:1"), result("completed", "xx"), letters=True) == 4
+
+
+def test_a_result_that_was_refused_goes_by_itself() -> None:
+    apart = [run(), run(), run()]
+    apart[1].refused = ""
+    ended = deque((each, result("back")) for each in (*apart, run()))
+    assert [len(carry(ended, len(ended), letters=True)[0]) for _ in range(3)] == [1, 1, 2]

@@ -14,7 +14,6 @@ import contextlib
 import itertools
 import logging
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 from crewline.queue.by_id import ById
@@ -25,6 +24,7 @@ from crewline.worker.calls.call import Call
 from crewline.worker.calls.deciding import BATCH, Plan, Turn, View, filled, next_call, owing
 from crewline.worker.calls.intake import Intake
 from crewline.worker.calls.reach import Reach
+from crewline.worker.calls.refused import Refused
 from crewline.worker.calls.settling import Settling
 from crewline.worker.calls.weighing import carry
 from crewline.worker.runs.slots import Slots
@@ -49,7 +49,7 @@ class Committer:
         worker: the worker's name, kept on each job it runs.
         rate: the worker's own rate limit: jobs, milliseconds; (0, 0) for none.
         points: minutes of metrics that the queue keeps; 0 for none.
-        on_reached: called once Redis has answered for the first time.
+        reach: how it reaches Redis.
     """
 
     def __init__(
@@ -65,14 +65,15 @@ class Committer:
         worker: str,
         rate: tuple[int, int] = (0, 0),
         points: int = 0,
-        on_reached: Callable[[], None] = lambda: None,
+        reach: Reach,
     ) -> None:
         self._queue = queue
         self._slots = slots
         self._backlog = backlog
         self._intake = intake
         self._settling = Settling(queue, slots, verdicts, lease_ms)
-        self._reach = Reach(queue.url, on_reached)
+        self._refused = Refused(queue.name, slots)
+        self._reach = reach
         #: What every call tells of this worker.
         self._told: dict[str, Any] = {
             "letters": letters, "lease_ms": lease_ms, "worker": worker, "rate": rate, "points": points,
@@ -86,6 +87,7 @@ class Committer:
     def hurry(self) -> None:
         """The worker stops: what Redis did not take is sent again soon, however long it has been away."""
         self._hurried.set()
+        self._refused.hurry()
 
     def limit(self, rate: tuple[int, int]) -> None:
         """Sets the worker's own rate limit, from the next fetch on."""
@@ -99,12 +101,12 @@ class Committer:
     @property
     def pending(self) -> bool:
         """Whether something is still to be written, or may have been fetched."""
-        return bool(self._slots.ended) or any(call.pending for call in self._calls)
+        return bool(self._slots.ended or self._refused.waiting) or any(call.pending for call in self._calls)
 
     @property
     def unwritten(self) -> int:
         """How many results Redis has not taken."""
-        return len(self._slots.ended) + sum(len(call.carried) for call in self._calls)
+        return len(self._slots.ended) + self._refused.waiting + sum(len(call.carried) for call in self._calls)
 
     async def run(self, index: int) -> None:
         """One of CALLS_FAR that make calls side by side; runs until cancelled."""
@@ -161,13 +163,17 @@ class Committer:
             try:
                 fetched = await self._queue.scripts.finish_and_fetch(
                     call.results, token=call.token, room=0 if self._slots.is_shut("stopping") else call.room,
-                    again=call.failures > 0, suspects=call.suspects, **self._told,
+                    again=call.failures, suspects=call.suspects, **self._told,
                 )  # fmt: skip
             except UNAVAILABLE as error:
+                if self._refused.take(call, error):
+                    continue
                 # kept, not lost: the lease still fences them when Redis is back
                 call.failed(error)
                 self._reach.failed(error, self.unwritten)
             except Exception as error:
+                if self._refused.take(call, error):
+                    continue
                 unexpected += 1
                 log.exception("a call to Redis failed unexpectedly: it is made again")
                 if unexpected == MOST_UNEXPECTED:

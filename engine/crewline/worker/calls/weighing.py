@@ -27,11 +27,13 @@ def carry(ended: deque[tuple[Run, Result]], most: int, *, letters: bool) -> tupl
         most: how many at most.
         letters: the worker writes dead letters.
 
-    Returns them, and whether it is one that is heavier than that.
+    Returns them, and whether it is one that is heavier than that. One that was refused goes by itself.
     """
     carried: list[tuple[Run, Result]] = []
     left = MOST_WEIGHT
     while len(carried) < most:
+        if carried and not (ended[0][0].refused is carried[-1][0].refused is None):
+            break
         left -= weight(*ended[0], letters)
         if left >= 0:
             carried.append(ended.popleft())

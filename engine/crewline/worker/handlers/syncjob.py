@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from crewline import forks
 from crewline.errors import CrewlineError
 from crewline.queue.job import Job
 
@@ -31,6 +32,7 @@ class SyncJob:
     def __init__(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
         self._job = job
         self._loop = loop
+        self._depth = forks.depth
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._job, name)
@@ -40,6 +42,11 @@ class SyncJob:
         return repr(self._job)
 
     def _call(self, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if forks.depth != self._depth:
+            raise CrewlineError(
+                f"{name}() of job {self._job.id} can't be done in a process that its handler has forked: "
+                "its worker runs in another"
+            )
         if self._loop.is_closed():
             raise self._gone(name)
         coroutine = method(*args, **kwargs)

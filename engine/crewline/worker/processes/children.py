@@ -18,7 +18,7 @@ from crewline.worker.handlers.targets import Target
 from crewline.worker.processes.answers import ChildUnavailable, Returned, outcome
 from crewline.worker.processes.link import Hangup, Link
 from crewline.worker.processes.living import KILL_SECONDS, Living
-from crewline.worker.processes.messages import Request, Where
+from crewline.worker.processes.messages import Answer, Request, Where
 from crewline.worker.processes.specs import spec_of
 from crewline.worker.processes.starting import START_SECONDS, Starter
 
@@ -68,15 +68,30 @@ class Children:
         """
         spec = spec_of(target.call)
         request = Request(job.id, job._token, spec, _content(job))
-        for left in range(MOST_TRIED - 1, -1, -1):
-            link = await (self._starter.copy(spec) if alone else self._take(spec))
-            self._count(alone, 1)
+        # from now on: what its child is copied from is needed as soon as that is there
+        self._count(alone, 1)
+        try:
+            link, answer = await self._ask(job, request, timeout, alone)
+        finally:
+            self._count(alone, -1)
+        if alone:
+            self._living.let_go(link)
+        else:
+            self._idle.append(link)
+            self._shrink()
+        return outcome(answer)
+
+    async def _ask(self, job: Job, request: Request, timeout: float | None, alone: bool) -> tuple[Link, Answer]:
+        tried = 0
+        while True:
+            tried += 1
+            link = await (self._starter.copy(request.spec) if alone else self._take(request.spec))
             try:
                 async with asyncio.timeout(timeout):
                     answer = await link.exchange(request)
                 if (answer.job_id, answer.token) != (request.job_id, request.token):
                     raise Hangup("its answer is for another run")
-                break
+                return link, answer
             except TimeoutError:
                 await self._living.end(link)
                 raise TimeoutError(f"timed out after {timeout:g} s: its process was killed") from None
@@ -84,7 +99,7 @@ class Children:
                 ended = await self._living.end(link)
                 if link.begun or self._living.closed:
                     raise ended from None
-                if not left:
+                if tried == MOST_TRIED:
                     # none of them has run anything of the job's
                     raise ChildUnavailable(
                         f"{MOST_TRIED} processes, one after the other, ended before they began: {ended}"
@@ -93,14 +108,6 @@ class Children:
             except BaseException:
                 await self._living.end(link)
                 raise
-            finally:
-                self._count(alone, -1)
-        if alone:
-            self._living.let_go(link)
-        else:
-            self._idle.append(link)
-            self._shrink()
-        return outcome(answer)
 
     def resize(self, size: int) -> None:
         """Sets how many are kept; those above it end once they are idle."""
@@ -142,6 +149,7 @@ def _content(job: Job) -> bytes:
     # data as the worker's job has it, not as Redis does: a hook may have changed it for the handler
     fields = {key: value for key, value in job._fields.items() if key not in (b"data", b"opts")}
     try:
-        return pickle.dumps((job.name, job.data, job.opts, job._started, fields), pickle.HIGHEST_PROTOCOL)
+        content = (job.name, job.data, job.opts, job._started, fields, job._queue.default_attempts)
+        return pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise InvalidPayload(f"job {job.id} can't be sent to a process: {type(error).__name__}: {error}") from error

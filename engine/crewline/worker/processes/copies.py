@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import Callable
 
+from crewline import forks
 from crewline.worker.processes.messages import CONTROL, ENDED, FORK, MADE, NOT_MADE
 
 #: Looks, and seconds between two of them, whether a copy was made. They are counted, and no time is measured: where the
@@ -24,12 +25,13 @@ class Copy:
     Attributes:
         returncode: None while it runs; `NOT_MADE` also where its template has ended, and took it along.
         on_end: called when it has ended.
+        told: set once its template has told that it runs, or that it has ended.
     """
 
     def __init__(self) -> None:
         self.returncode: int | None = None
-        self._settled = asyncio.Event()
         self.on_end: Callable[[], None] = lambda: None
+        self.told = asyncio.Event()
         self._process: int | None = None
         self._killed = False
 
@@ -42,7 +44,7 @@ class Copy:
         """Whether it was made, or can't be, before long: a template that stands still tells nothing."""
         for _ in range(LOOKS):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), LOOK_SECONDS)
+                await asyncio.wait_for(self.told.wait(), LOOK_SECONDS)
                 return True
         return False
 
@@ -64,13 +66,13 @@ class Copy:
     def made(self, process: int) -> None:
         """It runs; ``process`` is a descriptor of it, which is closed here."""
         self._process = process
-        self._settled.set()
+        self.told.set()
         if self._killed:
             self.kill()
 
     def ended(self, code: int) -> None:
         self.returncode = code
-        self._settled.set()
+        self.told.set()
         if self._process is not None:
             os.close(self._process)
             self._process = None
@@ -94,6 +96,7 @@ class Copies:
         self._living: dict[int, Copy] = {}
         self.open = True
         control.setblocking(False)
+        forks.in_child(self, lambda copies: forks.sever([copies._control.fileno()]))
         asyncio.get_running_loop().add_reader(control, self._heard)
 
     def make(self, line: socket.socket, mark: int) -> Copy:

@@ -17,6 +17,7 @@ import tempfile
 import time
 from typing import Any, cast
 
+from crewline import forks
 from crewline.worker.processes.copies import Copies, Copy
 from crewline.worker.processes.messages import HEADER, MARK_SIZE, WORKERS_SIGNALS, Answer, framed
 from crewline.worker.threads.pool import Pool
@@ -55,6 +56,8 @@ class Link(asyncio.Protocol):
         self._received = bytearray()
         self._waiting: asyncio.Future[Answer] | None = None
         self._exit_watch: int | None = None
+        # another child that held the worker's end would hold it open
+        forks.in_child(self, lambda link: forks.sever(forks.descriptor_of(link._transport)))
 
     async def open(self, nursery: Pool, *, template: bool = False) -> socket.socket | None:
         """Starts the process, from a thread of ``nursery``; OSError if the system refuses.

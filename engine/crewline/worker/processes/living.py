@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from crewline.errors import CrewlineError
 from crewline.worker.processes.answers import ChildDied, ChildUnavailable
 from crewline.worker.processes.copies import Copy
 from crewline.worker.processes.link import Link
+
+T = TypeVar("T")
 
 #: Seconds after the end of a child's line in which it may end by itself, to say how.
 EXIT_CODE_SECONDS = 1.0
@@ -26,7 +30,7 @@ class Living:
 
     def __init__(self) -> None:
         self._links: set[Link] = set()
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[Any]] = set()
         self.closed = False
 
     def __len__(self) -> int:
@@ -53,6 +57,21 @@ class Living:
 
     async def end(self, link: Link) -> CrewlineError:
         """Ends a child whose exchange did not end cleanly; returns what to say where it ended by itself."""
+        # whoever waits for it may be told to end: the child is to end all the same
+        return await asyncio.shield(self._beside(self._end(link)))
+
+    def let_go(self, link: Link) -> None:
+        """Lets a child end by itself; it is killed if it does not."""
+        link.hang_up()
+        self._beside(self._see_off(link))
+
+    def _beside(self, ending: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(ending)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        return task
+
+    async def _end(self, link: Link) -> CrewlineError:
         # where its line has ended, its exit code is the news
         by_itself = link.dead and not link.killed and await link.ended(EXIT_CODE_SECONDS)
         link.kill()
@@ -64,16 +83,9 @@ class Living:
             return ChildUnavailable("the process that the handler's was copied from has ended")
         return ChildDied(link.process.returncode if link.process and by_itself else None)
 
-    def let_go(self, link: Link) -> None:
-        """Lets a child end by itself; it is killed if it does not."""
-        link.hang_up()
-        leaving = asyncio.create_task(self._see_off(link))
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
-
     async def _see_off(self, link: Link) -> None:
         if not await link.ended(EXIT_SECONDS):
-            await self.end(link)
+            await self._end(link)
         self._discard(link)
 
     def _discard(self, link: Link) -> None:

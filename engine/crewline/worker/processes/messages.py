@@ -35,6 +35,7 @@ class Where(NamedTuple):
     prefix: str
     queue: str
     timeout_seconds: float
+    lease_ms: int = 30_000
 
     def __repr__(self) -> str:
         return f"Where({redact(self.url)!r}, {self.prefix!r}, {self.queue!r})"

@@ -63,9 +63,10 @@ class Starter:
         """The same, copied where that can be."""
         async with self._making[spec]:
             if spec not in self._templates:
-                self._templates[spec] = None
-                link, self._templates[spec] = await self._start(spec, template=True)
-                if self._templates[spec] is None:
+                link, made = await self._start(spec, template=True)
+                # only now: a start that did not come to an end tells nothing of the next
+                self._templates[spec] = made
+                if made is None:
                     return link
                 self.on_copying()
         copies = self._templates.get(spec)
@@ -100,6 +101,8 @@ class Starter:
 
     def close(self) -> None:
         """Starts nothing any more."""
+        if self._forgetting is not None:
+            self._forgetting.cancel()
         self._forget_templates()
         self._nursery.close()
 

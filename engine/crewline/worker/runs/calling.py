@@ -7,13 +7,15 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
+from crewline import forks
 from crewline.errors import HandlerNotFound, InvalidPayload
+from crewline.worker.handlers.forks import end_copy
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.processes.answers import ChildRefused, ChildUnavailable, NeverReady, Returned
 from crewline.worker.processes.childless import Childless
 from crewline.worker.processes.children import Children
 from crewline.worker.processes.messages import Where
-from crewline.worker.processes.specs import importable, spec_of
+from crewline.worker.processes.specs import spec_of
 from crewline.worker.runs.run import Run
 from crewline.worker.runs.slots import Slots
 from crewline.worker.threads.pool import ThreadRefused
@@ -38,7 +40,7 @@ class Calling:
 
     Attributes:
         children: its child processes.
-        childless: the handlers that no child can run.
+        childless: what no child can run.
     """
 
     def __init__(self, targets: Targets, slots: Slots, where: Where, timeout_seconds: float | None) -> None:
@@ -52,8 +54,6 @@ class Calling:
         for target in targets.all():
             if target.execution == "process":
                 spec_of(target.call)
-            elif not importable(target.call):
-                self.childless.unable(target.call)
 
     async def call(self, run: Run, target: Target) -> Any:
         """What the handler returns; raises what it raises, and what `Threads.run` and `Children.run` do."""
@@ -88,7 +88,7 @@ class Calling:
             refused = isinstance(error, ChildRefused)
             if alone or not refused:
                 self.childless.unready(target.call)
-            if not alone and not refused and target.call in self.childless:
+            if not alone and not refused and self.childless.has_none(target.call):
                 raise NeverReady(str(error)) from error
             if not alone:
                 self._report_refused(error)
@@ -96,6 +96,7 @@ class Calling:
             await asyncio.sleep(PAUSE_SECONDS)
             raise
         except (HandlerNotFound, InvalidPayload):
+            # no child was asked to run it
             raise
         except Exception:
             self.childless.ran(target.call)
@@ -130,7 +131,17 @@ class Calling:
             self._refused_at = now
 
     async def _bounded(self, handling: Awaitable[Any], seconds: float | None) -> Any:
-        """What an ``async def`` handler returns within so many seconds."""
+        """What an ``async def`` handler returns within so many seconds; what it forks ends where it comes back."""
+        depth = forks.depth
+        try:
+            return await self._within(handling, seconds)
+        except BaseException as error:
+            end_copy(depth, error)
+            raise
+        finally:
+            end_copy(depth)
+
+    async def _within(self, handling: Awaitable[Any], seconds: float | None) -> Any:
         if seconds is None:
             return await handling
         deadline = asyncio.timeout(seconds)

@@ -131,8 +131,11 @@ class Executor:
                     job.id, job.queue_name, error,
                 )  # fmt: skip
                 return outcomes.back(run, tried=True)
-            case HandlerNotFound() | InvalidPayload():
+            case HandlerNotFound():
                 self._calling.childless.unable(target.call)
+            case InvalidPayload():
+                # what a hook has given it, perhaps
+                self._calling.childless.unsendable(job)
             case ChildUnavailable():
                 pass
             case _:

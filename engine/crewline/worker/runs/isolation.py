@@ -19,6 +19,7 @@ from crewline.errors import CrewlineError
 from crewline.redis.connection import UNAVAILABLE
 from crewline.redis.scripts import Scripts
 from crewline.worker.handlers.targets import Targets
+from crewline.worker.processes.specs import importable
 from crewline.worker.runs import outcomes
 from crewline.worker.runs.calling import Calling
 from crewline.worker.runs.execution import Executor
@@ -50,6 +51,8 @@ class Isolator:
         self._executor = executor
         self._calling = calling
         self._targets = targets
+        self._calls = [target.call for target in targets.all()]
+        self._unimportable = {call for call in self._calls if not importable(call)}
         self._waiting: deque[Run] = deque()
         #: The one that has the whole worker, or waits for that.
         self._loner: Run | None = None
@@ -99,7 +102,8 @@ class Isolator:
 
     def _has_child(self, run: Run) -> bool:
         try:
-            return self._targets.find(run.job).call not in self._calling.childless
+            call = self._targets.find(run.job).call
+            return call not in self._unimportable and not self._calling.childless.has_none(call, run.job)
         except CrewlineError:
             return True  # no handler for it: said where it runs
 
@@ -108,7 +112,7 @@ class Isolator:
 
     def room(self) -> int:
         """How many suspects more this worker can deal with; those beyond it are left to others."""
-        if all(target.call in self._calling.childless for target in self._targets.all()):
+        if all(each in self._unimportable or self._calling.childless.has_none(each) for each in self._calls):
             return 1  # which gets the whole worker
         room = self._most() - len(self._children) - len(self._waiting)
         if room > 0:

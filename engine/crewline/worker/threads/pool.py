@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from crewline import forks
 from crewline.errors import CrewlineError
 from crewline.worker.handlers.exits import contained
+from crewline.worker.handlers.forks import end_copy
 
 
 class ThreadRefused(CrewlineError):
@@ -116,10 +118,13 @@ class Pool:
 
 def _carry_out(work: _Work) -> None:
     value, error = None, None
+    depth = forks.depth
     try:
         value = work.function()
     except BaseException as raised:
+        end_copy(depth, raised)
         error = contained(raised)
+    end_copy(depth)
     try:
         work.loop.call_soon_threadsafe(_settle, work.future, value, error)
     except RuntimeError:

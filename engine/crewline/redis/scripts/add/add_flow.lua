@@ -22,20 +22,26 @@ Why      A parent whose children were added apart could run before they are ther
 -- @include base/clock
 -- @include base/parse
 -- @include base/queue_at
--- @include end/release_parent
+-- @include base/check_queue
 -- @include add/add_job
 -- @include add/flow_in_parts
+-- @include add/let_go
 -- @include place/wake_queues
 
--- as lib/base/check_types.lua does: a tree is added whole, or not at all
-local checked = {}
-for i = 4, #ARGV, 9 do checked[ARGV[i]] = queue_at(ARGV[i]) end
-for _, queue in pairs(checked) do
-  for _, list in ipairs({ queue.wait, queue.paused, queue.active }) do redis.call('LLEN', list) end
-  for _, set in ipairs({ queue.delayed, queue.prioritized, queue.children, queue.marker }) do redis.call('ZCARD', set) end
-  redis.call('HLEN', queue.meta)
-  redis.call('XLEN', queue.events)
+-- a tree is added whole, or not at all
+local checked, extras, looked_at = {}, {}, nil
+for i = 4, #ARGV, 9 do
+  local job, extra = ARGV[i] .. ARGV[i + 1], ARGV[i + 8] ~= '' and parse(ARGV[i + 8]) or {}
+  checked[ARGV[i]], extras[i] = queue_at(ARGV[i]), extra
+  redis.call('SCARD', job .. ':dependencies')
+  local parent = extra.parentKey
+  if parent and parent ~= looked_at then
+    redis.call('SCARD', parent .. ':dependencies')
+    redis.call('HLEN', parent .. ':processed')
+    looked_at = parent
+  end
 end
+for _, queue in pairs(checked) do check_queue(queue, true) end
 
 local ids, refused, queues, parents, stored = {}, {}, {}, {}, {}
 local large = ARGV[2] ~= ''
@@ -43,18 +49,15 @@ if large then
   local phase = redis.call('LINDEX', flow, 0)
   if phase ~= 'adding' and (phase or ARGV[3] ~= '1') then return {} end
   if not phase then stored[1] = 'adding' end
+  touch_flow()
 end
 for i = 4, #ARGV, 9 do
-  local queue = queue_at(ARGV[i])
-  local extra = ARGV[i + 8] ~= '' and parse(ARGV[i + 8]) or nil
-  local leaf = not (extra and extra.children)
-  if large then
-    extra = extra or {}
-    extra.children = true
-  end
+  local queue, extra = checked[ARGV[i]], extras[i]
+  local leaf = not extra.children
+  if large then extra.children = true end
   local id, place = '', 'none'
   -- where another job stands for its parent, that one's children do as well
-  if not (extra and extra.parentKey) or redis.call('EXISTS', extra.parentKey) == 1 then
+  if not extra.parentKey or redis.call('EXISTS', extra.parentKey) == 1 then
     id, place = add_job(queue, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6],
       ARGV[i + 7] == '1', extra)
     queues[queue.base] = queue
@@ -71,14 +74,8 @@ for i = 4, #ARGV, 9 do
     refused[#refused + 1] = #ids
   end
 end
-for i = #parents, 1, -1 do
-  local queue, id = parents[i][1], parents[i][2]
-  if redis.call('EXISTS', queue.base .. id .. ':dependencies') == 0 then release_parent(queue, id) end
-end
-if large then
-  if #stored > 0 then redis.call('RPUSH', flow, unpack(stored)) end
-  touch_flow()
-end
+for i = #parents, 1, -1 do let_go(parents[i][1], parents[i][2], false) end
+if #stored > 0 then redis.call('RPUSH', flow, unpack(stored)) end
 wake_queues(queues)
 local count = #ids
 for i = 1, #refused do ids[count + i] = refused[i] end

@@ -46,21 +46,19 @@ for i = 3, first - 1, 6 do
 end
 local count = (#ARGV - first + 1) / 3
 local before = redis.call('INCRBY', q.id, count) - count
+if before + count > MOST_ID then
+  redis.call('DECRBY', q.id, count)
+  return redis.error_reply('ERR ' .. no_more_ids(q))
+end
 local numbers, keys = numbers_after(before, count), {}
 for i = 1, count do keys[i] = base .. numbers[i] end
 -- the counter may have been lost with jobs still there: then each number is looked at
 local fresh = redis.call('EXISTS', unpack(keys)) == 0
 
 local batch = { fresh = fresh, waiting = {} }
-local function push_waiting()
-  if #batch.waiting > 0 then redis.call('LPUSH', list_to_wait_in(q), unpack(batch.waiting)) end
-  batch.waiting = {}
-end
 for i = 1, count do
   local at = first + (i - 1) * 3
   local shape = shapes[tonumber(ARGV[at])]
-  -- deduplication may end the script at a key that a foreign client broke: those before it are put in place first
-  if shape.extra then push_waiting() end
   batch.number = numbers[i]
   local id, place = add_job(q, ARGV[at + 1], shape.name, ARGV[at + 2], shape.opts, shape.delay, shape.priority,
     shape.lifo, shape.extra and parse(shape.extra), batch)
@@ -73,7 +71,7 @@ for i = 1, count do
     refused[#refused + 1] = i
   end
 end
-push_waiting()
+if #batch.waiting > 0 then redis.call('LPUSH', list_to_wait_in(q), unpack(batch.waiting)) end
 if runnable then wake_worker(q) end
 if delayed then mark_next_due(q) end
 trim_events(q)

@@ -11,9 +11,11 @@ Why      There is no scheduler process: whoever fetches an iteration plans the n
          points at may, so that two workers never plan it twice. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include add/schedule_iteration
 
+check_queue(q, true)
 local schedule = ARGV[2]
 local key = base .. 'repeat:' .. schedule
 local planned = number(redis.call('ZSCORE', base .. 'repeat', schedule), 0)

@@ -11,6 +11,7 @@ Why      Its producer never heard that it was added, and its jobs would wait for
          out of the tree since. From the first call on no part can be added to it. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include base/queue_at
 -- @include forget/forget_jobs
@@ -24,16 +25,18 @@ if not phase then
   redis.call('ZREM', flows, ARGV[2])
   return { 0, 0 }
 end
-redis.call('LSET', flow, 0, 'given up')
 local count = math.min(redis.call('LLEN', flow) - 1, 240)
 local jobs, queues, gone = count > 0 and redis.call('LRANGE', flow, -count, -1) or {}, {}, 0
+for i = 1, count, 3 do queues[jobs[i]] = queue_at(jobs[i]) end
+for _, queue in pairs(queues) do check_queue(queue) end
+redis.call('LSET', flow, 0, 'given up')
 for i = count - 2, 1, -3 do
-  local queue, id = queue_at(jobs[i]), jobs[i + 1]
-  if redis.call('SISMEMBER', queue.base .. id .. ':dependencies', hold) == 1
+  local queue, id = queues[jobs[i]], jobs[i + 1]
+  -- pcall: the key may be anything by now
+  if redis.pcall('SISMEMBER', queue.base .. id .. ':dependencies', hold) == 1
     and redis.call('ZREM', queue.children, id) == 1 then
     forget_jobs(queue, { id }, true)
     redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', id, 'prev', 'waiting-children')
-    queues[queue.base] = queue
     gone = gone + 1
   end
 end

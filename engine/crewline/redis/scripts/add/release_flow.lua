@@ -9,37 +9,24 @@ Why      A leaf comes to where add_jobs would have put it; a parent goes on to w
          dies meanwhile, whoever calls this goes on. ]]
 -- @include base/keys
 -- @include base/clock
--- @include base/counts
--- @include base/parse
 -- @include base/queue_at
--- @include end/release_parent
+-- @include base/check_queue
 -- @include add/flow_in_parts
+-- @include add/let_go
 -- @include place/wake_queues
 
 local phase, queues = redis.call('LINDEX', flow, 0), {}
 if not phase or phase == 'given up' then return -1 end
-touch_flow()
 local jobs = redis.call('LRANGE', flow, 1, 300)
+for i = 1, #jobs, 3 do queues[jobs[i]] = queue_at(jobs[i]) end
+for _, queue in pairs(queues) do check_queue(queue) end
+touch_flow()
 redis.call('LTRIM', flow, #jobs, -1)
 redis.call('LSET', flow, 0, 'whole')
 for i = 1, #jobs, 3 do
-  local queue, id = queue_at(jobs[i]), jobs[i + 1]
-  local job = queue.base .. id
-  queues[queue.base] = queue
-  if redis.call('SREM', job .. ':dependencies', hold) == 1 then
-    if redis.call('EXISTS', job .. ':dependencies') == 1 then
-      -- a parent, whose children have not ended
-    elseif jobs[i + 2] ~= '1' then
-      release_parent(queue, id)
-    elseif redis.call('ZREM', queue.children, id) == 1 then
-      local delay, priority = number(redis.call('HGET', job, 'delay'), 0), priority_of(job)
-      if delay > 0 then
-        delay_job(queue, id, now + delay)
-      else
-        local lifo = parse(redis.call('HGET', job, 'opts')).lifo == true
-        push_job(queue, id, priority, lifo_place(lifo, priority), 'waiting-children')
-      end
-    end
+  -- pcall: the key may be anything by now
+  if redis.pcall('SREM', jobs[i] .. jobs[i + 1] .. ':dependencies', hold) == 1 then
+    let_go(queues[jobs[i]], jobs[i + 1], jobs[i + 2] == '1')
   end
 end
 wake_queues(queues)

@@ -8,10 +8,12 @@ Bound    one schedule; an iteration that is due is looked for in `wait`, which t
 Why      An iteration that runs already ends as it would; it finds no schedule to go on with. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_queue
 -- @include forget/delete_jobs
 -- @include forget/forget_jobs
 -- @include place/remove_from_state
 
+check_queue(q)
 local schedule = ARGV[2]
 local planned = redis.call('ZSCORE', base .. 'repeat', schedule)
 redis.call('ZREM', base .. 'repeat', schedule)

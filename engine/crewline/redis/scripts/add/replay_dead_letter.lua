@@ -12,6 +12,7 @@ Why      The letter goes to `completed` of its queue with the job's id as its re
          A child that was removed is added anew, for its parent if that still waits for others. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include base/parse
 -- @include base/queue_at
@@ -21,6 +22,8 @@ Why      The letter goes to `completed` of its queue with the job's id as its re
 
 local id, letters, letter_id = ARGV[2], queue_at(ARGV[3]), ARGV[4]
 local job, letter = base .. id, letters.base .. letter_id
+check_queue(q, true)
+check_queue(letters)
 local list = redis.call('LPOS', letters.wait, letter_id) and letters.wait or letters.paused
 if redis.call('EXISTS', letter) == 0 or not redis.call('LPOS', list, letter_id) then return 0 end
 local kind = redis.call('TYPE', job).ok
@@ -36,6 +39,7 @@ local function parent_again(opts)
   if type(parent.queue) ~= 'string' or type(parent.id) ~= 'string' then return nil end
   local owner = queue_at(parent.queue .. ':')
   if not redis.call('ZSCORE', owner.children, parent.id) then return nil end
+  redis.call('SCARD', owner.base .. parent.id .. ':dependencies')
   local link = { id = parent.id, queueKey = parent.queue }
   for _, policy in ipairs({ 'fpof', 'cpof', 'idof', 'rdof' }) do link[policy] = opts[policy] end
   return { parentKey = owner.base .. parent.id, parent = cjson.encode(link) }

@@ -25,7 +25,9 @@ class UpkeepCalls(Caller):
         trusted = "" if once is None else str(int(once))
         skip: str | None = ""
         while skip is not None:
-            told = (interval_ms, most, self.keys.stalled_check, lease_ms, trusted, skip, window)
+            told = (
+                interval_ms, most, self.keys.stalled_check, lease_ms, trusted, skip, window, KEEP_FAILED.to_script(),
+            )  # fmt: skip
             reply = await self.call("recover_stalled", *told)
             if not reply:
                 break

@@ -26,12 +26,17 @@ class WorkCalls(Caller):
         room: int,
         rate: tuple[int, int] = (0, 0),
         points: int = 0,
-        again: bool = False,
+        again: int = 0,
         unread_ms: int = 0,
         suspects: int | None = None,
     ) -> Fetched:
+        """Settles results and fetches jobs.
+
+        Args:
+            again: which repeat it is of a call that was not answered, with the same token and results; 0 for the first.
+        """
         most = "" if suspects is None else suspects
-        asked = (letters, token, lease_ms, worker, room, *rate, points, "1" if again else "", unread_ms or "", most)
+        asked = (letters, token, lease_ms, worker, room, *rate, points, again or "", unread_ms or "", most)
         sent = itertools.chain.from_iterable(result.sent() for result in results)
         return Fetched.of(await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
 
@@ -57,6 +62,10 @@ class WorkCalls(Caller):
         most = "" if suspects is None else suspects
         asked = (letters, token, lease_ms, worker, room, *rate, points, "", unread_ms or "", most)
         return self.command("finish_and_fetch", self.keys.queue, *asked)
+
+    async def check_rights(self, unused_id: str) -> list[str]:
+        """What the user lacks: commands, and patterns of keys."""
+        return [text(each) for each in await self.call("check_rights", unused_id)]
 
     async def extend_leases(self, lease_ms: int, *held: bytes | str | int) -> list[str]:
         return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]

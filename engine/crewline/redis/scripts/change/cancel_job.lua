@@ -2,18 +2,22 @@
 
 KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 reason
+         4 written   the retention of failed jobs that our producers write where nothing was said, "<count>,<age in s>"
 Returns  1 it waited and has failed now, 2 its worker will be told at its next beat, 0 it had ended, -1 no such job
 Events   failed, for one that waited
-Bound    one job; it is looked for in the lists that it may be in, which takes as long as they are
+Bound    one job, and 50 that its retention does not keep; it is looked for in the lists that it may be in, which takes
+         as long as they are
 Why      A job that runs is its worker's to end: only a mark is left, which the worker finds within a second. It names
          the run that it is for, by its token. Where that run ends before in a way that would have the job run again (a
          retry, a hand-back, a worker that died), the job ends with it all the same. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include end/end_from_outside
 -- @include place/remove_from_state
 
+check_queue(q)
 local id, job, reason = ARGV[2], base .. ARGV[2], ARGV[3]
 if redis.pcall('HEXISTS', job, 'name') ~= 1 then return -1 end
 if redis.call('ZSCORE', q.completed, id) or redis.call('ZSCORE', q.failed, id) then return 0 end
@@ -24,6 +28,8 @@ if token then
   redis.call('EXPIRE', cancels, 86400)
   return 2
 end
-end_from_outside(id, job, reason, remove_from_state(q, id))
+local finished = finished_jobs()
+end_from_outside(finished, id, job, reason, remove_from_state(q, id), ARGV[4])
+store_finished(finished)
 trim_events(q)
 return 1

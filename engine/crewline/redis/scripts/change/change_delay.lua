@@ -8,9 +8,11 @@ Bound    one job
 Why      The marker must tell idle workers of an earlier time. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_queue
 -- @include place/push_job
 -- @include base/trim_events
 
+check_queue(q)
 local id, delay = ARGV[2], ARGV[3]
 if redis.pcall('HEXISTS', base .. id, 'name') ~= 1 then return -1 end
 if redis.call('ZREM', q.delayed, id) == 0 then return -3 end

@@ -7,8 +7,10 @@ Events   none
 Bound    one job; it is looked for in `wait`, which takes as long as that is
 Why      A job that is not waiting keeps its place; only its hash says what it will be. ]]
 -- @include base/keys
+-- @include base/check_queue
 -- @include place/push_job
 
+check_queue(q)
 local id, job, priority = ARGV[2], base .. ARGV[2], tonumber(ARGV[3])
 if redis.pcall('HEXISTS', job, 'name') ~= 1 then return -1 end
 redis.call('HSET', job, 'priority', ARGV[3])

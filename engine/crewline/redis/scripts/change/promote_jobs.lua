@@ -7,9 +7,11 @@ Events   waiting (prev delayed), a job
 Bound    ARGV 2: 200
 Why      A bounded batch, and each keeps its priority. ]]
 -- @include base/keys
+-- @include base/check_queue
 -- @include place/promote
 -- @include base/trim_events
 
+check_queue(q)
 local ids, moved = {}, 0
 for i = 3, #ARGV do ids[#ids + 1] = ARGV[i] end
 if #ids == 0 then ids = redis.call('ZRANGE', q.delayed, 0, tonumber(ARGV[2]) - 1) end

@@ -14,6 +14,7 @@ Why      A job under a lease is a worker's; taking it away would let its result 
          A schedule's next iteration is the schedule: remove that. A parent does not wait for a removed child. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include forget/forget_jobs
 -- @include forget/jobs_below
@@ -35,6 +36,8 @@ most = math.max(math.min(most, math.floor(1000000 / (long + 1))), 1)
 cut = cut or #steps > 2 * most
 
 local queues, gone = {}, 0
+for i = 1, #steps do queues[steps[i][1].base] = steps[i][1] end
+for _, queue in pairs(queues) do check_queue(queue) end
 for i = 1, #steps do
   local queue, own, job, parent, leaves = unpack(steps[i])
   if cut and not leaves and parent and gone < most then
@@ -45,14 +48,13 @@ for i = 1, #steps do
     redis.pcall('HDEL', parent .. ':failed', job)
   end
   if leaves and not cut then
-    local links = redis.call('HMGET', job, 'parentKey', 'parent')
+    local links = redis.pcall('HMGET', job, 'parentKey', 'parent')
     if links[1] then attempt(child_removed, links[1], links[2], job) end
   elseif not leaves and (not cut or (parent and gone < most)) then
-    local named = redis.call('HEXISTS', job, 'name') == 1
+    local named = redis.pcall('HEXISTS', job, 'name') == 1
     local prev = remove_from_state(queue, own)
     forget_jobs(queue, { own }, true)
     if named then redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', own, 'prev', prev) end
-    queues[queue.base] = queue
     gone = gone + 1
   end
 end

@@ -8,11 +8,12 @@ Bound    one job
 Why      The result and the reason of the old run go with it, or readers would take them for the new one's. ]]
 -- @include base/keys
 -- @include base/clock
--- @include base/check_types
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include base/parse
 -- @include place/rerun_job
 
+check_queue(q)
 local id = ARGV[2]
 if redis.pcall('HEXISTS', base .. id, 'name') ~= 1 then return -1 end
 local prev

@@ -9,10 +9,11 @@ Bound    ARGV 4: 200
 Why      A bounded batch: a million failed jobs must not hold Redis up. ]]
 -- @include base/keys
 -- @include base/clock
--- @include base/check_types
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include place/rerun_job
 
+check_queue(q)
 local finished = ARGV[2] == 'completed' and q.completed or q.failed
 local ids = redis.call('ZRANGEBYSCORE', finished, '-inf', ARGV[3], 'LIMIT', 0, ARGV[4])
 if #ids == 0 then return 0 end

@@ -13,11 +13,13 @@ Bound    limit: 200
 Why      Jobs under a lease and schedules' next iterations are kept, as BullMQ's clean does. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include place/is_next_iteration
 -- @include place/remove_from_list
 -- @include forget/forget_jobs
 
+check_queue(q)
 local state, before, limit, skip = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local listed = state == 'wait' or state == 'active' or state == 'paused'
 local finished = state == 'completed' or state == 'failed'

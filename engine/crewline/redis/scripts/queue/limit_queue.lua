@@ -8,8 +8,10 @@ Bound    three limits
 Why      While a limit holds nobody sets the marker: workers that are idle for it must hear that there is more room now,
          or they sleep on until they poll. ]]
 -- @include base/keys
+-- @include base/check_queue
 -- @include place/push_job
 
+check_queue(q)
 for i = 2, #ARGV, 2 do
   if ARGV[i + 1] == '' then redis.call('HDEL', q.meta, ARGV[i]) else redis.call('HSET', q.meta, ARGV[i], ARGV[i + 1]) end
 end

@@ -16,29 +16,37 @@ local left = tonumber(ARGV[2])
 if redis.call('HEXISTS', q.meta, 'paused') == 0 then return -1 end
 if ARGV[3] ~= '1' and redis.call('LLEN', q.active) > 0 then return -2 end
 
+-- The first ids of a key; of another type it has none, and goes.
+local function ids_of(key, command, most)
+  local ids = redis.pcall(command, key, 0, most - 1)
+  if not ids.err then return ids end
+  redis.call('UNLINK', key)
+  return {}
+end
+
 for _, list in ipairs({ q.active, q.wait, q.paused }) do
-  local ids = redis.call('LRANGE', list, 0, left - 1)
-  redis.call('LTRIM', list, #ids, -1)
+  local ids = ids_of(list, 'LRANGE', left)
+  if #ids > 0 then redis.call('LTRIM', list, #ids, -1) end
   forget_jobs(q, ids, true, true)
   left = left - #ids
   if left <= 0 then return 0 end
 end
 for _, set in ipairs({ q.prioritized, q.delayed, q.children, q.completed, q.failed }) do
-  local ids = redis.call('ZRANGE', set, 0, left - 1)
+  local ids = ids_of(set, 'ZRANGE', left)
   if #ids > 0 then redis.call('ZREM', set, unpack(ids)) end
   forget_jobs(q, ids, true, true)
   left = left - #ids
   if left <= 0 then return 0 end
 end
-local schedules = redis.call('ZRANGE', base .. 'repeat', 0, left - 1)
+local schedules = ids_of(base .. 'repeat', 'ZRANGE', left)
 for i = 1, #schedules do redis.call('UNLINK', base .. 'repeat:' .. schedules[i]) end
 if #schedules > 0 then redis.call('ZREM', base .. 'repeat', unpack(schedules)) end
 if #schedules == left then return 0 end
 
 local workers = own_key(q, 'workers')
-for _, name in ipairs(redis.call('ZRANGE', workers, 0, 99)) do redis.call('UNLINK', own_key(q, 'worker:' .. name)) end
+for _, name in ipairs(ids_of(workers, 'ZRANGE', 100)) do redis.call('UNLINK', own_key(q, 'worker:' .. name)) end
 local flows = own_key(q, 'flows')
-for _, root in ipairs(redis.call('ZRANGE', flows, 0, 99)) do redis.call('UNLINK', own_key(q, 'flow:' .. root)) end
+for _, root in ipairs(ids_of(flows, 'ZRANGE', 100)) do redis.call('UNLINK', own_key(q, 'flow:' .. root)) end
 for _, suffix in ipairs({ 'flows', 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'kept:completed',
   'kept:failed', 'heal', 'looks', 'passed' }) do
   redis.call('UNLINK', own_key(q, suffix))

@@ -8,6 +8,8 @@ Bound    one queue
 Why      As BullMQ 6: a flag, and no list is renamed, so that nothing can be lost in between. ]]
 -- @include base/keys
 
+-- as in check_types
+redis.call('XLEN', q.events)
 local changed = redis.call('HSETNX', q.meta, 'paused', 1)
 redis.call('DEL', q.marker)
 if changed == 1 then redis.call('XADD', q.events, '*', 'event', 'paused') end

@@ -8,8 +8,10 @@ Bound    2,000 parked jobs
 Why      BullMQ 5 parks jobs in `paused`; they are merged into `wait`, never renamed over it: a rename loses jobs.
          The queue stays paused until all are merged, or the first batch would run out of turn. ]]
 -- @include base/keys
+-- @include base/check_queue
 -- @include place/push_job
 
+check_queue(q)
 -- the right end runs first: what was parked is older than what came after, and its oldest ids come last
 local parked = redis.call('LRANGE', q.paused, 0, 1999)
 if #parked > 0 then

@@ -10,10 +10,12 @@ ARGV     1 base
                      regularly looks came
          7 skip      '' at first, later what the last call returned to go on with
          8 window    how many active ids this call looks at
+         9 written   as in cancel_job
 Returns  {} if another looked just now; else {ids put back, ids whose next fetch fails them, ids that never began,
          what to go on with or ''}
 Events   waiting (prev active), and stalled for one that had begun, a job; failed for one that was to be cancelled
-Bound    window: 150, and one pass over as much of `active` as lies behind it
+Bound    window: 150, and one pass over as much of `active` as lies behind it; 50 that the retention of those that end
+         does not keep
 Why      An id without a lock whose lease would be over by now, counted from its start, lost its worker. One look tells
          where the locks are to be trusted: looks came for a whole lease, by Redis' clock, none more than half a lease
          after the last, so that neither Redis nor all workers stood still for long enough to end a lease that is kept.
@@ -34,7 +36,7 @@ Why      An id without a lock whose lease would be over by now, counted from its
          equals. ]]
 -- @include base/keys
 -- @include base/clock
--- @include base/check_types
+-- @include base/check_queue
 -- @include base/trim_events
 -- @include base/counts
 -- @include end/cancelled
@@ -44,6 +46,7 @@ Why      An id without a lock whose lease would be over by now, counted from its
 -- @include upkeep/stalled_job
 -- @include place/remove_from_list
 
+check_queue(q)
 local lease, once, first = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == ''
 local skip, window = tonumber(ARGV[7] == '' and 0 or ARGV[7]), tonumber(ARGV[8])
 if first and not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then return {} end
@@ -79,12 +82,12 @@ if #removed > 0 then redis.call('SREM', q.stalled, unpack(removed)) end
 if #seen > 0 then redis.call('SADD', q.stalled, unpack(seen)) end
 
 -- the newest first, so that the oldest is the next to run
-local back, doomed, unbegun = {}, {}, {}
+local back, doomed, unbegun, finished = {}, {}, {}, finished_jobs()
 for i = #found, 1, -1 do
   local id, kind, told = unpack(found[i])
   local reason = kind ~= 'gone' and cancelled(id, nil, told[6] or '')
   if reason then
-    end_from_outside(id, base .. id, reason, 'active')
+    end_from_outside(finished, id, base .. id, reason, 'active', ARGV[9])
   elseif kind == 'lost' then
     local list = put_back(id, base .. id, told, tonumber(ARGV[3])) and doomed or back
     list[#list + 1] = id
@@ -94,6 +97,7 @@ for i = #found, 1, -1 do
     unbegun[#unbegun + 1] = id
   end
 end
+store_finished(finished)
 if #found > 0 and has_runnable(q) then wake_worker(q) end
 if #ids == window then return { back, doomed, unbegun, whole(skip + #ids - #places) } end
 

@@ -15,8 +15,10 @@ Why      BullMQ prunes only when a job finishes, so that an idle queue keeps wha
 -- @include base/keys
 -- @include base/clock
 -- @include base/parse
+-- @include base/check_queue
 -- @include forget/forget_jobs
 
+check_queue(q)
 local state, count, age, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local finished, own = q[state], state == 'completed' and 'removeOnComplete' or 'removeOnFail'
 local place = own_key(q, 'sweep:' .. state)

@@ -10,7 +10,8 @@ ARGV     1 base      "<prefix>:<queue>:"
          7 room      how many jobs to fetch at most
          8 max, 9 duration   the worker's own rate limit: jobs a duration in ms; 0 for none
          10 points   minutes of metrics to keep, 0 for none
-         11 again    '1' if a call with this token was not answered: what it leased is returned first
+         11 again    '' or which repeat it is, from 1, of a call that was not answered: what that leased is returned first,
+                     and whichever comes after a later one, since it was late on its way, leases nothing
          12 unread   '' or how long, in ms, the leases of the jobs fetched now hold until the worker has said with
                      extend_leases that it has read of them: it may sleep while this call waits for work in its name
          13 suspects  '' or how many suspects to fetch at most (jobs that were with a worker that died): those beyond it
@@ -61,10 +62,10 @@ if #ARGV > 13 then
   codes, ended = settle_jobs(13, tonumber(ARGV[10]))
 end
 local room = tonumber(ARGV[7])
-if room > 0 or ARGV[11] == '1' then
+if room > 0 or ARGV[11] ~= '' then
   -- @include fetch/lease_jobs
   jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], room, tonumber(ARGV[8]), tonumber(ARGV[9]),
-    ARGV[11] == '1', ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)
+    tonumber(ARGV[11]), ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)
 end
 if room <= 0 and #jobs == 0 and meta[2] and has_runnable(q) then
   -- a worker that finishes and does not fetch leaves a place under a global limit: others must hear of it

@@ -10,6 +10,9 @@ Why      A worker that lost its lease must not write over the one that has it no
 -- @include base/trim_events
 
 local job = base .. ARGV[2]
+-- as in check_types
+redis.call('HLEN', q.meta)
+redis.call('XLEN', q.events)
 if redis.call('EXISTS', job) == 0 then return -1 end
 if ARGV[4] ~= '' and redis.call('GET', job .. ':lock') ~= ARGV[4] then return -6 end
 redis.call('HSET', job, 'progress', ARGV[3])

@@ -8,19 +8,20 @@ answer, and no error in the middle of a run can leave something on it that is ta
 from __future__ import annotations
 
 import asyncio
-import os
 import pickle
 import sys
 import threading
 import traceback
 from typing import Any
 
+from crewline import forks
 from crewline.errors import HandlerNotFound, InvalidPayload, LeaseLost, Reject, Retry
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.wire import jsonio
 from crewline.wire.text import reason_of, trace_of
 from crewline.worker.handlers.exits import awaited, contained
+from crewline.worker.handlers.forks import end_copy, guard_loop
 from crewline.worker.handlers.loading import load_handler
 from crewline.worker.handlers.routing import Router
 from crewline.worker.handlers.syncjob import SyncJob
@@ -44,11 +45,11 @@ class Child:
         self._queues: dict[str, Queue] = {}
         self._runner = asyncio.Runner()
         self._beside: asyncio.AbstractEventLoop | None = None
-        self._pid = os.getpid()
+        self._depth = forks.depth
 
     def is_copy(self) -> None:
         """This process is a copy of the one that made this object."""
-        self._pid = os.getpid()
+        self._depth = forks.depth
 
     def load(self, spec: str) -> Target:
         """The handler; HandlerNotFound or InvalidOption if there is none that can be called."""
@@ -65,20 +66,23 @@ class Child:
         try:
             answer = self._run(request)
         except BaseException as raised:
+            # the line is not that of a child which the handler has forked
+            end_copy(self._depth, raised)
             answer = _failure(request, contained(raised))
-        if os.getpid() != self._pid:
-            # a copy that the handler has forked and let run on: the line is not its own
-            os._exit(1)
+        end_copy(self._depth)
         return answer
 
     def _run(self, request: Request) -> Answer:
         target = self.load(request.spec)
         if target.execution not in self._queues:
             # one for each loop: a connection belongs to the loop that opened it
-            url, prefix, name, timeout_seconds = self._where
-            self._queues[target.execution] = Queue(name, redis=url, prefix=prefix, timeout_seconds=timeout_seconds)
-        name, data, opts, started, fields = pickle.loads(request.content)
-        job = Job(self._queues[target.execution], request.job_id, name, data, opts, request.token, started, fields)
+            at = self._where
+            queue = Queue(at.queue, redis=at.url, prefix=at.prefix, timeout_seconds=at.timeout_seconds)
+            queue.lease_ms = at.lease_ms
+            self._queues[target.execution] = queue
+        queue = self._queues[target.execution]
+        name, data, opts, started, fields, queue.default_attempts = pickle.loads(request.content)
+        job = Job(queue, request.job_id, name, data, opts, request.token, started, fields)
         if target.execution == "async":
             value = self._runner.run(_call(target, job))
         else:
@@ -119,6 +123,7 @@ def _load_main(path: str, spec: str) -> None:
 
 
 async def _call(target: Target, job: Job) -> Any:
+    guard_loop()
     return await awaited(target.call(*target.arguments(job)))
 
 

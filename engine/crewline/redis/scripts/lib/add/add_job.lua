@@ -1,8 +1,10 @@
 -- @include base/clock
 -- @include base/fields
+-- @include base/most_id
 -- @include place/push_job
 -- Stores one job and puts it where it belongs; every way of adding goes through here.
--- `delay` is milliseconds from now, or '@' and an absolute time. `extra` (a table) may hold
+-- `delay` is milliseconds from now, or '@' and an absolute time: a job that waits for something before keeps that as `due`,
+-- while milliseconds count from when that has come. `extra` (a table) may hold
 --   parentKey, parent (JSON)   the parent that waits for it
 --   children                   true: it waits for children that are added with it
 --   rjk                        the job scheduler it is an iteration of
@@ -18,9 +20,11 @@ local deduplicates
 
 local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra, batch)
   -- the counter also counts custom ids, as BullMQ's does: dashboards find queues by it
-  local counted_as = batch and batch.number or whole(redis.call('INCR', queue.id))
+  local count = not batch and redis.call('INCR', queue.id)
+  local counted_as = count and whole(count) or batch.number
   local fresh = id == '' and batch and batch.fresh
   if id == '' then
+    if count and count > MOST_ID then error(no_more_ids(queue)) end
     id = counted_as
     -- a counter that was lost while jobs were kept must not take the next job for one of them
     local step = 1
@@ -39,21 +43,21 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
     redis.call('XADD', queue.events, '*', 'event', 'duplicated', 'jobId', id)
     return id, 'duplicate'
   end
+  local due, moment
+  if string.byte(delay) == 64 then
+    due = tonumber(string.sub(delay, 2))
+    delay = whole(math.max(due - now, 0))
+    moment = delay ~= '0' and whole(due) or nil
+  elseif delay ~= '0' then
+    due = now + tonumber(delay)
+  end
   if extra and extra.de then
     if not deduplicates then
       -- @include add/is_deduplicated
       deduplicates = is_deduplicated
     end
-    local taken, holder = deduplicates(queue, id, name, data, opts, extra)
+    local taken, holder = deduplicates(queue, id, name, data, opts, extra, delay, moment)
     if taken then return holder, 'deduplicated' end
-  end
-
-  local due
-  if string.byte(delay) == 64 then
-    due = tonumber(string.sub(delay, 2))
-    delay = whole(math.max(due - now, 0))
-  elseif delay ~= '0' then
-    due = now + tonumber(delay)
   end
   redis.call('HSET', job, 'name', name, 'data', data, 'opts', opts, 'timestamp', stamp, 'delay', delay,
     'priority', priority)
@@ -68,6 +72,7 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
   end
   redis.call('XADD', queue.events, '*', 'event', 'added', 'jobId', id, 'name', name)
   if extra and extra.children then
+    if moment then redis.call('HSET', job, 'due', moment) end
     redis.call('ZADD', queue.children, stamp, id)
     redis.call('XADD', queue.events, '*', 'event', 'waiting-children', 'jobId', id)
     return id, 'children'

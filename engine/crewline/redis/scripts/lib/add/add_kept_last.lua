@@ -4,7 +4,7 @@
 -- time to live that had: nobody but the job that has ended held it.
 local function add_kept_last(ended, dedup_id)
   local later, held = base .. 'dn:' .. dedup_id, base .. 'de:' .. dedup_id
-  local kept = redis.call('HMGET', later, 'name', 'data', 'opts', 'pk', 'pd', 'jid')
+  local kept = redis.call('HMGET', later, 'name', 'data', 'opts', 'pk', 'pd', 'jid', 'due')
   if not kept[1] then return end
   redis.call('DEL', later)
   if redis.call('GET', held) == ended then redis.call('DEL', held) end
@@ -14,7 +14,8 @@ local function add_kept_last(ended, dedup_id)
   local priority = math.min(math.max(number(opts.priority, 0), 0), 2097151)
   local id = kept[6] or ''
   if redis.call('EXISTS', base .. id) == 1 then id = '' end
-  local _, place = add_job(q, id, kept[1], kept[2] or '{}', kept[3] or '{}', whole(math.max(number(opts.delay, 0), 0)),
-    whole(priority), opts.lifo == true, { de = de, parentKey = kept[4], parent = kept[5] })
+  local due = number(kept[7], nil)
+  local delay = due and '@' .. whole(due) or whole(math.max(number(opts.delay, 0), 0))
+  local _, place = add_job(q, id, kept[1], kept[2] or '{}', kept[3] or '{}', delay, whole(priority), opts.lifo == true, { de = de, parentKey = kept[4], parent = kept[5] })
   if place == 'wait' then wake_worker(q) elseif place == 'delayed' then mark_next_due(q) end
 end

@@ -7,9 +7,14 @@ local function hold_dedup_id(key, de, id)
   if ttl > 0 and not de.keepLastIfActive then redis.call('SET', key, id, 'PX', ttl) else redis.call('SET', key, id) end
 end
 
-local function keep_for_later(queue, id, name, data, opts, extra)
+local function keep_for_later(queue, id, name, data, opts, extra, delay, moment)
   local later = queue.base .. 'dn:' .. extra.de.id
   redis.call('DEL', later)
+  if moment then
+    -- BullMQ goes by the options alone: late there, but not at once
+    opts = string.sub(opts, 1, -2) .. (opts == '{}' and '' or ',') .. '"delay":' .. delay .. '}'
+    redis.call('HSET', later, 'due', moment)
+  end
   redis.call('HSET', later, 'name', name, 'data', data, 'opts', opts, 'jid', id)
   if extra.parentKey then
     redis.call('HSET', later, 'pk', extra.parentKey, 'pd', extra.parent, 'pdk', extra.parentKey .. ':dependencies')
@@ -17,11 +22,14 @@ local function keep_for_later(queue, id, name, data, opts, extra)
   redis.call('PERSIST', queue.base .. 'de:' .. extra.de.id)
 end
 
--- True, and by whom, if another job holds the deduplication id, and this one is not to be added.
-local function is_deduplicated(queue, id, name, data, opts, extra)
+-- True, and by whom, if another job holds the deduplication id, and this one is not to be added. `delay` in ms is what is
+-- left until `moment`, the absolute time that it was given, if any.
+local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment)
   local de = extra.de
   local key = queue.base .. 'de:' .. de.id
-  local holder = redis.call('GET', key)
+  -- pcall: a key of another type holds nothing
+  local holder = redis.pcall('GET', key)
+  if type(holder) == 'table' then holder = false end
   -- a stranger with the holder's id holds nothing, nor does one that is gone (removed by a client that does not know the
   -- key), unless its time has yet to pass: a throttle holds whatever became of the job
   if holder and redis.pcall('HGET', queue.base .. holder, 'deid') ~= de.id
@@ -38,7 +46,7 @@ local function is_deduplicated(queue, id, name, data, opts, extra)
     if de.extend or de.keepLastIfActive or redis.call('PTTL', key) < 0 then hold_dedup_id(key, de, id)
     else redis.call('SET', key, id, 'KEEPTTL') end
   elseif de.keepLastIfActive and redis.call('LPOS', queue.active, holder) then
-    keep_for_later(queue, id, name, data, opts, extra)
+    keep_for_later(queue, id, name, data, opts, extra, delay, moment)
   elseif de.extend and number(de.ttl, 0) > 0 then
     -- one that has ended, or is gone, does so no more: it holds the id for a time only
     if redis.call('EXISTS', queue.base .. holder) == 0 or redis.call('ZSCORE', queue.completed, holder)

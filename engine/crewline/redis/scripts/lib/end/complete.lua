@@ -3,7 +3,7 @@
 -- @include end/other_ways
 -- A job that ended well.
 local function complete(id, job, value, parent, attempts)
-  -- a parent's event precedes its child's, as in BullMQ
+  -- as in note_failure
   if parent then attempt(other_ways().child_completed, parent, redis.call('HGET', job, 'parent'), job, value) end
   redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', value, 'prev', 'active')
   redis.call('HSET', job, 'returnvalue', value, 'finishedOn', stamp, 'atm', counted(attempts))

@@ -20,3 +20,11 @@ local function count_metrics(state, n, points)
     redis.call('HSET', key, 'prevTS', stamp, 'prevCount', count - n)
   end
 end
+
+-- Those that nobody ended who knows how many minutes are kept: they are in the total, if the queue has one, and so in
+-- the minute that is told of next.
+local function count_in_total(state, n)
+  if redis.call('EXISTS', base .. 'metrics:completed', base .. 'metrics:failed') > 0 then
+    redis.call('HINCRBY', base .. 'metrics:' .. state, 'count', n)
+  end
+end

@@ -3,14 +3,20 @@
 -- @include end/child_failed
 -- @include end/append_trace
 -- @include end/dead_letter
--- A job that failed for good; `letters` is the dead letters' base, '' for none. Returns whether there is a letter.
-local function fail(id, job, reason, parent, told, name, letters)
+-- What every job goes through that fails, from whatever state. The last arguments are further fields that it gets.
+local function note_failure(id, job, reason, parent, prev, ...)
+  -- a parent's event precedes its child's, as in BullMQ
   if parent then attempt(child_failed, parent, redis.call('HGET', job, 'parent'), job, reason) end
+  redis.call('HSET', job, 'failedReason', reason, 'finishedOn', stamp, ...)
+  redis.call('HDEL', job, 'defa')
+  redis.call('XADD', q.events, '*', 'event', 'failed', 'jobId', id, 'failedReason', reason, 'prev', prev)
+end
+
+-- A job that failed for good where its worker says so; `letters` is the dead letters' base, '' for none. Returns whether there is a letter.
+local function fail(id, job, reason, parent, told, name, letters)
   local traces = append_trace(job, told)
   local attempts = increment(job, 'atm')
-  redis.call('HSET', job, 'failedReason', reason, 'stacktrace', traces, 'finishedOn', stamp)
-  redis.call('HDEL', job, 'defa')
-  redis.call('XADD', q.events, '*', 'event', 'failed', 'jobId', id, 'failedReason', reason, 'prev', 'active')
+  note_failure(id, job, reason, parent, 'active', 'stacktrace', traces)
   if told.exhausted then
     redis.call('XADD', q.events, '*', 'event', 'retries-exhausted', 'jobId', id, 'attemptsMade', attempts)
   end

@@ -1,3 +1,6 @@
+-- @include forget/delete_jobs
+-- @include forget/forget_ended
+-- @include end/other_ways
 -- Where the jobs of one call went that have ended: they are written to `completed` and `failed` at once.
 local function finished_jobs()
   return { completed = {}, failed = {}, policies = {} }
@@ -8,11 +11,9 @@ local function keep_finished(finished, state, id, keep)
   if keep == '0' then
     -- a parent may wait on for a child that failed
     if state == 'completed' then
-      -- @include forget/delete_jobs
       delete_jobs(base, { id })
     else
-      -- @include forget/forget_jobs
-      forget_jobs(q, { id })
+      forget_ended(q, { id })
     end
     return
   end
@@ -22,14 +23,24 @@ local function keep_finished(finished, state, id, keep)
   if keep ~= '' then finished.policies[keep .. ',' .. state] = true end
 end
 
+-- The last step of a job that has ended, whoever ended it.
+local function end_job(finished, state, id, keep, dedup_id)
+  keep_finished(finished, state, id, keep)
+  if dedup_id then
+    attempt(other_ways().release_dedup, q, id, dedup_id)
+    attempt(other_ways().add_kept_last, id, dedup_id)
+  end
+end
+
+-- `points`: minutes of metrics that the caller keeps; nil where it keeps none of its own.
 local function store_finished(finished, points)
   for _, state in ipairs({ 'completed', 'failed' }) do
     local list = finished[state]
     if #list > 0 then
       redis.call('ZADD', q[state], unpack(list))
-      if points > 0 then
+      if not points or points > 0 then
         -- @include end/count_metrics
-        attempt(count_metrics, state, #list / 2, points)
+        attempt(points and count_metrics or count_in_total, state, #list / 2, points)
       end
     end
   end

@@ -15,8 +15,10 @@ local function other_ways()
     -- @include end/child_completed
     -- @include end/release_dedup
     -- @include add/add_kept_last
+    -- @include place/unsuspect
     ways = {
       mark_next_due = mark_next_due, cancelled = cancelled, fail = fail, announce_letters = announce_letters,
+      note_failure = note_failure, unsuspect = unsuspect,
       retry_later = retry_later, hand_back = hand_back, take_back_crash = take_back_crash,
       child_completed = child_completed, release_dedup = release_dedup, add_kept_last = add_kept_last,
     }

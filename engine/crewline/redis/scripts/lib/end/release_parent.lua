@@ -15,13 +15,27 @@ local function parent_of(parent_key, parent_json)
   return queue, id, link
 end
 
--- Lets a parent run whose children have ended (or will not be waited for any longer).
+-- When a job is due that waited for others: at the moment that it was given, or its delay after now, or after it was
+-- added (`from_add`); nil where it has none, or that has passed.
+local function due_of(job, from_add)
+  -- pcall: the key may be anything by now
+  local told = redis.pcall('HMGET', job, 'delay', 'due', 'timestamp')
+  local delay, moment = number(told[1], 0), number(told[2], nil)
+  if moment then redis.call('HDEL', job, 'due') end
+  if delay <= 0 then return nil end
+  local due = moment or (from_add and number(told[3], now) or now) + delay
+  if due > now then return due end
+  redis.call('HSET', job, 'delay', '0')
+end
+
+-- Lets a parent run whose children have ended (or will not be waited for any longer). A delay that is no moment counts
+-- from now, as in BullMQ.
 local function release_parent(queue, id)
   if redis.call('ZREM', queue.children, id) == 0 then return end
   local job = queue.base .. id
-  local delay = number(redis.call('HGET', job, 'delay'), 0)
-  if delay > 0 then
-    delay_job(queue, id, now + delay)
+  local due = due_of(job)
+  if due then
+    delay_job(queue, id, due)
     mark_next_due(queue)
   else
     local priority = priority_of(job)

@@ -32,7 +32,7 @@ local function settle_jobs(offset, points)
   end
   local held = redis.call('MGET', unpack(locks))
   -- few jobs have children: most calls need one look for all of theirs
-  read_active(count)
+  read_active(ids)
   local parents = redis.call('EXISTS', unpack(children)) > 0
   local free_locks, free_ids, finished, woken, postponed, ended = {}, {}, finished_jobs(), false, false, false
   local lettered = false
@@ -57,24 +57,20 @@ local function settle_jobs(offset, points)
       end
       -- a foreign client put something else in its place
       if gone then codes[r], outcome, told = -1, 'gone', {} end
-      if told.suspect then redis.call('HDEL', job, 'suspect', 'tried', 'alone', 'crashes', 'blamed') end
+      if told.suspect then other_ways().unsuspect(job) end
       if outcome == 'retry' or outcome == 'back' then
         -- its worker has not heard of it yet
         local reason = other_ways().cancelled(id, ARGV[at + 2])
         if reason then
           outcome, value, told = 'failed', reason, { letter = false, trace = told.trace }
-          redis.call('HDEL', job, 'suspect', 'tried', 'alone', 'crashes', 'blamed')
+          other_ways().unsuspect(job)
         end
       end
       if outcome == 'completed' or outcome == 'failed' then
         if outcome == 'completed' then complete(id, job, value, parent, attempts)
         elseif other_ways().fail(id, job, value, parent, told, ARGV[2], ARGV[3]) then lettered = true end
-        keep_finished(finished, outcome, id, keep)
+        end_job(finished, outcome, id, keep, dedup_id)
         ended = true
-        if dedup_id then
-          attempt(other_ways().release_dedup, q, id, dedup_id)
-          attempt(other_ways().add_kept_last, id, dedup_id)
-        end
       elseif outcome == 'retry' and other_ways().retry_later(id, job, value, told) == 'delayed' then
         postponed = true
       elseif outcome ~= 'gone' then

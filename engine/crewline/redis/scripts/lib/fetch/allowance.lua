@@ -1,18 +1,21 @@
 -- @include base/fields
--- What of the rate is used up. What is no counter is taken away: INCRBY would raise when jobs are leased already.
-local function used_of_rate()
-  local used = redis.pcall('GET', q.limiter)
-  if type(used) == 'string' and #used < 17 and string.find(used, '^%-?%d+$') then return tonumber(used) end
-  if used then redis.call('DEL', q.limiter) end
-  return 0
+-- @include place/wake_worker
+-- What of the rate is used up; and what is stored under `mark`, which is read along with it. What is no counter is taken
+-- away where there is a rate: INCRBY would raise when jobs are leased already.
+local function used_of_rate(max, mark)
+  local told = redis.call('MGET', q.limiter, mark)
+  local used = told[1]
+  if used and #used < 17 and string.find(used, '^%-?%d+$') then return tonumber(used), told[2] end
+  if used or max > 0 then redis.call('DEL', q.limiter) end
+  return 0, told[2]
 end
 
 -- How many jobs the queue's own limits allow now, and for how many milliseconds the rate limit holds.
--- The queue's rate (meta) goes before the worker's.
-local function allowance(room, held, max)
+-- The queue's rate (meta) goes before the worker's, and `used` of it is used up.
+local function allowance(room, held, max, used)
   if held[1] then return 0, 0 end
-  if held[2] then room = math.min(room, number(held[2], room) - redis.call('LLEN', q.active)) end
-  local used = used_of_rate()
+  local free = free_places(q, held)
+  if free then room = math.min(room, free) end
   if room > 0 and used > 0 then
     -- a limit that a client has set by hand holds whatever the rate: 2^53 - 1
     local left = room

@@ -1,4 +1,5 @@
 -- @include base/clock
+-- @include base/own_key
 -- @include place/wake_worker
 -- @include fetch/allowance
 -- @include fetch/begin_attempt
@@ -40,9 +41,11 @@ local MOST_READ = 200000
 
 local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, unread_ms, suspects,
   settled)
-  local jobs = {}
+  local jobs, mark = {}, own_key(q, 'repeated:' .. token)
   if again then
+    -- @include fetch/note_repeat
     -- @include fetch/leased_before
+    if not note_repeat(mark, again) then return jobs, 0, 0 end
     jobs = leased_before(token, lease_ms)
     if #jobs > 0 then return jobs, 0, 0 end
   end
@@ -57,8 +60,14 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   end
   local max = number(meta[3], 0)
   if max > 0 then rate_ms = number(meta[4], 1000) else max = rate_max end
+  local used, repeated = used_of_rate(max, mark)
+  if repeated and not again then
+    -- its repeat was here before; whoever waits hears again of what it was told, and nobody else
+    if has_runnable(q) then wake_worker(q) end
+    return jobs, 0, 0
+  end
   local limited
-  room, limited = allowance(room, meta, max)
+  room, limited = allowance(room, meta, max, used)
   local aside, scores, took, more, read = {}, {}, 0, false, 0
   while took < room do
     local ids, before, last = nil, #aside, nil

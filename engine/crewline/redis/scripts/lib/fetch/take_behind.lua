@@ -8,6 +8,7 @@
 --   passed   a hash of our own: `wait` and `prioritized`, the last suspect of each that was looked past; `at`, how far
 --            from the end of `wait` that was; `until`, when looks begin anew: a while after the first job was found,
 --            since jobs may come to be between suspects, and then they are stepped over
+-- pcall: to a user who may not write it looks begin anew each time
 
 -- Suspects that one call looks past at most, and those that it reads at once.
 local MOST_PASSED, PART = 500, 50
@@ -49,7 +50,7 @@ local function take_behind(room, in_wait, in_prioritized)
   local passed = own_key(q, 'passed')
   local told = redis.pcall('HMGET', passed, 'wait', 'at', 'prioritized', 'until')
   if told.err or (told[4] and number(told[4], 0) <= now) then
-    redis.call('DEL', passed)
+    redis.pcall('DEL', passed)
     told = {}
   end
   if told[1] then
@@ -71,12 +72,12 @@ local function take_behind(room, in_wait, in_prioritized)
     told[3] = last or told[3]
   end
   if ends then
-    redis.call('DEL', passed)
+    redis.pcall('DEL', passed)
   elseif told[1] or told[3] then
     local anew = told[4] or (#found > 0 and whole(now + LOOKS_ANEW))
-    redis.call('HSET', passed, 'wait', told[1] or '', 'at', told[2] or '', 'prioritized', told[3] or '')
-    if anew then redis.call('HSET', passed, 'until', anew) end
-    redis.call('EXPIRE', passed, 60)
+    redis.pcall('HSET', passed, 'wait', told[1] or '', 'at', told[2] or '', 'prioritized', told[3] or '')
+    if anew then redis.pcall('HSET', passed, 'until', anew) end
+    redis.pcall('EXPIRE', passed, 60)
   end
   return found, #found < room and not ends
 end

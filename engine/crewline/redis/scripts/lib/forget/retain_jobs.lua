@@ -1,6 +1,7 @@
 -- @include base/clock
 -- @include base/fields
 -- @include forget/delete_jobs
+-- @include forget/forget_ended
 -- Applies one retention policy to a queue's finished jobs: `count` newest are kept, and none older than `age` seconds
 -- ('' = no bound). At most `most` jobs go, so that one call never blocks Redis for long. Returns how many did.
 local function retain_jobs(queue, state, count, age, most)
@@ -21,8 +22,7 @@ local function retain_jobs(queue, state, count, age, most)
   if state == 'completed' then
     delete_jobs(queue.base, old)
   else
-    -- @include forget/forget_jobs
-    forget_jobs(queue, old)
+    forget_ended(queue, old)
   end
   return #old
 end

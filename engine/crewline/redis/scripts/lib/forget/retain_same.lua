@@ -2,6 +2,7 @@
 -- @include base/fields
 -- @include base/own_key
 -- @include forget/delete_jobs
+-- @include forget/forget_ended
 -- Applies a retention policy as `retain_jobs` does, but only to jobs that say the same: it is what our producers write
 -- where nothing was said, and what others added is not for it to delete. Those are stepped over, and where that ended is
 -- kept in a key of our own, so that they don't have to be looked at each time; sweep_jobs puts it right.
@@ -25,14 +26,13 @@ local function retain_same(queue, state, count, age, most)
     local opts = redis.pcall('HGET', queue.base .. id, 'opts')
     if type(opts) == 'string' and string.find(opts, said, 1, true) then gone[#gone + 1] = id else kept = kept + 1 end
   end
-  if kept > 0 then redis.call('SET', place, whole(skip + kept), 'EX', 3600) end
+  if kept > 0 then redis.pcall('SET', place, whole(skip + kept), 'EX', 3600) end
   if #gone == 0 then return kept end
   redis.call('ZREM', finished, unpack(gone))
   if state == 'completed' then
     delete_jobs(queue.base, gone)
   else
-    -- @include forget/forget_jobs
-    forget_jobs(queue, gone)
+    forget_ended(queue, gone)
   end
   return #gone + kept
 end

@@ -1,5 +1,6 @@
 -- @include base/counts
 -- @include place/push_job
+-- @include place/unsuspect
 -- A parent waits again for a child that runs again.
 local function wait_again(parent, job)
   if redis.call('EXISTS', parent) == 0 then return end
@@ -12,8 +13,8 @@ end
 -- Makes a finished job runnable again; its parent waits for it again. The job's key is a hash.
 local function rerun_job(id, prev, fresh, lifo)
   local job = base .. id
-  redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'crashes', 'suspect',
-    'tried', 'alone', 'blamed', 'deadLetterError')
+  redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'deadLetterError')
+  unsuspect(job)
   if fresh then redis.call('HDEL', job, 'atm', 'ats', 'stc') end
   local parent = redis.call('HGET', job, 'parentKey')
   -- keys of the parent's may be of another type, or not allowed: the job is in no state until it is pushed

@@ -27,7 +27,15 @@ class JobFailed(CrewlineError):
 
 
 class LeaseLost(CrewlineError):
-    """Another worker has this job now: what this one writes is refused."""
+    """Another worker has this job now: what this one writes is refused.
+
+    Attributes:
+        lease: id and token of the run that has lost it.
+    """
+
+    def __init__(self, message: str = "", lease: tuple[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.lease = lease
 
 
 class HandlerNotFound(CrewlineError):
@@ -47,6 +55,14 @@ class Retry(CrewlineError):
     def __init__(self, reason: str = "retry asked for", *, delay: float | None = None) -> None:
         super().__init__(reason)
         self.delay = delay
+
+    @property
+    def seconds(self) -> float | None:
+        """The delay as a number: NaN and infinity too, whatever a handler has computed; None for what is none."""
+        try:
+            return None if self.delay is None else float(self.delay)
+        except (TypeError, ValueError, OverflowError):
+            return None
 
 
 class Reject(CrewlineError):

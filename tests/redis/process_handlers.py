@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from crewline import Reject, Retry
+from crewline import LeaseLost, Reject, Retry
 from redis.exceptions import RedisError
 
 
@@ -69,14 +69,31 @@ def work(job: Any) -> Any:
             while job.progress({"pid": os.getpid()}) is None:
                 time.sleep(0.01)
         case "forge":
-            line = sys.orig_argv[sys.orig_argv.index("-c") + 2].split(",")[0]
-            os.write(int(line), bytes.fromhex(job.data["hex"]))
+            os.write(line(), bytes.fromhex(job.data["hex"]))
             time.sleep(600)
+        case "hang up":
+            os.close(line())
+        case "another's lease":
+            raise LeaseLost("another's", ("another", "token"))
+        case "untellable":
+            raise untellable()
         case "look":
             return {"state": job.state(), "children": job.children_values(), "logs": job.logs(), "name": job.name}
         case "who":
             return {"of": job.id, "pid": os.getpid()}
     return job.data
+
+
+def line() -> int:
+    """The descriptor of this process' line to its worker."""
+    return int(sys.orig_argv[sys.orig_argv.index("-c") + 2].split(",")[0])
+
+
+def untellable() -> SyntaxError:
+    """An error that Python can't print."""
+    error = SyntaxError("the reason")
+    error.text, error.offset = 5, 1  # type: ignore[assignment]
+    return error
 
 
 class Unspeakable(Exception):

@@ -141,6 +141,11 @@ async def test_a_child_that_exits_says_with_what_code(queue: Queue, children: Ch
         await children.run(await stored(queue, {"do": "die"}), WORK, timeout=None)
 
 
+async def test_a_child_whose_handler_closes_its_line_says_so(queue: Queue, children: Children) -> None:
+    with pytest.raises(ChildDied, match="closed the line to the worker"):
+        await children.run(await stored(queue, {"do": "hang up"}), WORK, timeout=None)
+
+
 async def test_a_childs_end_is_seen_though_a_process_it_forked_lives_on(
     queue: Queue, children: Children, until: Any
 ) -> None:

@@ -104,6 +104,8 @@ async def test_errors_come_as_the_handler_raised_them_and_the_child_lives_on(que
         ("exit", ChildFailed, r"the handler called sys.exit\(3\)"),
         ("interrupt", ChildFailed, "the handler raised KeyboardInterrupt"),
         ("unspeakable", ChildFailed, "^Unspeakable$"),
+        ("untellable", ChildFailed, "^the reason"),
+        ("another's lease", ChildFailed, "^another's$"),
         ("lambda", Reject, "the handler's result is not strict JSON"),
     ):
         with pytest.raises(kind, match=said) as caught:

@@ -122,6 +122,23 @@ async def test_a_copy_can_be_killed_while_what_it_was_copied_from_stands_still(
         os.kill(template, signal.SIGCONT)
 
 
+async def test_what_children_are_copied_from_is_killed_where_it_stands_still(
+    queue: Queue, children: Children, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("crewline.worker.processes.copies.LOOKS", 2)
+    job = await stored(queue, {"seconds": 600})
+    running = asyncio.create_task(children.run(job, PARENT, timeout=None, alone=True))
+    template, pid = await told(queue, job, until, "parent"), await told(queue, job, until)
+    os.kill(template, signal.SIGSTOP)
+    waiting = [children.run(await stored(queue, {}), PARENT, timeout=None, alone=True) for _ in range(3)]
+    ends = await asyncio.wait_for(asyncio.gather(running, *waiting, return_exceptions=True), 60)
+    assert [type(end) for end in ends] == [ChildUnavailable] * 4
+    await until(lambda: not runs(template) and not runs(pid))
+    assert len([line for line in caplog.messages if "stands still: it is killed" in line]) == 1
+    following = await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)
+    assert following.value == os.getpid()
+
+
 async def test_copies_end_with_what_they_are_copied_from_and_have_not_told_on_themselves(
     queue: Queue, children: Children, until: Any
 ) -> None:
@@ -179,21 +196,6 @@ async def test_what_children_are_copied_from_ends_also_where_the_only_run_was_ca
     running.cancel()
     await asyncio.wait({running})
     await until(lambda: not children.copying and not children._living)
-
-
-async def test_a_run_does_not_wait_for_ever_for_a_copy_of_what_stands_still(
-    queue: Queue, children: Children, until: Any
-) -> None:
-    template = (await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)).value
-    assert template != os.getpid()
-    children._starter._start_seconds = 0.5
-    os.kill(template, signal.SIGSTOP)
-    with pytest.raises(ChildUnavailable, match="stands still"):
-        await asyncio.wait_for(children.run(await stored(queue, {}), PARENT, timeout=None, alone=True), 10)
-    await until(lambda: not runs(template))
-    children._starter._start_seconds = 60.0
-    following = await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)
-    assert following.value == os.getpid()
 
 
 async def test_no_copy_outlives_a_worker_that_is_killed(queue: Queue, redis_url: str, until: Any) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
-from crewline import DeadLetters, Job, Middleware, Queue
+from crewline import DeadLetters, Job, JobFailed, Middleware, Queue
 
 from tests.redis import process_handlers
 
@@ -120,6 +122,47 @@ async def test_jobs_wait_where_the_system_starts_no_process(
     assert len(refused) == 6
     assert await DeadLetters(queue).list() == []
     assert [line for line in caplog.messages if "can begin nothing now" in line and "Too many open files" in line]
+
+
+@pytest.fixture
+def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A handler whose import kills its process as long as there is a file, and that file."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr("crewline.worker.runs.calling.PAUSE_SECONDS", 0.01)
+    file = tmp_path / "deadly"
+    source = f"import os\nif os.path.exists({str(file)!r}): os._exit(9)\ndef handle(job): return 'done'\n"
+    (tmp_path / "deadly_handlers.py").write_text(source)
+    yield importlib.import_module("deadly_handlers").handle, file
+    del sys.modules["deadly_handlers"]
+
+
+async def test_a_child_that_dies_before_it_is_ready_costs_no_attempt(
+    queue: Queue, start_worker: Any, until: Any, deadly: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    handle, file = deadly
+    file.touch()
+    job = await queue.add("n", {}, attempts=1)
+    await start_worker(handle, execution="process")
+    await until(lambda: [line for line in caplog.messages if "exited with code 9 before it was ready" in line], 60)
+    file.unlink()
+    assert await job.result(timeout=60) == "done"
+    after = await queue.get_job(job.id)
+    assert after is not None and after.attempts_made == 1
+
+
+async def test_a_job_fails_at_last_whose_children_die_for_long_before_they_are_ready(
+    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch, deadly: Any
+) -> None:
+    monkeypatch.setattr("crewline.worker.processes.childless.UNREADY_SECONDS", 0.5)
+    handle, file = deadly
+    file.touch()
+    await start_worker(handle, execution="process")
+    job = await queue.add("n", {}, attempts=2, backoff=0)
+    with pytest.raises(JobFailed, match="exited with code 9 before it was ready"):
+        await job.result(timeout=60)
+    file.unlink()
+    assert await (await queue.add("n", {}, attempts=1)).result(timeout=60) == "done"
 
 
 async def test_jobs_wait_where_the_system_starts_no_thread(

@@ -7,7 +7,7 @@ import functools
 from typing import Any
 
 import pytest
-from crewline import DeadLetters, FlowJob, InvalidOption, Job, JobFailed, Queue
+from crewline import DeadLetters, FlowJob, InvalidOption, Job, JobFailed, LeaseLost, Queue, Retry
 from redis.exceptions import ResponseError
 
 from tests.redis import process_handlers
@@ -40,6 +40,37 @@ async def test_whatever_an_error_says_is_a_reason(
     assert str(caught.value).startswith(said) and len(str(caught.value)) <= longest
     (letter,) = await DeadLetters(queue).list()
     assert letter.reason.startswith(said)
+
+
+async def test_an_error_that_can_not_be_printed_hides_no_reason(queue: Queue, start_worker: Any) -> None:
+    async def handle(job: Job) -> None:
+        raise process_handlers.untellable()
+
+    await start_worker(handle)
+    job = await queue.add("n", 1, attempts=1)
+    with pytest.raises(JobFailed, match=r"^the reason"):
+        await job.result(timeout=20)
+
+
+async def test_a_delay_that_is_no_number_is_none(queue: Queue, start_worker: Any) -> None:
+    async def handle(job: Job) -> str:
+        if job.attempts_made == 0:
+            raise Retry("the reason", delay="soon")  # type: ignore[arg-type]
+        return job.failed_reason or ""
+
+    await start_worker(handle)
+    job = await queue.add("n", 1, attempts=2, backoff=0)
+    assert await job.result(timeout=20) == "the reason"
+
+
+async def test_a_lease_that_another_run_has_lost_is_an_error_as_any(queue: Queue, start_worker: Any) -> None:
+    async def handle(job: Job) -> None:
+        raise LeaseLost("another's", ("another", "token"))
+
+    await start_worker(handle)
+    job = await queue.add("n", 1, attempts=1)
+    with pytest.raises(JobFailed, match="another's"):
+        await job.result(timeout=20)
 
 
 async def test_an_error_in_words_of_its_own_takes_no_child_down(queue: Queue, start_worker: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from crewline import DeadLetters, Job, JobFailed, Middleware, Queue
+from crewline.redis.scripts import Scripts
 from crewline.wire.text import text
 from crewline.worker.processes.answers import ChildUnavailable
 from crewline.worker.processes.children import Children
@@ -168,6 +169,64 @@ async def test_a_loner_that_is_cancelled_holds_up_nobody(queue: Queue, start_wor
         await loner.result(timeout=5)
     assert await (await queue.add("n", {})).result(timeout=5) == "ran"
     gate.set()
+
+
+async def test_what_comes_behind_a_loner_runs_in_its_old_order(queue: Queue, start_worker: Any) -> None:
+    ran: list[str] = []
+
+    async def handle(job: Job) -> None:
+        ran.append(job.id)
+
+    loner = await _suspect(queue, times=3)
+    jobs = await queue.add_bulk(("n", {}) for _ in range(5))
+    await start_worker(handle)
+    for job in jobs:
+        await job.result(timeout=20)
+    assert ran == [loner.id, *(job.id for job in jobs)]
+
+
+async def test_suspects_that_need_the_whole_worker_are_fetched_one_at_a_time(queue: Queue, start_worker: Any) -> None:
+    ends: list[str] = []
+
+    async def handle(job: Job) -> None: ...
+
+    await queue.pause()
+    jobs = [await _suspect(queue) for _ in range(4)]
+    worker = await start_worker(handle)
+    worker._slots.on_ended.append(lambda job, result: ends.append(result.outcome))
+    await queue.resume()
+    for job in jobs:
+        await job.result(timeout=20)
+    assert ends == ["completed"] * 4
+
+
+async def test_a_loner_is_alone_until_redis_has_heard_that_it_is_so_no_more(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.worker.runs.isolation.ALONE_SECONDS", 0.05)
+    gate, failures = asyncio.Event(), 2
+    mark = Scripts.mark_alone
+
+    async def unheard(self: Scripts, job_id: str, token: str, alone: bool = True) -> bool:
+        nonlocal failures
+        if not alone and failures:
+            failures -= 1
+            raise ConnectionError("Redis is away")
+        return await mark(self, job_id, token, alone)
+
+    monkeypatch.setattr(Scripts, "mark_alone", unheard)
+
+    async def handle(job: Job) -> str:
+        if job.id == loner.id:
+            await gate.wait()
+        return "ran"
+
+    loner = await _suspect(queue, times=3)
+    await start_worker(handle)
+    assert await (await queue.add("n", {})).result(timeout=20) == "ran"
+    assert failures == 0 and await queue.redis.hget(queue.keys.job(loner.id), "alone") is None
+    gate.set()
+    assert await loner.result(timeout=20) == "ran"
 
 
 @pytest.mark.parametrize("handler", [app_handlers.lean, app_handlers.lean_in_a_thread])

@@ -59,6 +59,29 @@ async def test_a_cancelled_job_whose_handler_returns_fails_with_the_cancels_reas
     assert story.told == ["before", "CancelledError"]
 
 
+async def test_a_run_whose_id_another_job_has_by_now_is_lost(queue: Queue, start_worker: Any, until: Any) -> None:
+    alive: list[str] = []
+    lost: list[str] = []
+
+    async def handle(job: Job) -> None:
+        alive.append(job.data)
+        try:
+            await asyncio.sleep(600)
+        finally:
+            alive.remove(job.data)
+
+    worker = await start_worker(handle, concurrency=3)
+    worker.on("lost", lambda job: lost.append(job.data))
+    await queue.add("n", "old")
+    await until(lambda: alive == ["old"])
+    await queue.pause()
+    await queue.obliterate(force=True)
+    # ids begin anew
+    assert (await queue.add("n", "new")).id == "1"
+    await until(lambda: alive == ["new"] and worker.running == 1)
+    assert lost == ["old"]
+
+
 async def test_a_job_past_its_time_whose_handler_returns_has_timed_out(queue: Queue, start_worker: Any) -> None:
     handler, story = Deaf(), Story()
     await start_worker(handler.handle, timeout_seconds=0.2, middleware=[story])

@@ -151,7 +151,8 @@ class Job(StoredJob):
         if code == -1:
             raise JobNotFound(f"job {self.id} is not in queue {self._queue.name!r} any more: it was removed")
         if code == -6:
-            raise LeaseLost(f"the lease on job {self.id} is lost: another worker runs it now, stop this run")
+            lost = f"the lease on job {self.id} is lost: another worker runs it now, stop this run"
+            raise LeaseLost(lost, (self.id, self._token))
         if code == -3:
             raise CrewlineError(f"job {self.id} of queue {self._queue.name!r} does not run: nothing was changed")
         if code < 0:

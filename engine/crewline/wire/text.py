@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from typing import Any
 
 from crewline.errors import InvalidPayload
@@ -50,6 +51,14 @@ def bounded(reason: str) -> str:
     if len(reason) > MOST_REASON:
         reason = f"{reason[:MOST_REASON]}... ({len(reason)} characters)"
     return printable(reason)
+
+
+def trace_of(error: BaseException) -> str:
+    """Where an error comes from, as Python prints it; that asks the error too, and may raise."""
+    try:
+        return printable("".join(traceback.format_exception(error)))
+    except BaseException as broken:
+        return f"{type(error).__name__}, whose stack trace can't be told: {type(broken).__name__}\n"
 
 
 def lenient(field: Any) -> Any:

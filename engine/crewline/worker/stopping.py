@@ -64,7 +64,8 @@ class Stop:
             if not run.stoppable:
                 # a thread can't be stopped: what it still does is fenced off
                 slots.conclude(run, outcomes.back(run))
-        await _ended([run for run in left if run.stoppable], CLEAN_UP_SECONDS)
+        # also those that have lost their job
+        await _ended([run for run in slots.runs if run.stoppable], CLEAN_UP_SECONDS)
         for run in reversed(left):
             # neither does a clean-up that takes for ever hold a job
             slots.conclude(run, self._verdicts.ended_early(run))

@@ -154,7 +154,7 @@ class Worker:
             self.queue, slots, self._backlog, self._committer, client_name=client_name(prefix, queue, self.name),
             lease_ms=lease_ms, timeout_seconds=call_seconds,
         )  # fmt: skip
-        self._interruptions = Interruptions(slots, verdicts, self._listeners)
+        self._interruptions = Interruptions(slots, verdicts)
         self._tuning = Tuning(own, self.queue, slots, self._calling, verdicts, self._committer, self._maintainer)
         self._loop_watch = LoopWatch(queue, timeout_seconds, lease_seconds)
         self._leases = LeaseKeeper(

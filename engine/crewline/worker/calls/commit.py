@@ -150,7 +150,8 @@ class Committer:
             self._turn = owing(self._turn, plan.results - len(carried))
         # what is to be fetched comes with the next call, where one result costs Redis as much as a call may
         room = 0 if heavy else plan.room
-        return Call(next(self._tokens), *slots.reserve(room), slots.wakes, carried, plan.fills)
+        reserved = slots.reserve(room, self._intake.room_for_suspects())
+        return Call(next(self._tokens), *reserved, slots.wakes, carried, plan.fills)
 
     async def _send(self, call: Call) -> Fetched:
         """Sends a call until it is answered."""
@@ -220,7 +221,9 @@ class Committer:
                 still, and the jobs are to go back then.
         """
         left = asyncio.get_running_loop().time()
-        call = Call(next(self._tokens), *self._slots.reserve(BATCH), self._slots.wakes, left=left)
+        slots = self._slots
+        reserved = slots.reserve(BATCH, self._intake.room_for_suspects())
+        call = Call(next(self._tokens), *reserved, slots.wakes, left=left)
         told = {**self._told, "unread_ms": pending_ms, "suspects": call.suspects}
         return call, self._queue.scripts.fetch_command(token=call.token, room=call.room, **told)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 
 from crewline.errors import InvalidPayload
 from crewline.queue.by_id import ById
@@ -44,14 +45,17 @@ class Intake:
         self._isolator = isolator
         self._maintainer = maintainer
 
+    def room_for_suspects(self) -> int:
+        """How many suspects this worker may have yet, with those that calls under way may bring."""
+        return self._isolator.room()
+
     def receive(self, fetched: Fetched, token: str, unread: bool = False) -> None:
         """Takes in what a call with that token brought; ``unread``: its jobs may still be marked as such."""
-        jobs = fetched.jobs
-        if self._slots.is_shut():
-            # fetched by a call that was under way when this worker was told to fetch nothing more: all go back, the one
-            # that was to run last first, so that they run in their old order
-            jobs = jobs[::-1]
-        for each in jobs:
+        jobs = deque(fetched.jobs)
+        while jobs:
+            # fetched by a call that was under way when this worker was told to fetch nothing more, or behind one that
+            # is to run alone: they go back, the one that was to run last first, so that they run in their old order
+            each = jobs.pop() if self._slots.is_shut() else jobs.popleft()
             try:
                 self._receive(each, token, unread)
             except Exception:

@@ -74,7 +74,7 @@ class MarkerWatch:
         self._disarmed = asyncio.Event()
         self._disarmed.set()
         self._roused = asyncio.Event()
-        slots.on_wanted = self._rouse
+        slots.on_wanted.append(self._rouse)
 
     @property
     def armed(self) -> bool:

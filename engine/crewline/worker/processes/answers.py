@@ -33,11 +33,15 @@ class ChildDied(CrewlineError):
 
 
 class ChildUnavailable(CrewlineError):
-    """No child process ran the job: it could not be started, or the worker has stopped. Not the job's doing."""
+    """No child process has begun with the job: there was none, or the worker has stopped. Not the job's doing."""
 
 
 class ChildRefused(ChildUnavailable):
     """The system has no process to give now."""
+
+
+class NeverReady(CrewlineError):
+    """No child process of the handler's has been ready for long: that is its module's doing, in all likelihood."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def outcome(answer: Answer) -> Returned:
         case "retry":
             raise Retry(answer.text, delay=answer.delay)
         case "lost":
-            raise LeaseLost(answer.text)
+            raise LeaseLost(answer.text, (answer.job_id, answer.token))
         case _:
             raise ChildFailed(answer.text, answer.trace)
 
@@ -73,6 +77,8 @@ def outcome(answer: Answer) -> Returned:
 def _how(code: int | None) -> str:
     if code is None:
         return "broke off its exchange with the worker: it was killed"
+    if code == 0:
+        return "ended without an answer: its handler exited with code 0, or closed the line to the worker"
     if code >= 0:
         return f"exited with code {code}"
     try:

@@ -13,9 +13,10 @@ from typing import Any
 
 from crewline.queue.job import Job
 
-#: Seconds for which there may be no child for a handler before its suspects run in the worker itself ...
+#: Seconds for which there may be no child for a handler before its suspects run in the worker itself, and before the
+#: attempts of those jobs are used up that need one ...
 UNREADY_SECONDS = 30.0
-#: ... and for how many they do so then.
+#: ... and for how many that is so then.
 AGAIN_SECONDS = 300.0
 #: Seconds after which a child that was not ready tells nothing of now: more than each that follows it may take.
 FORGOTTEN_SECONDS = 180.0
@@ -32,10 +33,12 @@ class Childless:
         #: since when a handler has had none, and when that was seen last
         self._unready: dict[Handler, tuple[float, float]] = {}
 
-    def has_none(self, call: Handler, job: Job) -> bool:
-        """Whether no child can run this job with this handler."""
-        now = time.monotonic()
-        return max(self._until.get(call, 0.0), self._until.get(job.id, 0.0)) > now
+    def has_none(self, call: Handler, job: Job | None = None) -> bool:
+        """Whether no child can run this job with this handler, or any job."""
+        until = self._until.get(call, 0.0)
+        if job is not None:
+            until = max(until, self._until.get(job.id, 0.0))
+        return until > time.monotonic()
 
     def unable(self, call: Handler) -> None:
         """No child can import it."""
@@ -59,6 +62,7 @@ class Childless:
     def ran(self, call: Handler) -> None:
         """A child has run it."""
         self._unready.pop(call, None)
+        self._until.pop(call, None)
 
     def _out(self, what: Handler | str) -> None:
         now = time.monotonic()

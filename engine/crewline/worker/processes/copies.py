@@ -14,6 +14,10 @@ from collections.abc import Callable
 from crewline import forks
 from crewline.worker.processes.messages import CONTROL, ENDED, FORK, MADE, NOT_MADE
 
+#: Looks, and seconds between two of them, whether a copy was made. They are counted, and no time is measured: where the
+#: worker's own loop was held up, what the template has said is read between two looks.
+LOOKS, LOOK_SECONDS = 15, 1.0
+
 
 class Copy:
     """A child that a template makes, as far as a `Link` has to do with its process.
@@ -35,6 +39,14 @@ class Copy:
     def unmade(self) -> bool:
         """Whether it could not be made, or went with its template: what it ran has not told on itself."""
         return self.returncode == NOT_MADE
+
+    async def settled(self) -> bool:
+        """Whether it was made, or can't be, before long: a template that stands still tells nothing."""
+        for _ in range(LOOKS):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.told.wait(), LOOK_SECONDS)
+                return True
+        return False
 
     def poll(self) -> int | None:
         if self.returncode is None and self._killed and self._process is not None:
@@ -72,11 +84,13 @@ class Copies:
 
     Args:
         control: the worker's end of the socket between them; this owns it.
+        kill: ends the template at once.
         on_close: called once no more are made.
     """
 
-    def __init__(self, control: socket.socket, on_close: Callable[[], None]) -> None:
+    def __init__(self, control: socket.socket, kill: Callable[[], None], on_close: Callable[[], None]) -> None:
         self._control = control
+        self._kill = kill
         self._on_close = on_close
         self._numbers = itertools.count(1)
         self._living: dict[int, Copy] = {}
@@ -93,6 +107,11 @@ class Copies:
         socket.send_fds(self._control, [CONTROL.pack(FORK, number, 0)], [line.fileno(), mark])
         copy = self._living[number] = Copy()
         return copy
+
+    def kill(self) -> None:
+        """Ends the template and all that it has made at once: it stands still, and would take no notice otherwise."""
+        self._kill()
+        self.close()
 
     def close(self) -> None:
         """Lets the template end, and with it all that it has made."""

@@ -82,8 +82,8 @@ class Link(asyncio.Protocol):
                 asyncio.get_running_loop().add_reader(self._exit_watch, self._exited)
         return controls[0] if controls else None
 
-    async def open_copy(self, copies: Copies) -> None:
-        """Has a template make the process, and waits until it has; OSError if that has ended."""
+    async def open_copy(self, copies: Copies) -> Copy:
+        """Has a template make the process; OSError if it has ended."""
         ours, theirs = socket.socketpair()
         mark = _memory()
         try:
@@ -92,12 +92,12 @@ class Link(asyncio.Protocol):
                 self.process = copy = copies.make(theirs, mark)
             copy.on_end = self._exited
             await self._attach(ours)
-            await copy.told.wait()
         except BaseException:
             ours.close()
             raise
         finally:
             os.close(mark)
+        return copy
 
     async def _attach(self, ours: socket.socket) -> None:
         ours.setblocking(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
 from collections import defaultdict
@@ -16,6 +17,8 @@ from crewline.worker.processes.link import Hangup, Link
 from crewline.worker.processes.living import Living
 from crewline.worker.processes.messages import Hello, Where
 from crewline.worker.threads.pool import Pool
+
+log = logging.getLogger("crewline.worker")
 
 #: Seconds that a child may take until it is ready, with the import of its handler's module.
 START_SECONDS = 60.0
@@ -71,12 +74,15 @@ class Starter:
             return await self.start(spec)
         link = self._living.add()
         try:
-            async with asyncio.timeout(self._start_seconds):
-                await link.open_copy(copies)
-        except TimeoutError:
-            await self._living.end(link)
-            copies.close()
-            raise ChildUnavailable("the process that the handler's is copied from stands still: it is ended") from None
+            copy = await link.open_copy(copies)
+            if not await copy.settled():
+                if copies.open:
+                    log.error("the process that children are copied from stands still: it is killed, with its copies")
+                    copies.kill()
+                raise ChildUnavailable("the process that the handler's was to be copied from stood still")
+            if copy.unmade:
+                # an interpreter for each that waited, as many as those may be, would be too many at once
+                raise ChildUnavailable("the handler's process could not be copied, or the one to be copied has ended")
         except BaseException as error:
             await self._living.end(link)
             if isinstance(error, OSError):
@@ -119,7 +125,7 @@ class Starter:
                 control = await link.open(self._nursery, template=template)
                 answer = await link.exchange(Hello(self._where, spec, sys.argv, mainfile.path_of_main()))
             if control and answer.kind == "template":
-                copies, control = Copies(control, lambda: self._living.let_go(link)), None
+                copies, control = Copies(control, link.kill, lambda: self._living.let_go(link)), None
                 return link, copies
         except TimeoutError:
             await self._living.end(link)

@@ -11,14 +11,14 @@ from crewline import forks
 from crewline.errors import HandlerNotFound, InvalidPayload
 from crewline.worker.handlers.forks import end_copy
 from crewline.worker.handlers.targets import Target, Targets
-from crewline.worker.processes.answers import ChildUnavailable, Returned
+from crewline.worker.processes.answers import ChildRefused, ChildUnavailable, NeverReady, Returned
 from crewline.worker.processes.childless import Childless
 from crewline.worker.processes.children import Children
 from crewline.worker.processes.messages import Where
 from crewline.worker.processes.specs import spec_of
 from crewline.worker.runs.run import Run
 from crewline.worker.runs.slots import Slots
-from crewline.worker.runs.verdicts import NOT_BEGUN
+from crewline.worker.threads.pool import ThreadRefused
 from crewline.worker.threads.threads import Threads
 
 log = logging.getLogger("crewline.worker")
@@ -57,34 +57,15 @@ class Calling:
 
     async def call(self, run: Run, target: Target) -> Any:
         """What the handler returns; raises what it raises, and what `Threads.run` and `Children.run` do."""
-        if target.execution != "async":
-            try:
-                return await self._call_beside(run, target)
-            except NOT_BEGUN as error:
-                self._report_refused(error)
-                # it would come back at once
-                await asyncio.sleep(PAUSE_SECONDS)
-                raise
+        if target.execution == "thread":
+            return await self._call_in_thread(run, target)
+        if target.execution == "process":
+            return await self._call_in_child(run, target)
         return await self._bounded(target.call(*target.arguments(run.job)), self._timeout_seconds)
 
     async def call_alone(self, run: Run, target: Target) -> Returned:
         """The same in a child process that runs nothing else, whatever kind of handler it is."""
-        try:
-            value = await self.children.run(run.job, target, timeout=self._timeout_seconds, alone=True)
-        except ChildUnavailable:
-            if not self._slots.is_shut("stopping"):
-                self.childless.unready(target.call)
-                # it would come back at once
-                await asyncio.sleep(PAUSE_SECONDS)
-            raise
-        except (HandlerNotFound, InvalidPayload):
-            # no child was asked to run it
-            raise
-        except Exception:
-            self.childless.ran(target.call)
-            raise
-        self.childless.ran(target.call)
-        return value
+        return await self._call_in_child(run, target, alone=True)
 
     def resize(self, concurrency: int) -> None:
         if self._threads:
@@ -98,14 +79,41 @@ class Calling:
         self.children.close()
         await self.children.wait_closed()
 
-    async def _call_beside(self, run: Run, target: Target) -> Any:
-        """In a child or a thread."""
-        if target.execution == "process":
-            return await self.children.run(run.job, target, timeout=self._timeout_seconds)
+    async def _call_in_child(self, run: Run, target: Target, *, alone: bool = False) -> Returned:
+        try:
+            value = await self.children.run(run.job, target, timeout=self._timeout_seconds, alone=alone)
+        except ChildUnavailable as error:
+            if self._slots.is_shut("stopping"):
+                raise
+            refused = isinstance(error, ChildRefused)
+            if alone or not refused:
+                self.childless.unready(target.call)
+            if not alone and not refused and self.childless.has_none(target.call):
+                raise NeverReady(str(error)) from error
+            if not alone:
+                self._report_refused(error)
+            # it would come back at once
+            await asyncio.sleep(PAUSE_SECONDS)
+            raise
+        except (HandlerNotFound, InvalidPayload):
+            # no child was asked to run it
+            raise
+        except Exception:
+            self.childless.ran(target.call)
+            raise
+        self.childless.ran(target.call)
+        return value
+
+    async def _call_in_thread(self, run: Run, target: Target) -> Any:
         assert self._threads
         arguments, began = target.arguments(run.job), asyncio.get_running_loop().time()
         run.stoppable = False
-        value = await self._threads.run(run.job, target.call, arguments, self._timeout_seconds)
+        try:
+            value = await self._threads.run(run.job, target.call, arguments, self._timeout_seconds)
+        except ThreadRefused as error:
+            self._report_refused(error)
+            await asyncio.sleep(PAUSE_SECONDS)
+            raise
         if not asyncio.iscoroutine(value):
             return value
         # a plain function that calls an `async def` one and hands on what it gets: from here on it is such a handler

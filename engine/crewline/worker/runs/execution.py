@@ -52,7 +52,8 @@ class Executor:
         self._calling = calling
         self._verdicts = verdicts
         self._middleware = middleware
-        slots.on_ended = listeners.ended
+        slots.on_ended.append(listeners.ended)
+        slots.on_lost.append(listeners.lost)
 
     def start(self, run: Run, *, alone: bool = False) -> None:
         """Starts a handler in a task of its own.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from crewline.worker.runs.listeners import Listeners
 from crewline.worker.runs.run import Status
 from crewline.worker.runs.slots import Slots
 from crewline.worker.runs.verdicts import Verdicts
@@ -16,13 +15,12 @@ class Interruptions:
     """Ends runs of one worker.
 
     Args:
-        slots, verdicts, listeners: the worker's.
+        slots, verdicts: the worker's.
     """
 
-    def __init__(self, slots: Slots, verdicts: Verdicts, listeners: Listeners) -> None:
+    def __init__(self, slots: Slots, verdicts: Verdicts) -> None:
         self._slots = slots
         self._verdicts = verdicts
-        self._listeners = listeners
 
     def cancel(self, job_id: str, token: str, reason: str) -> None:
         """Ends the run with that token, if it is open; its job fails."""
@@ -42,11 +40,4 @@ class Interruptions:
             run = self._slots.find(job_id)
             if run is None or run.lease.token != token:
                 continue  # its result is on the way, and the token fences it; or it was settled meanwhile
-            begun = run.status is not Status.WAITING
-            if not run.end_early(Status.LOST):
-                continue  # it is told already
-            self._slots.forget_lease(run)
-            if not begun or not run.stoppable:
-                self._slots.conclude(run, None)
-            log.warning("job %s of queue %s: the lease is lost, its run is stopped", job_id, run.job.queue_name)
-            self._listeners.emit("lost", run.job)
+            self._slots.lose(run)

@@ -51,29 +51,31 @@ class Isolator:
         self._executor = executor
         self._calling = calling
         self._targets = targets
+        self._calls = [target.call for target in targets.all()]
+        self._unimportable = {call for call in self._calls if not importable(call)}
         self._waiting: deque[Run] = deque()
-        self._loners: deque[Run] = deque()
+        #: The one that has the whole worker, or waits for that.
+        self._loner: Run | None = None
         #: Those that run in a child.
         self._children: set[Run] = set()
         self._full = False
         self._came = asyncio.Event()
-        slots.on_freed = self._fill
-        slots.most_suspects = self._room
+        slots.on_freed.append(self._fill)
         calling.children.on_copying(self._more)
 
     def receive(self, run: Run) -> None:
         """Takes a suspect that was fetched; its lease is kept while it waits, and it holds no slot."""
         if run.suspect < LONER_FROM and self._has_child(run):
-            if self._loners or len(self._children) >= self._most():
+            if self._loner or len(self._children) >= self._most():
                 self._waiting.append(run)
             else:
                 # into one of the slots that its fetch was promised
                 self._start(run)
-        elif self._loners:
+        elif self._loner:
             # one at a time: the others go back for other workers to try
             self._slots.conclude(run, outcomes.back(run))
         else:
-            self._loners.append(run)
+            self._loner = run
             self._slots.shut("exclusive")
             self._came.set()
 
@@ -81,40 +83,37 @@ class Isolator:
         """The worker stops: what has not begun goes back."""
         while self._waiting:
             self._return(self._waiting.popleft())
-        for run in self._loners:
-            self._return(run)
+        if self._loner:
+            self._return(self._loner)
 
     async def run(self) -> None:
         """Runs loners; until cancelled."""
         while True:
             await self._came.wait()
+            self._came.clear()
+            assert self._loner
             try:
-                while self._loners:
-                    run = self._loners[0]
-                    try:
-                        await self._run_alone(run)
-                    finally:
-                        self._loners.popleft()
-                        if run.status is Status.WAITING:
-                            self._return(run)
+                await self._run_alone(self._loner)
             finally:
-                if not self._loners:
-                    self._came.clear()
-                    self._fill()
-                    self._slots.admit("exclusive")
+                self._return(self._loner)
+                self._loner = None
+                self._fill()
+                self._slots.admit("exclusive")
 
     def _has_child(self, run: Run) -> bool:
         try:
             call = self._targets.find(run.job).call
-            return importable(call) and not self._calling.childless.has_none(call, run.job)
+            return call not in self._unimportable and not self._calling.childless.has_none(call, run.job)
         except CrewlineError:
             return True  # no handler for it: said where it runs
 
     def _most(self) -> int:
         return MOST_COPIES if self._calling.children.copying else MOST_CHILDREN
 
-    def _room(self) -> int:
+    def room(self) -> int:
         """How many suspects more this worker can deal with; those beyond it are left to others."""
+        if all(each in self._unimportable or self._calling.childless.has_none(each) for each in self._calls):
+            return 1  # which gets the whole worker
         room = self._most() - len(self._children) - len(self._waiting)
         if room > 0:
             self._full = False
@@ -132,7 +131,7 @@ class Isolator:
         slots = self._slots
         ended = self._children - slots.runs
         self._children -= ended
-        if self._loners:
+        if self._loner:
             return  # nothing begins beside one that runs alone
         while self._waiting and len(self._children) < self._most():
             if len(slots.runs) + slots.reserved >= slots.concurrency:
@@ -140,7 +139,7 @@ class Isolator:
             run = self._waiting.popleft()
             if run.status is Status.WAITING:  # else it was cancelled, or lost
                 self._start(run)
-        if ended and self._full and self._room() > 0:
+        if ended and self._full and self.room() > 0:
             # no marker tells of suspects that a fetch has looked past
             slots.wake()
 
@@ -178,8 +177,9 @@ class Isolator:
         assert run.task
         if alone:
             await asyncio.wait({run.task}, timeout=ALONE_SECONDS)
-            if not run.task.done():
-                await self._mark(run, alone=False)
+            # until Redis knows that something else may run, nothing does: a death would be blamed on this job
+            while run.open and not await self._mark(run, alone=False):
+                await asyncio.wait({run.task}, timeout=LOOK_SECONDS)
 
     async def _mark(self, run: Run, *, alone: bool = True) -> bool:
         """Says on the job that nothing runs beside it now: a death counts; or that this is so no more."""
@@ -188,8 +188,7 @@ class Isolator:
         try:
             if not await self._scripts.mark_alone(run.job.id, run.lease.token, alone):
                 # another worker has it
-                if run.end_early(Status.LOST) and not run.task:
-                    self._slots.conclude(run, None)
+                self._slots.lose(run)
                 return False
             return True
         except UNAVAILABLE:

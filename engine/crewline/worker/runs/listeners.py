@@ -44,6 +44,9 @@ class Listeners:
                 # a sys.exit(), too: how a job ended is not for a listener to change
                 log.exception("a listener for %r raised", event)
 
+    def lost(self, job: Job) -> None:
+        self.emit("lost", job)
+
     def ended(self, job: Job, result: Result) -> None:
         if not self._by_event:
             return

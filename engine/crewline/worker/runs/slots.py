@@ -6,6 +6,7 @@ never fetches again.
     reserve -> release            a call asks for jobs, so many of them suspects at most; its answer is there
     start -> end                  a run holds a slot
     conclude                      what a run ended with is known (its thread may hold the slot for longer)
+    lose                          another run has the job: what this one ends with is nobody's business
     undo                          a fetched job could not be taken in: as if it had not come
 
 All of this happens on the event loop, but for `leases`, which the renewal thread copies.
@@ -14,12 +15,18 @@ All of this happens on the event loop, but for `leases`, which the renewal threa
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import ParamSpec
 
 from crewline.queue.job import Job
 from crewline.redis.scripts import Result
 from crewline.worker.runs.run import Lease, Run, Status
+
+log = logging.getLogger("crewline.worker")
+
+P = ParamSpec("P")
 
 
 class Slots:
@@ -39,10 +46,11 @@ class Slots:
         work: set while there may be something to write or to fetch.
         idle: set while slots are free and nothing is to be fetched: somebody should wait for the queue's marker.
         emptied: set while no run holds a slot.
-        on_wanted: called when slots that wait for the marker are wanted by another fetch, or nothing is to be fetched.
-        on_freed: called when a run, or a call, holds its slots no more.
-        most_suspects: how many suspects this worker may have yet, beside those that calls may bring.
-        on_ended: called with a job and what it ended with, before that is written.
+        on_wanted: are called when slots that wait for the marker are wanted by another fetch, or nothing is to be
+            fetched.
+        on_freed: are called when a run, or a call, holds its slots no more.
+        on_ended: are called with a job and what it ended with, before that is written.
+        on_lost: are called with a job that another run has.
     """
 
     def __init__(self, concurrency: int) -> None:
@@ -58,10 +66,10 @@ class Slots:
         self.work = asyncio.Event()
         self.idle = asyncio.Event()
         self.emptied = asyncio.Event()
-        self.on_wanted: Callable[[], None] = lambda: None
-        self.on_freed: Callable[[], None] = lambda: None
-        self.most_suspects: Callable[[], int] = lambda: 0
-        self.on_ended: Callable[[Job, Result], None] = lambda job, result: None
+        self.on_wanted: list[Callable[[], None]] = []
+        self.on_freed: list[Callable[[], None]] = []
+        self.on_ended: list[Callable[[Job, Result], None]] = []
+        self.on_lost: list[Callable[[Job], None]] = []
         self.work.set()
         self.emptied.set()
 
@@ -86,7 +94,7 @@ class Slots:
         ``stopping``, ``paused`` by the program, ``settings`` of the queue that say so, or ``exclusive``.
         """
         self._shut.add(why)
-        self.on_wanted()
+        _call(self.on_wanted)
 
     def admit(self, why: str) -> None:
         """The reason holds no more."""
@@ -103,7 +111,7 @@ class Slots:
         self.wakes += 1
         self._changed()
         if self.reserved and not self.free():
-            self.on_wanted()
+            _call(self.on_wanted)
 
     def cool(self, wakes: int) -> None:
         """Nothing was runnable for a fetch that left after so many ``wakes``.
@@ -117,10 +125,14 @@ class Slots:
 
     # -- slots
 
-    def reserve(self, most: int) -> tuple[int, int]:
-        """Promises up to ``most`` free slots to a call; returns how many, and how many of them suspects may take."""
+    def reserve(self, most: int, most_suspects: int) -> tuple[int, int]:
+        """Promises up to ``most`` free slots to a call; returns how many, and how many of them suspects may take.
+
+        Args:
+            most_suspects: how many this worker may have yet, with those that other calls may bring.
+        """
         room = min(self.free(), most)
-        suspects = min(max(self.most_suspects() - self.suspects, 0), room)
+        suspects = min(max(most_suspects - self.suspects, 0), room)
         self.reserved += room
         self.suspects += suspects
         return room, suspects
@@ -130,11 +142,15 @@ class Slots:
         self.reserved -= room
         self.suspects -= suspects
         if room:
-            self.on_freed()
+            _call(self.on_freed)
         self._changed()
 
     def take(self, run: Run) -> None:
-        """A job was fetched: its lease is to be kept."""
+        """A job was fetched: its lease is to be kept, and any other run of that id goes on for nobody."""
+        earlier = self._by_id.get(run.job.id)
+        if earlier is not None:
+            # its lease ran out and the job is back; or it was deleted, and another is called as it was
+            self.lose(earlier)
         self.leases[run.job.id] = run.lease
         self._by_id[run.job.id] = run
 
@@ -150,7 +166,7 @@ class Slots:
         self.runs.discard(run)
         if not self.runs:
             self.emptied.set()
-        self.on_freed()
+        _call(self.on_freed)
         self._changed()
 
     def conclude(self, run: Run, result: Result | None) -> None:
@@ -172,8 +188,19 @@ class Slots:
     def settle(self, run: Run, result: Result) -> None:
         """How a job ended is to be written, for the first time or another way than before."""
         self.ended.append((run, result))
-        self.on_ended(run.job, result)
+        _call(self.on_ended, run.job, result)
         self.work.set()
+
+    def lose(self, run: Run) -> None:
+        """Another run has the job, here or in another worker: this one is stopped, if it is not told already."""
+        begun = run.status is not Status.WAITING
+        if not run.end_early(Status.LOST):
+            return
+        self.forget_lease(run)
+        if not begun or not run.stoppable:
+            self.conclude(run, None)
+        log.warning("job %s of queue %s: the lease is lost, its run is stopped", run.job.id, run.job.queue_name)
+        _call(self.on_lost, run.job)
 
     def undo(self, job_id: str, token: str) -> None:
         """What was fetched with that token could not be taken in: it is no run, holds no slot, and its lease ends."""
@@ -204,3 +231,8 @@ class Slots:
             self.work.set()
         if not self._shut and self._concurrency > len(self.runs) + self.reserved:
             (self.work if self.hot else self.idle).set()
+
+
+def _call(subscribers: Iterable[Callable[P, None]], *args: P.args, **kwargs: P.kwargs) -> None:
+    for each in subscribers:
+        each(*args, **kwargs)

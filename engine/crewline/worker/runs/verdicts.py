@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,8 +11,8 @@ from crewline.queue.job import Job
 from crewline.redis.scripts import Result
 from crewline.wire import backoff
 from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
-from crewline.wire.text import printable, reason_of
-from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildRefused, ChildUnavailable
+from crewline.wire.text import reason_of, trace_of
+from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildUnavailable
 from crewline.worker.runs import outcomes
 from crewline.worker.runs.run import Run, Status
 from crewline.worker.runs.slots import Slots
@@ -26,8 +25,8 @@ MAX_TRACE = 8000
 #: Milliseconds until a job is tried again whose run ended in the worker's own code.
 UNFORESEEN_MS = 1000
 
-#: The system has no process or thread to give now: the job has not begun.
-NOT_BEGUN = (ChildRefused, ThreadRefused)
+#: There is no process or thread for the job now: it has not begun.
+NOT_BEGUN = (ChildUnavailable, ThreadRefused)
 
 #: A wait of the user's own, by name: attempts made, the error -> seconds.
 BackoffFunction = Callable[[int, Exception], float]
@@ -70,15 +69,15 @@ class Verdicts:
     def raised(self, run: Run, error: Exception) -> Result | None:
         """Its handler raised, or something did on the way to it."""
         job = run.job
-        if isinstance(error, LeaseLost):
-            run.end_early(Status.LOST)
+        if isinstance(error, LeaseLost) and error.lease == (job.id, run.lease.token):
+            self._slots.lose(run)
             return None
-        if isinstance(error, NOT_BEGUN) or (isinstance(error, ChildUnavailable) and self._slots.is_shut("stopping")):
+        if isinstance(error, NOT_BEGUN):
             return outcomes.back(run)
         if isinstance(error, ChildDied) and run.suspect:
             return self._crashed(run, error)
         reason = reason_of(error)
-        trace = "" if isinstance(error, Reject) else printable(_trace(error))
+        trace = "" if isinstance(error, Reject) else _trace(error)
         attempts_made = job.attempts_made + 1
         if isinstance(error, Reject) or attempts_made >= job.attempts:
             return self.failed(run, reason, trace)
@@ -119,9 +118,8 @@ class Verdicts:
         return self.failed(run, f"job took its process down {crashes} times: {error}", "")
 
     def _delay_ms(self, job: Job, attempts_made: int, error: Exception) -> int:
-        if isinstance(error, Retry) and error.delay is not None:
-            # anything a handler may have computed, NaN and infinity too
-            return round(min(error.delay * 1000, backoff.MAX_DELAY_MS)) if error.delay > 0 else 0
+        if isinstance(error, Retry) and (seconds := error.seconds) is not None:
+            return round(min(seconds * 1000, backoff.MAX_DELAY_MS)) if seconds > 0 else 0
         wanted = job.opts.get("backoff")
         if wanted is None and not job.opts.get("attempts"):
             wanted = self.default_backoff
@@ -138,4 +136,4 @@ class Verdicts:
 def _trace(error: Exception) -> str:
     if isinstance(error, ChildFailed):
         return error.trace[-MAX_TRACE:]
-    return "".join(traceback.format_exception(error))[-MAX_TRACE:]
+    return trace_of(error)[-MAX_TRACE:]

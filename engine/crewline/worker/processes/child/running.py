@@ -19,7 +19,7 @@ from crewline.errors import HandlerNotFound, InvalidPayload, LeaseLost, Reject, 
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.wire import jsonio
-from crewline.wire.text import reason_of
+from crewline.wire.text import reason_of, trace_of
 from crewline.worker.handlers.exits import awaited, contained
 from crewline.worker.handlers.forks import end_copy, guard_loop
 from crewline.worker.handlers.loading import load_handler
@@ -128,14 +128,12 @@ async def _call(target: Target, job: Job) -> Any:
 
 
 def _failure(request: Request, error: Exception) -> Answer:
-    try:
-        reason = reason_of(error)
-        trace = "".join(traceback.format_exception(error))
-        delay = float(error.delay) if isinstance(error, Retry) and error.delay is not None else None
-    except BaseException as broken:
-        return Answer(
-            request.job_id, request.token, "failed", f"{type(error).__name__}, which can't be told: {broken!r}"
-        )
-    kinds = {Reject: "reject", Retry: "retry", LeaseLost: "lost"}
-    kind = next((kind for known, kind in kinds.items() if isinstance(error, known)), "failed")
-    return Answer(request.job_id, request.token, kind, reason, trace, delay)
+    run = (request.job_id, request.token)
+    kind, delay = "failed", None
+    if isinstance(error, Reject):
+        kind = "reject"
+    elif isinstance(error, Retry):
+        kind, delay = "retry", error.seconds
+    elif isinstance(error, LeaseLost) and error.lease == run:
+        kind = "lost"
+    return Answer(*run, kind, reason_of(error), trace_of(error), delay)

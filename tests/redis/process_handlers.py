@@ -124,6 +124,15 @@ async def either(job: Any) -> Any:
     return os.getpid()
 
 
+def handed(job: Any) -> Any:
+    return _handed(job)
+
+
+async def _handed(job: Any) -> Any:
+    await job.progress(50)
+    return await job.log("a line")
+
+
 class Own(str):
     __slots__ = ()
 

@@ -20,12 +20,22 @@ LOOK_SECONDS = 0.5
 class SyncJob:
     """A job as a plain ``def`` handler gets it: the same names, and its methods block the handler's thread.
 
-    A call that comes when the worker is gone raises CrewlineError: nothing would ever answer it.
+    Where the handler has an ``async def`` one do its work, that awaits them as it would a `Job`'s: to block its loop
+    would be to wait for oneself. A call that comes when the worker is gone raises CrewlineError: nothing would ever
+    answer it.
+
+    Args:
+        job: the job.
+        loop: where its calls are carried out.
+        awaiting: where a coroutine that the handler hands on runs; that loop if None.
     """
 
-    def __init__(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, job: Job, loop: asyncio.AbstractEventLoop, awaiting: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         self._job = job
         self._loop = loop
+        self._awaiting = awaiting or loop
         self._depth = forks.depth
 
     def __getattr__(self, name: str) -> Any:
@@ -49,6 +59,8 @@ class SyncJob:
         except RuntimeError:
             coroutine.close()
             raise self._gone(name) from None
+        if _running_loop() is self._awaiting:
+            return asyncio.wrap_future(future)
         while True:
             try:
                 return future.result(LOOK_SECONDS)
@@ -65,3 +77,10 @@ class SyncJob:
 
     def _gone(self, name: str) -> CrewlineError:
         return CrewlineError(f"{name}() of job {self._job.id} can't be done any more: its worker has stopped")
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -8,10 +8,8 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
-from crewline import forks
 from crewline.errors import HandlerNotFound, InvalidPayload
 from crewline.worker.handlers.exits import awaited
-from crewline.worker.handlers.forks import end_copy
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.processes.answers import ChildUnavailable, Returned
 from crewline.worker.processes.childless import Childless
@@ -67,16 +65,8 @@ class Calling:
                 # it would come back at once
                 await asyncio.sleep(PAUSE_SECONDS)
                 raise
-        arguments, depth = target.arguments(run.job), forks.depth
-        try:
-            if self._timeout_seconds is None:
-                return await target.call(*arguments)
-            return await self._bounded(target.call(*arguments))
-        except BaseException as error:
-            end_copy(depth, error)
-            raise
-        finally:
-            end_copy(depth)
+        handling = target.call(*target.arguments(run.job))
+        return await (handling if self._timeout_seconds is None else self._bounded(handling))
 
     async def call_alone(self, run: Run, target: Target) -> Returned:
         """The same in a child process that runs nothing else, whatever kind of handler it is."""
@@ -115,9 +105,19 @@ class Calling:
             return await self.children.run(run.job, target, timeout=self._timeout_seconds)
         assert self._threads
         run.stoppable = False
-        value = await self._threads.run(run.job, target.call, target.arguments(run.job), self._timeout_seconds)
+        try:
+            value = await self._threads.run(run.job, target.call, target.arguments(run.job), self._timeout_seconds)
+        finally:
+            run.stoppable = True
+        if not inspect.iscoroutine(value):
+            return value
         # a plain function that calls an `async def` one and hands on what it gets
-        return await awaited(value) if inspect.iscoroutine(value) else value
+        if not run.open:
+            # told to end while it was in its thread
+            value.close()
+            raise asyncio.CancelledError(run.reason)
+        handling = awaited(value)
+        return await (handling if self._timeout_seconds is None else self._bounded(handling))
 
     def _report_refused(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()

@@ -84,7 +84,7 @@ class Child:
         if target.execution == "async":
             value = self._runner.run(_call(target, job))
         else:
-            value = target.call(*target.arguments(SyncJob(job, self._loop_beside())))
+            value = target.call(*target.arguments(SyncJob(job, self._loop_beside(), self._runner.get_loop())))
             if inspect.iscoroutine(value):
                 # a plain function that calls an `async def` one and hands on what it gets
                 value = self._runner.run(awaited(value))

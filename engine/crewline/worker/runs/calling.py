@@ -7,9 +7,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
-from crewline import forks
 from crewline.errors import HandlerNotFound, InvalidPayload
-from crewline.worker.handlers.forks import end_copy
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.processes.answers import ChildRefused, ChildUnavailable, NeverReady, Returned
 from crewline.worker.processes.childless import Childless
@@ -131,17 +129,7 @@ class Calling:
             self._refused_at = now
 
     async def _bounded(self, handling: Awaitable[Any], seconds: float | None) -> Any:
-        """What an ``async def`` handler returns within so many seconds; what it forks ends where it comes back."""
-        depth = forks.depth
-        try:
-            return await self._within(handling, seconds)
-        except BaseException as error:
-            end_copy(depth, error)
-            raise
-        finally:
-            end_copy(depth)
-
-    async def _within(self, handling: Awaitable[Any], seconds: float | None) -> Any:
+        """What an ``async def`` handler returns within so many seconds."""
         if seconds is None:
             return await handling
         deadline = asyncio.timeout(seconds)

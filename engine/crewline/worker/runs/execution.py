@@ -10,12 +10,14 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from crewline import forks
 from crewline.errors import HandlerNotFound, InvalidPayload, Reject
 from crewline.middleware import Middleware
 from crewline.redis.scripts import Result
 from crewline.wire import jsonio
 from crewline.wire.text import reason_of
 from crewline.worker.handlers.exits import awaited, contained
+from crewline.worker.handlers.forks import end_copy
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.processes.answers import ChildFailed, ChildUnavailable, Returned
 from crewline.worker.runs import outcomes
@@ -86,17 +88,20 @@ class Executor:
         job = run.job
         begun: list[Middleware] = []
         target: Target | None = None
+        depth = forks.depth
         try:
             for hook in self._middleware:
                 begun.append(hook)
                 await hook.before(job)
             target = self._targets.find(job)
             value = await (self._calling.call_alone if alone else self._calling.call)(run, target)
+            end_copy(depth)
             text = _encoded(value)
             if run.status is not Status.RUNNING:
                 # told to end, it returned all the same
                 raise asyncio.CancelledError(run.reason)
         except BaseException as error:
+            end_copy(depth, error)
             if run.status is not Status.RUNNING:
                 # whatever its clean-up raised: it was told to end
                 result = self._verdicts.ended_early(run)

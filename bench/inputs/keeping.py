@@ -1,0 +1,97 @@
+"""Scripts that keep a whole queue in order."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from crewline import Keep, Queue
+
+from .base import HUGE, ended, huge, scenario
+
+#: Options as large as a client may write them: a sweep reads those of each job that it looks at.
+WIDE = json.dumps({"removeOnFail": {"age": 60}, "tm": "x" * 100_000})
+
+
+@scenario("clean_jobs: 1,000 failed children")
+async def _(queue: Queue) -> Any:
+    await ended(queue, "failed", 1000)
+    return lambda: queue.clean("failed")
+
+
+@scenario("clean_jobs: 200 that completed, of 1 MiB")
+async def _(queue: Queue) -> Any:
+    await huge(queue, "completed", 200)
+    return lambda: queue.clean("completed")
+
+
+@scenario("clean_jobs: drain of 2,000 that wait")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", n, {"dedup": f"d{n}"}) for n in range(2000)])
+    return queue.drain
+
+
+@scenario("clean_jobs: drain of 200 that wait, of 1 MiB")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", HUGE)] * 200)
+    return queue.drain
+
+
+@scenario("obliterate_queue")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", n, {"dedup": f"d{n}"}) for n in range(2000)])
+    await ended(queue, "failed", 1000)
+    for n in range(50):
+        await queue.schedule(f"s{n}", "n", every=3600)
+    await queue.pause()
+    return queue.obliterate
+
+
+@scenario("obliterate_queue: 200 of 1 MiB in each state")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", HUGE)] * 200)
+    await huge(queue, "completed", 200)
+    for n in range(200):
+        await queue.schedule(f"s{n}", "n", HUGE, every=3600)
+    await queue.pause()
+    return queue.obliterate
+
+
+@scenario("pause_queue, resume_queue: 10,000 parked jobs, limit_queue")
+async def _(queue: Queue) -> Any:
+    await queue.redis.rpush(queue.keys.paused, *(f"parked-{n}" for n in range(10_000)))
+
+    async def act() -> None:
+        await queue.pause()
+        await queue.resume()
+        await queue.set_global_concurrency(5)
+
+    return act
+
+
+@scenario("sweep_jobs: 1,000 failed children")
+async def _(queue: Queue) -> Any:
+    await ended(queue, "failed", 1000, '{"attempts":3,"backoff":{"type":"fixed","delay":5},"removeOnFail":{"age":60}}')
+    return lambda: sweep(queue)
+
+
+@scenario("sweep_jobs: 200 of 1 MiB")
+async def _(queue: Queue) -> Any:
+    await huge(queue, "failed", 200, '{"removeOnFail":{"age":60}}')
+    return lambda: sweep(queue)
+
+
+@scenario("sweep_jobs: 200 with options of 100 kB")
+async def _(queue: Queue) -> Any:
+    await ended(queue, "failed", 200, WIDE)
+    return lambda: sweep(queue)
+
+
+async def sweep(queue: Queue) -> None:
+    while (await queue.scripts.sweep_jobs("failed", Keep()))[1]:
+        pass
+
+
+@scenario("read_clock")
+async def _(queue: Queue) -> Any:
+    return queue.scripts.read_clock

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 from crewline.errors import InvalidOption
 from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking
@@ -110,7 +110,7 @@ async def follow_batches(
                 yield Batch(events, whole)
                 whole = len(events) < READ_COUNT
         except UNAVAILABLE as error:
-            if isinstance(error, NoPermissionError) or str(error).startswith(REFUSAL):
+            if isinstance(error, NoPermissionError | AuthenticationError) or str(error).startswith(REFUSAL):
                 # it would be refused for ever
                 raise
             whole = False

@@ -133,7 +133,11 @@ class Lanes:
         """
         if not self._direct:
             for command in commands:
-                yield await self._redis.execute_command(*command)
+                try:
+                    reply = await self._redis.execute_command(*command)
+                except NoScriptError as error:
+                    reply = error
+                yield reply
             return
         connection: Any = None
         sent: deque[Command] = deque()

@@ -23,10 +23,11 @@ from crewline.errors import (
     Retry,
 )
 from crewline.middleware import Middleware
-from crewline.queue.dead_letters import DeadLetter, DeadLetters
+from crewline.queue.dead_letters import DeadLetters
 from crewline.queue.events import Event, Update
 from crewline.queue.flows import FlowJob, FlowNode
 from crewline.queue.job import Job
+from crewline.queue.letter import DeadLetter
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
 from crewline.queue.schedules import Schedule

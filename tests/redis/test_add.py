@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from crewline import Backoff, FlowJob, InvalidOption, InvalidPayload, Queue
 from crewline.wire.jsonio import UnsafeIntegerWarning
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 
@@ -41,7 +42,12 @@ async def test_bulk_keeps_order_over_many_calls_and_counts_ids_up(queue: Queue) 
     assert [int(job_id) for job_id in reversed(waiting)] == list(range(1, 451))
 
 
-async def test_bulk_goes_on_where_redis_forgets_its_scripts(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ones_own", [False, True], ids=["a client of ours", "a client of one's own"])
+async def test_bulk_goes_on_where_redis_forgets_its_scripts(
+    redis_url: str, ones_own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Redis.from_url(redis_url)
+    queue = Queue("emails", redis=client if ones_own else redis_url)
     first = queue.scripts.add_jobs
 
     async def forget(jobs: Any) -> Any:
@@ -53,6 +59,8 @@ async def test_bulk_goes_on_where_redis_forgets_its_scripts(queue: Queue, monkey
     jobs = await queue.add_bulk([("n", {"n": n}) for n in range(1001)])
     assert [job.id for job in jobs] == [str(n) for n in range(1, 1002)]
     assert await queue.redis.lrange(queue.keys.wait, 0, -1) == [str(n).encode() for n in range(1001, 0, -1)]
+    await queue.close()
+    await client.aclose()
 
 
 async def test_bulk_that_redis_refuses_midway_leaves_no_answer_for_the_next_call(

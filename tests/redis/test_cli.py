@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crewline import Job, Queue
+from crewline import FlowJob, Job, Queue
 
 HANDLERS = """
 import asyncio
@@ -180,6 +180,22 @@ async def test_jobs_are_listed_shown_logged_and_changed(
     assert code == 0 and await queue.redis.zcard(queue.keys.failed) == 0
     code, _, err = await _run(crewline, "jobs", "list", "lost")
     assert code == 2 and "waiting-children" in err
+
+
+async def test_jobs_are_listed_newest_first_or_as_they_will_run_wherever_they_are(crewline: Any, queue: Queue) -> None:
+    await queue.add_bulk(("n", n) for n in range(2))
+    await queue.redis.rename(queue.keys.wait, queue.keys.paused)
+    await queue.add_bulk([("n", 2), ("n", 3), ("n", 4, {"priority": 2}), ("n", 5, {"priority": 1})])
+    await queue.add_bulk([("n", 6, {"delay": 90}), ("n", 7, {"delay": 60})])
+    roots = [await queue.add_flow(FlowJob("root", n, children=[FlowJob("leaf", 0, queue="mails")])) for n in (8, 9)]
+    listed = {"waiting": [3, 2, 1, 0], "prioritized": [5, 4], "delayed": [7, 6], "waiting-children": [9, 8]}
+    for state, data in listed.items():
+        code, out, err = await _run(crewline, "jobs", "list", state, "--json")
+        assert code == 0 and [job["data"] for job in json.loads(out)] == data, (state, out, err)
+    code, out, _ = await _run(crewline, "jobs", "list", "-n", "3", "--json")
+    assert [job["data"] for job in json.loads(out)] == [3, 2, 1]
+    for root in roots:
+        await root.job.remove()
 
 
 async def _counts(queue: Queue, **wanted: int) -> bool:

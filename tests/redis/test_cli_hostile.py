@@ -194,7 +194,7 @@ def test_only_what_a_terminal_would_obey_is_taken_away() -> None:
 
 
 def test_retention_on_the_command_line_is_a_count_an_age_or_both() -> None:
-    told = [read_keep(text, "--keep-failed") for text in ("1000,24h", "7d", "0", "all", "")]
+    told = [read_keep(text) for text in ("1000,24h", "7d", "0", "all", "")]
     assert [keep and keep.to_script() for keep in told] == ["1000,86400", ",604800", "0", "", None]
 
 

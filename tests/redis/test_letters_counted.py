@@ -36,3 +36,35 @@ async def test_a_queue_that_writes_no_letters_has_none(queue: Queue, start_worke
 
 async def _failed(job: Job) -> bool:
     return await job.state() == "failed"
+
+
+async def _write(queue: Queue, count: int) -> None:
+    """That many letters, as a worker writes them; each is of a job of its own."""
+    letters = queue.beside("emails-dlq")
+    await letters.add_bulk(
+        ("n", {"queue": "emails", "jobId": f"job-{n}", "data": n, "options": {}}) for n in range(count)
+    )
+
+
+async def _calls(queue: Queue, command: str) -> int:
+    return int((await queue.redis.info("commandstats")).get(f"cmdstat_{command}", {}).get("calls", 0))
+
+
+async def test_the_newest_letters_are_read_without_the_others(queue: Queue) -> None:
+    await _write(queue, 2500)
+    await queue.redis.config_resetstat()
+    assert [letter.data for letter in await DeadLetters(queue).list(30)] == list(range(2499, 2469, -1))
+    assert await _calls(queue, "lrange") == 1 and await _calls(queue, "hget") <= 60
+
+
+async def test_no_call_reads_all_letters_at_once_and_none_is_passed_over(queue: Queue) -> None:
+    await _write(queue, 2500)
+    await queue.beside("emails-dlq").add_bulk([("no letter", n) for n in range(5)])
+    await queue.redis.config_resetstat()
+    letters = DeadLetters(queue)
+    assert [letter.data for letter in await letters.list(5000)] == list(range(2499, -1, -1))
+    assert await _calls(queue, "lrange") > 2
+    assert await letters.replay_all(2400) == 2400
+    assert [letter.data for letter in await letters.list(5000)] == list(range(2499, 2399, -1))
+    assert await letters.replay_all() == 100
+    assert (await queue.metrics()).waiting == 2500 and await letters.count() == 5

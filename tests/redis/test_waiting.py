@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from crewline import CrewlineError, FlowJob, InvalidOption, Job, JobFailed, JobNotFound, Queue
 from crewline.queue import by_id, results
 from crewline.queue.events import Batch
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError
+
+from tests import redis_server
 
 
 async def test_a_waiter_whose_time_is_over_leaves_nothing_behind(queue: Queue, until: Any) -> None:
@@ -142,6 +147,19 @@ async def test_what_another_client_wrote_for_progress_and_result_is_the_text_tha
     assert await asyncio.wait_for(waiting, 20) == "undefined"
     await asyncio.wait_for(watching, 20)
     assert seen == [("waiting", 0), ("waiting", "50 %"), ("waiting-children", "50 %"), ("completed", "50 %")]
+
+
+async def test_who_follows_with_a_password_that_holds_no_more_is_told_so(tmp_path: Path, until: Any) -> None:
+    with redis_server.start(tmp_path) as server:
+        async with Queue("emails", redis=server.url) as queue, Redis.from_url(server.url) as admin:
+            job = await queue.add("n", 1)
+            waiting = asyncio.create_task(job.result())
+            await until(_waiting(queue))
+            await _blocked_reader(queue)
+            await admin.config_set("requirepass", "another")
+            await admin.client_kill_filter(skipme=True)
+            with pytest.raises(AuthenticationError):
+                await asyncio.wait_for(waiting, 20)
 
 
 async def test_a_flow_over_many_queues_opens_no_client_for_each(queue: Queue, start_worker: Any) -> None:

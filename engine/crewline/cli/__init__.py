@@ -21,7 +21,7 @@ app = typer.Typer(
     "CREWLINE_REDIS_URL, ...), and so can a worker's options. Exit codes: 0 done, 1 failed, 2 usage, 3 no Redis, "
     "78 no handler.",
 )
-app.command("worker")(worker.run_worker)
+app.command("worker", cls=worker.WorkerCommand)(worker.run_worker)
 app.command("enqueue")(enqueue.enqueue)
 app.command("metrics")(metrics.metrics)
 app.command("queues")(queues.queues)
@@ -34,4 +34,5 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(dlq.app, name="dlq")
 for each in (app, jobs.app, dlq.app):
     for command in each.registered_commands:
-        command.cls = Command
+        if not issubclass(command.cls or object, Command):
+            command.cls = Command

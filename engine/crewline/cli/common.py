@@ -20,6 +20,27 @@ from crewline.wire.retention import Keep
 
 T = TypeVar("T")
 
+
+def read_keep(text: str | None) -> Keep | None:
+    """What ``--keep-completed`` and ``--keep-failed`` say; None if they are left out. Raises InvalidOption."""
+    if not text:
+        return None
+    if text == "all":
+        return Keep()
+    count = age_seconds = None
+    for part in text.split(","):
+        found = re.fullmatch(r"(\d{1,9})([smhd]?)", part.strip())
+        if not found or (count if not found[2] else age_seconds) is not None:
+            raise InvalidOption(
+                f"{text!r} can't be used: say how many, how long (s, m, h, d), or both, as 1000, 24h, 1000,24h; or all"
+            )
+        if found[2]:
+            age_seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+        else:
+            count = int(found[1])
+    return Keep(count, age_seconds)
+
+
 QueueOption = Annotated[
     str,
     typer.Option(
@@ -61,37 +82,22 @@ KeepCompletedOption = Annotated[
         envvar="CREWLINE_KEEP_COMPLETED",
         help="How many completed jobs stay and how long, as 1000, 24h or 1000,24h; all; 0 for none.",
         show_default=False,
+        callback=checked(read_keep),
     ),
 ]
 KeepFailedOption = Annotated[
     str | None,
-    typer.Option("--keep-failed", envvar="CREWLINE_KEEP_FAILED", help="The same for failed jobs.", show_default=False),
+    typer.Option(
+        "--keep-failed",
+        envvar="CREWLINE_KEEP_FAILED",
+        help="The same for failed jobs.",
+        show_default=False,
+        callback=checked(read_keep),
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 __all__ = ["DEFAULT_PREFIX", "DEFAULT_REDIS"]
-
-
-def read_keep(text: str | None, option: str) -> Keep | None:
-    """What ``--keep-completed`` and ``--keep-failed`` say; None if they are left out."""
-    if not text:
-        return None
-    if text == "all":
-        return Keep()
-    count = age_seconds = None
-    for part in text.split(","):
-        found = re.fullmatch(r"(\d{1,9})([smhd]?)", part.strip())
-        if not found or (count if not found[2] else age_seconds) is not None:
-            fail(
-                f"{option} {text!r} can't be used: say how many, how long, or both, as 1000, 24h or 1000,24h "
-                "(s, m, h, d), or all",
-                EXIT_USAGE,
-            )
-        if found[2]:
-            age_seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
-        else:
-            count = int(found[1])
-    return Keep(count, age_seconds)
 
 
 def run(work: Coroutine[Any, Any, T], redis: str) -> T:

@@ -20,7 +20,8 @@ from crewline.cli.common import (
 from crewline.cli.printing import cell, draw, moment, say, tell, to_json
 from crewline.cli.usage import EXIT_USAGE, checked, fail
 from crewline.errors import CrewlineError
-from crewline.queue.dead_letters import DeadLetter, DeadLetters
+from crewline.queue.dead_letters import DeadLetters
+from crewline.queue.letter import DeadLetter
 from crewline.queue.queue import Queue
 from crewline.wire.checks import check_per_second
 

@@ -57,8 +57,8 @@ def enqueue(
     [bold]crewline enqueue welcome -q emails < jobs.jsonl[/bold]
     """
     options: dict[str, Any] = {"delay": delay, "priority": priority, "attempts": attempts}
-    options["remove_on_complete"] = read_keep(keep_completed, "--keep-completed")
-    options["remove_on_fail"] = read_keep(keep_failed, "--keep-failed")
+    options["remove_on_complete"] = read_keep(keep_completed)
+    options["remove_on_fail"] = read_keep(keep_failed)
     # without the place in our code that a warning of Python's would tell
     warnings.showwarning = lambda message, *_, **__: complain(str(message))
     if data is not None and data != "-":

@@ -17,16 +17,19 @@ from crewline.wire.text import text
 
 app = typer.Typer(help="Look at jobs: list, show, logs; retry, remove, cancel or promote them.", no_args_is_help=True)
 
-#: Where the ids of a state are, newest first, and whether that is a list.
+#: Where the ids of a state are.
 STATES = {
-    "waiting": ("wait", True),
-    "active": ("active", True),
-    "prioritized": ("prioritized", False),
-    "delayed": ("delayed", False),
-    "completed": ("completed", False),
-    "failed": ("failed", False),
-    "waiting-children": ("waiting-children", False),
+    # BullMQ 5 parks what waits where somebody pauses the queue
+    "waiting": ("wait", "paused"),
+    "active": ("active",),
+    "prioritized": ("prioritized",),
+    "delayed": ("delayed",),
+    "completed": ("completed",),
+    "failed": ("failed",),
+    "waiting-children": ("waiting-children",),
 }
+#: Those that are sets by time, and by when they are to run.
+BY_TIME, BY_TURN = ("completed", "failed", "waiting-children"), ("prioritized", "delayed")
 
 IdsArgument = Annotated[list[str], typer.Argument(help="The jobs' ids.", show_default=False)]
 
@@ -47,22 +50,25 @@ def list_jobs(
     state: Annotated[str, typer.Argument(help=f"One of {', '.join(STATES)}.", callback=one_of(*STATES))] = "waiting",
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at most.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """List a state's jobs, newest first.
+    """List a state's jobs, newest first; prioritized and delayed ones in the order in which they run.
 
     Example: [bold]crewline jobs list failed -q emails[/bold]
     """
 
     async def read() -> list[Job]:
         async with Queue(queue, redis=redis, prefix=prefix) as target:
-            suffix, listed = STATES[state]
-            key = target.keys.base + suffix
-            if listed:
-                ids: Any = await target.redis.lrange(key, 0, limit - 1)
-            else:
-                ids = await target.redis.zrange(key, 0, limit - 1, desc=state in ("completed", "failed"))
+            ids: list[Any] = []
+            for place in STATES[state]:
+                key, last = target.keys.base + place, limit - len(ids) - 1
+                if last < 0:
+                    break
+                if state in (*BY_TIME, *BY_TURN):
+                    ids += await target.redis.zrange(key, 0, last, desc=state in BY_TIME)
+                else:
+                    ids += await target.redis.lrange(key, 0, last)
             return [job for job in await target.look_at([text(job_id) for job_id in ids]) if job is not None]
 
     jobs = run(read(), redis)

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -27,7 +27,7 @@ from crewline.cli.common import (
     read_keep,
 )
 from crewline.cli.printing import complain
-from crewline.cli.usage import EXIT_FAILED, EXIT_HANDLER, EXIT_USAGE, TIME, fail, one_of
+from crewline.cli.usage import EXIT_FAILED, EXIT_HANDLER, EXIT_USAGE, TIME, Command, fail, one_of
 from crewline.errors import HandlerNotFound, InvalidOption
 from crewline.wire.keys import letters_queue
 from crewline.worker.handlers import loading as handlers
@@ -36,6 +36,17 @@ log = logging.getLogger("crewline.worker")
 
 #: Where Kubernetes reads why a container ended.
 TERMINATION_LOG = Path("/dev/termination-log")
+
+
+class WorkerCommand(Command):
+    """A worker's command line: what is wrong with it is told to Kubernetes, too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            _tell_kubernetes(error.format_message())
+            raise
 
 
 def run_worker(
@@ -119,14 +130,13 @@ def run_worker(
 
     Example: [bold]crewline worker handlers:handle --queue emails --concurrency 50[/bold]
     """
-    _check_ready_file(ready_file)
     try:
+        _check_ready_file(ready_file)
         letters_queue(queue, dead_letter_queue)
     except InvalidOption as error:
-        fail(str(error), EXIT_USAGE)
+        _refuse(str(error), EXIT_USAGE)
     # what is left out is the worker's own default
-    keep = {"keep_completed": read_keep(keep_completed, "--keep-completed")}
-    keep["keep_failed"] = read_keep(keep_failed, "--keep-failed")
+    keep = {"keep_completed": read_keep(keep_completed), "keep_failed": read_keep(keep_failed)}
     if reload:
         from crewline.cli.reload import reload_worker
 
@@ -141,8 +151,7 @@ def run_worker(
     except HandlerNotFound as error:
         if error.__cause__ is not None:
             log.error("importing the handler failed", exc_info=_users_part(error.__cause__))
-        _tell_kubernetes(str(error))
-        fail(str(error), EXIT_HANDLER)
+        _refuse(str(error), EXIT_HANDLER)
 
     async def work() -> None:
         worker = Worker(
@@ -211,7 +220,7 @@ def _check_ready_file(ready_file: Path | None) -> None:
         if not os.access(ready_file.parent, os.W_OK):
             raise FileNotFoundError(f"no folder {str(ready_file.parent)!r} that can be written to")
     except OSError as error:
-        fail(f"--ready-file {str(ready_file)!r} can't be made: {error}", EXIT_USAGE)
+        raise InvalidOption(f"--ready-file {str(ready_file)!r} can't be made: {error}") from None
 
 
 def _mark_ready(ready_file: Path | None, ready: bool = True) -> None:
@@ -237,6 +246,11 @@ def _users_part(error: BaseException) -> tuple[type[BaseException], BaseExceptio
 def _tell_end(message: str, what: str = "") -> None:
     _tell_kubernetes(message)
     complain(what + message)
+
+
+def _refuse(message: str, code: int) -> NoReturn:
+    _tell_kubernetes(message)
+    fail(message, code)
 
 
 def _tell_kubernetes(message: str) -> None:

@@ -4,107 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from redis.exceptions import ResponseError
-
 from crewline.errors import CrewlineError, InvalidOption, InvalidPayload, JobNotFound
+from crewline.queue.letter import DeadLetter, Filter
 from crewline.queue.queue import Queue
+from crewline.redis.scripts.calls.caller import parts
 from crewline.wire import jsonio
-from crewline.wire.checks import check_count, check_per_second, check_text, is_number
+from crewline.wire.checks import check_count, check_per_second, check_text
 from crewline.wire.keys import Keys, is_job_id
 from crewline.wire.options import MAX_PRIORITY
 from crewline.wire.text import text
 
+#: Ids of letters that one call reads, and letters: each may be larger than a job's data.
+PAGE = 1000
+READ_AT_ONCE = 20
+
 #: What is told of a letter that can't be replayed: its id and why.
 OnError = Callable[[str, CrewlineError], None]
-
-
-def _whole(value: Any) -> int:
-    """A number of a letter; 0 for what another program wrote there."""
-    return int(value) if is_number(value) and abs(value) < 1e15 else 0
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """One dead job.
-
-    Attributes:
-        id: the letter's own id in the dead-letter queue.
-        queue, job_id, name: the job it tells of.
-        reason: why it failed at last.
-        stack: its stack traces, oldest attempt first.
-        attempts: how many attempts it had.
-        failed_at_ms: when it failed, epoch milliseconds by Redis' clock.
-        data, options: what the job was added with.
-    """
-
-    id: str
-    queue: str
-    job_id: str
-    name: str
-    reason: str
-    stack: list[str]
-    attempts: int
-    failed_at_ms: int
-    data: Any
-    options: dict[str, Any]
-
-    @classmethod
-    def from_data(cls, letter_id: str, data: Any) -> DeadLetter:
-        """A letter from its job's data; raises InvalidPayload if another program wrote it."""
-        # its parts are verbatim what a foreign client wrote, which may be no text
-        body = jsonio.loads(text(data), f"dead letter {letter_id}")
-        if not (isinstance(body, dict) and isinstance(body.get("queue"), str) and isinstance(body.get("jobId"), str)):
-            raise InvalidPayload(f"job {letter_id} is no dead letter: it has no queue and jobId")
-        stack, options = body.get("stack"), body.get("options")
-        return cls(
-            letter_id, body["queue"], body["jobId"], str(body.get("name", "")), str(body.get("reason", "")),
-            [str(trace) for trace in stack] if isinstance(stack, list) else [], _whole(body.get("attempts")),
-            _whole(body.get("failedAt")), body.get("data"), options if isinstance(options, dict) else {},
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which letters are meant; all that is given must hold.
-
-    Args:
-        name: the job's name.
-        reason: a part of the reason, in any case.
-        since, until: aware datetimes between which it failed.
-        text: a part of the job's data as JSON.
-    """
-
-    name: str | None = None
-    reason: str | None = None
-    since: datetime.datetime | None = None
-    until: datetime.datetime | None = None
-    text: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("name", "reason", "text"):
-            value = getattr(self, name)
-            if not isinstance(value, str | None):
-                raise InvalidOption(f"{name} {value!r} must be a string")
-        for name in ("since", "until"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, datetime.datetime) or value.tzinfo is None):
-                raise InvalidOption(f"{name} {value!r} must be an aware datetime, e.g. datetime.now(UTC)")
-
-    def matches(self, letter: DeadLetter) -> bool:
-        failed_at = letter.failed_at_ms / 1000
-        return (
-            (self.name is None or letter.name == self.name)
-            and (self.reason is None or self.reason.casefold() in letter.reason.casefold())
-            and (self.since is None or failed_at >= self.since.timestamp())
-            and (self.until is None or failed_at <= self.until.timestamp())
-            and (self.text is None or self.text in json.dumps(letter.data, ensure_ascii=False))
-        )
 
 
 class _Problems:
@@ -259,16 +177,40 @@ class DeadLetters:
 
     async def _all(self, *, newest_first: bool) -> AsyncIterator[DeadLetter]:
         """The letters that are there now, however many leave or come meanwhile."""
-        ids = [each for name in self._lists() for each in await self._letters.redis.lrange(name, 0, -1)]
-        for letter_id in ids if newest_first else reversed(ids):
-            try:
-                yield await self.get(text(letter_id))
-            except (InvalidPayload, JobNotFound):
-                continue
-            except ResponseError as error:
+        redis, keys = self._letters.redis, self._letters.keys
+        async for ids in self._ids(newest_first=newest_first):
+            async with redis.pipeline(transaction=False) as pipe:
+                for letter_id in ids:
+                    pipe.hget(keys.job(letter_id), "data")
+                found = await pipe.execute(raise_on_error=False)
+            for letter_id, data in zip(ids, found, strict=True):
                 # a key of another type, which somebody put there: one that is no letter
-                if not str(error).startswith("WRONGTYPE"):
-                    raise
+                if isinstance(data, Exception) and "WRONGTYPE" not in str(data):
+                    raise data
+                try:
+                    letter = None if isinstance(data, Exception | None) else DeadLetter.from_data(letter_id, data)
+                except InvalidPayload:
+                    continue
+                if letter:
+                    yield letter
+
+    async def _ids(self, *, newest_first: bool) -> AsyncIterator[Sequence[str]]:
+        """The ids of letters, a few at a time; read in pages, since a million in one go would hold Redis up."""
+        kept: Sequence[Sequence[str]] = ()
+        for name in self._lists():
+            start, page = 0, [""]
+            while page:
+                page = [text(each) for each in await self._letters.redis.lrange(name, start, start + PAGE - 1)]
+                start += len(page)
+                if newest_first:
+                    for ids in parts(page, READ_AT_ONCE):
+                        yield ids
+                else:
+                    kept = (page[::-1], *kept)
+        # all were read before the first leaves, as by being replayed: places in the list would move
+        for each in kept:
+            for ids in parts(each, READ_AT_ONCE):
+                yield ids
 
     def _lists(self) -> tuple[str, str]:
         """Where letters wait; BullMQ 5 renames the one to the other where somebody pauses the queue."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from crewline.errors import InvalidOption
 from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking
@@ -112,7 +112,7 @@ async def follow_batches(
                     raise ConnectionError("this Redis is a replica that has lost its master")
                 whole = len(events) < READ_COUNT
         except UNAVAILABLE as error:
-            if isinstance(error, NoPermissionError) or str(error).startswith(REFUSAL):
+            if isinstance(error, NoPermissionError | AuthenticationError) or str(error).startswith(REFUSAL):
                 # it would be refused for ever
                 raise
             whole = False

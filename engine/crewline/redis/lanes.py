@@ -140,7 +140,11 @@ class Lanes:
         """
         if not self._direct:
             for command in commands:
-                yield await self._call_through(command)
+                try:
+                    reply = await self._call_through(command)
+                except NoScriptError as error:
+                    reply = error
+                yield reply
             return
         connection: Any = None
         sent: deque[Command] = deque()

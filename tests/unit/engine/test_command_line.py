@@ -171,3 +171,29 @@ def test_a_ready_file_of_an_earlier_worker_is_gone_before_the_next_is_ready(tmp_
     (tmp_path / "ready").touch()
     code, _, _ = _run("worker", "no_such_module:handle", "-q", "q", "-r", AWAY, "--ready-file", "ready")
     assert code == 78 and not (tmp_path / "ready").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--log-level", "loud"], "use debug, info"),
+        (["--redis", "redis://h:x"], "no host:port"),
+        (["--keep-failed", "soon"], "1000,24h"),
+        (["--dead-letter-queue", "q"], "must not be the queue itself"),
+        (["--ready-file", "no/such/folder"], "can't be made"),
+        ([], "can't be imported"),
+    ],
+    ids=str,
+)
+def test_why_a_worker_does_not_start_is_where_kubernetes_looks(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    told.touch()
+    monkeypatch.setattr("crewline.cli.worker.TERMINATION_LOG", told)
+    code, _, err = _run("worker", "no_such_module:handle", "-q", "q", "-r", AWAY, *arguments)
+    assert code == (2 if arguments else 78) and said in told.read_text() and said in err
+    # what another command was told wrongly is no word of the worker's
+    told.write_text("")
+    _run("metrics", "-q", "q", "-r", "nowhere")
+    assert told.read_text() == ""

@@ -39,6 +39,7 @@ Why      An id without a lock whose lease would be over by now, counted from its
 -- @include base/check_queue
 -- @include base/trim_events
 -- @include base/counts
+-- @include base/denied
 -- @include end/cancelled
 -- @include end/end_from_outside
 -- @include end/hand_back
@@ -66,7 +67,7 @@ local found, places, seen, removed = {}, {}, {}, {}
 for i = #ids, 1, -1 do
   if not held[i] then
     -- pcall: the key may be anything
-    local told = redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats')
+    local told = heed(redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats'))
     local kind = verdict_on(ids[i], told, lease, once)
     if kind == 'seen' then
       seen[#seen + 1] = ids[i]
@@ -77,27 +78,36 @@ for i = #ids, 1, -1 do
     end
   end
 end
-remove_from_list(q.active, places)
-if #removed > 0 then redis.call('SREM', q.stalled, unpack(removed)) end
 if #seen > 0 then redis.call('SADD', q.stalled, unpack(seen)) end
+if #removed > 0 then redis.call('SREM', q.stalled, unpack(removed)) end
 
 -- the newest first, so that the oldest is the next to run
 local back, doomed, unbegun, finished = {}, {}, {}, finished_jobs()
-for i = #found, 1, -1 do
-  local id, kind, told = unpack(found[i])
-  local reason = kind ~= 'gone' and cancelled(id, nil, told[6] or '')
-  if reason then
-    end_from_outside(finished, id, base .. id, reason, 'active', ARGV[9])
-  elseif kind == 'lost' then
-    local list = put_back(id, base .. id, told, tonumber(ARGV[3])) and doomed or back
-    list[#list + 1] = id
-  elseif kind == 'unbegun' then
-    give_start_back(base .. id)
-    push_job(q, id, priority_of(base .. id), true, 'active')
-    unbegun[#unbegun + 1] = id
+local function move()
+  remove_from_list(q.active, places)
+  for i = #found, 1, -1 do
+    local id, kind, told = unpack(found[i])
+    local reason = kind ~= 'gone' and cancelled(id, nil, told[6] or '')
+    if reason then
+      end_from_outside(finished, id, base .. id, reason, 'active', ARGV[9])
+    elseif kind == 'lost' then
+      local list = put_back(id, base .. id, told, tonumber(ARGV[3])) and doomed or back
+      list[#list + 1] = id
+    elseif kind == 'unbegun' then
+      give_start_back(base .. id)
+      push_job(q, id, priority_of(base .. id), true, 'active')
+      unbegun[#unbegun + 1] = id
+    end
   end
+  store_finished(finished)
 end
-store_finished(finished)
+local moved, why = pcall(move)
+if not moved then
+  -- @include place/put_right
+  for i = 1, #found do put_right(found[i][1]) end
+  redis.pcall('LREM', q.active, 0, ':gone')
+  error(why, 0)
+end
 if #found > 0 and has_runnable(q) then wake_worker(q) end
 if #ids == window then return { back, doomed, unbegun, whole(skip + #ids - #places) } end
 

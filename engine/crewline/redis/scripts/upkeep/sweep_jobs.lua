@@ -14,6 +14,7 @@ Why      BullMQ prunes only when a job finishes, so that an idle queue keeps wha
          last one ended, in a key of our own. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/denied
 -- @include base/parse
 -- @include base/check_queue
 -- @include forget/forget_jobs
@@ -37,7 +38,7 @@ local gone, first_same = {}, nil
 for i = 1, #found, 2 do
   local id, score = found[i], found[i + 1]
   -- what is no job (a foreign client deleted it, or it never was one) says nothing, and is kept for nothing
-  local opts = redis.pcall('HGET', base .. id, 'opts')
+  local opts = heed(redis.pcall('HGET', base .. id, 'opts'))
   local policy, goes = type(opts) == 'string' and parse(opts)[own], false
   local same = type(policy) == 'table' and policy.count == written.count and policy.age == written.age
   if same and (count or age) then policy = nil end
@@ -49,8 +50,8 @@ for i = 1, #found, 2 do
   if goes then gone[#gone + 1] = id elseif same then first_same = first_same or skip + (i - 1) / 2 - #gone end
 end
 if #gone > 0 then
-  redis.call('ZREM', finished, unpack(gone))
   forget_jobs(q, gone)
+  redis.call('ZREM', finished, unpack(gone))
 end
 -- what retain_same steps over, up to the first that says what our producers write
 local kept = own_key(q, 'kept:' .. state)

@@ -59,13 +59,25 @@ Why      Group commit: a worker's whole state change costs one round trip, howev
 local codes, ended, jobs, next_due, limited = {}, false, {}, 0, 0
 if #ARGV > 13 then
   -- @include end/settle_jobs
-  codes, ended = settle_jobs(13, tonumber(ARGV[10]))
+  local whole_call
+  whole_call, codes, ended = pcall(settle_jobs, 13, tonumber(ARGV[10]))
+  if not whole_call then
+    -- @include end/undo_settling
+    undo_settling(13)
+    error(codes, 0)
+  end
 end
 local room = tonumber(ARGV[7])
 if room > 0 or ARGV[11] ~= '' then
   -- @include fetch/lease_jobs
-  jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], room, tonumber(ARGV[8]), tonumber(ARGV[9]),
-    tonumber(ARGV[11]), ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)
+  local whole_call
+  whole_call, jobs, next_due, limited = pcall(lease_jobs, ARGV[4], ARGV[5], ARGV[6], room, tonumber(ARGV[8]),
+    tonumber(ARGV[9]), tonumber(ARGV[11]), ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)
+  if not whole_call then
+    -- @include fetch/undo_fetch
+    undo_fetch(taken, ARGV[4])
+    error(jobs, 0)
+  end
 end
 if room <= 0 and #jobs == 0 and meta[2] and has_runnable(q) then
   -- a worker that finishes and does not fetch leaves a place under a global limit: others must hear of it

@@ -38,9 +38,10 @@ local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment
     hold_dedup_id(key, de, id)
     return false
   end
-  local replaced = de.replace and redis.call('ZREM', queue.delayed, holder) == 1
+  local replaced = de.replace and redis.call('ZSCORE', queue.delayed, holder) and true
   if replaced then
     forget_jobs(queue, { holder })
+    redis.call('ZREM', queue.delayed, holder)
     redis.call('DEL', queue.base .. 'dn:' .. de.id)
     redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', holder, 'prev', 'delayed')
     if de.extend or de.keepLastIfActive or redis.call('PTTL', key) < 0 then hold_dedup_id(key, de, id)

@@ -131,7 +131,9 @@ class Queue:
 
     def add_bulk(self, jobs: Iterable[tuple[str, Any] | tuple[str, Any, dict[str, Any]]]) -> list[Job]:
         """As `crewline.Queue.add_bulk`."""
-        return [Job(job, self) for job in _wait(self._open().add_bulk(jobs))]
+        # here, and not on the loop: what makes them may call this queue, or a database that wants its own thread
+        items = list(jobs)
+        return [Job(job, self) for job in _wait(self._open().add_bulk(items))]
 
     def add_flow(self, root: FlowJob) -> FlowNode:
         """As `crewline.Queue.add_flow`."""

@@ -143,6 +143,17 @@ class Worded(Exception):
         return Own("in words of its own")
 
 
+async def _tell(job: Any) -> Any:
+    await job.progress({"of": job.id})
+    await job.log("told")
+    asyncio.get_running_loop().stop()
+    return await job.state()
+
+
+def hands_on(job: Any) -> Any:
+    return _tell(job)
+
+
 def worded(job: Any) -> None:
     raise Worded
 
@@ -158,3 +169,7 @@ def until_refused_once(job: Any) -> str:
             if refused:
                 return "written"
         time.sleep(0.02)
+
+
+def attempts_told(job: Any) -> None:
+    raise ValueError(f"{job.attempts_made + 1} of {job.attempts}")

@@ -25,12 +25,15 @@ async def _marks(queue: Queue) -> dict[Any, Any]:
     return dict(await queue.redis.hgetall(queue.keys.extra("cancels")))
 
 
-async def test_the_run_that_is_meant_is_told_once(queue: Queue) -> None:
+async def test_the_run_that_is_meant_is_told_until_it_has_ended_since_an_answer_may_be_lost(queue: Queue) -> None:
     await queue.add("n", 1)
     job_id = await _fetch(queue, "t")
     assert await queue.cancel(job_id, 'no "more"')
-    assert await _beat(queue, (job_id, "t")) == [(job_id, "t", 'no "more"')]
+    for _ in range(2):
+        assert await _beat(queue, (job_id, "t")) == [(job_id, "t", 'no "more"')]
+    await _settle(queue, Result(job_id, "t", "failed", 'no "more"'))
     assert await _beat(queue, (job_id, "t")) == []
+    assert await _marks(queue) == {}
 
 
 @pytest.mark.parametrize("outcome", ["completed", "failed"])

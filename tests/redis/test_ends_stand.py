@@ -38,6 +38,22 @@ class Waits(Cancelled):
         await asyncio.sleep(0)
 
 
+class Misshapen(Middleware):
+    async def after(self, job: Job) -> None:  # type: ignore[override]
+        raise AssertionError("never called")
+
+    async def failed(self, job: Job) -> None:  # type: ignore[override]
+        raise AssertionError("never called")
+
+
+class Plain(Middleware):
+    def after(self, job: Job, result: Any) -> None:  # type: ignore[override]
+        raise ValueError("a bad hook")
+
+    def failed(self, job: Job, error: BaseException) -> None:  # type: ignore[override]
+        sys.exit(3)
+
+
 async def well(job: Job) -> str:
     return "done"
 
@@ -53,7 +69,7 @@ async def cancels_itself(job: Job) -> str:
     return "done"
 
 
-@pytest.mark.parametrize("hook", [Cancelled, Exits, Waits])
+@pytest.mark.parametrize("hook", [Cancelled, Exits, Waits, Misshapen, Plain])
 @pytest.mark.parametrize(("handle", "state"), [(well, "completed"), (badly, "failed"), (cancels_itself, "completed")])
 async def test_a_hook_that_ends_changes_nothing(
     queue: Queue, start_worker: Any, until: Any, hook: type[Middleware], handle: Any, state: str

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 import pytest
+from crewline import Queue
 from crewline.redis.connection import UNAVAILABLE
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -33,6 +34,18 @@ async def test_garbage_in_the_queue_s_settings_is_ignored(bench: Bench, meta: di
     async with bench.among_good_ones():
         if meta:
             await bench.queue.redis.hset(bench.queue.keys.meta, mapping=meta)
+
+
+@pytest.mark.parametrize("limit", ["many", "", "1e99", "nan", "-inf"])
+async def test_a_global_limit_that_is_no_number_limits_no_fetch(queue: Queue, limit: str) -> None:
+    await queue.add_bulk(("n", n) for n in range(3))
+    await queue.redis.hset(queue.keys.meta, "concurrency", limit)
+    for n in range(3):
+        # with those of the fetches before this one still active
+        fetched = await queue.scripts.finish_and_fetch(
+            [], letters="", token=f"t{n}", lease_ms=60_000, worker="w", room=1
+        )
+        assert len(fetched.jobs) == 1
 
 
 EVENTS = st.sampled_from((b"completed", b"failed", b"progress", b"removed", b"added", b"", b"\xff", b"waiting"))

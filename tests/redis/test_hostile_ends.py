@@ -62,6 +62,8 @@ async def test_a_backoff_whose_type_is_no_text_is_none(queue: Queue, start_worke
 
 
 async def _add(first: int, job: Job) -> int:
+    # on the loop that carries it out: a call that blocked would wait for itself
+    await job.progress(first)
     return first + int(job.data)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from crewline import CrewlineError, FlowJob, Job, Queue
 from crewline.queue import housekeeping
+from redis.exceptions import ResponseError
 
 
 async def _nothing_runs(queue: Queue) -> bool:
@@ -210,4 +211,19 @@ async def test_what_a_large_tree_has_in_other_queues_goes_with_its_roots_queue(q
     await queue.obliterate()
     other = queue.beside("other")
     assert (await other.metrics()).waiting_children == 0
+    assert await _nothing_is_left(queue)
+
+
+async def test_a_large_tree_that_redis_refuses_keeps_no_other_from_being_settled(queue: Queue, dying: Dying) -> None:
+    await dying.add(queue, _large(job_id="a"), add_flow=1)
+    await dying.add(queue, _large(job_id="b"), add_flow=1)
+    await queue.redis.set(queue.keys.extra("flow:a"), "something else")
+    refused: list[str] = []
+    settled = await queue.settle_flows(older_than=0, on_error=lambda root_id, error: refused.append(root_id))
+    assert settled == ([], {"b": 100}) and refused == ["a"]
+    with pytest.raises(ResponseError):
+        await queue.settle_flows(older_than=0)
+    for each in (queue, queue.beside("other")):
+        await each.pause()
+        await each.obliterate()
     assert await _nothing_is_left(queue)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from crewline import InvalidOption, Job, Queue, Worker
 from crewline.queue.schedules import Schedules
+from crewline.redis.scripts import Result
 
 #: A moment before the first of that year in all time zones, and after all of the year before.
 _IN_2100 = datetime.datetime(2099, 12, 31, 1, tzinfo=datetime.UTC)
@@ -46,6 +47,44 @@ async def test_a_limit_ends_the_schedule(queue: Queue, start_worker: Any, until:
     await asyncio.sleep(0.3)
     assert len(seen) == 3 and (await queue.metrics()).delayed == 0
     assert await queue.schedules.heal() == []
+
+
+async def test_a_schedule_that_is_used_up_stays_until_it_is_removed_and_does_not_begin_anew(queue: Queue) -> None:
+    soon = datetime.datetime.fromtimestamp(await queue.scripts.read_clock() / 1000 + 30, datetime.UTC)
+    rules: dict[str, dict[str, Any]] = {"limited": {"every": 60, "limit": 1}, "ended": {"every": 60, "end": soon}}
+    last = {name: await queue.schedule(name, "n", **rule) for name, rule in rules.items()}
+    fetched = await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=5)
+    for job in fetched.jobs:
+        opts = queue.decode_opts(job.fields[b"opts"])
+        assert await queue.schedules.advance(job.fields[b"rjk"].decode(), job.id, opts) is None
+    ended = [Result(job.id, "t", "completed", "null", keep_completed="0") for job in fetched.jobs]
+    await queue.scripts.finish_and_fetch(ended, letters="", token="t", lease_ms=60_000, worker="w", room=0)
+    listed = await queue.schedules.all()
+    # as each start of a program does, though the jobs are gone
+    assert {name: await queue.schedule(name, "n", **rule) for name, rule in rules.items()} == last
+    assert await queue.schedules.heal() == [] and await queue.schedules.all() == listed and len(listed) == 2
+    assert (await queue.metrics()).delayed == (await queue.metrics()).waiting == 0
+    assert await queue.schedule("limited", "n", every=60, limit=2) != last["limited"]
+    assert await queue.schedules.remove("ended")
+    assert [schedule.id for schedule in await queue.schedules.all()] == ["limited"]
+
+
+async def test_a_schedule_whose_end_is_over_is_no_error_where_it_was_made_before(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = await queue.scripts.read_clock()
+    end = datetime.datetime.fromtimestamp(now_ms / 1000 + 600, datetime.UTC)
+    cron = {"cron": "0 0 0 * * *", "end": end + datetime.timedelta(days=1)}
+    rules: list[dict[str, Any]] = [{"every": 3600, "end": end}, cron]
+    made = [await queue.schedule(f"s{n}", "n", **rule) for n, rule in enumerate(rules)]
+
+    async def read_clock() -> int:
+        return now_ms + 3 * 86_400_000
+
+    monkeypatch.setattr(queue.scripts, "read_clock", read_clock)
+    assert [await queue.schedule(f"s{n}", "n", **rule) for n, rule in enumerate(rules)] == made
+    with pytest.raises(InvalidOption, match="is over"):
+        await queue.schedule("another", "n", **rules[0])
 
 
 async def test_cron_is_due_in_its_time_zone(queue: Queue) -> None:

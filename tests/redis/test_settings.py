@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from crewline import Backoff, InvalidOption, Job, Keep, Queue
 
+from tests.redis.process_handlers import attempts_told
+
 
 class Counting:
     """A handler that holds its jobs, and how many run at once."""
@@ -170,6 +172,25 @@ async def test_jobs_that_say_nothing_of_attempts_get_the_settings_ones(
     await until(lambda: failed(queue, 3))
     made = {job_id: (await found(queue, job_id)).attempts_made for job_id in ("1", "node", "2")}
     assert made == {"1": 1, "node": 3, "2": 2}
+
+
+@pytest.mark.parametrize(("execution", "said"), [(None, {}), ("process", {}), (None, {"attempts": 5})])
+async def test_a_running_job_tells_how_many_attempts_it_will_have(
+    queue: Queue, start_worker: Any, until: Any, execution: str | None, said: dict[str, int]
+) -> None:
+    await queue.configure(attempts=2, backoff=Backoff("fixed", 0))
+    job = await queue.add("n", 1)
+    # as a BullMQ client adds it
+    await queue.redis.hset(queue.keys.job(job.id), "opts", json.dumps(said))
+    await start_worker(attempts_told if execution else told, execution=execution)
+    await until(lambda: failed(queue, 1))
+    attempts = said.get("attempts", 2)
+    ended = await found(queue, job.id)
+    assert (ended.failed_reason, ended.attempts_made) == (f"{attempts} of {attempts}", attempts)
+
+
+async def told(job: Job) -> None:
+    raise ValueError(f"{job.attempts_made + 1} of {job.attempts}")
 
 
 async def failed(queue: Queue, count: int) -> bool:

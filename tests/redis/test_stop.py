@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 import redis as sync_redis
-from crewline import Job, Worker
+from crewline import CrewlineError, Job, Worker
+
+
+async def _nothing(job: Job) -> None:
+    pass
 
 
 async def test_a_worker_whose_calls_redis_refuses_still_stops(redis_url: str) -> None:
@@ -26,3 +31,15 @@ async def test_a_worker_whose_calls_redis_refuses_still_stops(redis_url: str) ->
                 await asyncio.wait_for(running, 3)
         finally:
             admin.execute_command("ACL", "DELUSER", "weak")
+
+
+async def test_who_waits_for_a_worker_that_ends_without_redis_is_told() -> None:
+    worker = Worker("emails", _nothing, redis="redis://127.0.0.1:1/0")
+    running, ready = asyncio.create_task(worker.run()), asyncio.create_task(worker.wait_ready())
+    await asyncio.sleep(0)
+    await worker.stop(grace_seconds=0)
+    await running
+    with pytest.raises(CrewlineError, match="ended before Redis had answered"):
+        await asyncio.wait_for(ready, 5)
+    with pytest.raises(CrewlineError, match="has run already: make another one"):
+        await worker.run()

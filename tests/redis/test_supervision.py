@@ -189,12 +189,15 @@ async def test_what_redis_refuses_a_duty_is_said_once_and_holds_up_no_other(
     await queue.redis.delete(queue.keys.base + "repeat")
 
 
-async def test_a_foreign_schedule_that_raises_what_nobody_foresaw_is_named_in_the_log(
-    queue: Queue, start_worker: Any, until: Any, caplog: pytest.LogCaptureFixture
+async def test_a_schedule_that_raises_what_nobody_foresaw_is_named_in_the_log(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     planned = await queue.schedule("ours", "tick", cron="* * * * *")
-    # the next is due at a moment that no calendar has
-    await queue.redis.zadd(queue.keys.base + "repeat", {"ours": 9e14})
+
+    def fail(*told: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("crewline.queue.schedules.next_cron_ms", fail)
     await start_worker(_nothing)
     await queue.promote(planned)
     await until(lambda: "schedule ours can't be continued" in caplog.text)

@@ -78,6 +78,8 @@ async def sweeps(queue: Queue) -> Call:
 async def obliterates(queue: Queue) -> Call:
     await ended(queue)
     await queue.schedule("s", "n", every=60)
+    await queue.scripts.beat(queue.keys, "w", 60_000, "{}", "", [])
+    await queue.redis.zadd(queue.keys.extra("flows"), {"root": 1})
     await queue.pause()
     return lambda: queue.scripts.obliterate_queue(100, True)
 

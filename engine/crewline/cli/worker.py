@@ -8,13 +8,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from crewline.cli import process
 from crewline.cli.common import (
     DEFAULT_PREFIX,
     DEFAULT_REDIS,
@@ -26,6 +26,7 @@ from crewline.cli.common import (
     RedisOption,
     read_keep,
 )
+from crewline.cli.printing import complain
 from crewline.cli.usage import EXIT_FAILED, EXIT_HANDLER, EXIT_USAGE, TIME, fail, one_of
 from crewline.errors import HandlerNotFound, InvalidOption
 from crewline.wire.keys import letters_queue
@@ -157,39 +158,20 @@ def run_worker(
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    code = EXIT_FAILED
     try:
-        _run(work())
+        process.run(work())
+        code = 0
     except InvalidOption as error:
-        _tell_kubernetes(str(error))
-        fail(str(error), EXIT_USAGE)
+        code = EXIT_USAGE
+        _tell_end(str(error))
+    except asyncio.CancelledError:
+        _tell_end("something that a handler started has cancelled all that ran here")
     except Exception as error:
         # one of its duties failed again and again, or nobody foresaw it
         log.critical("the worker has ended", exc_info=error)
-        _tell_kubernetes(str(error) or repr(error))
-        fail(f"the worker has ended: {error or repr(error)}", EXIT_FAILED)
-    finally:
-        logging.shutdown()
-        sys.stderr.flush()
-    # a handler's thread can't be stopped, and its job was handed back: do not wait for it
-    os._exit(0)
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Runs the worker to its end, whatever a task of a handler's raises.
-
-    A SystemExit in a task that a handler made leaves the event loop by its door; it is that handler's failure, which
-    awaits the task, and the loop goes on as if nothing had been.
-    """
-    with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        task = loop.create_task(work)
-        while True:
-            try:
-                return loop.run_until_complete(task)
-            except SystemExit as error:
-                if task.done():
-                    raise
-                log.error("something that a handler started called sys.exit(%r): the worker goes on", error.code)
+        _tell_end(str(error) or repr(error), "the worker has ended: ")
+    process.leave(code)
 
 
 async def _serve(worker: object, ready_file: Path | None) -> None:
@@ -200,8 +182,8 @@ async def _serve(worker: object, ready_file: Path | None) -> None:
 
     def told_to_stop(name: str) -> None:
         log.info("%s: draining", name)
-        _mark_ready(ready_file, False)
         stopping.append(asyncio.ensure_future(worker.stop()))
+        _mark_ready(ready_file, False)
         for other in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(other)
             signal.signal(other, signal.SIG_DFL)
@@ -233,8 +215,13 @@ def _check_ready_file(ready_file: Path | None) -> None:
 
 
 def _mark_ready(ready_file: Path | None, ready: bool = True) -> None:
-    if ready_file:
+    if ready_file is None:
+        return
+    try:
         ready_file.touch() if ready else ready_file.unlink(missing_ok=True)
+    except OSError as error:
+        # nothing that the worker does depends on it
+        log.error("the ready file can't be %s: %s", "made" if ready else "taken away", error)
 
 
 def _users_part(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
@@ -245,6 +232,11 @@ def _users_part(error: BaseException) -> tuple[type[BaseException], BaseExceptio
     ):
         frame = frame.tb_next
     return type(error), error, frame
+
+
+def _tell_end(message: str, what: str = "") -> None:
+    _tell_kubernetes(message)
+    complain(what + message)
 
 
 def _tell_kubernetes(message: str) -> None:

@@ -5,8 +5,12 @@ Everything that may touch many jobs goes in bounded batches: Redis serves others
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
+
+from redis.exceptions import ResponseError
 
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.by_id import ById
@@ -78,7 +82,8 @@ class Housekeeping(ById):
         """
         if await self.redis.hexists(self.keys.meta, "paused"):
             # what a large flow has in other queues is known only here
-            await self.settle_flows(older_than=0)
+            with contextlib.suppress(ResponseError):
+                await self.settle_flows(older_than=0, on_error=lambda root_id, error: None)
         while True:
             code = await self.scripts.obliterate_queue(MOST_JOBS, force)
             if code == -1:
@@ -151,28 +156,46 @@ class Housekeeping(ById):
         await self.redis.set(key, Settings(generation=generation, **settings).to_json())
         return generation
 
-    async def settle_flows(self, *, older_than: float = ABANDONED_SECONDS) -> Settled:
+    async def settle_flows(
+        self, *, older_than: float = ABANDONED_SECONDS, on_error: Callable[[str, Exception], None] | None = None
+    ) -> Settled:
         """Settles large flows whose producer died while it added them: workers do so once a minute.
 
         A flow that is all there runs; of another, whose producer never heard that it was added, nothing is left.
 
         Args:
             older_than: seconds since its producer was heard of.
+            on_error: told of the id of each root that Redis refuses (a key of another type), and why; the others are
+                settled all the same. None: it is raised.
         """
         before = await self.scripts.read_clock() - round(check_seconds(older_than, "older_than") * 1000)
         settled = Settled([], {})
         for found in await self.redis.zrangebyscore(self.keys.extra(FLOWS_KEY), "-inf", before, 0, MOST_JOBS):
-            root_id, gone, more = text(found), 0, 1
-            while more == 1:
-                count, more = await self.scripts.give_up_flow(root_id, before)
-                gone += count
-            if more == 2:
-                while await self.scripts.release_flow(root_id) > 0:
-                    pass
-                settled.released.append(root_id)
+            root_id = text(found)
+            try:
+                gone = await self._settle_flow(root_id, before)
+            except ResponseError as error:
+                if on_error is None:
+                    raise
+                on_error(root_id, error)
             else:
-                settled.removed[root_id] = gone
+                if gone is None:
+                    settled.released.append(root_id)
+                else:
+                    settled.removed[root_id] = gone
         return settled
+
+    async def _settle_flow(self, root_id: str, before: int) -> int | None:
+        """Returns how many jobs were removed; None if it was all there."""
+        gone, more = 0, 1
+        while more == 1:
+            count, more = await self.scripts.give_up_flow(root_id, before)
+            gone += count
+        if more != 2:
+            return gone
+        while await self.scripts.release_flow(root_id) > 0:
+            pass
+        return None
 
     async def _clean(self, state: str, before: int, limit: int | None, *, quiet: bool = False) -> list[str]:
         gone: list[str] = []

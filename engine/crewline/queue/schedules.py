@@ -38,7 +38,7 @@ class Schedule:
         cron, time_zone: its expression, or None and every_ms.
         every_ms: milliseconds between iterations, or None.
         start_ms, end_ms, limit: when it begins and ends, and how many iterations it makes; None for no bound.
-        next_ms: when the next iteration is due, epoch milliseconds.
+        next_ms: when the next iteration is due, or the last was where it is used up; epoch milliseconds.
         iterations: how many were placed.
         opts: the options of each of its jobs, as BullMQ writes them.
     """
@@ -70,6 +70,11 @@ def _whole(score: float) -> int:
     return int(min(max(score, -MOST_MS), MOST_MS))
 
 
+def iteration_id(schedule_id: str, due_ms: int) -> str:
+    """The id of a schedule's job that is due then."""
+    return f"repeat:{schedule_id}:{due_ms}"
+
+
 class Schedules:
     """The schedules of one queue; see `Queue.schedule` for how they are made."""
 
@@ -90,7 +95,7 @@ class Schedules:
         limit: int | None,
         options: Mapping[str, Any],
     ) -> str:
-        """Makes or changes a schedule; returns the id of its next job."""
+        """Makes or changes a schedule; returns the id of its next job, or of its last where it is used up."""
         if ":" in check_text(schedule_id, "schedule id"):
             raise InvalidOption(f"schedule id {schedule_id!r} must not contain ':' (it parts Redis keys): use '-'")
         if (cron is None) == (every is None):
@@ -106,17 +111,23 @@ class Schedules:
             every_ms = round(check_seconds(every, "every", A_MILLISECOND) * 1000)
         start_ms, end_ms = _moment_ms(start, "start"), _moment_ms(end, "end")
         now_ms = await self._queue.scripts.read_clock()
+        over, next_ms = "", None
         if end_ms is not None and end_ms <= now_ms:
-            raise InvalidOption(f"end {end!r} is over: the schedule would never run")
-        if start_ms is not None and end_ms is not None and start_ms > end_ms:
-            raise InvalidOption(f"end {end!r} is before start {start!r}: the schedule would never run")
-        next_ms: int | None = None
-        if cron is not None:
+            over = f"end {end!r} is over"
+        elif start_ms is not None and end_ms is not None and start_ms > end_ms:
+            over = f"end {end!r} is before start {start!r}"
+        elif cron is not None:
             next_ms = next_cron_ms(cron, time_zone, max(now_ms, (start_ms or 0) - 1))
             if next_ms is None:
                 raise InvalidOption(f"cron {cron!r} is never due: check its day and month")
             if end_ms is not None and next_ms > end_ms:
-                raise InvalidOption(f"cron {cron!r} is not due before end {end!r}: the schedule would never run")
+                over = f"cron {cron!r} is not due before end {end!r}"
+        if over:
+            made = await self.get(schedule_id)
+            if made is None or (made.cron, made.every_ms, made.end_ms) != (cron, every_ms, end_ms):
+                raise InvalidOption(f"{over}: the schedule would never run")
+            # made at each start of a program, and used up by now
+            return iteration_id(schedule_id, made.next_ms)
         encoded = encode_job(name, data, max_payload_bytes=self._queue.max_payload_bytes, **options)
         template = encoded.shape.opts
         rule: dict[str, Any] = {"pattern": cron, "every": every_ms, "startDate": start_ms, "endDate": end_ms}
@@ -134,7 +145,7 @@ class Schedules:
         return placed
 
     async def all(self) -> list[Schedule]:
-        """All schedules, the next due first."""
+        """All schedules, the next due first; those that are used up, too, until they are removed."""
         queue = self._queue
         found: Any = await queue.redis.zrange(queue.keys.base + "repeat", 0, -1, withscores=True)
         schedules = [await self._read(text(schedule_id), _whole(score)) for schedule_id, score in found]
@@ -223,7 +234,7 @@ class Schedules:
             # a foreign client's: no iteration has such an id; it is as one that was lost just now
             score = await queue.scripts.read_clock()
             await queue.redis.zadd(queue.keys.base + "repeat", {schedule_id: score}, xx=True)
-        job_id = f"repeat:{schedule_id}:{int(score)}"
+        job_id = iteration_id(schedule_id, int(score))
         # one that waits or runs is in good hands: whoever fetches it goes on
         if await queue.job_state(job_id) in ("waiting", "active", "delayed"):
             return None

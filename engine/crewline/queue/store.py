@@ -70,6 +70,9 @@ class Store:
         #: Milliseconds of a lease that a running job's own call takes again where it ran out: as long as those of its
         #: worker, which goes on with it and says so here.
         self.lease_ms = 30_000
+        #: Attempts of a job that says nothing of them, as BullMQ's clients add it; a worker says here what its queue's
+        #: settings do.
+        self.default_attempts = 1
 
     async def __aenter__(self) -> Self:
         return self

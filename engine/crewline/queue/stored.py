@@ -142,8 +142,13 @@ class StoredJob:
 
     @property
     def attempts(self) -> int:
-        """How many attempts it may make in all; 1 or more."""
-        return max(number(self.opts.get("attempts"), 1), 1)
+        """How many attempts it may make in all; 1 or more.
+
+        Of a job that says nothing of them, the queue's settings do: its handler is told what they say, others 1.
+        """
+        # BullMQ writes 0 where its user said nothing
+        said = self.opts.get("attempts")
+        return max(number(said, 1), 1) if said else self._queue.default_attempts
 
     @property
     def trace(self) -> str | None:

@@ -124,7 +124,9 @@ class QueueMaintainer:
             log.warning("queue %s: schedule iteration %s had been lost: placed again", self._queue.name, job_id)
 
     async def _settle_flows(self) -> None:
-        settled = await self._queue.settle_flows()
+        settled = await self._queue.settle_flows(
+            on_error=lambda root_id, error: self._complaints.tell(f"settle flow {root_id}", error)
+        )
         for root_id in settled.released:
             log.warning(
                 "queue %s: flow %s: its producer died when it was all there: it runs", self._queue.name, root_id

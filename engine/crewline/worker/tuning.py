@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from crewline.queue.queue import Queue
 from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.wire.checks import check_count
 from crewline.wire.settings import Settings
@@ -18,12 +19,13 @@ class Tuning:
 
     Args:
         own: as the worker was made.
-        slots, calling, verdicts, committer, maintainer: the worker's.
+        queue, slots, calling, verdicts, committer, maintainer: the worker's.
     """
 
     def __init__(
         self,
         own: Settings,
+        queue: Queue,
         slots: Slots,
         calling: Calling,
         verdicts: Verdicts,
@@ -31,6 +33,7 @@ class Tuning:
         maintainer: QueueMaintainer,
     ) -> None:
         self._own = own
+        self._queue = queue
         self._slots = slots
         self._calling = calling
         self._verdicts = verdicts
@@ -54,7 +57,7 @@ class Tuning:
         verdicts.keep_completed = settings.keep_completed or own.keep_completed
         verdicts.keep_failed = settings.keep_failed or own.keep_failed
         self._maintainer.retain(verdicts.keep_completed, verdicts.keep_failed)
-        verdicts.default_attempts = settings.attempts or 1
+        self._queue.default_attempts = settings.attempts or 1
         verdicts.default_backoff = settings.backoff.to_wire() if settings.backoff else None
 
     def _resize(self, concurrency: int) -> None:

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from crewline.errors import InvalidOption
+from crewline.errors import CrewlineError, InvalidOption
 from crewline.middleware import Middleware
 from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
@@ -31,6 +31,7 @@ from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.duties import supervised
 from crewline.worker.handlers.forks import guard_loop
 from crewline.worker.handlers.targets import Execution, Handler, Targets
+from crewline.worker.loopwatch import LoopWatch
 from crewline.worker.processes.messages import Where
 from crewline.worker.registry.live import LiveSettings
 from crewline.worker.registry.presence import Presence
@@ -154,13 +155,17 @@ class Worker:
             lease_ms=lease_ms, timeout_seconds=call_seconds,
         )  # fmt: skip
         self._interruptions = Interruptions(slots, verdicts, self._listeners)
-        self._tuning = Tuning(own, slots, self._calling, verdicts, self._committer, self._maintainer)
-        self._leases = LeaseKeeper(redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread)
+        self._tuning = Tuning(own, self.queue, slots, self._calling, verdicts, self._committer, self._maintainer)
+        self._loop_watch = LoopWatch(queue, timeout_seconds, lease_seconds)
+        self._leases = LeaseKeeper(
+            redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread, self._loop_watch.gives_up
+        )
         self._presence = Presence(
             self.queue, slots, self.name, LiveSettings(queue, self._tuning.follow), self._interruptions.cancel
         )
         self._stop = Stop(slots, self._isolator, verdicts, self._watch, self._committer)
         self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -193,18 +198,29 @@ class Worker:
         self._slots.admit("paused")
 
     async def wait_ready(self) -> None:
-        """Returns once Redis has answered the first fetch."""
-        await self._committer.reached.wait()
+        """Returns once Redis has answered the first fetch; CrewlineError if the worker ends before that."""
+        ways = [asyncio.ensure_future(event.wait()) for event in (self._committer.reached, self._ended)]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+        if not self._committer.reached.is_set():
+            raise CrewlineError(f"the worker of queue {self.queue.name} ended before Redis had answered")
 
     async def run(self) -> None:
         """Works until `stop`; then lets running jobs end, hands back what does not, and returns.
 
         Raises:
+            CrewlineError: it has run before: a worker runs once.
             DutyFailed: something that a worker does for as long as it lives failed again and again for a reason that
                 nobody foresaw; what ran was handed back.
         """
+        if self._loop is not None:
+            raise CrewlineError(f"this worker of queue {self.queue.name} has run already: make another one")
         self._loop = asyncio.get_running_loop()
         guard_loop()
+        self._loop_watch.begin()
         self._leases.start()
         duties: list[asyncio.Task[None]] = [
             asyncio.create_task(supervised(name, duty), name=f"crewline-{name}")
@@ -232,6 +248,7 @@ class Worker:
                 run.end_early(Status.RETURNED)
             self._backlog.close()
             self._leases.stop()
+            self._ended.set()
             await self._stop.close(self._let_go([*duties, stopping]))
 
     async def stop(self, grace_seconds: float | None = None) -> None:

@@ -30,6 +30,7 @@ class LeaseKeeper:
         leases: by job id; copied at each turn.
         lease_ms: the length of a lease, in milliseconds.
         on_lost: called in the keeper's thread with id and token of each lease that is gone.
+        gives_up: asked at each turn whether what runs has had its time, and is kept no longer.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class LeaseKeeper:
         leases: dict[str, Lease],
         lease_ms: int,
         on_lost: Callable[[list[tuple[str, str]]], None],
+        gives_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._url = url
         self._keys = keys
         self._leases = leases
         self._lease_ms = lease_ms
         self._on_lost = on_lost
+        self._gives_up = gives_up
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="crewline-leases", daemon=True)
 
@@ -60,6 +63,8 @@ class LeaseKeeper:
         failing = ""
         while not self._stop.wait(wait_seconds):
             try:
+                if self._gives_up():
+                    continue
                 if redis is None:
                     # a link that died without a reset must be given up while the leases still hold; a cluster's client
                     # connects when it is made

@@ -1,4 +1,8 @@
-"""The job of a plain ``def`` handler, which can't await."""
+"""The job of a plain ``def`` handler, which can't await.
+
+A plain function may hand on what an ``async def`` one returns (a decorator, a lambda). That is awaited on the very loop
+that the job's calls are made on, where one that blocked would wait for itself: there, and only there, they are awaited.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ LOOK_SECONDS = 0.5
 
 class SyncJob:
     """A job as a plain ``def`` handler gets it: the same names, and its methods block the handler's thread.
+
+    An ``async def`` function that it calls and whose coroutine it returns awaits them.
 
     A call that comes when the worker is gone raises CrewlineError: nothing would ever answer it.
     """
@@ -44,6 +50,8 @@ class SyncJob:
         if self._loop.is_closed():
             raise self._gone(name)
         coroutine = method(*args, **kwargs)
+        if asyncio._get_running_loop() is self._loop:
+            return coroutine
         try:
             future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:

@@ -149,6 +149,7 @@ def _content(job: Job) -> bytes:
     # data as the worker's job has it, not as Redis does: a hook may have changed it for the handler
     fields = {key: value for key, value in job._fields.items() if key not in (b"data", b"opts")}
     try:
-        return pickle.dumps((job.name, job.data, job.opts, job._started, fields), pickle.HIGHEST_PROTOCOL)
+        content = (job.name, job.data, job.opts, job._started, fields, job._queue.default_attempts)
+        return pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise InvalidPayload(f"job {job.id} can't be sent to a process: {type(error).__name__}: {error}") from error

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable
 from typing import Any
 
 from crewline import forks
 from crewline.errors import HandlerNotFound, InvalidPayload
-from crewline.worker.handlers.exits import awaited
 from crewline.worker.handlers.forks import end_copy
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.processes.answers import ChildUnavailable, Returned
@@ -67,16 +65,7 @@ class Calling:
                 # it would come back at once
                 await asyncio.sleep(PAUSE_SECONDS)
                 raise
-        arguments, depth = target.arguments(run.job), forks.depth
-        try:
-            if self._timeout_seconds is None:
-                return await target.call(*arguments)
-            return await self._bounded(target.call(*arguments))
-        except BaseException as error:
-            end_copy(depth, error)
-            raise
-        finally:
-            end_copy(depth)
+        return await self._bounded(target.call(*target.arguments(run.job)), self._timeout_seconds)
 
     async def call_alone(self, run: Run, target: Target) -> Returned:
         """The same in a child process that runs nothing else, whatever kind of handler it is."""
@@ -114,10 +103,18 @@ class Calling:
         if target.execution == "process":
             return await self.children.run(run.job, target, timeout=self._timeout_seconds)
         assert self._threads
+        arguments, began = target.arguments(run.job), asyncio.get_running_loop().time()
         run.stoppable = False
-        value = await self._threads.run(run.job, target.call, target.arguments(run.job), self._timeout_seconds)
-        # a plain function that calls an `async def` one and hands on what it gets
-        return await awaited(value) if inspect.iscoroutine(value) else value
+        value = await self._threads.run(run.job, target.call, arguments, self._timeout_seconds)
+        if not asyncio.iscoroutine(value):
+            return value
+        # a plain function that calls an `async def` one and hands on what it gets: from here on it is such a handler
+        if not run.open:
+            value.close()
+            raise asyncio.CancelledError(run.reason)
+        run.stoppable = True
+        taken = asyncio.get_running_loop().time() - began
+        return await self._bounded(value, None if self._timeout_seconds is None else self._timeout_seconds - taken)
 
     def _report_refused(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
@@ -125,8 +122,21 @@ class Calling:
             log.error("this worker can begin nothing now: %s; its jobs wait, and are tried again", error)
             self._refused_at = now
 
-    async def _bounded(self, handling: Awaitable[Any]) -> Any:
-        deadline = asyncio.timeout(self._timeout_seconds)
+    async def _bounded(self, handling: Awaitable[Any], seconds: float | None) -> Any:
+        """What an ``async def`` handler returns within so many seconds; what it forks ends where it comes back."""
+        depth = forks.depth
+        try:
+            return await self._within(handling, seconds)
+        except BaseException as error:
+            end_copy(depth, error)
+            raise
+        finally:
+            end_copy(depth)
+
+    async def _within(self, handling: Awaitable[Any], seconds: float | None) -> Any:
+        if seconds is None:
+            return await handling
+        deadline = asyncio.timeout(seconds)
         try:
             async with deadline:
                 value = await handling

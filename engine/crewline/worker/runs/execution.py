@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from crewline.errors import HandlerNotFound, InvalidPayload, Reject
@@ -103,13 +103,13 @@ class Executor:
                 error = contained(error)
                 told = self._not_in_a_child(run, target, error) if alone and target else None
                 result = told or self._verdicts.raised(run, error)
-            for hook in begun:
-                # none but those that were told of its beginning: a gauge would go below zero
-                await _quietly(run, hook.failed(job, error))
+            raised = error
+            # none but those that were told of its beginning: a gauge would go below zero
+            await _tell(run, begun, lambda hook: hook.failed(job, raised))
         else:
             result = self._verdicts.completed(run, text)
-            for hook in begun:
-                await _quietly(run, hook.after(job, value.value if isinstance(value, Returned) else value))
+            returned = value.value if isinstance(value, Returned) else value
+            await _tell(run, begun, lambda hook: hook.after(job, returned))
         if run.status is Status.LOST:
             log.warning(
                 "job %s of queue %s: the result of a run that lost its lease is dropped", job.id, job.queue_name
@@ -144,19 +144,24 @@ class Executor:
         return outcomes.back(run)
 
 
-async def _quietly(run: Run, hook: Awaitable[None]) -> None:
-    """Tells a hook of an end; how the run ended stands, whatever the hook raises."""
-    try:
-        await awaited(hook)
-    except asyncio.CancelledError:
-        if run.status is not Status.RUNNING:
-            raise
-        # not by the worker: the handler, or the hook, has cancelled its own task
-        if run.task:
-            run.task.uncancel()
-        log.exception("a middleware hook was cancelled")
-    except Exception:
-        log.exception("a middleware hook raised")
+async def _tell(run: Run, hooks: Sequence[Middleware], tell: Callable[[Middleware], Awaitable[None]]) -> None:
+    """Tells hooks of an end; how the run ended stands, whatever a hook raises, also one that can't even be called."""
+
+    async def call(hook: Middleware) -> None:
+        await tell(hook)
+
+    for hook in hooks:
+        try:
+            await awaited(call(hook))
+        except asyncio.CancelledError:
+            if run.status is not Status.RUNNING:
+                raise
+            # not by the worker: the handler, or the hook, has cancelled its own task
+            if run.task:
+                run.task.uncancel()
+            log.exception("a middleware hook was cancelled")
+        except Exception:
+            log.exception("a middleware hook raised")
 
 
 def _encoded(value: Any) -> str:

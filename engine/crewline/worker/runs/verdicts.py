@@ -43,7 +43,7 @@ class Verdicts:
         keep_completed, keep_failed: retention for jobs that do not bring their own; None: they stay.
 
     Attributes:
-        default_attempts, default_backoff: for jobs that say nothing of attempts, as BullMQ's clients add them.
+        default_backoff: for jobs that say nothing of attempts, as BullMQ's clients add them.
     """
 
     def __init__(
@@ -59,7 +59,6 @@ class Verdicts:
         self._backoffs = backoffs
         self.keep_completed = keep_completed
         self.keep_failed = keep_failed
-        self.default_attempts = 1
         self.default_backoff: dict[str, Any] | None = None
 
     def completed(self, run: Run, value: str) -> Result:
@@ -81,13 +80,13 @@ class Verdicts:
         reason = reason_of(error)
         trace = "" if isinstance(error, Reject) else printable(_trace(error))
         attempts_made = job.attempts_made + 1
-        if isinstance(error, Reject) or attempts_made >= self._attempts(job):
+        if isinstance(error, Reject) or attempts_made >= job.attempts:
             return self.failed(run, reason, trace)
         return outcomes.retry(run, reason, trace, self._delay_ms(job, attempts_made, error))
 
     def unforeseen(self, run: Run, reason: str) -> Result:
         """The worker's own code failed."""
-        if run.job.attempts_made + 1 >= self._attempts(run.job):
+        if run.job.attempts_made + 1 >= run.job.attempts:
             return self.failed(run, reason, "")
         return outcomes.retry(run, reason, "", UNFORESEEN_MS)
 
@@ -106,7 +105,7 @@ class Verdicts:
             run, reason, trace, unreadable=unreadable, letter=letter,
             keep=keep_from_wire(run.job.opts.get("removeOnFail"), self.keep_failed, KEEP_FAILED),
             # as BullMQ counts: the last attempt is the last, whatever ended it
-            exhausted=run.job.attempts_made + 1 >= self._attempts(run.job),
+            exhausted=run.job.attempts_made + 1 >= run.job.attempts,
         )  # fmt: skip
 
     def _crashed(self, run: Run, error: ChildDied) -> Result:
@@ -118,10 +117,6 @@ class Verdicts:
         if crashes < self._max_crashes:
             return outcomes.back(run, crashed=True)
         return self.failed(run, f"job took its process down {crashes} times: {error}", "")
-
-    def _attempts(self, job: Job) -> int:
-        # BullMQ writes 0 where its user said nothing
-        return job.attempts if job.opts.get("attempts") else self.default_attempts
 
     def _delay_ms(self, job: Job, attempts_made: int, error: Exception) -> int:
         if isinstance(error, Retry) and error.delay is not None:

@@ -49,4 +49,9 @@ class Threads:
             job.id, job.queue_name, timeout,
         )  # fmt: skip
         await asyncio.wait({future})
-        raise TimeoutError(f"timed out after {timeout:g} s (its thread ran {time.monotonic() - started:.1f} s)")
+        error = future.exception()
+        if error is None and asyncio.iscoroutine(late := future.result()):
+            # nobody awaits it any more
+            late.close()
+        took = time.monotonic() - started
+        raise TimeoutError(f"timed out after {timeout:g} s (its thread ran {took:.1f} s)") from error

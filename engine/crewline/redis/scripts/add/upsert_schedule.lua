@@ -4,7 +4,8 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 schedule id, 3 job name, 4 data (JSON text), 5 template opts (JSON text), 6 iteration opts (JSON text)
          7 next    for cron: when it runs next, epoch ms; '' for every
          8 fields of the rule as JSON: {pattern | every, tz, startDate, endDate, limit, offset}
-Returns  the id of the next iteration, '' if there is none before its end: then it is removed
+Returns  the id of the next iteration, of the last where the same rule is used up; '' if there is none before its end:
+         then it is removed
 Events   removed for the iteration that was planned before; added, delayed or waiting for the new one
 Bound    one schedule; an iteration that is due is looked for in `wait`, which takes as long as that is
 Why      A schedule whose rule did not change keeps its next iteration: deploying it again must not shift it. ]]
@@ -31,14 +32,17 @@ check_queue(q, true)
 local schedule, rule = ARGV[2], parse(ARGV[8])
 local key = base .. 'repeat:' .. schedule
 local planned = redis.call('ZSCORE', base .. 'repeat', schedule)
-local had = redis.call('HMGET', key, 'pattern', 'every', 'tz', 'startDate', 'endDate', 'limit', 'opts')
+local had = redis.call('HMGET', key, 'pattern', 'every', 'tz', 'startDate', 'endDate', 'limit', 'opts', 'ic')
 local function text(value) return value and (type(value) == 'number' and whole(value) or tostring(value)) or false end
 local same = planned and had[1] == text(rule.pattern) and had[2] == text(rule.every) and had[3] == text(rule.tz)
   and had[4] == text(rule.startDate) and had[5] == text(rule.endDate) and had[6] == text(rule.limit)
 local current = planned and 'repeat:' .. schedule .. ':' .. whole(number(planned, 0)) or ''
 
 redis.call('HSET', key, 'name', ARGV[3], 'data', ARGV[4], 'opts', ARGV[5])
-if same and redis.call('EXISTS', base .. current) == 1 then
+-- its last job was due, and is gone by now
+local used_up = same and number(planned, 0) <= now and (number(had[8], 0) >= number(rule.limit, 1e15)
+  or number(planned, 0) + number(rule.every, 0) > number(rule.endDate, 1e15))
+if same and (used_up or redis.call('EXISTS', base .. current) == 1) then
   if redis.call('ZSCORE', q.delayed, current) then
     redis.call('HSET', base .. current, 'data', ARGV[4], 'name', ARGV[3])
     if had[7] ~= ARGV[5] then change_options(base .. current, parse(ARGV[6])) end

@@ -44,9 +44,9 @@ if #schedules > 0 then redis.call('ZREM', base .. 'repeat', unpack(schedules)) e
 if #schedules == left then return 0 end
 
 local workers = own_key(q, 'workers')
-for _, name in ipairs(redis.call('ZRANGE', workers, 0, 99)) do redis.call('UNLINK', own_key(q, 'worker:' .. name)) end
+for _, name in ipairs(ids_of(workers, 'ZRANGE', 100)) do redis.call('UNLINK', own_key(q, 'worker:' .. name)) end
 local flows = own_key(q, 'flows')
-for _, root in ipairs(redis.call('ZRANGE', flows, 0, 99)) do redis.call('UNLINK', own_key(q, 'flow:' .. root)) end
+for _, root in ipairs(ids_of(flows, 'ZRANGE', 100)) do redis.call('UNLINK', own_key(q, 'flow:' .. root)) end
 for _, suffix in ipairs({ 'flows', 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'kept:completed',
   'kept:failed', 'heal', 'looks', 'passed' }) do
   redis.call('UNLINK', own_key(q, suffix))

@@ -33,9 +33,13 @@ if #ARGV > 8 and redis.call('EXISTS', cancels) == 1 then
     local mark = redis.pcall('HGET', cancels, id)
     if type(mark) == 'string' then
       local run, reason = unpack(parse(mark))
-      if run == token then told[#told + 1] = { id, token, reason } end
-      -- one for the run that has the job now is that one's worker's to find
-      if run == token or run ~= redis.call('GET', base .. id .. ':lock') then redis.call('HDEL', cancels, id) end
+      if run == token then
+        -- it stays until that run has ended: this answer may be lost
+        told[#told + 1] = { id, token, reason }
+      elseif run ~= redis.call('GET', base .. id .. ':lock') then
+        -- one for the run that has the job now is that one's worker's to find
+        redis.call('HDEL', cancels, id)
+      end
     end
   end
 end

@@ -8,7 +8,6 @@ answer, and no error in the middle of a run can leave something on it that is ta
 from __future__ import annotations
 
 import asyncio
-import inspect
 import pickle
 import sys
 import threading
@@ -81,15 +80,17 @@ class Child:
             queue = Queue(at.queue, redis=at.url, prefix=at.prefix, timeout_seconds=at.timeout_seconds)
             queue.lease_ms = at.lease_ms
             self._queues[target.execution] = queue
-        name, data, opts, started, fields = pickle.loads(request.content)
-        job = Job(self._queues[target.execution], request.job_id, name, data, opts, request.token, started, fields)
+        queue = self._queues[target.execution]
+        name, data, opts, started, fields, queue.default_attempts = pickle.loads(request.content)
+        job = Job(queue, request.job_id, name, data, opts, request.token, started, fields)
         if target.execution == "async":
             value = self._runner.run(_call(target, job))
         else:
             value = target.call(*target.arguments(SyncJob(job, self._loop_beside())))
-            if inspect.iscoroutine(value):
-                # a plain function that calls an `async def` one and hands on what it gets
-                value = self._runner.run(awaited(value))
+            if asyncio.iscoroutine(value):
+                # a plain function that calls an `async def` one and hands on what it gets: its job's calls are awaited
+                # where they are carried out
+                value = asyncio.run_coroutine_threadsafe(awaited(value), self._loop_beside()).result()
         try:
             text = "null" if value is None else jsonio.dumps(value, "the handler's result")
         except InvalidPayload as error:
@@ -100,8 +101,18 @@ class Child:
         """The loop that carries out a blocking job's calls, in a thread of its own."""
         if self._beside is None:
             self._beside = asyncio.new_event_loop()
-            threading.Thread(target=self._beside.run_forever, name="crewline-calls", daemon=True).start()
+            threading.Thread(target=_keep_running, args=(self._beside,), name="crewline-calls", daemon=True).start()
         return self._beside
+
+
+def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
+    """Runs a loop for as long as this process lives, whatever a handler does to stop it: others wait for its calls."""
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException:
+            # a task of the handler's has called sys.exit(): nobody's end but its own
+            traceback.print_exc()
 
 
 def _load_main(path: str, spec: str) -> None:

@@ -1,4 +1,5 @@
 -- @include base/fields
+-- @include place/wake_worker
 -- What of the rate is used up; and what is stored under `mark`, which is read along with it. What is no counter is taken
 -- away where there is a rate: INCRBY would raise when jobs are leased already.
 local function used_of_rate(max, mark)
@@ -13,7 +14,8 @@ end
 -- The queue's rate (meta) goes before the worker's, and `used` of it is used up.
 local function allowance(room, held, max, used)
   if held[1] then return 0, 0 end
-  if held[2] then room = math.min(room, number(held[2], room) - redis.call('LLEN', q.active)) end
+  local free = free_places(q, held)
+  if free then room = math.min(room, free) end
   if room > 0 and used > 0 then
     -- a limit that a client has set by hand holds whatever the rate: 2^53 - 1
     local left = room

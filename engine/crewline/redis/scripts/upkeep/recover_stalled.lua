@@ -50,7 +50,13 @@ Why      An id without a lock whose lease would be over by now, counted from its
 check_queue(q)
 local lease, once, first = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == ''
 local skip, window = tonumber(ARGV[7] == '' and 0 or ARGV[7]), tonumber(ARGV[8])
-if first and not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then return {} end
+-- Redis' clock may have been set back, and the gate would hold until it is there again: none is set for as long as this
+local LONGEST_GATE = 60000
+if first and not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then
+  local left = redis.call('PTTL', ARGV[4])
+  if left >= 0 and left <= math.max(tonumber(ARGV[2]), lease, LONGEST_GATE) then return {} end
+  redis.call('SET', ARGV[4], '1', 'PX', ARGV[2])
+end
 if ARGV[6] == '' then once = came_regularly(lease, first) end
 if first then
   if not once and redis.call('PTTL', ARGV[4]) < lease / 3 then

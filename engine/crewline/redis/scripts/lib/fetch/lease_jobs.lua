@@ -72,7 +72,7 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     return jobs, 0, 0
   end
   local limited
-  room, limited = allowance(room, meta, max, used)
+  room, limited = allowance(room, meta, max, used, rate_ms)
   local aside, scores, took, more, read = {}, taken.scores, 0, false, 0
   while took < room do
     local ids, before, last = nil, #aside, nil

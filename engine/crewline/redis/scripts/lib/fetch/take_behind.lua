@@ -49,7 +49,9 @@ end
 local function take_behind(room, in_wait, in_prioritized)
   local passed = own_key(q, 'passed')
   local told = redis.pcall('HMGET', passed, 'wait', 'at', 'prioritized', 'until')
-  if told.err or (told[4] and number(told[4], 0) <= now) then
+  local anew_at = told[4] and number(told[4], 0)
+  -- or later than any call sets it: Redis' clock was set back
+  if told.err or (anew_at and (anew_at <= now or anew_at > now + LOOKS_ANEW)) then
     redis.pcall('DEL', passed)
     told = {}
   end

@@ -6,10 +6,11 @@ import asyncio
 import datetime
 import json
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from crewline import Backoff, InvalidOption, InvalidPayload, Queue
+from crewline import Backoff, FlowJob, InvalidOption, InvalidPayload, Queue
 from crewline.wire.jsonio import UnsafeIntegerWarning
 from redis.exceptions import ResponseError
 
@@ -108,7 +109,7 @@ async def test_jobs_of_many_kinds_in_one_bulk_each_get_their_own(queue: Queue) -
 
 async def test_a_lost_counter_takes_no_new_job_for_an_old_one(queue: Queue) -> None:
     old = await queue.add_bulk([("old", {}) for _ in range(300)])
-    await queue.redis.delete(queue.keys.id)
+    await queue.redis.delete(queue.keys.base + "id")
     new = [await queue.add("new", {}), *await queue.add_bulk([("new", {}) for _ in range(500)])]
     assert not {job.id for job in new} & {job.id for job in old}
     assert await queue.redis.llen(queue.keys.wait) == 801
@@ -204,3 +205,29 @@ async def test_a_number_that_node_would_round_is_warned_about(queue: Queue) -> N
 def test_a_queue_name_that_would_break_keys_is_refused(redis_url: str, name: object) -> None:
     with pytest.raises(InvalidOption, match="queue name"):
         Queue(name, redis=redis_url)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("counter", [2**52, 2**53 - 1, 2**53 + 1, 2**63 - 1])
+async def test_where_the_counter_of_ids_is_at_its_end_nothing_is_added_and_it_is_said(
+    queue: Queue, counter: int
+) -> None:
+    await queue.redis.set(queue.keys.base + "id", counter)
+    before = await queue.redis.keys("*")
+    adds: list[Callable[[], Awaitable[Any]]] = [
+        lambda: queue.add("n", 1),
+        lambda: queue.add_bulk(("n", n) for n in range(3)),
+        lambda: queue.add_flow(FlowJob("n", children=[FlowJob("n")])),
+        lambda: queue.schedule("s", "n", every=60),
+    ]
+    for add in adds:
+        with pytest.raises(ResponseError, match=r"the counter of ids bull:emails:id|would overflow"):
+            await add()
+    assert await queue.redis.keys("*") == before
+    assert int(await queue.redis.get(queue.keys.base + "id")) == counter
+    await queue.redis.delete(queue.keys.base + "id")
+
+
+async def test_numbers_up_to_the_end_of_the_counter_are_ids_of_one_job_each(queue: Queue) -> None:
+    await queue.redis.set(queue.keys.base + "id", 2**52 - 3)
+    jobs = [await queue.add("n", 1), *await queue.add_bulk(("n", n) for n in range(2))]
+    assert [job.id for job in jobs] == [str(2**52 - 2), str(2**52 - 1), str(2**52)]

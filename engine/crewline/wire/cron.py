@@ -43,16 +43,15 @@ def check_zone(zone: str) -> ZoneInfo:
 def next_cron_ms(expression: str, zone: str, after_ms: int) -> int | None:
     """The first time after ``after_ms`` (epoch milliseconds) at which ``expression`` is due; None if never again.
 
-    The calendar ends with the year 9999.
-
     Raises:
-        InvalidOption: the expression or the zone can't be used.
+        InvalidOption: the expression or the zone can't be used, or the moment is beyond the calendar, which ends with
+            the year 9999.
     """
     cron = Cron(expression, zone)
     try:
         found = cron.next_after(datetime.fromtimestamp(after_ms / 1000, UTC))
     except (ValueError, OverflowError, OSError):
-        return None
+        raise InvalidOption(f"cron {expression!r} after {after_ms} ms: no calendar has that moment") from None
     return None if found is None else round(found.timestamp() * 1000)
 
 

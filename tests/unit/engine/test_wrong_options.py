@@ -96,7 +96,8 @@ def test_a_time_zone_that_is_none_is_refused(zone: Any) -> None:
 
 @pytest.mark.parametrize("moment", [10**15, 10**30, -(10**15), 253_402_300_799_999])
 def test_nothing_is_due_after_the_calendars_end(moment: int) -> None:
-    assert next_cron_ms("* * * * *", "Europe/Berlin", moment) is None
+    with pytest.raises(InvalidOption, match="no calendar has that moment"):
+        next_cron_ms("* * * * *", "Europe/Berlin", moment)
 
 
 def test_a_timedelta_is_a_time_wherever_seconds_are() -> None:

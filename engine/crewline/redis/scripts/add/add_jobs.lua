@@ -46,6 +46,10 @@ for i = 3, first - 1, 6 do
 end
 local count = (#ARGV - first + 1) / 3
 local before = redis.call('INCRBY', q.id, count) - count
+if before + count > MOST_ID then
+  redis.call('DECRBY', q.id, count)
+  return redis.error_reply('ERR ' .. no_more_ids(q))
+end
 local numbers, keys = numbers_after(before, count), {}
 for i = 1, count do keys[i] = base .. numbers[i] end
 -- the counter may have been lost with jobs still there: then each number is looked at

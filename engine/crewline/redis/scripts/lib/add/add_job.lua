@@ -1,5 +1,6 @@
 -- @include base/clock
 -- @include base/fields
+-- @include base/most_id
 -- @include place/push_job
 -- Stores one job and puts it where it belongs; every way of adding goes through here.
 -- `delay` is milliseconds from now, or '@' and an absolute time: a job that waits for something before keeps that as `due`,
@@ -19,9 +20,11 @@ local deduplicates
 
 local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra, batch)
   -- the counter also counts custom ids, as BullMQ's does: dashboards find queues by it
-  local counted_as = batch and batch.number or whole(redis.call('INCR', queue.id))
+  local count = not batch and redis.call('INCR', queue.id)
+  local counted_as = count and whole(count) or batch.number
   local fresh = id == '' and batch and batch.fresh
   if id == '' then
+    if count and count > MOST_ID then error(no_more_ids(queue)) end
     id = counted_as
     -- a counter that was lost while jobs were kept must not take the next job for one of them
     local step = 1

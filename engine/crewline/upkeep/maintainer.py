@@ -53,6 +53,7 @@ class QueueMaintainer:
         self._max_crashes = max_crashes
         self.retain(keep_completed, keep_failed)
         self._complaints = Complaints(queue.name)
+        queue.scripts.on_refused = self._complaints.beside
         self._tasks: set[asyncio.Task[None]] = set()
 
     def retain(self, completed: Keep | None, failed: Keep | None) -> None:

@@ -12,7 +12,7 @@ ARGV     1 base
          8 window    how many active ids this call looks at
          9 written   as in cancel_job
 Returns  {} if another looked just now; else {ids put back, ids whose next fetch fails them, ids that never began,
-         what to go on with or ''}
+         what to go on with or '', and what was refused beside that, if anything was}
 Events   waiting (prev active), and stalled for one that had begun, a job; failed for one that was to be cancelled
 Bound    window: 150, and one pass over as much of `active` as lies behind it; 50 that the retention of those that end
          does not keep
@@ -115,7 +115,7 @@ if not moved then
   error(why, 0)
 end
 if #found > 0 and has_runnable(q) then wake_worker(q) end
-if #ids == window then return { back, doomed, unbegun, whole(skip + #ids - #places) } end
+if #ids == window then return { back, doomed, unbegun, whole(skip + #ids - #places), refusals } end
 
 -- what is in `stalled` for nothing any more goes by and by
 local marked = redis.call('SRANDMEMBER', q.stalled, 100)
@@ -126,4 +126,4 @@ for i = 1, #marked do
   local over = (not told[1] or told[2]) and not redis.call('LPOS', q.active, id, 'MAXLEN', 2000)
   if over or redis.call('EXISTS', job .. ':lock') == 1 then redis.call('SREM', q.stalled, id) end
 end
-return { back, doomed, unbegun, '' }
+return { back, doomed, unbegun, '', refusals }

@@ -6,7 +6,8 @@ ARGV     1 base, 2 "completed" or "failed"
          5 how many jobs to look at
          6 written count or '', 7 written age or ''   what our producers write where nothing was said: it yields to the
            queue's
-Returns  {how many were deleted, 1 if there are more to look at}; the next call goes on behind those that were kept
+Returns  {how many were deleted, 1 if there are more to look at, and what was refused beside that, if anything was}; the
+         next call goes on behind those that were kept
 Events   none, but for those of parents that wait no longer
 Bound    ARGV 5: 200
 Why      BullMQ prunes only when a job finishes, so that an idle queue keeps what it has for ever. A job goes by the age
@@ -62,7 +63,7 @@ if first_same and first_same < now_over then now_over = first_same end
 if now_over ~= over then redis.call('SET', kept, whole(now_over), 'EX', 3600) end
 if #found < 2 * most then
   redis.call('DEL', place)
-  return { #gone, 0 }
+  return { #gone, 0, refusals }
 end
 redis.call('SET', place, whole(skip + most - #gone), 'EX', 86400)
-return { #gone, 1 }
+return { #gone, 1, refusals }

@@ -36,7 +36,7 @@ ARGV     1 base      "<prefix>:<queue>:"
              alone      "<ats>:<processedOn>" of a start that ran alone in its worker, which lives
              crashed    back: true if the process died that ran this suspect alone
              tried      back: true if this suspect raised in a process of its own, which lived on
-Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
+Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0, and what was refused beside that, if anything was}
          next due: now, where there is more than one call reads, or more behind suspects than it looks at
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed
@@ -87,4 +87,4 @@ if ended and #jobs == 0 and redis.call('LLEN', q.active) == 0 and not has_runnab
   redis.call('XADD', q.events, '*', 'event', 'drained')
 end
 if #codes > 0 or #jobs > 0 then trim_events(q) end
-return { now, codes, jobs, next_due, limited }
+return { now, codes, jobs, next_due, limited, refusals }

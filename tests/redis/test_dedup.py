@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from crewline import Dedup, InvalidOption, Job, Queue
+from crewline import Dedup, InvalidOption, Job, Queue, Retry
 from crewline.redis.scripts import Result
 
 
@@ -51,6 +51,36 @@ async def test_debounce_replaces_the_delayed_job_so_that_the_last_one_wins(queue
     await start_worker(handle)
     await last.result(timeout=5)
     assert seen == [4]
+
+
+async def test_keep_last_runs_the_latest_though_it_came_while_the_first_waited_for_its_retry(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    keep = Dedup("sync", keep_last_if_active=True)
+    seen: list[str] = []
+
+    async def handle(job: Job) -> None:
+        seen.append(job.data)
+        if seen == ["first"]:
+            await queue.add("n", "second", dedup=keep)
+            raise Retry(delay=60)
+
+    await start_worker(handle)
+    first = await queue.add("n", "first", attempts=2, dedup=keep)
+    await until(lambda: queue.redis.zcard(queue.keys.delayed))
+    latest = await queue.add("n", "latest", dedup=keep)
+    assert (latest.id, latest.added) == (first.id, False)
+    await queue.promote(first.id)
+    await until(lambda: len(seen) == 3)
+    assert seen == ["first", "first", "latest"]
+    await until(lambda: queue.redis.zcard(queue.keys.completed))
+
+
+async def test_keep_last_leaves_out_what_comes_while_nothing_is_kept_and_nothing_runs(queue: Queue) -> None:
+    keep = Dedup("sync", keep_last_if_active=True)
+    first = await queue.add("n", 1, delay=60, dedup=keep)
+    assert (await queue.add("n", 2, dedup=keep)).id == first.id
+    assert not await queue.redis.exists(queue.keys.base + "dn:sync")
 
 
 async def test_keep_last_runs_the_latest_of_those_that_came_since(queue: Queue, start_worker: Any, until: Any) -> None:

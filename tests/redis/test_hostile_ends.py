@@ -119,6 +119,23 @@ async def test_a_letter_of_unreadable_data_keeps_the_beginning(queue: Queue, sta
     assert letter.data == "?" * 8000 + "... (300000 bytes)"
 
 
+async def test_a_letter_of_a_job_without_data_can_be_read_and_replayed(queue: Queue, start_worker: Any) -> None:
+    job = await queue.add("n", 1, attempts=1, delay=60)
+    await queue.redis.hset(queue.keys.job(job.id), "data", "")
+    await queue.promote(job.id)
+
+    async def reject(job: Job) -> None:
+        raise ValueError("no")
+
+    worker = await start_worker(reject)
+    with pytest.raises(JobFailed, match="no"):
+        await job.result(timeout=20)
+    await worker.stop()
+    (letter,) = await DeadLetters(queue).list()
+    assert (letter.job_id, letter.data) == (job.id, {})
+    assert await DeadLetters(queue).replay(letter.id)
+
+
 async def test_letters_are_found_where_bullmq_parks_them_and_beside_what_is_none(
     queue: Queue, start_worker: Any, until: Any
 ) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import redis as sync_redis
-from crewline import Job, Queue, Worker
-from crewline.redis.scripts import source
+from crewline import FlowJob, Job, Queue, Worker
+from crewline.redis.scripts import Result, source
 
 from tests.redis.needs import commands_of
 from tests.unit.engine.test_scripts import NAMES
@@ -73,3 +73,46 @@ async def test_a_worker_that_lacks_a_command_says_so_fetches_nothing_and_begins_
     finally:
         await worker.stop()
         await running
+
+
+async def test_a_parent_that_can_not_be_told_of_a_childs_end_is_told_to_the_log(
+    queue: Queue, admin: sync_redis.Redis, redis_url: str, until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    flow = await queue.add_flow(
+        FlowJob("n", queue="other", options={"job_id": "parent"}, children=[FlowJob("n", queue="emails")])
+    )
+    (child,) = flow.children
+
+    async def handle(job: Job) -> None:
+        pass
+
+    url = weak_url(admin, redis_url, "~bull:emails:*", "~bull-crewline:emails:*")
+    worker = Worker("emails", handle, redis=url)
+    running = asyncio.create_task(worker.run())
+    try:
+        await child.job.result(timeout=10)
+        told = (
+            "queue emails: jobs have ended, but Redis refused what else that means to bull:other:parent (a parent that "
+            "waits for a child, a job that was kept until another ends): "
+        )
+        await until(lambda: told in caplog.text)
+        assert "can't access at least one of the keys" in caplog.text
+    finally:
+        await worker.stop()
+        await running
+    assert await flow.job.state() == "waiting-children"
+
+
+async def test_a_parent_is_not_lost_where_it_can_not_be_put_anywhere(
+    queue: Queue, admin: sync_redis.Redis, redis_url: str
+) -> None:
+    flow = await queue.add_flow(FlowJob("n", options={"job_id": "parent"}, children=[FlowJob("n")]))
+    refused: list[str] = []
+    async with Queue("emails", redis=weak_url(admin, redis_url, *ALL_KEYS, "-rpush")) as weak:
+        weak.scripts.on_refused = refused.extend
+        asked = {"letters": "", "token": "t", "lease_ms": 60_000, "worker": "w"}
+        (job,) = (await weak.scripts.finish_and_fetch([], room=1, **asked)).jobs
+        fetched = await weak.scripts.finish_and_fetch([Result(job.id, "t", "completed", "1")], room=0, **asked)
+    assert fetched.codes == [0]
+    assert await flow.job.state() == "waiting-children"
+    assert refused == ["bull:emails:parent: ERR The user executing the script can't run this command or subcommand"]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from redis.exceptions import ResponseError
 
 log = logging.getLogger("crewline.worker")
+
+#: Seconds after which the same is said again, of what goes on with each job.
+AGAIN_SECONDS = 60.0
 
 
 class Complaints:
@@ -15,12 +19,25 @@ class Complaints:
     def __init__(self, queue: str) -> None:
         self._queue = queue
         self._told: dict[str, str] = {}
+        self._beside: dict[str, float] = {}
 
     def tell(self, what: str, error: BaseException) -> None:
         """``what`` (to do) failed; said where Redis answered with an error that was not told yet."""
         if isinstance(error, ResponseError) and self._told.get(what) != str(error):
             self._told[what] = str(error)
             log.error("queue %s: can't %s: Redis says %s; trying again", self._queue, what, error)
+
+    def beside(self, refused: list[str]) -> None:
+        """What was to be done beside a job's end was refused; said once a minute for each reason."""
+        for each in refused:
+            about, _, why = each.partition(": ")
+            now = time.monotonic()
+            if now - self._beside.get(why, float("-inf")) >= AGAIN_SECONDS:
+                self._beside[why] = now
+                log.error(
+                    "queue %s: jobs have ended, but Redis refused what else that means to %s (a parent that waits for "
+                    "a child, a job that was kept until another ends): %s", self._queue, about, why,
+                )  # fmt: skip
 
     def over(self, what: str) -> None:
         """It works."""

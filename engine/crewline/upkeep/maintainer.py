@@ -53,6 +53,7 @@ class QueueMaintainer:
         self._max_crashes = max_crashes
         self.retain(keep_completed, keep_failed)
         self._complaints = Complaints(queue.name)
+        queue.scripts.on_refused = self._complaints.beside
         self._tasks: set[asyncio.Task[None]] = set()
 
     def retain(self, completed: Keep | None, failed: Keep | None) -> None:
@@ -147,8 +148,15 @@ class QueueMaintainer:
         await end_tasks(*self._tasks)
 
     async def _first_in_this_round(self) -> bool:
-        gate = self._queue.keys.extra("sweep")
-        return bool(await self._queue.redis.set(gate, "1", nx=True, px=round(SWEEP_SECONDS * 900)))
+        gate, most_ms = self._queue.keys.extra("sweep"), round(SWEEP_SECONDS * 900)
+        redis = self._queue.redis
+        if await redis.set(gate, "1", nx=True, px=most_ms):
+            return True
+        # the clock of Redis may have been set back: the gate would hold until it is there again
+        if 0 <= await redis.pttl(gate) <= most_ms:
+            return False
+        await redis.set(gate, "1", px=most_ms)
+        return True
 
     async def _advance(self, schedule_id: str, job: Job) -> None:
         try:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 #: What Redis gives a script: the libraries, and what it was called with.
 GIVEN = {
     "KEYS", "ARGV", "redis", "string", "table", "math", "cjson", "tonumber", "tostring", "type", "unpack", "ipairs",
-    "pairs", "next", "pcall", "error",
+    "pairs", "next", "pcall", "error", "select",
 }  # fmt: skip
 KEYWORDS = {
     "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in", "local", "nil", "not", "or",

@@ -59,7 +59,7 @@ class Fetched(NamedTuple):
     @classmethod
     def of(cls, reply: list[Any]) -> Fetched:
         """From the script's reply."""
-        now_ms, codes, told, next_due_ms, limited_ms = reply
+        now_ms, codes, told, next_due_ms, limited_ms, *_ = reply
         return cls(now_ms, codes, [_job(each, now_ms) for each in told], next_due_ms, limited_ms)
 
     @property

@@ -26,7 +26,7 @@ from redis.exceptions import ResponseError
 from crewline.queue.by_id import ById
 from crewline.redis.connection import CONNECT_SECONDS, UNAVAILABLE, cancelled, connect_blocking
 from crewline.redis.lanes import Lanes
-from crewline.redis.scripts import Fetched, source
+from crewline.redis.scripts import source
 from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.commit import Committer
 from crewline.worker.runs.slots import Slots
@@ -159,7 +159,7 @@ class MarkerWatch:
             # a link that died without a reset never answers: the watchdog replaces it
             async with asyncio.timeout(self._block_seconds + self._timeout_seconds):
                 popped, answer = await lanes.call_together(("BZPOPMIN", self._marker, self._block_seconds), fetch)
-            fetched = None if isinstance(answer, Exception) else Fetched.of(answer)
+            fetched = None if isinstance(answer, Exception) else self._queue.scripts.fetched(answer)
             # as extend_leases takes it: the leases are to be as long as any, now that it is read of
             jobs = fetched.jobs if fetched else []
             held = [part for job in jobs for part in (job.raw_id, call.token, job.started)]

@@ -56,22 +56,31 @@ for i = 1, count do keys[i] = base .. numbers[i] end
 local fresh = redis.call('EXISTS', unpack(keys)) == 0
 
 local batch = { fresh = fresh, waiting = {} }
-for i = 1, count do
-  local at = first + (i - 1) * 3
-  local shape = shapes[tonumber(ARGV[at])]
-  batch.number = numbers[i]
-  local id, place = add_job(q, ARGV[at + 1], shape.name, ARGV[at + 2], shape.opts, shape.delay, shape.priority,
-    shape.lifo, shape.extra and parse(shape.extra), batch)
-  ids[i] = id
-  if place == 'wait' then
-    runnable = true
-  elseif place == 'delayed' then
-    delayed = true
-  else
-    refused[#refused + 1] = i
+local function add_all()
+  for i = 1, count do
+    local at = first + (i - 1) * 3
+    local shape = shapes[tonumber(ARGV[at])]
+    batch.number = numbers[i]
+    local id, place = add_job(q, ARGV[at + 1], shape.name, ARGV[at + 2], shape.opts, shape.delay, shape.priority,
+      shape.lifo, shape.extra and parse(shape.extra), batch)
+    ids[i] = id
+    if place == 'wait' then
+      runnable = true
+    elseif place == 'delayed' then
+      delayed = true
+    else
+      refused[#refused + 1] = i
+    end
   end
+  if #batch.waiting > 0 then redis.call('LPUSH', list_to_wait_in(q), unpack(batch.waiting)) end
 end
-if #batch.waiting > 0 then redis.call('LPUSH', list_to_wait_in(q), unpack(batch.waiting)) end
+local whole_call, why = pcall(add_all)
+if not whole_call then
+  -- @include add/undo_adding
+  for i = 1, count do ids[i] = ids[i] or ARGV[first + i * 3 - 2] ~= '' and ARGV[first + i * 3 - 2] or numbers[i] end
+  undo_adding(ids)
+  error(why, 0)
+end
 if runnable then wake_worker(q) end
 if delayed then mark_next_due(q) end
 trim_events(q)

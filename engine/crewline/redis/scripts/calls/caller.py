@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -11,12 +12,19 @@ from crewline.redis.lanes import Lanes
 from crewline.redis.scripts.sources import sha, source
 from crewline.wire.keys import Keys
 from crewline.wire.retention import Keep
+from crewline.wire.text import text
 
 
 class Caller:
-    """Calls scripts for one queue, on one connection pool."""
+    """Calls scripts for one queue, on one connection pool.
+
+    Attributes:
+        on_refused: called with what Redis has refused of what a script does beside its purpose, "<key or id>: <why>"
+            each: a parent in another queue was not told of its child's end, say.
+    """
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
+        self.on_refused: Callable[[list[str]], None] = lambda refused: None
         self.redis = redis
         self.keys = keys
         self._declared = keys.declared()
@@ -33,6 +41,11 @@ class Caller:
     def command(self, name: str, *args: str | int | bytes) -> tuple[Any, ...]:
         """A script's call as a command, for callers that send it themselves; Redis may not know the script."""
         return ("EVALSHA", sha(name), len(self._declared), *self._declared, self.keys.base, *args)
+
+    def tell_refused(self, told: Sequence[list[bytes | str]]) -> None:
+        """Passes on what stands behind the rest of a reply, where something was refused."""
+        for refused in told:
+            self.on_refused([text(each) for each in refused])
 
     async def call(self, name: str, *args: str | int | bytes) -> Any:
         """Runs a script; loads it first where Redis does not know it yet (a restart, a failover)."""

@@ -34,12 +34,14 @@ class UpkeepCalls(Caller):
             for ids, more in zip(found, reply, strict=False):
                 ids.extend(text(job_id) for job_id in more)
             skip = text(reply[3]) or None
+            self.tell_refused(reply[4:])
         return found
 
     async def sweep_jobs(self, state: str, keep: Keep, most: int = MOST_JOBS) -> tuple[int, bool]:
         """How many jobs went, and whether there are more to look at; ``keep`` is for those that say nothing."""
         written = bounds(KEEP_COMPLETED if state == "completed" else KEEP_FAILED)
-        gone, more = await self.call("sweep_jobs", state, *bounds(keep), most, *written)
+        gone, more, *refused = await self.call("sweep_jobs", state, *bounds(keep), most, *written)
+        self.tell_refused(refused)
         return int(gone), bool(more)
 
     async def read_clock(self) -> int:

@@ -38,7 +38,12 @@ class WorkCalls(Caller):
         most = "" if suspects is None else suspects
         asked = (letters, token, lease_ms, worker, room, *rate, points, again or "", unread_ms or "", most)
         sent = itertools.chain.from_iterable(result.sent() for result in results)
-        return Fetched.of(await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
+        return self.fetched(await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
+
+    def fetched(self, reply: list[Any]) -> Fetched:
+        """What a finish_and_fetch has answered, however it was sent."""
+        self.tell_refused(reply[5:])
+        return Fetched.of(reply)
 
     def fetch_command(
         self,
@@ -53,7 +58,7 @@ class WorkCalls(Caller):
         unread_ms: int = 0,
         suspects: int | None = None,
     ) -> tuple[Any, ...]:
-        """A finish_and_fetch that settles nothing, as a command; its reply makes a `Fetched` (`Fetched.of`).
+        """A finish_and_fetch that settles nothing, as a command; its reply is for `fetched`.
 
         Args:
             unread_ms: how long a lease holds until extend_leases says that the caller has read of it; 0: lease_ms.

@@ -14,6 +14,7 @@ Why      Jobs under a lease and schedules' next iterations are kept, as BullMQ's
 -- @include base/keys
 -- @include base/clock
 -- @include base/check_queue
+-- @include base/denied
 -- @include base/trim_events
 -- @include place/is_next_iteration
 -- @include place/remove_from_list
@@ -36,7 +37,7 @@ end
 local gone, places, kept = {}, {}, 0
 for i = 1, #ids do
   local id, job = ids[i], base .. ids[i]
-  local told = redis.pcall('HMGET', job, 'timestamp', 'rjk')
+  local told = heed(redis.pcall('HMGET', job, 'timestamp', 'rjk'))
   local young = not finished and number(told[1], 0) > before
   local scheduled = not finished and is_next_iteration(id, told[2])
   if young or scheduled or (state == 'active' and redis.call('EXISTS', job .. ':lock') == 1) then

@@ -12,7 +12,7 @@ ARGV     1 base
          8 window    how many active ids this call looks at
          9 written   as in cancel_job
 Returns  {} if another looked just now; else {ids put back, ids whose next fetch fails them, ids that never began,
-         what to go on with or ''}
+         what to go on with or '', and what was refused beside that, if anything was}
 Events   waiting (prev active), and stalled for one that had begun, a job; failed for one that was to be cancelled
 Bound    window: 150, and one pass over as much of `active` as lies behind it; 50 that the retention of those that end
          does not keep
@@ -39,6 +39,7 @@ Why      An id without a lock whose lease would be over by now, counted from its
 -- @include base/check_queue
 -- @include base/trim_events
 -- @include base/counts
+-- @include base/denied
 -- @include end/cancelled
 -- @include end/end_from_outside
 -- @include end/hand_back
@@ -49,7 +50,13 @@ Why      An id without a lock whose lease would be over by now, counted from its
 check_queue(q)
 local lease, once, first = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == ''
 local skip, window = tonumber(ARGV[7] == '' and 0 or ARGV[7]), tonumber(ARGV[8])
-if first and not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then return {} end
+-- Redis' clock may have been set back, and the gate would hold until it is there again: none is set for as long as this
+local LONGEST_GATE = 60000
+if first and not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then
+  local left = redis.call('PTTL', ARGV[4])
+  if left >= 0 and left <= math.max(tonumber(ARGV[2]), lease, LONGEST_GATE) then return {} end
+  redis.call('SET', ARGV[4], '1', 'PX', ARGV[2])
+end
 if ARGV[6] == '' then once = came_regularly(lease, first) end
 if first then
   if not once and redis.call('PTTL', ARGV[4]) < lease / 3 then
@@ -66,7 +73,7 @@ local found, places, seen, removed = {}, {}, {}, {}
 for i = #ids, 1, -1 do
   if not held[i] then
     -- pcall: the key may be anything
-    local told = redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats')
+    local told = heed(redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats'))
     local kind = verdict_on(ids[i], told, lease, once)
     if kind == 'seen' then
       seen[#seen + 1] = ids[i]
@@ -77,29 +84,38 @@ for i = #ids, 1, -1 do
     end
   end
 end
-remove_from_list(q.active, places)
-if #removed > 0 then redis.call('SREM', q.stalled, unpack(removed)) end
 if #seen > 0 then redis.call('SADD', q.stalled, unpack(seen)) end
+if #removed > 0 then redis.call('SREM', q.stalled, unpack(removed)) end
 
 -- the newest first, so that the oldest is the next to run
 local back, doomed, unbegun, finished = {}, {}, {}, finished_jobs()
-for i = #found, 1, -1 do
-  local id, kind, told = unpack(found[i])
-  local reason = kind ~= 'gone' and cancelled(id, nil, told[6] or '')
-  if reason then
-    end_from_outside(finished, id, base .. id, reason, 'active', ARGV[9])
-  elseif kind == 'lost' then
-    local list = put_back(id, base .. id, told, tonumber(ARGV[3])) and doomed or back
-    list[#list + 1] = id
-  elseif kind == 'unbegun' then
-    give_start_back(base .. id)
-    push_job(q, id, priority_of(base .. id), true, 'active')
-    unbegun[#unbegun + 1] = id
+local function move()
+  remove_from_list(q.active, places)
+  for i = #found, 1, -1 do
+    local id, kind, told = unpack(found[i])
+    local reason = kind ~= 'gone' and cancelled(id, nil, told[6] or '')
+    if reason then
+      end_from_outside(finished, id, base .. id, reason, 'active', ARGV[9])
+    elseif kind == 'lost' then
+      local list = put_back(id, base .. id, told, tonumber(ARGV[3])) and doomed or back
+      list[#list + 1] = id
+    elseif kind == 'unbegun' then
+      give_start_back(base .. id)
+      push_job(q, id, priority_of(base .. id), true, 'active')
+      unbegun[#unbegun + 1] = id
+    end
   end
+  store_finished(finished)
 end
-store_finished(finished)
+local moved, why = pcall(move)
+if not moved then
+  -- @include place/put_right
+  for i = 1, #found do put_right(found[i][1]) end
+  redis.pcall('LREM', q.active, 0, ':gone')
+  error(why, 0)
+end
 if #found > 0 and has_runnable(q) then wake_worker(q) end
-if #ids == window then return { back, doomed, unbegun, whole(skip + #ids - #places) } end
+if #ids == window then return { back, doomed, unbegun, whole(skip + #ids - #places), refusals } end
 
 -- what is in `stalled` for nothing any more goes by and by
 local marked = redis.call('SRANDMEMBER', q.stalled, 100)
@@ -110,4 +126,4 @@ for i = 1, #marked do
   local over = (not told[1] or told[2]) and not redis.call('LPOS', q.active, id, 'MAXLEN', 2000)
   if over or redis.call('EXISTS', job .. ':lock') == 1 then redis.call('SREM', q.stalled, id) end
 end
-return { back, doomed, unbegun, '' }
+return { back, doomed, unbegun, '', refusals }

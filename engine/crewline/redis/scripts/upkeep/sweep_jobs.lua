@@ -6,7 +6,8 @@ ARGV     1 base, 2 "completed" or "failed"
          5 how many jobs to look at
          6 written count or '', 7 written age or ''   what our producers write where nothing was said: it yields to the
            queue's
-Returns  {how many were deleted, 1 if there are more to look at}; the next call goes on behind those that were kept
+Returns  {how many were deleted, 1 if there are more to look at, and what was refused beside that, if anything was}; the
+         next call goes on behind those that were kept
 Events   none, but for those of parents that wait no longer
 Bound    ARGV 5: 200
 Why      BullMQ prunes only when a job finishes, so that an idle queue keeps what it has for ever. A job goes by the age
@@ -14,6 +15,7 @@ Why      BullMQ prunes only when a job finishes, so that an idle queue keeps wha
          last one ended, in a key of our own. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/denied
 -- @include base/parse
 -- @include base/check_queue
 -- @include forget/forget_jobs
@@ -37,7 +39,7 @@ local gone, first_same = {}, nil
 for i = 1, #found, 2 do
   local id, score = found[i], found[i + 1]
   -- what is no job (a foreign client deleted it, or it never was one) says nothing, and is kept for nothing
-  local opts = redis.pcall('HGET', base .. id, 'opts')
+  local opts = heed(redis.pcall('HGET', base .. id, 'opts'))
   local policy, goes = type(opts) == 'string' and parse(opts)[own], false
   local same = type(policy) == 'table' and policy.count == written.count and policy.age == written.age
   if same and (count or age) then policy = nil end
@@ -49,8 +51,8 @@ for i = 1, #found, 2 do
   if goes then gone[#gone + 1] = id elseif same then first_same = first_same or skip + (i - 1) / 2 - #gone end
 end
 if #gone > 0 then
-  redis.call('ZREM', finished, unpack(gone))
   forget_jobs(q, gone)
+  redis.call('ZREM', finished, unpack(gone))
 end
 -- what retain_same steps over, up to the first that says what our producers write
 local kept = own_key(q, 'kept:' .. state)
@@ -61,7 +63,7 @@ if first_same and first_same < now_over then now_over = first_same end
 if now_over ~= over then redis.call('SET', kept, whole(now_over), 'EX', 3600) end
 if #found < 2 * most then
   redis.call('DEL', place)
-  return { #gone, 0 }
+  return { #gone, 0, refusals }
 end
 redis.call('SET', place, whole(skip + most - #gone), 'EX', 86400)
-return { #gone, 1 }
+return { #gone, 1, refusals }

@@ -22,6 +22,8 @@ Why      One call a beat for the registry that dashboards and the operator read,
 -- @include base/parse
 
 redis.call('ZREMRANGEBYSCORE', ARGV[2], '-inf', stamp)
+-- later than a worker that beats says: Redis' clock was set back, and those that live are back with their next beat
+redis.call('ZREMRANGEBYSCORE', ARGV[2], string.format('%.0f', now + 2 * tonumber(ARGV[6])), '+inf')
 redis.call('ZADD', ARGV[2], string.format('%.0f', now + tonumber(ARGV[6])), ARGV[5])
 redis.call('SET', ARGV[3], ARGV[7], 'PX', ARGV[6])
 redis.call('PEXPIRE', ARGV[2], ARGV[6])

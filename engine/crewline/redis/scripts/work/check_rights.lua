@@ -44,7 +44,9 @@ for shape, commands in pairs({
   end
 end
 -- in this order: each but the last leaves a key that goes by itself
-for _, call in ipairs({ { 'PERSIST' }, { 'SET', '0', 'PX', 1000 }, { 'INCR' }, { 'INCRBY', 1 }, { 'UNLINK' }, { 'DEL' } }) do
+for _, call in ipairs({
+  { 'PERSIST' }, { 'SET', '0', 'PX', 1000 }, { 'INCR' }, { 'INCRBY', 1 }, { 'DECRBY', 1 }, { 'UNLINK' }, { 'DEL' },
+}) do
   if not may(call[1], job, unpack(call, 2)) then refused[#refused + 1] = string.lower(call[1]) end
 end
 table.sort(refused)

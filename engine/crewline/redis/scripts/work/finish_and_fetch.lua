@@ -36,7 +36,7 @@ ARGV     1 base      "<prefix>:<queue>:"
              alone      "<ats>:<processedOn>" of a start that ran alone in its worker, which lives
              crashed    back: true if the process died that ran this suspect alone
              tried      back: true if this suspect raised in a process of its own, which lived on
-Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0}
+Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0, and what was refused beside that, if anything was}
          next due: now, where there is more than one call reads, or more behind suspects than it looks at
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed
@@ -59,13 +59,25 @@ Why      Group commit: a worker's whole state change costs one round trip, howev
 local codes, ended, jobs, next_due, limited = {}, false, {}, 0, 0
 if #ARGV > 13 then
   -- @include end/settle_jobs
-  codes, ended = settle_jobs(13, tonumber(ARGV[10]))
+  local whole_call
+  whole_call, codes, ended = pcall(settle_jobs, 13, tonumber(ARGV[10]))
+  if not whole_call then
+    -- @include end/undo_settling
+    undo_settling(13)
+    error(codes, 0)
+  end
 end
 local room = tonumber(ARGV[7])
 if room > 0 or ARGV[11] ~= '' then
   -- @include fetch/lease_jobs
-  jobs, next_due, limited = lease_jobs(ARGV[4], ARGV[5], ARGV[6], room, tonumber(ARGV[8]), tonumber(ARGV[9]),
-    tonumber(ARGV[11]), ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)
+  local whole_call
+  whole_call, jobs, next_due, limited = pcall(lease_jobs, ARGV[4], ARGV[5], ARGV[6], room, tonumber(ARGV[8]),
+    tonumber(ARGV[9]), tonumber(ARGV[11]), ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)
+  if not whole_call then
+    -- @include fetch/undo_fetch
+    undo_fetch(taken, ARGV[4])
+    error(jobs, 0)
+  end
 end
 if room <= 0 and #jobs == 0 and meta[2] and has_runnable(q) then
   -- a worker that finishes and does not fetch leaves a place under a global limit: others must hear of it
@@ -75,4 +87,4 @@ if ended and #jobs == 0 and redis.call('LLEN', q.active) == 0 and not has_runnab
   redis.call('XADD', q.events, '*', 'event', 'drained')
 end
 if #codes > 0 or #jobs > 0 then trim_events(q) end
-return { now, codes, jobs, next_due, limited }
+return { now, codes, jobs, next_due, limited, refusals }

@@ -6,7 +6,6 @@ local function add_kept_last(ended, dedup_id)
   local later, held = base .. 'dn:' .. dedup_id, base .. 'de:' .. dedup_id
   local kept = redis.call('HMGET', later, 'name', 'data', 'opts', 'pk', 'pd', 'jid', 'due')
   if not kept[1] then return end
-  redis.call('DEL', later)
   if redis.call('GET', held) == ended then redis.call('DEL', held) end
   local opts = parse(kept[3])
   local de = type(opts.de) == 'table' and opts.de or { id = dedup_id }
@@ -16,6 +15,13 @@ local function add_kept_last(ended, dedup_id)
   if redis.call('EXISTS', base .. id) == 1 then id = '' end
   local due = number(kept[7], nil)
   local delay = due and '@' .. whole(due) or whole(math.max(number(opts.delay, 0), 0))
-  local _, place = add_job(q, id, kept[1], kept[2] or '{}', kept[3] or '{}', delay, whole(priority), opts.lifo == true, { de = de, parentKey = kept[4], parent = kept[5] })
+  local whole_call, why, place = pcall(add_job, q, id, kept[1], kept[2] or '{}', kept[3] or '{}', delay,
+    whole(priority), opts.lifo == true, { de = de, parentKey = kept[4], parent = kept[5] })
+  if not whole_call then
+    -- what was stored of it is in no state, and it is kept on
+    if id ~= '' then redis.call('DEL', base .. id) end
+    error(why, 0)
+  end
+  redis.call('DEL', later)
   if place == 'wait' then wake_worker(q) elseif place == 'delayed' then mark_next_due(q) end
 end

@@ -38,14 +38,17 @@ local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment
     hold_dedup_id(key, de, id)
     return false
   end
-  local replaced = de.replace and redis.call('ZREM', queue.delayed, holder) == 1
+  local replaced = de.replace and redis.call('ZSCORE', queue.delayed, holder) and true
   if replaced then
     forget_jobs(queue, { holder })
+    redis.call('ZREM', queue.delayed, holder)
     redis.call('DEL', queue.base .. 'dn:' .. de.id)
     redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', holder, 'prev', 'delayed')
     if de.extend or de.keepLastIfActive or redis.call('PTTL', key) < 0 then hold_dedup_id(key, de, id)
     else redis.call('SET', key, id, 'KEEPTTL') end
-  elseif de.keepLastIfActive and redis.call('LPOS', queue.active, holder) then
+  elseif de.keepLastIfActive
+    -- one is kept since it ran, and failed: that would run last, though this one is newer. BullMQ has it so
+    and (redis.call('LPOS', queue.active, holder) or redis.call('EXISTS', queue.base .. 'dn:' .. de.id) == 1) then
     keep_for_later(queue, id, name, data, opts, extra, delay, moment)
   elseif de.extend and number(de.ttl, 0) > 0 then
     -- one that has ended, or is gone, does so no more: it holds the id for a time only

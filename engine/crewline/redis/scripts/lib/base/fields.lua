@@ -17,7 +17,14 @@ local function counted(value)
 end
 
 -- A step that touches keys which another client may have broken: it must not undo what the call does for others.
+-- What was refused is told to the caller: "<key or id>: <why>".
+local refusals
 local function attempt(step, ...)
   local ok, result = pcall(step, ...)
   if ok then return result end
+  refusals = refusals or {}
+  if #refusals == 10 then return end
+  local about, why = ..., type(result) == 'table' and result.err or tostring(result)
+  if type(about) ~= 'string' then about = tostring((select(2, ...))) end
+  refusals[#refusals + 1] = about .. ': ' .. (string.match(why, '^(.-) script: ') or why)
 end

@@ -22,8 +22,10 @@ local function fail(id, job, reason, parent, told, name, letters)
   end
   if letters ~= '' and told.letter ~= false then
     local origin = redis.call('HMGET', job, 'name', 'data', 'opts')
+    -- a foreign client's that has none, or an empty text: {}, as its handler was told
+    local data = origin[2] and origin[2] ~= '' and origin[2] or '{}'
     local written, letter = pcall(dead_letter, name, queue_at(letters), id, origin[1] or '', reason, traces, attempts,
-      origin[2] or 'null', origin[3], told)
+      data, origin[3], told)
     if written then
       redis.call('HSET', job, 'deadLetterId', letter)
       return letter

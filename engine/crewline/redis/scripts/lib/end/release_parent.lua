@@ -28,10 +28,7 @@ local function due_of(job, from_add)
   redis.call('HSET', job, 'delay', '0')
 end
 
--- Lets a parent run whose children have ended (or will not be waited for any longer). A delay that is no moment counts
--- from now, as in BullMQ.
-local function release_parent(queue, id)
-  if redis.call('ZREM', queue.children, id) == 0 then return end
+local function let_run(queue, id)
   local job = queue.base .. id
   local due = due_of(job)
   if due then
@@ -41,6 +38,18 @@ local function release_parent(queue, id)
     local priority = priority_of(job)
     push_job(queue, id, priority, priority == 0, 'waiting-children')
     wake_worker(queue)
+  end
+end
+
+-- Lets a parent run whose children have ended (or will not be waited for any longer). A delay that is no moment counts
+-- from now, as in BullMQ.
+local function release_parent(queue, id)
+  if redis.call('ZREM', queue.children, id) == 0 then return end
+  local whole_call, why = pcall(let_run, queue, id)
+  if not whole_call then
+    -- a parent in another queue may be nobody's whom Redis lets do this
+    redis.call('ZADD', queue.children, stamp, id)
+    error(why, 0)
   end
   if queue ~= q then trim_events(queue) end
 end

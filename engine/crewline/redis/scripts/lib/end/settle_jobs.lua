@@ -1,3 +1,4 @@
+-- @include base/denied
 -- @include base/own_key
 -- @include end/other_ways
 -- @include end/refusal
@@ -49,10 +50,10 @@ local function settle_jobs(offset, points)
       if told == nothing then
         -- given to it since, maybe, by one that adds a flow
         parent = redis.pcall('HGET', job, 'parentKey')
-        gone = type(parent) == 'table'
+        gone = type(parent) == 'table' and heed(parent)
       else
         local links = redis.pcall('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
-        parent, dedup_id, attempts, gone = links[1], links[2], links[3], links.err
+        parent, dedup_id, attempts, gone = links[1], links[2], links[3], links.err and heed(links)
         if links[4] then redis.call('HDEL', job, 'unread') end
       end
       -- a foreign client put something else in its place

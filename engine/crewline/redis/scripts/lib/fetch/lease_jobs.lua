@@ -3,10 +3,15 @@
 -- @include place/wake_worker
 -- @include fetch/allowance
 -- @include fetch/begin_attempt
+-- @include base/denied
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
+-- What was taken from where it waited, for undo_fetch.
+local taken = { scores = {}, due = {} }
+
 -- What was put aside in `scores` (prioritized jobs) keeps their counter alive: it comes back.
 local function take(room, prioritized, scores)
   local ids = redis.call('RPOP', q.wait, room) or {}
+  taken[#taken + 1] = ids
   if #ids < room then
     local first = prioritized and redis.call('ZPOPMIN', q.prioritized, room - #ids) or {}
     if #first == 0 and not next(scores) then redis.call('DEL', q.counter) end
@@ -67,8 +72,8 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     return jobs, 0, 0
   end
   local limited
-  room, limited = allowance(room, meta, max, used)
-  local aside, scores, took, more, read = {}, {}, 0, false, 0
+  room, limited = allowance(room, meta, max, used, rate_ms)
+  local aside, scores, took, more, read = {}, taken.scores, 0, false, 0
   while took < room do
     local ids, before, last = nil, #aside, nil
     -- those behind suspects have been looked at
@@ -93,6 +98,7 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
         redis.call('LREM', q.active, 1, id)
         aside[#aside + 1] = id
       elseif not started then
+        heed(fields)
         -- an id without a job (a foreign client deleted it): nothing to run, and it must not stay active
         redis.call('LREM', q.active, 1, id)
       else

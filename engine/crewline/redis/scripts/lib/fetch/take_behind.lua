@@ -49,7 +49,9 @@ end
 local function take_behind(room, in_wait, in_prioritized)
   local passed = own_key(q, 'passed')
   local told = redis.pcall('HMGET', passed, 'wait', 'at', 'prioritized', 'until')
-  if told.err or (told[4] and number(told[4], 0) <= now) then
+  local anew_at = told[4] and number(told[4], 0)
+  -- or later than any call sets it: Redis' clock was set back
+  if told.err or (anew_at and (anew_at <= now or anew_at > now + LOOKS_ANEW)) then
     redis.pcall('DEL', passed)
     told = {}
   end
@@ -62,6 +64,7 @@ local function take_behind(room, in_wait, in_prioritized)
   if rank then in_prioritized = math.max(in_prioritized, rank + 1) end
 
   local found, ends, last, looked, places = look(q.wait, in_wait, room, MOST_PASSED)
+  taken[#taken + 1] = found
   remove_from_list(q.wait, places)
   if last then told[1], told[2] = last, whole(in_wait + looked) end
   if ends then

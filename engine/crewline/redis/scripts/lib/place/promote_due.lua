@@ -4,6 +4,7 @@
 local function promote_due()
   local due = redis.call('ZRANGEBYSCORE', q.delayed, '-inf', whole(now * 4096 + 4095), 'LIMIT', 0, 50)
   if #due == 0 then return 0 end
+  taken.due = due
   redis.call('ZREM', q.delayed, unpack(due))
   for i = 1, #due do promote(due[i]) end
   return #due

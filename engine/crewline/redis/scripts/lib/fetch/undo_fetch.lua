@@ -1,0 +1,21 @@
+-- @include base/clock
+-- @include end/hand_back
+-- @include place/put_right
+-- What a call has begun to fetch when Redis refused it: nobody hears of these jobs, so they go back as they were.
+-- `taken`: lists of ids that were taken from where they waited, with `scores` by id of those from `prioritized`, and
+-- `due` from `delayed`.
+local function undo_fetch(taken, token)
+  for _, ids in ipairs(taken) do
+    for i = #ids, 1, -1 do
+      local id, job = ids[i], base .. ids[i]
+      if redis.pcall('GET', job .. ':lock') == token then
+        redis.pcall('DEL', job .. ':lock')
+        if redis.pcall('HGET', job, 'processedOn') == stamp then attempt(give_start_back, job) end
+        redis.pcall('HDEL', job, 'unread')
+      end
+      local score = taken.scores[id]
+      put_right(id, score and { 'ZADD', q.prioritized, score, id } or { 'RPUSH', q.wait, id })
+    end
+  end
+  for _, id in ipairs(taken.due) do put_right(id, { 'ZADD', q.delayed, whole(now * 4096), id }) end
+end

@@ -1,7 +1,7 @@
 """The largest inputs of each script: bench/scripts.py times them, tests/redis/test_script_bounds.py counts their work.
 
 Each scenario fills a queue and returns what makes the calls. Where a script reads, copies or deletes what jobs hold,
-there is one with many small jobs, one with some that are larger, and one with the largest that a queue takes by default.
+there is one with many small jobs, one with some larger ones, and one with the largest that a queue takes by default.
 """
 
 from __future__ import annotations

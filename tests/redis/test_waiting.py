@@ -358,8 +358,8 @@ async def test_an_end_that_is_read_of_before_the_look_at_its_job_is_answered_is_
         async with pipeline(**options) as pipe:
             execute = pipe.execute
 
-            async def late(*arguments: Any) -> Any:
-                found = await execute(*arguments)
+            async def late(*arguments: Any, **options: Any) -> Any:
+                found = await execute(*arguments, **options)
                 worker.resume()
                 await asyncio.wait_for(read.wait(), 20)
                 return found

@@ -10,7 +10,7 @@ from typing import Any
 from crewline.errors import CrewlineError, InvalidOption, InvalidPayload, JobNotFound
 from crewline.queue.letter import DeadLetter, Filter
 from crewline.queue.queue import Queue
-from crewline.redis.scripts.calls.caller import parts
+from crewline.redis.scripts.calls.parts import parts
 from crewline.wire import jsonio
 from crewline.wire.checks import check_count, check_per_second, check_text
 from crewline.wire.keys import Keys, is_job_id

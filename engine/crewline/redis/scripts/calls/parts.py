@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -12,15 +13,15 @@ from crewline.wire.text import utf8_size
 Item = TypeVar("Item")
 
 
-def parts(items: Sequence[Item], most: int, sizes: Iterable[int]) -> Iterator[Sequence[Item]]:
+def parts(items: Sequence[Item], most: int, sizes: Iterable[int] | None = None) -> Iterator[Sequence[Item]]:
     """The items in their order, as many at a time as a call holds; one that is too large for any by itself.
 
     Args:
         most: how many at most.
-        sizes: the bytes of each.
+        sizes: the bytes of each, where they count.
     """
     start = held = 0
-    for place, size in enumerate(sizes):
+    for place, size in enumerate(itertools.repeat(0, len(items)) if sizes is None else sizes):
         if place > start and (place - start == most or held + size > MOST_BYTES):
             yield items[start:place]
             start, held = place, 0

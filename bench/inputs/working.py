@@ -218,3 +218,13 @@ async def _(queue: Queue) -> Any:
     ids = await fetch(queue, 1000)
     await queue.redis.delete(*(queue.keys.job(job_id) + ":lock" for job_id in ids))
     return lambda: queue.scripts.recover_stalled(1, 3, lease_ms=0, once=True)
+
+
+@scenario("recover_stalled: 1,000 whose workers died, and that were to be cancelled")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", n, {"priority": 3}) for n in range(1000)])
+    ids = await fetch(queue, 1000)
+    for job_id in ids:
+        await queue.cancel(job_id)
+    await queue.redis.delete(*(queue.keys.job(job_id) + ":lock" for job_id in ids))
+    return lambda: queue.scripts.recover_stalled(1, 3, lease_ms=0, once=True)

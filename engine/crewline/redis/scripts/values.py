@@ -15,7 +15,7 @@ MOST_BYTES = 200_000
 MOST_DEDUPLICATED = MOST_OF_FLOW = 100
 MOST_REMOVED = 80
 #: ... ids of `active` that are looked at for lost ones.
-MOST_LOOKED_AT = 150
+MOST_LOOKED_AT = 80
 
 
 class Added(NamedTuple):

@@ -29,12 +29,12 @@ Why      A parent whose children were added apart could run before they are ther
 -- @include place/wake_queues
 
 -- a tree is added whole, or not at all
-local checked, extras, looked_at = {}, {}, nil
+local checked, extras, waits, looked_at = {}, {}, {}, nil
 for i = 4, #ARGV, 9 do
-  local job, extra = ARGV[i] .. ARGV[i + 1], ARGV[i + 8] ~= '' and parse(ARGV[i + 8]) or {}
-  checked[ARGV[i]], extras[i] = queue_at(ARGV[i]), extra
-  redis.call('SCARD', job .. ':dependencies')
+  local extra = ARGV[i + 8] ~= '' and parse(ARGV[i + 8]) or {}
   local parent = extra.parentKey
+  checked[ARGV[i]], extras[i] = queue_at(ARGV[i]), extra
+  waits[#waits + 1] = ARGV[i] .. ARGV[i + 1] .. ':dependencies'
   if parent and parent ~= looked_at then
     redis.call('SCARD', parent .. ':dependencies')
     redis.call('HLEN', parent .. ':processed')
@@ -42,6 +42,9 @@ for i = 4, #ARGV, 9 do
   end
 end
 for _, queue in pairs(checked) do check_queue(queue, true) end
+if redis.call('EXISTS', unpack(waits)) > 0 then
+  for i = 1, #waits do redis.call('SCARD', waits[i]) end
+end
 
 local ids, refused, queues, parents, stored = {}, {}, {}, {}, {}
 local large = ARGV[2] ~= ''

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import redis as sync_redis
-from crewline import Job, Worker
+from crewline import Job, Queue, Worker
 
 
 async def test_a_worker_whose_calls_redis_refuses_still_stops(redis_url: str) -> None:
@@ -26,3 +26,23 @@ async def test_a_worker_whose_calls_redis_refuses_still_stops(redis_url: str) ->
                 await asyncio.wait_for(running, 3)
         finally:
             admin.execute_command("ACL", "DELUSER", "weak")
+
+
+async def test_a_shorter_grace_holds_for_a_stop_that_is_under_way(redis_url: str) -> None:
+    begun = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        begun.set()
+        await asyncio.sleep(600)
+
+    worker = Worker("emails", handle, redis=redis_url)
+    running = asyncio.create_task(worker.run())
+    async with Queue("emails", redis=redis_url) as queue:
+        job = await queue.add("n", {})
+        await asyncio.wait_for(begun.wait(), 10)
+        await worker.stop(grace_seconds=300)
+        await asyncio.sleep(0.1)
+        assert not running.done()
+        await worker.stop(grace_seconds=0)
+        await asyncio.wait_for(running, 30)
+        assert await job.state() == "waiting"

@@ -178,8 +178,9 @@ class Isolator:
         assert run.task
         if alone:
             await asyncio.wait({run.task}, timeout=ALONE_SECONDS)
-            if not run.task.done():
-                await self._mark(run, alone=False)
+            # before anything begins beside it, however long Redis is away: a death would count against it
+            while run.open and not run.task.done() and not await self._mark(run, alone=False):
+                await asyncio.wait({run.task}, timeout=LOOK_SECONDS)
 
     async def _mark(self, run: Run, *, alone: bool = True) -> bool:
         """Says on the job that nothing runs beside it now: a death counts; or that this is so no more."""

@@ -154,6 +154,21 @@ async def test_a_pool_has_a_thread_a_call_up_to_its_size_and_can_shrink_and_grow
         pool.call(release.wait)
 
 
+async def test_a_pool_that_grows_where_there_are_no_threads_to_be_had_goes_on_with_those_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool, release = Pool(1, "small-pool"), threading.Event()
+    calls = [pool.call(release.wait) for _ in range(3)]
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    pool.resize(3)
+    release.set()
+    assert await asyncio.gather(*calls) == [True] * 3
+    pool.close()
+
+
 async def test_an_idle_thread_is_used_before_another_is_started(until: Any) -> None:
     pool = Pool(8, "idle-pool")
     for number in range(50):

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 
 from crewline.redis.connection import redact
-from crewline.worker.calls.call import Call
 
 log = logging.getLogger("crewline.worker")
 
@@ -32,7 +31,7 @@ class Reach:
         self._url = url
         self._on_reached = on_reached
         # those that were not answered last; one that only reads may be where another is refused
-        self._failing: set[Call] = set()
+        self._failing: set[object] = set()
         self._away_ms = 0.0
         self._moved = asyncio.Event()
         self.reached = asyncio.Event()
@@ -42,17 +41,21 @@ class Reach:
         while index >= CALLS + self._away_ms:
             await self._moved.wait()
 
-    def answered(self, call: Call) -> None:
+    def answered(self, call: object) -> None:
         """Redis has carried the call out."""
-        if call in self._failing:
-            self._failing.remove(call)
-            if not self._failing:
-                log.info("Redis at %s answers again", redact(self._url))
+        self.heard(call)
         if not self.reached.is_set():
             self.reached.set()
             self._on_reached()
 
-    def failed(self, call: Call, error: Exception, held: int) -> None:
+    def heard(self, call: object) -> None:
+        """Redis has answered, if only on what is asked before the first call."""
+        if call in self._failing:
+            self._failing.remove(call)
+            if not self._failing:
+                log.info("Redis at %s answers again", redact(self._url))
+
+    def failed(self, call: object, error: Exception, held: int) -> None:
         """Redis did not take the call; ``held`` results wait for it. Said once, until it takes all calls again."""
         if not self._failing:
             log.error(
@@ -61,7 +64,7 @@ class Reach:
             )  # fmt: skip
         self._failing.add(call)
 
-    def given_up(self, call: Call) -> None:
+    def given_up(self, call: object) -> None:
         """The call is made no more."""
         self._failing.discard(call)
 

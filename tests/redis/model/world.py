@@ -49,7 +49,8 @@ class World:
         self.redis = Redis.from_url(url, protocol=2)
         self.queues: dict[str, Queue] = {}
         for name in ALL:
-            queue = Queue(name, redis=self.redis, prefix=PREFIX, dead_letter_queue=LETTERS)
+            letters = LETTERS if name != LETTERS else ""
+            queue = Queue(name, redis=self.redis, prefix=PREFIX, dead_letter_queue=letters)
             queue.scripts = clock.ClockedScripts(self.redis, queue.keys, changes or {})
             self.queues[name] = queue
         self.begin()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 import logging
 import time
 from collections.abc import Callable
@@ -49,4 +50,8 @@ class Threads:
             job.id, job.queue_name, timeout,
         )  # fmt: skip
         await asyncio.wait({future})
-        raise TimeoutError(f"timed out after {timeout:g} s (its thread ran {time.monotonic() - started:.1f} s)")
+        late = TimeoutError(f"timed out after {timeout:g} s (its thread ran {time.monotonic() - started:.1f} s)")
+        error = future.exception()
+        if error is None and inspect.iscoroutine(handed_on := future.result()):
+            handed_on.close()
+        raise late from error

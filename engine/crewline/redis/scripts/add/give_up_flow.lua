@@ -33,7 +33,7 @@ redis.call('LSET', flow, 0, 'given up')
 for i = count - 2, 1, -3 do
   local queue, id = queues[jobs[i]], jobs[i + 1]
   -- pcall: the key may be anything by now
-  if redis.pcall('SISMEMBER', queue.base .. id .. ':dependencies', hold) == 1
+  if redis.pcall('SREM', queue.base .. id .. ':dependencies', hold) == 1
     and redis.call('ZREM', queue.children, id) == 1 then
     forget_jobs(queue, { id }, true)
     redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', id, 'prev', 'waiting-children')

@@ -25,7 +25,9 @@ def a_hand_back_costs_neither_an_attempt_nor_a_start(world: World, hands: Hands)
             continue
         # it may be under way again, by this very call
         again = world.now.state(settled.held.key) == "active"
-        for count, due in (("atm", settled.held.attempts_made), ("ats", settled.held.started - 1 + again)):
+        # where a process died that ran it alone, it was begun
+        given_back = 0 if settled.crashed else 1
+        for count, due in (("atm", settled.held.attempts_made), ("ats", settled.held.started - given_back + again)):
             if int(fields.get(count, 0)) != due:
                 yield f"{settled.held.key} was handed back: {count} is {fields.get(count, 0)} and was to be {due}"
 
@@ -95,6 +97,52 @@ def no_iteration_is_due_after_its_schedules_end(world: World, hands: Hands) -> I
                 yield f"{JobKey(queue.name, planned)} is due after its schedule's end, {end}"
 
 
+def a_look_blames_only_what_had_begun(world: World, hands: Hands) -> Iterator[str]:
+    """What nobody read of goes back as it was, twice in a row; all else that lost its worker is a suspect."""
+    for look in hands.recovered:
+        was, now = look.before.queues[look.queue], look.after.queues[look.queue]
+        for job_id in was.within("active"):
+            if job_id not in now.jobs or now.state(job_id) in ("active", "failed"):
+                continue
+            before, after = was.jobs[job_id], now.jobs[job_id]
+            times, _, start = before.get("unread", "0:").partition(":")
+            unread = start == before.get("processedOn") and int(times) <= 2
+            began = 0 if unread else 1
+            due = {name: _count(before, name) + began for name in ("suspect", "stc")}
+            due["crashes"] = _count(before, "crashes") + ("alone" in before and began)
+            due["ats"] = _count(before, "ats") - unread
+            for name, count in due.items():
+                if _count(after, name) != count:
+                    told = "nobody had read of it" if unread else "it had begun"
+                    yield f"{look.queue}/{job_id} lost its worker, {told}: {name} is {_count(after, name)}, not {count}"
+
+
+def crashes_count_only_where_a_start_ran_alone(world: World, hands: Hands) -> Iterator[str]:
+    counted = {settled.held.key for settled in hands.settled if settled.crashed} | {
+        JobKey(look.queue, job_id)
+        for look in hands.recovered
+        for job_id, fields in look.before.queues[look.queue].jobs.items()
+        if "alone" in fields
+    }
+    for key, fields in world.now.jobs():
+        had, has = _count(world.before.job(key) or {}, "crashes"), _count(fields, "crashes")
+        if has > had + (key in counted):
+            yield f"{key}: crashes were {had} and are {has}"
+
+
+def every_lease_was_told_to_a_worker(world: World, hands: Hands) -> Iterator[str]:
+    known = {(held.key, held.token) for worker in hands.workers for held in worker.holds + worker.asleep + worker.ended}
+    for queue in world.now.queues.values():
+        for job_id in queue.within("active"):
+            lock = queue.part(job_id, "lock")
+            if lock is not None and (JobKey(queue.name, job_id), lock) not in known:
+                yield f"{queue.name}/{job_id} is under the lease {lock}, of which no worker was told"
+
+
+def _count(fields: dict[str, str], name: str) -> int:
+    return int(fields.get(name, 0))
+
+
 CHANGES = (
     no_job_goes_that_was_not_to_go,
     a_hand_back_costs_neither_an_attempt_nor_a_start,
@@ -104,6 +152,9 @@ CHANGES = (
     a_child_that_fails_lets_its_parent_go,
     nothing_of_an_obliterated_queue_is_left,
     no_iteration_is_due_after_its_schedules_end,
+    a_look_blames_only_what_had_begun,
+    crashes_count_only_where_a_start_ran_alone,
+    every_lease_was_told_to_a_worker,
 )
 
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from crewline import CrewlineError
 from crewline.redis import scripts
 from crewline.redis.scripts import Scripts
 from crewline.wire.keys import Keys
@@ -38,6 +39,10 @@ end
 """
 
 
+class Died(CrewlineError):
+    """The caller is gone: none of its calls comes to Redis any more."""
+
+
 class ClockedScripts(Scripts):
     """The scripts of one queue, on the test's clock.
 
@@ -48,6 +53,8 @@ class ClockedScripts(Scripts):
     def __init__(self, redis: Redis, keys: Keys, changes: Mapping[str, str]) -> None:
         super().__init__(redis, keys)
         self._changes = changes
+        #: how many calls come to Redis before their caller dies; None for all
+        self.lives: int | None = None
         self._texts: dict[str, str] = {}
 
     def text_of(self, name: str) -> str:
@@ -65,6 +72,10 @@ class ClockedScripts(Scripts):
         return ("EVALSHA", sha, len(declared), *declared, self.keys.base, *args)
 
     async def call(self, name: str, *args: str | int | bytes) -> Any:
+        if self.lives is not None:
+            if self.lives == 0:
+                raise Died
+            self.lives -= 1
         try:
             return await self.redis.execute_command(*self.command(name, *args))
         except NoScriptError:

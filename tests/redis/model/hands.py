@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import json
 
-from crewline import Job, Keep
+from crewline import Keep
 from crewline.redis.scripts import Fetched, Result
 from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, keep_from_wire
 from crewline.wire.text import text
 
 from tests.redis.model import clock
-from tests.redis.model.picture import JobKey
-from tests.redis.model.runs import Asked, Held, Settled, Worker
+from tests.redis.model.lives import LEASE_MS, Lives
+from tests.redis.model.picture import JobKey, Picture
+from tests.redis.model.runs import Asked, Held, Recovery, Settled, Worker
 from tests.redis.model.world import LETTERS, World
 
-LEASE_MS = clock.MINUTE_MS
 CHILDREN = (-4, -9)
 EXPIRED = -2
 
 
-class Hands:
+class Hands(Lives):
     """Two workers of all queues."""
 
     def __init__(self, world: World) -> None:
@@ -30,9 +30,16 @@ class Hands:
         self.workers = [Worker("w0"), Worker("w1")]
         self.asked: list[Asked] = []
         self.settled: list[Settled] = []
+        self.recovered: list[Recovery] = []
         #: the token of the last fetch of each job: the one lease that counts
-        self._latest: dict[JobKey, str] = {}
+        self.latest: dict[JobKey, str] = {}
         self._calls = 0
+        self._allowed: int | None = None
+
+    def token(self, worker: int) -> str:
+        """For another call of a worker."""
+        self._calls += 1
+        return f"{self.workers[worker].name}:{self._calls}"
 
     def fetch(
         self, worker: int, queue: str, room: int, *, unanswered: bool = False, late: bool = False,
@@ -43,26 +50,31 @@ class Hands:
         ``unanswered``: the answer is lost, and the repeat must bring the same; ``late``: it arrives after its repeat,
         and must bring nothing.
         """
-        self._calls += 1
-        token = f"{self.workers[worker].name}:{self._calls}"
-        fetched = self._call(worker, queue, room, token, (), again=int(late), suspects=suspects)
+        token = self.token(worker)
+        fetched = self.call(worker, queue, room, token, (), again=int(late), suspects=suspects)
         if unanswered and fetched.jobs:
-            again = self._call(worker, queue, room, token, (), again=2)
+            again = self.call(worker, queue, room, token, (), again=2)
             had, has = (sorted(each.id for each in answer.jobs) for answer in (fetched, again))
             self.world.must(had == has, f"a fetch brought {had}, its repeat {has}")
         for repeat in range(1 + unanswered) if late else ():
-            brought = self._call(worker, queue, room, token, (), again=repeat).jobs
+            brought = self.call(worker, queue, room, token, (), again=repeat).jobs
             self.world.must(not brought, f"a call that came after its repeat leased {[each.id for each in brought]}")
-        self._take(worker, queue, room, token, fetched, advance, suspects)
+        self.take(worker, queue, room, token, fetched, advance, suspects)
 
     def settle(
-        self, worker: int, held: Held, outcome: str, *, keep: Keep, delay: int = 0, letter: bool = True, room: int = 0
-    ) -> None:
-        """Settles one run and fetches, in one call; a run whose lease is not the latest must be refused."""
+        self, worker: int, held: Held, outcome: str, *, keep: Keep, delay: int = 0, letter: bool = True, room: int = 0,
+        how: str = "", unanswered: bool = False,
+    ) -> None:  # fmt: skip
+        """Settles one run and fetches, in one call; a run whose lease is not the latest must be refused.
+
+        Args:
+            how: of a suspect that goes back: ``crashed``, the process that ran it died; ``tried``, it raised in one.
+            unanswered: the answer is lost, and the call is repeated.
+        """
         if held in self.workers[worker].holds:
             self.workers[worker].let_go(held)
-        result = self.result(held, outcome, keep, delay, letter)
-        code = self._settle(worker, held, result, room)
+        result = self.result(held, outcome, keep, delay, letter, how)
+        code = self._settle(worker, held, result, room, unanswered)
         if code == EXPIRED and not self.world.on_queue(
             f"take {held.key.id} again",
             held.key.queue,
@@ -74,21 +86,23 @@ class Hands:
             # its job can't complete
             self._settle(worker, held, self.result(held, "failed", keep, 0, letter), 0)
 
-    def result(self, held: Held, outcome: str, keep: Keep, delay: int, letter: bool) -> Result:
+    def result(self, held: Held, outcome: str, keep: Keep, delay: int, letter: bool, how: str = "") -> Result:
         """How a run ends, as a worker would say it; ``delay`` in minutes."""
         if b"defa" in held.fields and outcome != "back":
             outcome = "failed"
         opts = self.world.queues[held.key.queue].decode_opts(held.fields.get(b"opts"))
+        suspect, back = b"suspect" in held.fields, outcome == "back"
         return Result(
             held.key.id, held.token, outcome, {"completed": '{"done":true}', "back": ""}.get(outcome, "broken"),
             delay_ms=delay * clock.MINUTE_MS if outcome == "retry" else 0,
             keep_completed=keep_from_wire(opts.get("removeOnComplete"), keep, KEEP_COMPLETED),
             keep_failed=keep_from_wire(opts.get("removeOnFail"), keep, KEEP_FAILED), letter=letter,
-            suspect=b"suspect" in held.fields and outcome != "back", optionless=not opts,
-            plain=b"atm" not in held.fields and b"deid" not in held.fields,
+            suspect=suspect and not back, optionless=not opts, alone=held.start if held.alone and not back else "",
+            crashed=suspect and back and how == "crashed", tried=suspect and back and how == "tried",
+            plain=not (held.unread or b"atm" in held.fields or b"deid" in held.fields),
         )  # fmt: skip
 
-    def _settle(self, worker: int, held: Held, result: Result, room: int) -> int:
+    def _settle(self, worker: int, held: Held, result: Result, room: int, unanswered: bool = False) -> int:
         world, key = self.world, held.key
         before = world.look()
         outcome, letter = result.outcome, result.letter
@@ -99,12 +113,11 @@ class Hands:
         ends = outcome in ("completed", "failed")
         # what ends may go with it, and prune what ended before it
         world.may_go = lambda gone, state: gone.queue == key.queue and (ends and (gone == key or state == outcome))
-        self._calls += 1
-        token = f"{self.workers[worker].name}:{self._calls}"
+        token = self.token(worker)
         queue = before.queues[key.queue]
         valid = queue.state(key.id) == "active" and queue.part(key.id, "lock") == held.token
         owed = queue.part(key.id, "dependencies") or queue.part(key.id, "unsuccessful")
-        fetched = self._call(worker, key.queue, room, token, (result,))
+        fetched = self.call(worker, key.queue, room, token, (result,))
         (code,) = fetched.codes
         if not valid:
             world.must(code in (-1, -2, -3, -6), f"{key}: a result without a lease was answered {code}")
@@ -113,23 +126,40 @@ class Hands:
         else:
             world.must(code == 0, f"{key}: a result under the lease was answered {code}")
         world.must(
-            code != 0 or self._latest.get(key) == held.token, f"{key}: a result of a run before the last was taken"
+            code != 0 or self.latest.get(key) == held.token, f"{key}: a result of a run before the last was taken"
         )
+        if unanswered:
+            again = self.call(worker, key.queue, room, token, (result,), again=1)
+            world.must(again.codes != [0] or code != 0, f"{key}: a repeated call took its result twice")
+            had, has = (sorted(each.id for each in answer.jobs) for answer in (fetched, again))
+            world.must(not had or had == has, f"a call with a result brought {had}, its repeat {has}")
+            fetched = again
         if code and not room:
-            world.must(
-                world.look().jobs_as_they_are() == before.jobs_as_they_are(), f"{key}: a refused result left traces"
-            )
+            self._refused(held, result, code, before)
         if code == 0:
-            self.settled.append(Settled(held, outcome, letter))
-        self._take(worker, key.queue, room, token, fetched, True)
+            self.settled.append(Settled(held, outcome, letter, result.crashed and outcome == "back"))
+        self.take(worker, key.queue, room, token, fetched, True)
         return code
 
-    def _call(
-        self, worker: int, queue: str, room: int, token: str, results: tuple[Result, ...], again: int = 0,
-        suspects: int | None = None,
+    def _refused(self, held: Held, result: Result, code: int, before: Picture) -> None:
+        """A result that does not count changes nothing; but whoever lives was not taken down by its job."""
+        world, key = self.world, held.key
+        was = before.job(key) or {}
+        now = world.look()
+        if result.alone and code != -1 and was.get("blamed") == result.alone:
+            had, has = int(was.get("crashes", 0)), int((now.job(key) or {}).get("crashes", 0))
+            world.must(has == max(had - 1, 0), f"{key}: it lives, and its crashes are {has}, {had} before")
+        else:
+            world.must(now.jobs_as_they_are() == before.jobs_as_they_are(), f"{key}: a refused result left traces")
+
+    def call(
+        self, worker: int, queue: str, room: int, token: str, results: tuple[Result, ...] = (), again: int = 0,
+        suspects: int | None = None, unread: bool = False,
     ) -> Fetched:  # fmt: skip
+        """A finish_and_fetch; what it brings is for `take`, or for nobody."""
         # no two fetches are in one millisecond: a start is told from another by its moment
         self.world.run(clock.tick(self.world.redis))
+        self._allowed = self._rate_left(queue)
         name = self.workers[worker].name
         told = "".join(f", {each.job_id} {each.outcome}, {each.sent()[-1]}" for each in results)
         fetched: Fetched = self.world.call(
@@ -137,23 +167,33 @@ class Hands:
             + ("" if suspects is None else f", {suspects} suspects at most"),
             lambda: self.world.queues[queue].scripts.finish_and_fetch(
                 results, letters=self.world.queues[LETTERS].keys.base, token=token, lease_ms=LEASE_MS, worker=name,
-                room=room, again=again, suspects=suspects,
+                room=room, again=again, suspects=suspects, unread_ms=LEASE_MS if unread else 0,
             ),
         )  # fmt: skip
         self.world.steps[-1] = self.world.steps[-1].partition(" -> ")[0] + (
             f" -> {fetched.codes} {[job.id for job in fetched.jobs]} due {fetched.next_due_ms}"
         )
+        if self._allowed is not None and not again:
+            brought = len(fetched.jobs)
+            self.world.must(brought <= self._allowed, f"the rate allows {self._allowed} jobs, a call brought {brought}")
         return fetched
 
-    def _take(
+    def _rate_left(self, queue: str) -> int | None:
+        """How many jobs the queue's rate allows now; None for no bound."""
+        if "max" not in self.world.now.queues[queue].meta:
+            return None
+        found = self.world.look().queues[queue]
+        return max(int(found.meta["max"]) - int(found.plain.get("limiter", 0)), 0)
+
+    def take(
         self, worker: int, queue: str, room: int, token: str, fetched: Fetched, advance: bool,
         suspects: int | None = None,
     ) -> None:  # fmt: skip
-        self.asked.append(Asked(worker, queue, room, suspects, fetched, self.world.look()))
+        self.asked.append(Asked(worker, queue, room, suspects, fetched, self.world.look(), self._allowed))
         for each in fetched.jobs:
             key, fields = JobKey(queue, each.id), each.fields
             self.workers[worker].holds.append(Held(key, token, fields))
-            self._latest[key] = token
+            self.latest[key] = token
             if b"rjk" in fields and advance:
                 owner = self.world.queues[queue]
                 opts = owner.decode_opts(fields.get(b"opts"))
@@ -162,85 +202,3 @@ class Hands:
                     f"go on with {schedule} after {key.id}", queue,
                     lambda q, s=schedule, k=key, o=opts: q.schedules.advance(s, k.id, o),
                 )  # fmt: skip
-
-    def renew(self, worker: int, *, ended: bool) -> None:
-        """Prolongs all leases; ``ended``: those of runs that are over too, as an entry that leaked would."""
-        hands = self.workers[worker]
-        for queue in {held.key.queue for held in hands.holds + hands.ended}:
-            told = [held for held in hands.holds + (hands.ended if ended else []) if held.key.queue == queue]
-            # a worker has one entry an id, the newest
-            entries = {held.key.id: held for held in hands.ended if held in told} | {
-                held.key.id: held for held in hands.holds if held in told
-            }
-            if not entries:
-                continue
-            arguments = [each for held in entries.values() for each in (held.key.id, held.token, held.start)]
-            lost = self.world.on_queue(
-                f"{hands.name} renews {list(entries)}",
-                queue,
-                lambda q, a=arguments: q.scripts.extend_leases(LEASE_MS, *a),
-            )
-            for job_id, held in entries.items():
-                if job_id in lost:
-                    if held in hands.holds:
-                        hands.let_go(held)
-                else:
-                    # one entry that leaked while nobody else has begun the job harms none but itself
-                    self.world.must(
-                        self._latest.get(held.key) == held.token,
-                        f"{held.key}: the lease of a run before the last was taken again ({held.token})",
-                    )
-
-    def die(self, worker: int) -> None:
-        """The worker is gone, and its leases run out."""
-        hands = self.workers[worker]
-        self.lose_leases(worker)
-        for held in list(hands.holds):
-            hands.let_go(held)
-
-    def lose_leases(self, worker: int) -> None:
-        """A lease's time passes in which it renews none, though it runs on."""
-        hands = self.workers[worker]
-        self.world.run(clock.move_on(self.world.redis, LEASE_MS // clock.MINUTE_MS))
-        self.world.steps.append(f"the leases of {hands.name} run out")
-        for held in hands.holds:
-            lock = f"{self.world.queues[held.key.queue].keys.job(held.key.id)}:lock"
-            if self.world.now.queues[held.key.queue].part(held.key.id, "lock") == held.token:
-                self.world.run(self.world.redis.delete(lock))
-
-    def recover(self, queue: str, most: int, *, once: bool) -> None:
-        """A worker's look for jobs without a lease, the time for one having come."""
-        owner = self.world.queues[queue]
-        self.world.run(self.world.redis.delete(owner.keys.stalled_check))
-        self.world.may_end(queue, self.world.now.queues[queue].own.get("cancels") or {})
-        self.world.on_queue(
-            "look for stalled jobs",
-            queue,
-            lambda q: q.scripts.recover_stalled(LEASE_MS, most, lease_ms=LEASE_MS, once=once),
-        )
-
-    def beat(self, worker: int, queue: str) -> None:
-        """Says what it runs; ends what is to be cancelled."""
-        hands = self.workers[worker]
-        running = [held for held in hands.holds if held.key.queue == queue]
-        owner = self.world.queues[queue]
-        told, _ = self.world.on_queue(
-            f"{hands.name} beats, runs {[held.key.id for held in running]}", queue,
-            lambda q: q.scripts.beat(
-                owner.keys, hands.name, LEASE_MS, "{}", "", [(each.key.id, each.token) for each in running]
-            ),
-        )  # fmt: skip
-        for job_id, token, _reason in told:
-            held = next(held for held in running if (held.key.id, held.token) == (job_id, token))
-            self.settle(worker, held, "failed", keep=Keep(), letter=False)
-
-    def mark_alone(self, worker: int, held: Held) -> None:
-        self.world.on_queue(
-            f"{held.key.id} runs alone", held.key.queue, lambda q: q.scripts.mark_alone(held.key.id, held.token)
-        )
-
-    def write(self, held: Held) -> None:
-        """Progress and a log line under the lease, as a handler does."""
-        job = Job.from_hash(self.world.queues[held.key.queue], held.key.id, held.fields, held.token)
-        self.world.call(f"progress of {held.key}", lambda: job.progress(1))
-        self.world.call(f"log of {held.key}", lambda: job.log("line"))

@@ -8,13 +8,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from tests.redis.model import changes, invariants
 from tests.redis.model.hands import Hands
+from tests.redis.model.steps_apart import Apart
+from tests.redis.model.steps_flows import LargeFlows
 from tests.redis.model.steps_upkeep import Upkeep, UpkeepOfJobs
 from tests.redis.model.steps_work import Produce, Work
 from tests.redis.model.wakeups import Notices
 from tests.redis.model.world import World, Wrong, nothing_goes
 
 
-class Machine(Produce, Work, Upkeep, UpkeepOfJobs, RuleBasedStateMachine):
+class Machine(Produce, LargeFlows, Work, Apart, Upkeep, UpkeepOfJobs, RuleBasedStateMachine):
     """Jobs through two queues, two workers, and whoever keeps them in order.
 
     `world` is one for all runs: each run empties it.
@@ -38,10 +40,13 @@ class Machine(Produce, Work, Upkeep, UpkeepOfJobs, RuleBasedStateMachine):
             *invariants.violations(world.now),
             *changes.violations(world, hands),
             *self.notices.wrong(world.now, hands.asked),
+            *(("nothing_is_refused", each) for each in world.refused),
         ]
         world.may_go, world.obliterated = nothing_goes, None
+        world.refused.clear()
         hands.asked.clear()
         hands.settled.clear()
+        hands.recovered.clear()
         self.judge(found)
 
     def judge(self, found: list[tuple[str, str]]) -> None:

@@ -12,11 +12,16 @@ from tests.redis.model.picture import JobKey, Picture, is_suspect
 
 @dataclass(eq=False)
 class Held:
-    """A job that a worker has fetched, with its hash as the fetch told it."""
+    """A job that a worker has fetched, with its hash as the fetch told it.
+
+    `unread`: nobody had read of it for a while; `alone`: it runs with nothing beside it in its worker.
+    """
 
     key: JobKey
     token: str
     fields: dict[bytes, Any]
+    unread: bool = False
+    alone: bool = False
 
     @property
     def started(self) -> int:
@@ -35,7 +40,10 @@ class Held:
 
 @dataclass
 class Asked:
-    """A finish_and_fetch of this step, its answer, and what Redis held then; ``suspects``: how many it may bring."""
+    """A finish_and_fetch of this step, its answer, and what Redis held then.
+
+    `suspects`: how many it may bring; `allowed`: how many the queue's rate allowed, None for no bound.
+    """
 
     worker: int
     queue: str
@@ -43,6 +51,7 @@ class Asked:
     suspects: int | None
     fetched: Fetched
     after: Picture
+    allowed: int | None = None
 
     @property
     def told_to_come_again(self) -> bool:
@@ -72,14 +81,25 @@ class Settled:
     held: Held
     outcome: str
     letter: bool
+    crashed: bool = False
+
+
+@dataclass
+class Recovery:
+    """A look for jobs without a lease, and what Redis held before and after it."""
+
+    queue: str
+    before: Picture
+    after: Picture
 
 
 @dataclass
 class Worker:
-    """What one worker holds, and what it has let go."""
+    """What one worker holds, what was fetched in its name while it sleeps, and what it has let go."""
 
     name: str
     holds: list[Held] = field(default_factory=list)
+    asleep: list[Held] = field(default_factory=list)
     ended: list[Held] = field(default_factory=list)
 
     def let_go(self, held: Held) -> None:

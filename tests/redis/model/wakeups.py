@@ -24,7 +24,7 @@ class Told:
         if asked.room <= 0:
             return
         # it fetches again once it has room for suspects
-        self.awake = asked.told_to_come_again or bool(asked.passed())
+        self.awake = asked.told_to_come_again or bool(asked.passed()) or asked.fetched.limited_ms > 0
         if self.due_ms is not None and self.due_ms <= asked.fetched.now_ms:
             self.due_ms = None
         due = asked.fetched.next_due_ms
@@ -85,7 +85,7 @@ def _left(queue: QueuePicture, asked: Asked) -> Iterator[tuple[str, str]]:
     fetched = asked.fetched
     if len(fetched.jobs) >= asked.room or fetched.limited_ms or queue.paused or queue.at_concurrency:
         return
-    if asked.told_to_come_again:
+    if asked.told_to_come_again or (asked.allowed is not None and len(fetched.jobs) >= asked.allowed):
         return
     if left := set(asked.left()) - set(asked.passed()):
         name = "a_fetch_leaves_nothing_that_it_had_room_for"

@@ -30,6 +30,8 @@ ALL = (*QUEUES, LETTERS)
 BOUNDS = {
     "local MOST_PASSED, PART = 500, 50": "local MOST_PASSED, PART = 2, 1",
     "local MOST_READ = 200000": "local MOST_READ = 700",
+    "redis.call('LRANGE', flow, 1, 300)": "redis.call('LRANGE', flow, 1, 6)",
+    "redis.call('LLEN', flow) - 1, 240)": "redis.call('LLEN', flow) - 1, 6)",
 }
 
 #: Which jobs a step may delete, given their state before it.
@@ -59,6 +61,7 @@ class World:
             letters = LETTERS if name != LETTERS else ""
             queue = Queue(name, redis=self.redis, prefix=PREFIX, dead_letter_queue=letters)
             queue.scripts = clock.ClockedScripts(self.redis, queue.keys, BOUNDS | dict(changes or {}))
+            queue.scripts.on_refused = lambda refused: self.refused.extend(refused)
             self.queues[name] = queue
         self.begin()
 
@@ -67,6 +70,8 @@ class World:
         self.steps: list[str] = []
         self.may_go: MayGo = nothing_goes
         self.obliterated: str | None = None
+        #: what Redis refused of what scripts do beside their purpose
+        self.refused: list[str] = []
         self._numbers = itertools.count(1)
         self.run(self.redis.flushall())
         self.run(clock.begin(self.redis))
@@ -108,7 +113,7 @@ class World:
     def add_flow(self, queue: str, root: FlowJob) -> None:
         # a debounced job of the flow may take the place of one that is delayed
         self.may_go = lambda key, state: state == "delayed"
-        named = self._named(root)
+        named = self.named(root)
         self.call(f"add to {queue} a flow: {_shown(named)}", lambda: self.queues[queue].add_flow(named))
 
     def schedule(self, queue: str, schedule: str, rhythm: dict[str, Any], rule: dict[str, Any], **options: Any) -> None:
@@ -138,9 +143,9 @@ class World:
             stands = added.id in found.jobs or (not added.added and added.id in found.dedup.values())
             self.must(stands, f"a deduplicated add told of {added.id}, which does not exist")
 
-    def _named(self, job: FlowJob) -> FlowJob:
+    def named(self, job: FlowJob) -> FlowJob:
         options = {"job_id": f"f{next(self._numbers)}", **job.options}
-        return dataclasses.replace(job, options=options, children=[self._named(child) for child in job.children])
+        return dataclasses.replace(job, options=options, children=[self.named(child) for child in job.children])
 
     # -- what operators do
 
@@ -179,8 +184,15 @@ class World:
         self.may_go = lambda key, was: key.queue == queue and was == state
         self.call(f"sweep {state} of {queue}: {keep}", lambda: self.queues[queue].scripts.sweep_jobs(state, keep, 10))
 
+    def settle_flows(self, queue: str) -> None:
+        self.may_go = lambda key, state: state == "waiting-children"
+        self.call(f"settle flows of {queue}", lambda: self.queues[queue].settle_flows(older_than=0))
+        left = self.look().queues[queue].own.get("flows")
+        self.must(not left, f"flows of {queue} that are settled are still listed: {left}")
+
     def obliterate(self, queue: str, force: bool) -> None:
-        self.may_go = lambda key, state: key.queue == queue
+        # what is held of its trees in other queues goes as well
+        self.may_go = lambda key, state: key.queue == queue or state == "waiting-children"
         answer = self.call(f"obliterate {queue}, force={force}", lambda: self.queues[queue].obliterate(force=force))
         self.obliterated = queue if answer is None else None
 

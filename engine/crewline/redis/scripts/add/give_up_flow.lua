@@ -34,7 +34,7 @@ redis.call('LSET', flow, 0, 'given up')
 for i = count - 2, 1, -3 do
   local queue, id = queues[jobs[i]], jobs[i + 1]
   -- pcall: the key may be anything by now
-  if redis.pcall('SISMEMBER', queue.base .. id .. ':dependencies', hold) == 1
+  if redis.pcall('SREM', queue.base .. id .. ':dependencies', hold) == 1
     and redis.call('ZREM', queue.children, id) == 1 then
     local last = last_to_go(queue.base .. id)
     forget_jobs(queue, { id }, true)

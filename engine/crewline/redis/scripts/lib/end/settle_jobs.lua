@@ -1,4 +1,3 @@
--- @include base/denied
 -- @include base/own_key
 -- @include end/other_ways
 -- @include end/refusal
@@ -50,14 +49,18 @@ local function settle_jobs(offset, points)
       if told == nothing then
         -- given to it since, maybe, by one that adds a flow
         parent = redis.pcall('HGET', job, 'parentKey')
-        gone = type(parent) == 'table' and heed(parent)
+        gone = type(parent) == 'table' and parent
       else
         local links = redis.pcall('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
-        parent, dedup_id, attempts, gone = links[1], links[2], links[3], links.err and heed(links)
+        parent, dedup_id, attempts, gone = links[1], links[2], links[3], links.err and links
         if links[4] then redis.call('HDEL', job, 'unread') end
       end
       -- a foreign client put something else in its place
-      if gone then codes[r], outcome, told = -1, 'gone', {} end
+      if gone then
+        -- @include base/denied
+        heed(gone)
+        codes[r], outcome, told = -1, 'gone', {}
+      end
       if told.suspect then other_ways().unsuspect(job) end
       if outcome == 'retry' or outcome == 'back' then
         -- its worker has not heard of it yet

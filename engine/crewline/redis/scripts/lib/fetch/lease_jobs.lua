@@ -3,7 +3,6 @@
 -- @include place/wake_worker
 -- @include fetch/allowance
 -- @include fetch/begin_attempt
--- @include base/denied
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
 -- What was taken from where it waited, for undo_fetch.
 local taken = { scores = {}, due = {} }
@@ -98,6 +97,7 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
         redis.call('LREM', q.active, 1, id)
         aside[#aside + 1] = id
       elseif not started then
+        -- @include base/denied
         heed(fields)
         -- an id without a job (a foreign client deleted it): nothing to run, and it must not stay active
         redis.call('LREM', q.active, 1, id)

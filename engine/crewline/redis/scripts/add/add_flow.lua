@@ -20,6 +20,7 @@ Why      A parent whose children were added apart could run before they are ther
          takes away what there is. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_types
 -- @include base/parse
 -- @include base/queue_at
 -- @include base/check_queue
@@ -46,7 +47,7 @@ if redis.call('EXISTS', unpack(waits)) > 0 then
   for i = 1, #waits do redis.call('SCARD', waits[i]) end
 end
 
-local ids, refused, queues, parents, stored = {}, {}, {}, {}, {}
+local ids, refused, parents, stored, batch, added = {}, {}, {}, {}, {}, {}
 local large = ARGV[2] ~= ''
 if large then
   local phase = redis.call('LINDEX', flow, 0)
@@ -62,20 +63,24 @@ for i = 4, #ARGV, 9 do
   -- where another job stands for its parent, that one's children do as well
   if not extra.parentKey or redis.call('EXISTS', extra.parentKey) == 1 then
     id, place = add_job(queue, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6],
-      ARGV[i + 7] == '1', extra)
-    queues[queue.base] = queue
+      ARGV[i + 7] == '1', extra, batch)
+    added[queue] = (added[queue] or 0) + 1
   end
   ids[#ids + 1] = id
-  if place == 'children' then
-    if large then
-      redis.call('SADD', queue.base .. id .. ':dependencies', hold)
-      local n = #stored
-      stored[n + 1], stored[n + 2], stored[n + 3] = queue.base, id, leaf and '1' or ''
-    end
+  if place == 'children' and large then
+    redis.call('SADD', queue.base .. id .. ':dependencies', hold)
+    local n = #stored
+    stored[n + 1], stored[n + 2], stored[n + 3] = queue.base, id, leaf and '1' or ''
+  elseif place == 'children' then
     parents[#parents + 1] = { queue, id }
   elseif place ~= 'wait' and place ~= 'delayed' then
     refused[#refused + 1] = #ids
   end
+end
+local queues = {}
+for queue, count in pairs(added) do
+  redis.call('INCRBY', queue.id, count)
+  queues[queue.base] = queue
 end
 for i = #parents, 1, -1 do let_go(parents[i][1], parents[i][2], false) end
 if #stored > 0 then redis.call('RPUSH', flow, unpack(stored)) end

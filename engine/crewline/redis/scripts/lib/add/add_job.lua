@@ -11,7 +11,8 @@
 --   de                         {id, ttl, extend, replace, keepLastIfActive}: deduplication
 --   kept                       the key that it was kept in while another ran, which has its data
 -- `batch` (a table) is given by a caller that adds many:
---   number                     the queue's number for this job (text), counted already
+--   number                     the queue's number for this job (text), counted already; nil where that is the caller's
+--                              to do, and the job has an id
 --   fresh                      true: no job has that number
 --   waiting                    a list that takes the id of a job that waits behind all others, for the caller to push
 -- Returns the id, and what became of it: wait, delayed, children, duplicate, deduplicated.

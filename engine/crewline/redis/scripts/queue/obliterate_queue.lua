@@ -39,10 +39,16 @@ for _, set in ipairs({ q.prioritized, q.delayed, q.children, q.completed, q.fail
   left = left - #ids
   if left <= 0 or more then return 0 end
 end
-local schedules, more = those_to_go(base .. 'repeat:', ids_of(base .. 'repeat', 'ZRANGE', left))
-for i = 1, #schedules do redis.call('UNLINK', base .. 'repeat:' .. schedules[i]) end
-if #schedules > 0 then redis.call('ZREM', base .. 'repeat', unpack(schedules)) end
-if #schedules == left or more then return 0 end
+local schedules, gone, more = ids_of(base .. 'repeat', 'ZRANGE', left), {}, false
+for i = 1, #schedules do
+  local id = schedules[i]
+  more = last_to_go(base .. 'repeat:' .. id)
+  redis.call('UNLINK', base .. 'repeat:' .. id)
+  gone[i] = id
+  if more then break end
+end
+if #gone > 0 then redis.call('ZREM', base .. 'repeat', unpack(gone)) end
+if #gone == left or more then return 0 end
 
 local workers = own_key(q, 'workers')
 for _, name in ipairs(ids_of(workers, 'ZRANGE', 100)) do redis.call('UNLINK', own_key(q, 'worker:' .. name)) end

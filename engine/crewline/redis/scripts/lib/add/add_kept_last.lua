@@ -18,13 +18,14 @@ local function add_kept_last(ended, dedup_id)
   local extra = { de = de, parentKey = kept[3], parent = kept[4], kept = later }
   local whole_call, why, place = pcall(add_job, q, id, kept[1], nil, kept[2] or '{}', delay, whole(priority),
     opts.lifo == true, extra)
+  local job = extra.taken
   if not whole_call then
     -- what was stored of it is in no state, and it is kept on
-    if extra.taken then redis.call('RENAME', extra.taken, later) end
+    if job then redis.call('RENAME', job, later) end
     error(why, 0)
   end
-  if extra.taken then
-    redis.call('HDEL', extra.taken, 'jid', 'pk', 'pd', 'pdk', 'due')
+  if job then
+    redis.call('HDEL', job, 'jid', 'pk', 'pd', 'pdk', 'due')
   elseif extra.kept then
     redis.call('DEL', later)
   end

@@ -1,5 +1,5 @@
--- To give back what a deleted job held takes Redis some 30 us a MB, and UNLINK does so at once where a hash has few fields.
--- So fewer jobs go in one call where they hold much.
+-- To give back what a deleted job held takes Redis some 30 us a MB, and UNLINK does so at once where a hash has few
+-- fields. So fewer jobs go in one call where they hold much.
 local MOST_FREED = 32000000
 local freed = 0
 

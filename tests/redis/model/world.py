@@ -30,6 +30,10 @@ ALL = (*QUEUES, LETTERS)
 BOUNDS = {
     "local MOST_PASSED, PART = 500, 50": "local MOST_PASSED, PART = 2, 1",
     "local MOST_READ = 200000": "local MOST_READ = 700",
+    "local MOST_READ = 100000": "local MOST_READ = 300",
+    "local MOST_FREED = 32000000": "local MOST_FREED = 20",
+    "local FEW = 5": "local FEW = 1",
+    "math.floor(16000000 / (size + 1))": "math.floor(20 / (size + 1))",
     "redis.call('LRANGE', flow, 1, 300)": "redis.call('LRANGE', flow, 1, 6)",
     "redis.call('LLEN', flow) - 1, 240)": "redis.call('LLEN', flow) - 1, 6)",
 }

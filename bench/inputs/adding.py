@@ -17,6 +17,11 @@ async def _(queue: Queue) -> Any:
     return lambda: queue.add_bulk([("n", "x" * 500, {"priority": n % 9}) for n in range(200)])
 
 
+@scenario("add_jobs: 2,000")
+async def _(queue: Queue) -> Any:
+    return lambda: queue.add_bulk([("n", {"to": f"user{n}@example.com"}) for n in range(2000)])
+
+
 @scenario("add_jobs: 200 of 20 kB")
 async def _(queue: Queue) -> Any:
     return lambda: queue.add_bulk([("n", LARGE)] * 200)
@@ -27,7 +32,7 @@ async def _(queue: Queue) -> Any:
     return lambda: queue.add_bulk([("n", "x" if n % 70 else HUGE) for n in range(200)])
 
 
-@scenario("add_jobs: 100 that replace delayed ones")
+@scenario("add_jobs: 50 that replace delayed ones")
 async def _(queue: Queue) -> Any:
     def jobs() -> list[Any]:
         return [("n", n, {"delay": 60, "dedup": Dedup(f"d{n}", 60, True, True)}) for n in range(200)]
@@ -36,18 +41,18 @@ async def _(queue: Queue) -> Any:
     return lambda: queue.add_bulk(jobs())
 
 
-@scenario("add_jobs: 100 that replace delayed ones of 1 MiB")
+@scenario("add_jobs: 50 that replace delayed ones of 1 MiB")
 async def _(queue: Queue) -> Any:
     def jobs(data: str) -> list[Any]:
-        return [("n", data, {"delay": 60, "dedup": Dedup(f"d{n}", 60, True, True)}) for n in range(100)]
+        return [("n", data, {"delay": 60, "dedup": Dedup(f"d{n}", 60, True, True)}) for n in range(50)]
 
     await queue.add_bulk(jobs(HUGE))
     return lambda: queue.add_bulk(jobs(""))
 
 
-@scenario("add_flow, release_flow: a tree of 20,000")
+@scenario("add_flow, release_flow: a tree of 2,000")
 async def _(queue: Queue) -> Any:
-    return lambda: tree(queue, 20_000)
+    return lambda: tree(queue, 2000)
 
 
 @scenario("add_flow, release_flow: a tree of 100 of 20 kB")
@@ -65,9 +70,9 @@ async def _(queue: Queue) -> Any:
     return await half_a_tree(queue, 1000, "x" * 500, 5)
 
 
-@scenario("give_up_flow: half of a tree of 200 of 1 MiB")
+@scenario("give_up_flow: half of a tree of 120 of 1 MiB")
 async def _(queue: Queue) -> Any:
-    return await half_a_tree(queue, 200, HUGE, 100)
+    return await half_a_tree(queue, 120, HUGE, 60)
 
 
 async def half_a_tree(queue: Queue, count: int, data: str, calls: int) -> Any:

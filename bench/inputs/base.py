@@ -19,11 +19,12 @@ LEASE_MS = 30_000
 HUGE = "x" * (MAX_PAYLOAD_BYTES - 2)
 LARGE = "x" * 20_000
 
-_store = """
-for n = 1, tonumber(ARGV[2]) do
-  local job = KEYS[1] .. n
-  redis.call('HSET', job, 'data', string.rep('x', ARGV[3]), 'returnvalue', string.rep('x', ARGV[3]), unpack(ARGV, 4))
-  redis.call('ZADD', ARGV[1], n, 'old-' .. n)
+#: Jobs with data and a result of so many bytes, and further fields, in a sorted set; what a client sends takes longer.
+_STORE = """
+local large = string.rep('x', ARGV[3])
+for n = ARGV[1], ARGV[2] do
+  redis.call('HSET', KEYS[1] .. n, 'data', large, 'returnvalue', large, unpack(ARGV, 4))
+  redis.call('ZADD', KEYS[2], n, 'old-' .. n)
 end
 """
 
@@ -70,10 +71,10 @@ async def ended(queue: Queue, state: str, count: int, opts: str = "{}") -> None:
 
 async def huge(queue: Queue, state: str, count: int, opts: str = "{}") -> None:
     """Jobs in a sorted set, each with data and a result as large as they may be; their ids are old-1, old-2, …."""
-    for start in range(0, count, 20):
+    for start in range(1, count + 1, 20):
         await queue.redis.eval(
-            _store.replace("for n = 1,", f"for n = {start + 1},"), 1, queue.keys.job("old-"),
-            queue.keys.base + state, min(start + 20, count), len(HUGE), "name", "n", "opts", opts,
+            _STORE, 2, queue.keys.job("old-"), queue.keys.base + state, start, min(start + 19, count), len(HUGE),
+            "name", "n", "opts", opts,
         )  # fmt: skip
 
 

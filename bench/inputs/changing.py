@@ -55,9 +55,9 @@ async def _(queue: Queue) -> Any:
     return lambda: queue.remove(root)
 
 
-@scenario("remove_job: a tree of 160 of 1 MiB")
+@scenario("remove_job: a tree of 80 of 1 MiB")
 async def _(queue: Queue) -> Any:
-    root = await tree(queue, 160, HUGE)
+    root = await tree(queue, 80, HUGE)
     return lambda: queue.remove(root)
 
 

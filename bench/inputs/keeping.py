@@ -31,9 +31,9 @@ async def _(queue: Queue) -> Any:
     return queue.drain
 
 
-@scenario("clean_jobs: drain of 200 that wait, of 1 MiB")
+@scenario("clean_jobs: drain of 80 that wait, of 1 MiB")
 async def _(queue: Queue) -> Any:
-    await queue.add_bulk([("n", HUGE)] * 200)
+    await queue.add_bulk([("n", HUGE)] * 80)
     return queue.drain
 
 
@@ -47,17 +47,17 @@ async def _(queue: Queue) -> Any:
     return queue.obliterate
 
 
-@scenario("obliterate_queue: 200 of 1 MiB in each state")
+@scenario("obliterate_queue: 60 jobs and schedules of 1 MiB")
 async def _(queue: Queue) -> Any:
-    await queue.add_bulk([("n", HUGE)] * 200)
-    await huge(queue, "completed", 200)
-    for n in range(200):
+    await queue.add_bulk([("n", HUGE)] * 60)
+    await huge(queue, "completed", 60)
+    for n in range(60):
         await queue.schedule(f"s{n}", "n", HUGE, every=3600)
     await queue.pause()
     return queue.obliterate
 
 
-@scenario("pause_queue, resume_queue: 10,000 parked jobs, limit_queue")
+@scenario("pause_queue, resume_queue, limit_queue: 10,000 parked jobs")
 async def _(queue: Queue) -> Any:
     await queue.redis.rpush(queue.keys.paused, *(f"parked-{n}" for n in range(10_000)))
 
@@ -92,6 +92,10 @@ async def sweep(queue: Queue) -> None:
         pass
 
 
-@scenario("read_clock")
+@scenario("read_clock, check_rights")
 async def _(queue: Queue) -> Any:
-    return queue.scripts.read_clock
+    async def act() -> None:
+        await queue.scripts.read_clock()
+        await queue.scripts.check_rights("unused")
+
+    return act

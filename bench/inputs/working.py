@@ -109,6 +109,12 @@ async def _(queue: Queue) -> Any:
     return act
 
 
+@scenario("finish_and_fetch: 25 of 1 MiB fetched")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", HUGE)] * 25)
+    return lambda: finish(queue, [], 25)
+
+
 @scenario("finish_and_fetch: 20 completed, 2,000 suspects looked past")
 async def _(queue: Queue) -> Any:
     return await suspects(queue, 2000, "x" * 50_000)
@@ -119,14 +125,18 @@ async def _(queue: Queue) -> Any:
     return await suspects(queue, 100_000, "x")
 
 
+_SUSPECTS = """
+for n = 1, ARGV[1] do
+  redis.call('HSET', KEYS[1] .. n, 'name', 'n', 'data', ARGV[2], 'suspect', 1)
+  redis.call('LPUSH', KEYS[2], 'suspect-' .. n)
+end
+"""
+
+
 async def suspects(queue: Queue, count: int, data: str) -> Any:
     await queue.add_bulk(("n", "x") for _ in range(20))
     done = [Result(job_id, "t", "completed", '"done"') for job_id in await fetch(queue, 20)]
-    pipe = queue.redis.pipeline(transaction=False)
-    for n in range(count):
-        pipe.hset(queue.keys.job(f"suspect-{n}"), mapping={"name": "n", "data": data, "suspect": 1})
-        pipe.lpush(queue.keys.wait, f"suspect-{n}")
-    await pipe.execute()
+    await queue.redis.eval(_SUSPECTS, 2, queue.keys.job("suspect-"), queue.keys.wait, count, data)
     # what is found is taken out from behind all of them
     await queue.add_bulk(("n", "x") for _ in range(100))
 
@@ -191,7 +201,7 @@ async def _(queue: Queue) -> Any:
     return await beats(queue, 1)
 
 
-@scenario("beat: 1,000 running jobs, all to be cancelled for long reasons")
+@scenario("beat: 1,000 running jobs, all to be cancelled")
 async def _(queue: Queue) -> Any:
     return await beats(queue, 1000)
 
@@ -216,5 +226,15 @@ async def _(queue: Queue) -> Any:
 async def _(queue: Queue) -> Any:
     await queue.add_bulk([("n", n, {"priority": 3}) for n in range(1000)])
     ids = await fetch(queue, 1000)
+    await queue.redis.delete(*(queue.keys.job(job_id) + ":lock" for job_id in ids))
+    return lambda: queue.scripts.recover_stalled(1, 3, lease_ms=0, once=True)
+
+
+@scenario("recover_stalled: 1,000 whose workers died, and that were to be cancelled")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", n, {"priority": 3}) for n in range(1000)])
+    ids = await fetch(queue, 1000)
+    for job_id in ids:
+        await queue.cancel(job_id)
     await queue.redis.delete(*(queue.keys.job(job_id) + ":lock" for job_id in ids))
     return lambda: queue.scripts.recover_stalled(1, 3, lease_ms=0, once=True)

@@ -99,7 +99,7 @@ async def _play(
         await scene.work_begins()
         injecting = asyncio.ensure_future(inject(scene))
         await _settled(scene, injecting)
-        row.fill_seconds, silent = await fill_all_slots(scene)
+        row.fill_seconds, silent = await fill_all_slots(scene, fault.fills_later_by(form))
         row.problems += silent
         ids = [job.id for job in added]
         await _examine(scene, fault, row, ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 from tests import redis_server
 from tests.chaos import driver, probe, report
 from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.fleet import WorkerProcess
 from tests.chaos.ledger import Ledger, Run
 from tests.chaos.proxy import Proxy
 from tests.chaos.scene import SHORT, Scene
@@ -76,11 +78,39 @@ async def test_a_living_worker_that_fetches_nothing_for_a_free_slot_is_seen(
     fault: Fault, filled: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # others fill theirs in milliseconds
-    monkeypatch.setattr(probe, "FILL_SECONDS", 3.0)
+    monkeypatch.setattr(probe, "GIVE_UP_SECONDS", 3.0)
     row = await driver.run(fault, replace(FORM, workers=2), 1, tmp_path)
     assert row.lost == 0
     (told,) = row.problems
-    assert f"filled {filled} of its 8 slots within 3 s of a backlog" in told
+    assert f"filled {filled} of its 8 slots in 3 s of a backlog" in told
+
+
+class Late(NoFault):
+    """A worker stands still when the slots are to be filled, for longer than it may leave one free."""
+
+    async def inject(self, scene: Scene) -> None:
+        victim = scene.victim()
+        scene.struck(victim)
+        self.waking = asyncio.ensure_future(self._hold_up(scene, victim))
+
+    async def _hold_up(self, scene: Scene, victim: WorkerProcess) -> None:
+        await until(scene.drained, "the work to be over")
+        victim.send(signal.SIGSTOP)
+        # nobody else has room for those that are left
+        await until(lambda: self._wait(scene), "a backlog")
+        await asyncio.sleep(probe.PROMISED_SECONDS + 0.5)
+        victim.send(signal.SIGCONT)
+
+    @staticmethod
+    async def _wait(scene: Scene) -> bool:
+        counts = await scene.queue.metrics()
+        return counts.active >= 8 and counts.waiting > 0
+
+
+async def test_a_worker_that_fills_its_slots_too_late_is_seen(tmp_path: Path) -> None:
+    row = await driver.run(Late(), replace(FORM, workers=2), 1, tmp_path)
+    (told,) = row.problems
+    assert told.startswith(f"a slot was free for {row.fill_seconds:.2f} s while jobs waited")
 
 
 async def test_work_under_a_fault_that_ends_workers_is_compared_with_the_same_work_without(tmp_path: Path) -> None:

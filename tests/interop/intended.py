@@ -129,14 +129,20 @@ def _suspect(found: Dump) -> None:
 
 
 def _told_of_cancelled(found: Dump) -> None:
-    """`failed` of a job that was cancelled before it ran: it is kept as failed until the step removes it, too."""
-    events, prev = found.get("events", ("stream", []))[1], {}
+    """`failed` of a job that was cancelled before it ran: it is kept as failed until the step removes it, too, or not
+    at all, as its options say."""
+    events, cancelled = found.get("events", ("stream", []))[1], {}
     for event in list(events):
         if event.get("failedReason") == CANCELLED:
-            prev[event["jobId"]] = event["prev"]
-            events.remove(event)
-        elif event["event"] == "removed" and event["jobId"] in prev:
-            event["prev"] = prev.pop(event["jobId"])
+            cancelled[event["jobId"]] = event
+        elif event["event"] == "removed" and event["jobId"] in cancelled:
+            told = cancelled.pop(event["jobId"])
+            event["prev"] = told["prev"]
+            events.remove(told)
+    for job_id, told in cancelled.items():
+        prev = told["prev"]
+        told.clear()
+        told.update(event="removed", jobId=job_id, prev=prev)
 
 
 def _released_in_silence(found: Dump) -> None:

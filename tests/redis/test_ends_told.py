@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from crewline import Job, JobFailed, Middleware, Queue, Worker
+from crewline import InvalidOption, Job, JobFailed, JobQueue, Middleware, Queue, Worker
 from crewline.worker.runs.run import Lease, Run, Status
 
 
@@ -117,3 +117,13 @@ async def test_a_run_that_ends_before_its_tasks_first_step_gives_its_slot_back(r
     assert outcomes == {Status.CANCELLED: ["failed"], Status.LOST: []}.get(status, ["back"])
     assert bool(slots.leases) is (status is not Status.LOST)
     await worker.queue.close()
+
+
+async def test_a_listener_that_would_have_to_be_awaited_is_refused(redis_url: str) -> None:
+    async def listen(job: Job) -> None: ...
+
+    worker = Worker("emails", listen, redis=redis_url)
+    with pytest.raises(InvalidOption, match="is called and not awaited"):
+        worker.on("completed", listen)
+    with pytest.raises(InvalidOption, match="is called and not awaited"):
+        JobQueue("emails", redis=redis_url).on_progress(listen)

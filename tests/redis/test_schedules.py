@@ -242,3 +242,14 @@ async def test_an_earlier_iteration_that_waits_again_is_a_job_like_any(queue: Qu
     again = await queue.schedule("t", "n", every=3600)
     await queue.schedules.advance("t", again, {})
     assert await queue.remove(again)
+
+
+async def test_a_schedule_whose_record_is_of_another_type_hides_none_of_the_others(queue: Queue) -> None:
+    await queue.schedule("ours", "n", every=3600)
+    await queue.redis.zadd(queue.keys.base + "repeat", {"broken": 1})
+    await queue.redis.set(queue.keys.base + "repeat:broken", "no hash")
+    assert [schedule.id for schedule in await queue.schedules.all()] == ["ours"]
+    assert await queue.schedules.get("broken") is None
+    await queue.redis.delete(queue.keys.base + "repeat:broken")
+    await queue.redis.zrem(queue.keys.base + "repeat", "broken")
+    assert await queue.schedules.remove("ours")

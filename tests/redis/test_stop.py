@@ -52,3 +52,23 @@ async def test_who_waits_for_a_worker_that_ends_without_redis_is_told() -> None:
         await asyncio.wait_for(ready, 5)
     with pytest.raises(CrewlineError, match="has run already: make another one"):
         await worker.run()
+
+
+async def test_a_shorter_grace_holds_for_a_stop_that_is_under_way(redis_url: str) -> None:
+    begun = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        begun.set()
+        await asyncio.sleep(600)
+
+    worker = Worker("emails", handle, redis=redis_url)
+    running = asyncio.create_task(worker.run())
+    async with Queue("emails", redis=redis_url) as queue:
+        job = await queue.add("n", {})
+        await asyncio.wait_for(begun.wait(), 10)
+        await worker.stop(grace_seconds=300)
+        await asyncio.sleep(0.1)
+        assert not running.done()
+        await worker.stop(grace_seconds=0)
+        await asyncio.wait_for(running, 30)
+        assert await job.state() == "waiting"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from crewline import Job, JobFailed, Queue, Worker
 from crewline.redis.scripts import Fetched, Scripts
 from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.worker import duties
+from crewline.worker.calls.call import Call
+from crewline.worker.calls.commit import Committer
 from crewline.worker.calls.leases import LeaseKeeper
 from crewline.worker.registry.presence import Presence
-from redis.exceptions import RedisClusterException
+from redis.exceptions import OutOfMemoryError, RedisClusterException
 
 
 async def _nothing(job: Job) -> None:
@@ -125,6 +128,37 @@ async def test_a_call_that_fails_unexpectedly_keeps_its_results_and_its_slots(
     assert failed
     assert "a call to Redis failed unexpectedly: it is made again" in caplog.text
     assert worker._slots.reserved <= worker.concurrency
+
+
+async def test_a_redis_that_refuses_some_calls_and_takes_others_is_told_of_once(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that is full takes a fetch that finds nothing."""
+    monkeypatch.setattr(Call, "pause_seconds", lambda self: 0.05)
+    call, taken, answered, full = Scripts.finish_and_fetch, Committer.taken, [], [True]
+
+    async def refuse(self: Scripts, results: Any, **options: Any) -> Fetched:
+        if results and full:
+            raise OutOfMemoryError("command not allowed")
+        return await call(self, results, **options)
+
+    def count(self: Committer, call: Call, fetched: Fetched | None) -> None:
+        answered.append(fetched)
+        taken(self, call, fetched)
+
+    monkeypatch.setattr(Scripts, "finish_and_fetch", refuse)
+    monkeypatch.setattr(Committer, "taken", count)
+    caplog.set_level(logging.INFO, "crewline.worker")
+    await start_worker(_nothing, concurrency=2, lease_seconds=3)
+    job = await queue.add("n", {})
+    await until(lambda: "does not take our calls" in caplog.text)
+    answered.clear()
+    await until(lambda: len(answered) >= 2)
+    assert caplog.text.count("does not take our calls") == 1
+    assert "answers again" not in caplog.text
+    full.clear()
+    await job.result(timeout=10)
+    await until(lambda: "answers again" in caplog.text)
 
 
 async def test_a_failure_in_the_workers_own_code_ends_as_an_attempt_of_the_job(

@@ -151,6 +151,36 @@ async def test_a_loner_whose_worker_had_only_stood_still_is_blamed_for_nothing(q
     assert crashes == [0, 0]
 
 
+async def test_a_loner_has_its_worker_until_its_job_says_that_it_is_alone_no_more(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A death beside others would be taken for its own."""
+    monkeypatch.setattr("crewline.worker.runs.isolation.ALONE_SECONDS", 0.1)
+    mark, away, gate = Scripts.mark_alone, [True, True], asyncio.Event()
+
+    async def mark_later(self: Scripts, job_id: str, token: str, alone: bool = True) -> bool:
+        if not alone and away:
+            away.pop()
+            raise ConnectionError("Redis is away")
+        return await mark(self, job_id, token, alone)
+
+    async def handle(job: Job) -> Any:
+        if job.name == "suspect":
+            await gate.wait()
+        return await queue.redis.hget(queue.keys.job(loner.id), "alone")
+
+    monkeypatch.setattr(Scripts, "mark_alone", mark_later)
+    loner = await _suspect(queue, times=3)
+    worker = await start_worker(handle)
+    await until(lambda: worker.running == 1)
+    assert await queue.redis.hget(queue.keys.job(loner.id), "alone")
+    beside = await queue.add("n", {})
+    assert await beside.result(timeout=10) is None
+    assert not away
+    gate.set()
+    await loner.result(timeout=10)
+
+
 async def test_a_loner_that_is_cancelled_holds_up_nobody(queue: Queue, start_worker: Any, until: Any) -> None:
     gate = asyncio.Event()
 

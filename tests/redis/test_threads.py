@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -152,6 +154,44 @@ async def test_a_pool_has_a_thread_a_call_up_to_its_size_and_can_shrink_and_grow
     await until(lambda: not named("some-pool"))
     with pytest.raises(CrewlineError, match="is closed"):
         pool.call(release.wait)
+
+
+@pytest.mark.parametrize("how", ["raises", "hands on"])
+async def test_nothing_is_left_of_what_a_thread_comes_to_after_its_time(
+    queue: Queue, start_worker: Any, how: str, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def never() -> None: ...
+
+    def handle(job: SyncJob) -> Any:
+        time.sleep(0.2)
+        if how == "raises":
+            raise ValueError("after its time")
+        return never()
+
+    job = await queue.add("n", {}, attempts=1)
+    await start_worker(handle, timeout_seconds=0.05)
+    with pytest.raises(JobFailed, match=r"timed out after 0.05 s"):
+        await job.result(timeout=10)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+    assert not [each for each in recwarn if "never awaited" in str(each.message)]
+    stored = await queue.get_job(job.id)
+    assert stored and ("after its time" in stored.stacktrace[0]) == (how == "raises")
+
+
+async def test_a_pool_that_grows_where_there_are_no_threads_to_be_had_goes_on_with_those_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool, release = Pool(1, "small-pool"), threading.Event()
+    calls = [pool.call(release.wait) for _ in range(3)]
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    pool.resize(3)
+    release.set()
+    assert await asyncio.gather(*calls) == [True] * 3
+    pool.close()
 
 
 async def test_an_idle_thread_is_used_before_another_is_started(until: Any) -> None:

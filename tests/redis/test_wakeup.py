@@ -308,3 +308,29 @@ async def test_a_fetch_is_acknowledged_also_where_redis_has_forgotten_the_script
 async def _is_acknowledged(queue: Queue, job: Job) -> bool:
     held = await queue.redis.pttl(queue.keys.job(job.id) + ":lock")
     return held > 20_000 and await queue.redis.hget(queue.keys.job(job.id), "unread") is None
+
+
+async def test_what_others_took_while_an_answer_was_late_leaves_no_job_waiting_for_a_wake_up(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, note = _seen()
+    together, late = Lanes.call_together, []
+
+    async def stand_still(self: Lanes, *commands: Any) -> list[Any]:
+        popped, answer = await together(self, *commands)
+        if answer[2] and not late:
+            late.append(answer)
+            # meanwhile another worker got the first of its jobs, and took the marker with it
+            taken = answer[2][0][0].decode()
+            await queue.redis.delete(queue.keys.job(taken) + ":lock", queue.keys.stalled_check)
+            await queue.redis.lrem(queue.keys.active, 0, taken)
+            await queue.redis.delete(queue.keys.job(taken), queue.keys.marker)
+            answer[0] -= 3_600_000
+        return [popped, answer]
+
+    monkeypatch.setattr(Lanes, "call_together", stand_still)
+    worker = await start_worker(note, concurrency=2, lease_seconds=30)
+    await _armed(worker, until)
+    *_, last = await queue.add_bulk([("taken", 1), ("kept", 2), ("next", 3)])
+    await last.result(timeout=3)
+    assert late and names == ["kept", "next"]

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
-from crewline.redis.connection import connect
+from crewline.redis.connection import connect, is_wrong_type
 from crewline.wire.text import escaped, number
 
 #: Seconds between two searches for queues: a search goes through all keys of a Redis.
@@ -76,7 +76,7 @@ class Overview:
             given = number(await queue.redis.get(queue.keys.id) or 0)
             workers = await queue.workers()
         except ResponseError as error:
-            if "WRONGTYPE" not in str(error):
+            if not is_wrong_type(error):
                 raise
             return None
         left = counts.waiting + counts.active + counts.delayed + counts.waiting_children

@@ -34,6 +34,8 @@ from crewline.worker.handlers import loading as handlers
 
 log = logging.getLogger("crewline.worker")
 
+LEVEL = one_of("debug", "info", "warning", "error", "critical")
+
 #: Where Kubernetes reads why a container ended.
 TERMINATION_LOG = Path("/dev/termination-log")
 
@@ -116,7 +118,7 @@ def run_worker(
         typer.Option(
             envvar="CREWLINE_LOG_LEVEL",
             help="debug, info, warning or error.",
-            callback=lambda value: one_of("debug", "info", "warning", "error", "critical")(value.lower()),
+            callback=lambda value: LEVEL({"warn": "warning"}.get(value.lower(), value.lower())),
         ),
     ] = "info",
     reload: Annotated[

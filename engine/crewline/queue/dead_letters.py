@@ -10,6 +10,7 @@ from typing import Any
 from crewline.errors import CrewlineError, InvalidOption, InvalidPayload, JobNotFound
 from crewline.queue.letter import DeadLetter, Filter
 from crewline.queue.queue import Queue
+from crewline.redis.connection import is_wrong_type
 from crewline.redis.scripts.calls.parts import parts
 from crewline.wire import jsonio
 from crewline.wire.checks import check_count, check_per_second, check_text
@@ -185,7 +186,7 @@ class DeadLetters:
                 found = await pipe.execute(raise_on_error=False)
             for letter_id, data in zip(ids, found, strict=True):
                 # a key of another type, which somebody put there: one that is no letter
-                if isinstance(data, Exception) and "WRONGTYPE" not in str(data):
+                if isinstance(data, Exception) and not is_wrong_type(data):
                     raise data
                 try:
                     letter = None if isinstance(data, Exception | None) else DeadLetter.from_data(letter_id, data)

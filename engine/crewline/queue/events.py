@@ -13,15 +13,12 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from crewline.errors import InvalidOption
-from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking
+from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking, is_wrong_type
 from crewline.wire.keys import Keys
 from crewline.wire.text import text
 
 #: Milliseconds that one read blocks; the watchdog gives it as much again before it replaces the connection.
 BLOCK_MS = 5000
-
-#: How a refusal begins that would come again for ever: of a key of another type.
-REFUSAL = "WRONGTYPE"
 
 #: Entries that one read takes at most.
 READ_COUNT = 500
@@ -112,7 +109,7 @@ async def follow_batches(
                     raise ConnectionError("this Redis is a replica that has lost its master")
                 whole = len(events) < READ_COUNT
         except UNAVAILABLE as error:
-            if isinstance(error, NoPermissionError | AuthenticationError) or str(error).startswith(REFUSAL):
+            if isinstance(error, NoPermissionError | AuthenticationError) or is_wrong_type(error):
                 # it would be refused for ever
                 raise
             whole = False

@@ -5,6 +5,7 @@ Everything that may touch many jobs goes in bounded batches: Redis serves others
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Callable
@@ -63,13 +64,19 @@ class Housekeeping(ById):
 
     async def drain(self, *, delayed: bool = False) -> int:
         """Deletes all jobs that wait now, delayed ones too if asked; returns how many. Those that run go on."""
-        total = 0
-        for state in ("wait", "paused", "prioritized", *(["delayed"] if delayed else [])):
-            # no more than there are: a producer that goes on adding would keep this going for ever
-            key = self.keys.base + state
-            there = await (self.redis.llen(key) if state in ("wait", "paused") else self.redis.zcard(key))
-            total += len(await self._clean(state, 1 << 52, there, quiet=True))
-        return total
+        states = ("wait", "paused", "prioritized", *(["delayed"] if delayed else []))
+        there = [self.redis.llen(self.keys.base + state) for state in states[:2]]
+        there += [self.redis.zcard(self.keys.base + state) for state in (*states[2:], "waiting-children")]
+        # no more than there are: a producer that goes on adding would keep this going for ever. Parents whose children
+        # go come to wait meanwhile, and go as well
+        most = left = sum(await asyncio.gather(*there))
+        while left:
+            before = left
+            for state in states:
+                left -= len(await self._clean(state, 1 << 52, left, quiet=True))
+            if left == before:
+                break
+        return most - left
 
     async def obliterate(self, *, force: bool = False) -> None:
         """Deletes the queue with all that it holds, its settings too. Pause it first.

@@ -134,10 +134,6 @@ class Job(StoredJob):
         """Deletes the job, and a flow's jobs below it; False if a worker runs one of them now."""
         return await self._queue.remove(self.id, children=children)
 
-    def stored_size(self, *fields: bytes) -> int:
-        """The bytes that Redis holds in these fields of the job, as it told when this was read."""
-        return sum(len(self._fields.get(field, b"")) for field in fields)
-
     async def _write(self, call: Callable[[], Awaitable[int]]) -> int:
         """Makes a call that the lease fences; one that ran out is taken again if nobody has the job since."""
         code = await call()

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from crewline.errors import InvalidOption
 from crewline.queue.by_id import ById
 from crewline.queue.job import Job
+from crewline.redis.connection import is_wrong_type
 from crewline.wire.keys import Keys
 from crewline.wire.text import lenient, number, text
 
@@ -74,7 +75,7 @@ class Observing(ById):
             fields = _fields(await self.redis.hgetall(self.keys.job(job_id)))
         except ResponseError as error:
             # what is no hash is no job
-            if not str(error).startswith("WRONGTYPE"):
+            if not is_wrong_type(error):
                 raise
             return None
         return Job.from_hash(self, job_id, fields) if b"name" in fields else None
@@ -91,10 +92,10 @@ class Observing(ById):
             found = await pipe.execute(raise_on_error=False)
         jobs: list[Job | None] = []
         for job_id, stored in zip(job_ids, found, strict=True):
-            if isinstance(stored, Exception) and not isinstance(stored, ResponseError):
+            if isinstance(stored, Exception) and not is_wrong_type(stored):
                 raise stored
             # what is no hash is no job
-            fields = {} if isinstance(stored, ResponseError) else _fields(stored)
+            fields = {} if isinstance(stored, Exception) else _fields(stored)
             jobs.append(Job.shown(self, job_id, fields) if fields else None)
         return jobs
 

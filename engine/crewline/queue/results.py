@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from crewline.errors import CrewlineError, InvalidOption, JobFailed, JobNotFound
 from crewline.queue.events import Event, event_of, follow_batches, last_event_id
-from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks
+from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks, is_wrong_type
 from crewline.wire.checks import check_seconds
 from crewline.wire.keys import Keys
 from crewline.wire.text import lenient, text
@@ -163,13 +163,15 @@ class Results:
                     pipe.zscore(self._keys.failed, job_id)
                 pipe.xrevrange(self._keys.events, count=1)
                 *found, newest = await pipe.execute(raise_on_error=False)
-            for error in (*found[1::3], *found[2::3], newest):
-                if isinstance(error, Exception):
-                    raise error
+            # a key of another type, in a job's place, ends the waiting for that one and holds up no other
+            jobs = [(None, None, None) if is_wrong_type(each) else each for each in found[::3]]
+            for reply in (*jobs, *found[1::3], *found[2::3], newest):
+                if isinstance(reply, Exception):
+                    raise reply
             place, gone = _place(text(newest[0][0])) if newest else (0, 0), []
-            for job_id, told, completed, failed in zip(part, found[::3], found[1::3], found[2::3], strict=True):
-                # a key of another type, in a job's place, ends the waiting for that one and holds up no other
-                name, value, reason = (None, None, None) if isinstance(told, Exception) else told
+            for job_id, (name, value, reason), completed, failed in zip(
+                part, jobs, found[1::3], found[2::3], strict=True
+            ):
                 waiter = self._waiting.get(job_id)
                 if waiter is None or waiter.end.done():
                     continue  # the event came first

@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.by_id import ById
 from crewline.queue.store import NO_OPTS
+from crewline.redis.connection import is_wrong_type
 from crewline.wire import jsonio
 from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds, check_text
 from crewline.wire.cron import next_cron_ms
@@ -244,7 +245,12 @@ class Schedules:
         return await self.advance(schedule_id, job_id, queue.decode_opts(stored))
 
     async def _read(self, schedule_id: str, next_ms: int) -> Schedule | None:
-        raw = await self._queue.redis.hgetall(self._queue.keys.base + "repeat:" + schedule_id)
+        try:
+            raw = await self._queue.redis.hgetall(self._queue.keys.base + "repeat:" + schedule_id)
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            return None
         stored = {text(key): text(value) for key, value in raw.items()}
         # only a scheduler has an iteration count; what BullMQ 4 and older left is none
         if "ic" not in stored:

@@ -155,3 +155,8 @@ class StoredJob:
         """The trace context it was added with, None if it had none."""
         trace = self.opts.get("tm")
         return trace if isinstance(trace, str) else None
+
+
+def stored_size(job: StoredJob, *fields: bytes) -> int:
+    """The bytes that Redis holds in these fields of the job, as it told when that was read."""
+    return sum(len(job._fields.get(field, b"")) for field in fields)

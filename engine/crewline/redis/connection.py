@@ -14,7 +14,7 @@ import redis as sync_redis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 
 from crewline import forks
@@ -71,6 +71,11 @@ def connect_sync(url: str, timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> 
     refusals.watch(client)
     forks.in_child(client, private.disown)
     return client
+
+
+def is_wrong_type(error: object) -> bool:
+    """Whether Redis refused a command for a key's type: somebody else put there what it is."""
+    return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
 
 
 def cancelled() -> bool:

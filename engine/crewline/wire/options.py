@@ -187,7 +187,7 @@ def check_options(options: object, what: str = "") -> None:
         if name not in OPTIONS:
             # as BullMQ calls it
             ours = _BULLMQS.get(name) or re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", str(name))
-            mend = ours if ours in OPTIONS or "Queue." in ours else f"one of {', '.join(OPTIONS)}"
+            mend = ours if ours in OPTIONS or "Queue." in ours else "those of Queue.add"
             raise InvalidOption(f"{what}unknown option {name!r}: use {mend}")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
 
-from crewline.errors import CrewlineError, InvalidPayload
+from crewline.errors import CrewlineError, InvalidOption, InvalidPayload
 from crewline.queue.job import Job
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
@@ -104,6 +105,10 @@ class JobQueue:
 
     def on_progress(self, callback: ProgressCallback) -> None:
         """Calls ``callback(job_id, progress)`` whenever a job's progress is set, by any worker or client."""
+        if inspect.iscoroutinefunction(callback):
+            raise InvalidOption(
+                "a progress callback is called and not awaited: pass a plain function, which may start a task"
+            )
         self._callbacks.append(callback)
 
     async def pause(self) -> bool:

@@ -7,6 +7,7 @@ does meanwhile: results go first, and what this worker tells of itself is gone b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine, Iterable
 
@@ -44,6 +45,13 @@ class Stop:
         self._watch = watch
         self._committer = committer
         self._deadline = 0.0
+        self._began = 0.0
+        self._grace: asyncio.Timeout | None = None
+
+    def shorten(self, grace_seconds: float) -> None:
+        """The grace of a stop that is under way ends so many seconds after its beginning, at once if that is over."""
+        if self._grace is not None:
+            self._grace.reschedule(self._began + grace_seconds)
 
     async def drain(self, grace_seconds: float) -> None:
         """Lets running jobs end within the grace, hands back what does not, and writes it all."""
@@ -53,13 +61,17 @@ class Stop:
         if slots.runs:
             log.info("stopping: %d jobs may end within %g s", len(slots.runs), grace_seconds)
         self._committer.hurry()
-        await _ended(slots.runs, grace_seconds)
+        self._began = _now()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds) as self._grace:
+                await _ended(slots.runs)
+        self._grace = None
         self._deadline = _now() + END_SECONDS
         left = [run for run in slots.mine() if run in slots.runs]
         # the job fetched last goes back first, so that they run in their old order
         returned = sum([run.end_early(Status.RETURNED) for run in reversed(left)])
         if returned:
-            log.warning("%d jobs did not end within %g s: handed back", returned, grace_seconds)
+            log.warning("%d jobs did not end within %.3g s: handed back", returned, _now() - self._began)
         for run in reversed(left):
             if not run.stoppable:
                 # a thread can't be stopped: what it still does is fenced off
@@ -102,7 +114,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def _ended(runs: Iterable[Run], seconds: float) -> None:
+async def _ended(runs: Iterable[Run], seconds: float | None = None) -> None:
     """Waits until runs have ended, so many seconds at most."""
     tasks = [run.task for run in runs if run.task]
     if tasks:

@@ -255,10 +255,12 @@ class Worker:
         """Tells the worker to stop; `run` returns once it has, 4 s after the grace period at the latest.
 
         Args:
-            grace_seconds: how long running jobs may go on; what the worker was made with if None.
+            grace_seconds: how long running jobs may go on; what the worker was made with if None. A stop that is under
+                way takes it over, from its own beginning on.
         """
         if grace_seconds is not None:
             self._grace_seconds = check_seconds(grace_seconds, "grace_seconds")
+            self._stop.shorten(self._grace_seconds)
         self._slots.shut("stopping")
         self._stopping.set()
         self._listeners.emit("stopping")

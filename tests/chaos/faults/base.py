@@ -61,6 +61,10 @@ class Fault:
         # a lease ends, two checks look, what was beside a dead worker runs alone; and the machine may be busy
         return form.lease_seconds * 4 + form.job_seconds * form.concurrency * 2 + 20
 
+    def fills_later_by(self, form: Form) -> float:
+        """Seconds that a worker may leave a slot free, once the fault has passed, beyond those that it promises."""
+        return 0.0
+
     def doomed(self, ids: list[str]) -> set[str]:
         """The ids of the jobs that must end in the dead letters."""
         return set()

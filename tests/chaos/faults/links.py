@@ -91,6 +91,10 @@ class BlackHole(_Link):
             scene.struck()
             await scene.mark()
 
+    def fills_later_by(self, form: Form) -> float:
+        # a read that waits for jobs on a dead link blocks, and is given up when its answer is overdue
+        return 2 * min(form.lease_seconds / 3, COMMAND_TIMEOUT_SECONDS)
+
 
 class LateDelivery(_Link):
     name = "links that stall, then deliver"

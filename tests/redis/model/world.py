@@ -58,7 +58,8 @@ class World:
         self.redis = Redis.from_url(url, protocol=2)
         self.queues: dict[str, Queue] = {}
         for name in ALL:
-            queue = Queue(name, redis=self.redis, prefix=PREFIX, dead_letter_queue=LETTERS if name != LETTERS else "")
+            letters = LETTERS if name != LETTERS else ""
+            queue = Queue(name, redis=self.redis, prefix=PREFIX, dead_letter_queue=letters)
             queue.scripts = clock.ClockedScripts(self.redis, queue.keys, BOUNDS | dict(changes or {}))
             queue.scripts.on_refused = lambda refused: self.refused.extend(refused)
             self.queues[name] = queue

@@ -10,7 +10,7 @@ import pytest
 from crewline import InvalidOption, JobQueue, Queue, Worker, sync
 from crewline.redis.address import Address, parse_url, redact
 from crewline.worker.processes.messages import Where
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ESCAPE = "@ is %40"
@@ -98,6 +98,7 @@ secrets = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1
 _SCHEMES = st.sampled_from(["redis://", "rediss://", "unix:///s", "redis+sentinel://", "redis+cluster://", "x://", ""])
 
 
+@settings(deadline=None)
 @given(_SCHEMES, secrets, secrets)
 def test_nothing_of_a_password_is_shown_whatever_it_holds(scheme: str, user: str, password: str) -> None:
     url = f"{scheme}{user}:{password}@localhost:1/0"

@@ -161,7 +161,7 @@ def test_wrong_usage_points_to_the_help_in_one_line(arguments: list[str], monkey
     assert code == 2 and re.fullmatch(r"crewline: [^\n]+; see crewline[\w ]* --help\n", err), err
 
 
-@pytest.mark.parametrize("level", ["INFO", "Warning", "debug"])
+@pytest.mark.parametrize("level", ["INFO", "Warning", "WARN", "debug"])
 def test_a_log_level_is_known_in_any_case(level: str) -> None:
     code, _, err = _run("worker", "no_such_module:handle", "-q", "q", "-r", AWAY, "--log-level", level)
     assert code == 78, err

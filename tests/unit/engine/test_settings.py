@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from crewline import Backoff, InvalidOption, Keep
 from crewline.wire.settings import Settings, read_settings
+from crewline.worker.registry.live import LiveSettings
 
 ALL = Settings(
     generation=7, concurrency=20, paused=True, rate=(100, 1.5), keep_completed=Keep(count=10),
@@ -19,6 +20,24 @@ def test_what_was_written_is_read() -> None:
     assert read_settings(ALL.to_json(), Settings()) == (ALL, [])
     named = Settings(backoff=Backoff.named("linear", 3.0))
     assert read_settings(named.to_json(), Settings()) == (named, [])
+
+
+def test_settings_that_could_not_be_applied_come_again() -> None:
+    applied: list[Settings] = []
+
+    def apply(settings: Settings) -> None:
+        if not applied:
+            applied.append(settings)
+            raise ZeroDivisionError("a bug")
+        applied.append(settings)
+
+    live, stored = LiveSettings("emails", apply), ALL.to_json().encode()
+    with pytest.raises(ZeroDivisionError):
+        live.receive(stored)
+    # as the heartbeat asks for what this worker has not applied
+    assert (live.sha, live.generation) == ("", 0)
+    live.receive(stored)
+    assert live.sha and live.generation == 7
 
 
 def test_what_is_not_set_is_not_written() -> None:

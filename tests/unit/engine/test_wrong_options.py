@@ -43,8 +43,8 @@ def test_a_value_of_no_kind_that_an_option_has_is_refused_by_name(option: str, v
 @pytest.mark.parametrize(
     ("name", "mend"),
     [("removeOnComplete", "use remove_on_complete"), ("jobId", "use job_id"), ("deduplication", "use dedup"),
-     ("repeat", r"use Queue\.schedule"), ("parent", r"use Queue\.add_flow"), ("retries", "use one of job_id, delay"),
-     *((ours, "use one of") for ours in ("what", "more", "extra", "max_payload_bytes", "name", "data", "what", 5))],
+     ("repeat", r"use Queue\.schedule"), ("parent", r"use Queue\.add_flow"), ("retries", r"use those of Queue\.add"),
+     *((ours, r"use those of Queue\.add") for ours in ("what", "more", "extra", "max_payload_bytes", "data", 5))],
 )  # fmt: skip
 def test_an_option_that_is_none_is_refused_with_the_name_it_has_here(name: Any, mend: str) -> None:
     with pytest.raises(InvalidOption, match=f"^item 0: unknown option {name!r}: {mend}"):

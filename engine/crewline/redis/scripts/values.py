@@ -12,10 +12,11 @@ MOST_JOBS = 200
 #: Bytes of jobs that one call carries at most; a larger job goes alone. Each MB takes Redis some 2.5 ms.
 MOST_BYTES = 200_000
 #: Fewer where each costs more: jobs with a deduplication id, jobs of a flow, jobs of a tree that is removed, ...
-MOST_DEDUPLICATED = MOST_OF_FLOW = 100
+MOST_OF_FLOW = 100
 MOST_REMOVED = 80
+MOST_DEDUPLICATED = 50
 #: ... ids of `active` that are looked at for lost ones.
-MOST_LOOKED_AT = 150
+MOST_LOOKED_AT = 80
 
 
 class Added(NamedTuple):

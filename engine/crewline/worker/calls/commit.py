@@ -127,6 +127,7 @@ class Committer:
     def _give_up(self, call: Call) -> None:
         """A call is over. Of one that was taken in, nothing is left; any other keeps no slot and no result."""
         self._calls.discard(call)
+        self._reach.given_up(call)
         if call.fills:
             self._turn = self._turn._replace(filling=False)
         self._slots.ended.extendleft(reversed(call.carried))
@@ -170,7 +171,7 @@ class Committer:
                     continue
                 # kept, not lost: the lease still fences them when Redis is back
                 call.failed(error)
-                self._reach.failed(error, self.unwritten)
+                self._reach.failed(call, error, self.unwritten)
             except Exception as error:
                 if self._refused.take(call, error):
                     continue
@@ -250,7 +251,7 @@ class Committer:
 
     def _heard(self, call: Call, fetched: Fetched) -> None:
         self._backlog.heard(fetched.now_ms, call.left)
-        self._reach.answered()
+        self._reach.answered(call)
 
     def _fetched(self, call: Call, fetched: Fetched) -> None:
         """What came for the slots that were asked for has begun: the rest of them are free again."""

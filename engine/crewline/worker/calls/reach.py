@@ -30,7 +30,8 @@ class Reach:
     def __init__(self, url: str, on_reached: Callable[[], None]) -> None:
         self._url = url
         self._on_reached = on_reached
-        self._down = False
+        # those that were not answered last; one that only reads may be where another is refused
+        self._failing: set[object] = set()
         self._away_ms = 0.0
         self._moved = asyncio.Event()
         self.reached = asyncio.Event()
@@ -40,23 +41,32 @@ class Reach:
         while index >= CALLS + self._away_ms:
             await self._moved.wait()
 
-    def answered(self) -> None:
-        """Redis has answered."""
-        if self._down:
-            log.info("Redis at %s answers again", redact(self._url))
-            self._down = False
+    def answered(self, call: object) -> None:
+        """Redis has carried the call out."""
+        self.heard(call)
         if not self.reached.is_set():
             self.reached.set()
             self._on_reached()
 
-    def failed(self, error: Exception, held: int) -> None:
-        """Redis did not take a call; ``held`` results wait for it."""
-        if not self._down:
+    def heard(self, call: object) -> None:
+        """Redis has answered, if only on what is asked before the first call."""
+        if call in self._failing:
+            self._failing.remove(call)
+            if not self._failing:
+                log.info("Redis at %s answers again", redact(self._url))
+
+    def failed(self, call: object, error: Exception, held: int) -> None:
+        """Redis did not take the call; ``held`` results wait for it. Said once, until it takes all calls again."""
+        if not self._failing:
             log.error(
                 "Redis at %s does not take our calls (%s: %s): holding %d results, trying again",
                 redact(self._url), type(error).__name__, error, held,
             )  # fmt: skip
-        self._down = True
+        self._failing.add(call)
+
+    def given_up(self, call: object) -> None:
+        """The call is made no more."""
+        self._failing.discard(call)
 
     def measure(self, call_ms: float) -> None:
         """Takes note of how long a call took; the shortest of some thousand tells how far Redis is."""

@@ -42,8 +42,9 @@ class Rights:
                 try:
                     missing = await self._queue.scripts.check_rights(str(uuid.uuid4()))
                 except UNAVAILABLE as error:
-                    self._reach.failed(error, 0)
+                    self._reach.failed(self, error, 0)
                 else:
+                    self._reach.heard(self)
                     self._granted = not missing
                     if missing and told != (told := ", ".join(missing)):
                         log.error(

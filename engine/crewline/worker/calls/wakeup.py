@@ -154,6 +154,7 @@ class MarkerWatch:
 
     async def _wait(self, lanes: Lanes) -> None:
         call, fetch = self._committer.arm(self._pending_ms)
+        lost: set[str] = set()
         self._disarmed.clear()
         try:
             # a link that died without a reset never answers: the watchdog replaces it
@@ -183,6 +184,9 @@ class MarkerWatch:
         finally:
             # also where that could not be said: the thread that keeps leases says it, or they are lost
             self._committer.taken(call, fetched)
+        if lost:
+            # their slots might have got what waits yet
+            self._slots.wake()
         # what came begins before anything else is sent
         await asyncio.sleep(0)
         if isinstance(popped, Exception):

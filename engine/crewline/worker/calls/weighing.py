@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from crewline.queue.stored import stored_size
 from crewline.redis.scripts import MOST_BYTES, Result
 from crewline.wire.text import utf8_size
 from crewline.worker.runs.run import Run
@@ -52,8 +53,8 @@ def weight(run: Run, result: Result, letters: bool) -> int:
         return size if run.job.parent_key is None else 2 * size
     if result.outcome == "back":
         return size
-    trace, earlier = utf8_size(result.trace), run.job.stored_size(b"stacktrace")
+    trace, earlier = utf8_size(result.trace), stored_size(run.job, b"stacktrace")
     size += TRACE * trace + EARLIER * earlier
     if letters and result.outcome == "failed" and result.letter:
-        size += trace + earlier + COPIED * run.job.stored_size(b"name", b"data", b"opts")
+        size += trace + earlier + COPIED * stored_size(run.job, b"name", b"data", b"opts")
     return size

@@ -38,12 +38,14 @@ class LiveSettings:
 
     def receive(self, stored: bytes) -> None:
         """Takes in what is stored now, '' for none; what is wrong with it is said once."""
-        self.sha = hashlib.sha1(stored, usedforsecurity=False).hexdigest() if stored else ""
-        self._settings, wrong = read_settings(stored, self._settings) if stored else (Settings(), [])
+        settings, wrong = read_settings(stored, self._settings) if stored else (Settings(), [])
         for error in wrong:
             log.warning(
                 "queue %s: a setting of generation %d can't be used: %s; mend it with Queue.configure",
-                self._queue, self.generation, error,
+                self._queue, settings.generation, error,
             )  # fmt: skip
-        self._apply(self._settings)
+        self._apply(settings)
+        # only now: what could not be applied comes again with the next beat
+        self._settings = settings
+        self.sha = hashlib.sha1(stored, usedforsecurity=False).hexdigest() if stored else ""
         log.info("queue %s: settings of generation %d are applied", self._queue, self.generation)

@@ -85,7 +85,7 @@ class Presence:
         }  # fmt: skip
         cancels, stored = await self._queue.scripts.beat(
             self._queue.keys, self._name, TTL_MS, jsonio.dumps(told, "the worker's state"), self._settings.sha,
-            [(run.job.id, run.lease.token) for run in mine],
+            [(run.job.id, run.lease.token) for run in mine if run.open],
         )  # fmt: skip
         for job_id, token, reason in cancels:
             self._cancel(job_id, token, reason)

@@ -178,7 +178,7 @@ class Isolator:
         if alone:
             await asyncio.wait({run.task}, timeout=ALONE_SECONDS)
             # until Redis knows that something else may run, nothing does: a death would be blamed on this job
-            while run.open and not await self._mark(run, alone=False):
+            while run.open and not run.task.done() and not await self._mark(run, alone=False):
                 await asyncio.wait({run.task}, timeout=LOOK_SECONDS)
 
     async def _mark(self, run: Run, *, alone: bool = True) -> bool:

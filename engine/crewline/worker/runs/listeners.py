@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,10 @@ class Listeners:
     def add(self, event: str, callback: Callable[..., None]) -> None:
         if event not in EVENTS:
             raise InvalidOption(f"worker event {event!r} is unknown: use one of {', '.join(EVENTS)}")
+        if inspect.iscoroutinefunction(callback):
+            raise InvalidOption(
+                f"a listener for {event!r} is called and not awaited: pass a plain function, which may start a task"
+            )
         self._by_event.setdefault(event, []).append(callback)
 
     def emit(self, event: str, *arguments: Any) -> None:

@@ -5,6 +5,7 @@ ends: one stuck handler would keep a worker that was told to stop from ever endi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -73,8 +74,10 @@ class Pool:
         """Sets how many threads there are at most; those above it end once they are idle."""
         with self._ready:
             self._size = size
-            for _ in range(min(len(self._work), size - self._count)):
-                self._start()
+            with contextlib.suppress(RuntimeError):
+                # where there are none to be had now, those that are there do the work
+                for _ in range(min(len(self._work), size - self._count)):
+                    self._start()
             self._wake_all()
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ Returns  the ids, in order; '' for one below a job that was not added, since ano
          positions, from 1, of those that were not added: a known id is returned as it is, a deduplicated job's is that
          of the job that stands for it. Nothing at all if the tree's earlier parts were let go or given up meanwhile
 Events   added, and waiting-children, waiting or delayed, a job; duplicated or deduplicated where nothing was stored
-Bound    100 jobs: a larger tree goes in parts
+Bound    100 jobs and 200 kB, or one job that is larger (2.5 ms a MB): a larger tree goes in parts
 Why      A parent whose children were added apart could run before they are there, or wait for children that never
          come. A parent all of whose children had ended before is let go at once.
          The jobs of a part wait in waiting-children, its leaves as well, and none of the tree runs before all of it is
@@ -20,6 +20,7 @@ Why      A parent whose children were added apart could run before they are ther
          takes away what there is. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_types
 -- @include base/parse
 -- @include base/queue_at
 -- @include base/check_queue
@@ -29,12 +30,12 @@ Why      A parent whose children were added apart could run before they are ther
 -- @include place/wake_queues
 
 -- a tree is added whole, or not at all
-local checked, extras, looked_at = {}, {}, nil
+local checked, extras, waits, looked_at = {}, {}, {}, nil
 for i = 4, #ARGV, 9 do
-  local job, extra = ARGV[i] .. ARGV[i + 1], ARGV[i + 8] ~= '' and parse(ARGV[i + 8]) or {}
-  checked[ARGV[i]], extras[i] = queue_at(ARGV[i]), extra
-  redis.call('SCARD', job .. ':dependencies')
+  local extra = ARGV[i + 8] ~= '' and parse(ARGV[i + 8]) or {}
   local parent = extra.parentKey
+  checked[ARGV[i]], extras[i] = queue_at(ARGV[i]), extra
+  waits[#waits + 1] = ARGV[i] .. ARGV[i + 1] .. ':dependencies'
   if parent and parent ~= looked_at then
     redis.call('SCARD', parent .. ':dependencies')
     redis.call('HLEN', parent .. ':processed')
@@ -42,8 +43,11 @@ for i = 4, #ARGV, 9 do
   end
 end
 for _, queue in pairs(checked) do check_queue(queue, true) end
+if redis.call('EXISTS', unpack(waits)) > 0 then
+  for i = 1, #waits do redis.call('SCARD', waits[i]) end
+end
 
-local ids, refused, queues, parents, stored = {}, {}, {}, {}, {}
+local ids, refused, parents, stored, batch, added = {}, {}, {}, {}, {}, {}
 local large = ARGV[2] ~= ''
 if large then
   local phase = redis.call('LINDEX', flow, 0)
@@ -59,20 +63,24 @@ for i = 4, #ARGV, 9 do
   -- where another job stands for its parent, that one's children do as well
   if not extra.parentKey or redis.call('EXISTS', extra.parentKey) == 1 then
     id, place = add_job(queue, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6],
-      ARGV[i + 7] == '1', extra)
-    queues[queue.base] = queue
+      ARGV[i + 7] == '1', extra, batch)
+    added[queue] = (added[queue] or 0) + 1
   end
   ids[#ids + 1] = id
-  if place == 'children' then
-    if large then
-      redis.call('SADD', queue.base .. id .. ':dependencies', hold)
-      local n = #stored
-      stored[n + 1], stored[n + 2], stored[n + 3] = queue.base, id, leaf and '1' or ''
-    end
+  if place == 'children' and large then
+    redis.call('SADD', queue.base .. id .. ':dependencies', hold)
+    local n = #stored
+    stored[n + 1], stored[n + 2], stored[n + 3] = queue.base, id, leaf and '1' or ''
+  elseif place == 'children' then
     parents[#parents + 1] = { queue, id }
   elseif place ~= 'wait' and place ~= 'delayed' then
     refused[#refused + 1] = #ids
   end
+end
+local queues = {}
+for queue, count in pairs(added) do
+  redis.call('INCRBY', queue.id, count)
+  queues[queue.base] = queue
 end
 for i = #parents, 1, -1 do let_go(parents[i][1], parents[i][2], false) end
 if #stored > 0 then redis.call('RPUSH', flow, unpack(stored)) end

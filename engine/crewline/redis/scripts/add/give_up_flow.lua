@@ -5,7 +5,7 @@ ARGV     1 base of the root's queue, 2 root, its id, 3 before, epoch millisecond
 Returns  {how many jobs were removed, 1 if there are more: call again, 2 if all of the tree is there: release_flow lets
          it go}
 Events   removed, a job
-Bound    80 jobs
+Bound    80 jobs, fewer where they hold 32 MB
 Why      Its producer never heard that it was added, and its jobs would wait for ever. A tree that is not whole must not
          run. What was there before the tree and only became a part of it stays, and so does what somebody has taken
          out of the tree since. From the first call on no part can be added to it. ]]
@@ -15,6 +15,7 @@ Why      Its producer never heard that it was added, and its jobs would wait for
 -- @include base/trim_events
 -- @include base/queue_at
 -- @include forget/forget_jobs
+-- @include forget/last_to_go
 -- @include add/flow_in_parts
 
 local touched = redis.call('ZSCORE', flows, ARGV[2])
@@ -26,7 +27,7 @@ if not phase then
   return { 0, 0 }
 end
 local count = math.min(redis.call('LLEN', flow) - 1, 240)
-local jobs, queues, gone = count > 0 and redis.call('LRANGE', flow, -count, -1) or {}, {}, 0
+local jobs, queues, gone, first = count > 0 and redis.call('LRANGE', flow, -count, -1) or {}, {}, 0, 1
 for i = 1, count, 3 do queues[jobs[i]] = queue_at(jobs[i]) end
 for _, queue in pairs(queues) do check_queue(queue) end
 redis.call('LSET', flow, 0, 'given up')
@@ -35,11 +36,16 @@ for i = count - 2, 1, -3 do
   -- pcall: the key may be anything by now
   if redis.pcall('SREM', queue.base .. id .. ':dependencies', hold) == 1
     and redis.call('ZREM', queue.children, id) == 1 then
+    local last = last_to_go(queue.base .. id)
     forget_jobs(queue, { id }, true)
     redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', id, 'prev', 'waiting-children')
     gone = gone + 1
+    if last then
+      first = i
+      break
+    end
   end
 end
 for _, queue in pairs(queues) do trim_events(queue) end
-redis.call('LTRIM', flow, 0, -count - 1)
+redis.call('LTRIM', flow, 0, first - count - 2)
 return { gone, left_of_flow() > 0 and 1 or 0 }

@@ -9,6 +9,7 @@ Why      A leaf comes to where add_jobs would have put it; a parent goes on to w
          dies meanwhile, whoever calls this goes on. ]]
 -- @include base/keys
 -- @include base/clock
+-- @include base/check_types
 -- @include base/queue_at
 -- @include base/check_queue
 -- @include add/flow_in_parts

@@ -8,8 +8,9 @@ Returns  1 removed, 0 a worker holds it or a job below it, -1 no such job, -8 it
          nothing was changed; 2 there is more than may go in one call, some of those below it went: call again;
          -7 it is more levels deep than jobs may go in one call
 Events   removed, a job, children first
-Bound    most: 80, and less where jobs wait in a long list: to find one there takes as long as the list is, in BullMQ as
-         well, so that one call looks through a million entries at most. One job in a longer list is the exception.
+Bound    most: 80, fewer where they hold 32 MB, and where jobs wait in a long list: to find one there takes as long as
+         the list is, in BullMQ as well, so that one call looks through a million entries at most. One job in a longer
+         list is the exception.
 Why      A job under a lease is a worker's; taking it away would let its result write to a job that is gone.
          A schedule's next iteration is the schedule: remove that. A parent does not wait for a removed child. ]]
 -- @include base/keys

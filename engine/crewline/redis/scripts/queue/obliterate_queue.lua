@@ -4,13 +4,14 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 how many jobs and schedules at most in this call, 3 '1' to delete jobs under a lease too
 Returns  1 done, 0 call again, -1 the queue is not paused, -2 jobs are active
 Events   none: the stream goes too; those of parents in other queues, which wait no longer
-Bound    ARGV 2: 200
+Bound    ARGV 2: 200, fewer where they hold 32 MB
 Why      A paused queue only: workers that still fetch would go on with a queue that is gone. The counter of ids begins
          anew: a deduplication id that was kept would point at a stranger. Our own keys go as well; workers that live
          say so again within a second. ]]
 -- @include base/keys
 -- @include base/clock
 -- @include forget/forget_jobs
+-- @include forget/last_to_go
 
 local left = tonumber(ARGV[2])
 if redis.call('HEXISTS', q.meta, 'paused') == 0 then return -1 end
@@ -25,23 +26,29 @@ local function ids_of(key, command, most)
 end
 
 for _, list in ipairs({ q.active, q.wait, q.paused }) do
-  local ids = ids_of(list, 'LRANGE', left)
+  local ids, more = those_to_go(base, ids_of(list, 'LRANGE', left))
   if #ids > 0 then redis.call('LTRIM', list, #ids, -1) end
   forget_jobs(q, ids, true, true)
   left = left - #ids
-  if left <= 0 then return 0 end
+  if left <= 0 or more then return 0 end
 end
 for _, set in ipairs({ q.prioritized, q.delayed, q.children, q.completed, q.failed }) do
-  local ids = ids_of(set, 'ZRANGE', left)
+  local ids, more = those_to_go(base, ids_of(set, 'ZRANGE', left))
   if #ids > 0 then redis.call('ZREM', set, unpack(ids)) end
   forget_jobs(q, ids, true, true)
   left = left - #ids
-  if left <= 0 then return 0 end
+  if left <= 0 or more then return 0 end
 end
-local schedules = ids_of(base .. 'repeat', 'ZRANGE', left)
-for i = 1, #schedules do redis.call('UNLINK', base .. 'repeat:' .. schedules[i]) end
-if #schedules > 0 then redis.call('ZREM', base .. 'repeat', unpack(schedules)) end
-if #schedules == left then return 0 end
+local schedules, gone, more = ids_of(base .. 'repeat', 'ZRANGE', left), {}, false
+for i = 1, #schedules do
+  local id = schedules[i]
+  more = last_to_go(base .. 'repeat:' .. id)
+  redis.call('UNLINK', base .. 'repeat:' .. id)
+  gone[i] = id
+  if more then break end
+end
+if #gone > 0 then redis.call('ZREM', base .. 'repeat', unpack(gone)) end
+if #gone == left or more then return 0 end
 
 local workers = own_key(q, 'workers')
 for _, name in ipairs(ids_of(workers, 'ZRANGE', 100)) do redis.call('UNLINK', own_key(q, 'worker:' .. name)) end

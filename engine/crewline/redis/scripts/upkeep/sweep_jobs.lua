@@ -9,7 +9,7 @@ ARGV     1 base, 2 "completed" or "failed"
 Returns  {how many were deleted, 1 if there are more to look at, and what was refused beside that, if anything was}; the
          next call goes on behind those that were kept
 Events   none, but for those of parents that wait no longer
-Bound    ARGV 5: 200
+Bound    ARGV 5: 200, fewer where those that go hold 32 MB, or what was read of options is 100 kB
 Why      BullMQ prunes only when a job finishes, so that an idle queue keeps what it has for ever. A job goes by the age
          in its own removeOnComplete or removeOnFail, however many older ones are kept: each look goes on where the
          last one ended, in a key of our own. ]]
@@ -19,6 +19,7 @@ Why      BullMQ prunes only when a job finishes, so that an idle queue keeps wha
 -- @include base/parse
 -- @include base/check_queue
 -- @include forget/forget_jobs
+-- @include forget/last_to_go
 
 check_queue(q)
 local state, count, age, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -31,11 +32,14 @@ local function is_older(score, seconds)
   return type(seconds) == 'number' and tonumber(score) <= now - seconds * 1000
 end
 
+-- Options that are read as JSON: each MB of them takes 20 ms.
+local MOST_READ = 100000
+
 local written = { count = tonumber(ARGV[6]), age = tonumber(ARGV[7]) }
 
 local found = redis.call('ZRANGE', finished, skip, skip + most - 1, 'WITHSCORES')
 local excess = count and redis.call('ZCARD', finished) - count or 0
-local gone, first_same = {}, nil
+local gone, first_same, read, looked = {}, nil, 0, 0
 for i = 1, #found, 2 do
   local id, score = found[i], found[i + 1]
   -- what is no job (a foreign client deleted it, or it never was one) says nothing, and is kept for nothing
@@ -46,9 +50,12 @@ for i = 1, #found, 2 do
   if type(opts) == 'table' then goes = true
   elseif type(policy) == 'table' then goes = is_older(score, policy.age)
   elseif policy == nil or policy == false and opts == false then
-    goes = is_older(score, age) or skip + (i - 1) / 2 < excess or (not opts and redis.call('EXISTS', base .. id) == 0)
+    goes = is_older(score, age) or skip + looked < excess or (not opts and redis.call('EXISTS', base .. id) == 0)
   else goes = policy == true or policy == 0 end
-  if goes then gone[#gone + 1] = id elseif same then first_same = first_same or skip + (i - 1) / 2 - #gone end
+  if goes then gone[#gone + 1] = id elseif same then first_same = first_same or skip + looked - #gone end
+  looked = looked + 1
+  read = read + (type(opts) == 'string' and #opts or 0)
+  if read >= MOST_READ or goes and last_to_go(base .. id) then break end
 end
 if #gone > 0 then
   forget_jobs(q, gone)
@@ -61,9 +68,9 @@ local over = number(type(known) == 'string' and known, 0)
 local now_over = skip < over and math.max(over - #gone, 0) or over
 if first_same and first_same < now_over then now_over = first_same end
 if now_over ~= over then redis.call('SET', kept, whole(now_over), 'EX', 3600) end
-if #found < 2 * most then
+if looked < most and looked == #found / 2 then
   redis.call('DEL', place)
   return { #gone, 0, refusals }
 end
-redis.call('SET', place, whole(skip + most - #gone), 'EX', 86400)
+redis.call('SET', place, whole(skip + looked - #gone), 'EX', 86400)
 return { #gone, 1, refusals }

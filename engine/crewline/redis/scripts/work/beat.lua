@@ -11,7 +11,8 @@ ARGV     1 base
 Returns  {cancels, settings}: {id, token, reason} of each run that is to be cancelled; the settings where they are not
          those known, '' if there are none any more
 Events   none
-Bound    as many jobs as the worker has slots, where any is to be cancelled
+Bound    one look for twenty jobs that the worker runs, where any is to be cancelled; no more looks once the reasons found
+         are 100 kB: those who are told end, and are not asked for at the next beat
 Why      One call a beat for the registry that dashboards and the operator read, for cancellation and for settings. The
          digest rather than their generation: whoever writes them by hand need not count. A mark for a run that has
          ended is taken away. ]]
@@ -30,19 +31,26 @@ redis.call('PEXPIRE', ARGV[2], ARGV[6])
 
 local told, cancels = {}, own_key(q, 'cancels')
 if #ARGV > 8 and redis.call('EXISTS', cancels) == 1 then
-  for i = 9, #ARGV, 2 do
-    local id, token = ARGV[i], ARGV[i + 1]
-    local mark = redis.pcall('HGET', cancels, id)
-    if type(mark) == 'string' then
-      local run, reason = unpack(parse(mark))
-      if run == token then
-        -- it stays until that run has ended: this answer may be lost
-        told[#told + 1] = { id, token, reason }
-      elseif run ~= redis.call('GET', base .. id .. ':lock') then
-        -- one for the run that has the job now is that one's worker's to find
-        redis.call('HDEL', cancels, id)
+  local ids, left = {}, 100000
+  for i = 9, #ARGV, 2 do ids[#ids + 1] = ARGV[i] end
+  for first = 1, #ids, 20 do
+    local last = math.min(first + 19, #ids)
+    local marks = redis.pcall('HMGET', cancels, unpack(ids, first, last))
+    for n = first, marks.err and 0 or last do
+      local id, token, mark = ids[n], ARGV[8 + 2 * n], marks[n - first + 1]
+      if mark then
+        left = left - #mark
+        local run, reason = unpack(parse(mark))
+        if run == token then
+          -- it stays until that run has ended: this answer may be lost
+          told[#told + 1] = { id, token, reason }
+        elseif run ~= redis.call('GET', base .. id .. ':lock') then
+          -- one for the run that has the job now is that one's worker's to find
+          redis.call('HDEL', cancels, id)
+        end
       end
     end
+    if left <= 0 then break end
   end
 end
 -- a key of another type that somebody put there counts as none: the worker has to go on beating

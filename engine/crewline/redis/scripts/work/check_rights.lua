@@ -27,7 +27,7 @@ end
 if not may('SET', job, '', 'PX', 1000) then return { 'set' } end
 for shape, commands in pairs({
   [''] = 'EXISTS GET HGETALL HLEN HRANDFIELD LLEN MGET PTTL RPOP SCARD SRANDMEMBER TYPE XLEN ZCARD ZPOPMIN',
-  ['x'] = 'HDEL HEXISTS HGET HMGET LPOS LPUSH RPUSH SADD SISMEMBER SREM ZRANK ZREM ZSCORE',
+  ['x'] = 'HDEL HEXISTS HGET HMGET HSTRLEN LPOS LPUSH RPUSH SADD SISMEMBER SREM ZRANK ZREM ZSCORE',
   ['0'] = 'LINDEX',
   ['1000'] = 'EXPIRE PEXPIRE',
   ['0 0'] = 'LRANGE LTRIM ZRANGE ZRANGEBYSCORE ZREMRANGEBYSCORE ZREVRANGEBYSCORE',
@@ -45,7 +45,8 @@ for shape, commands in pairs({
 end
 -- in this order: each but the last leaves a key that goes by itself
 for _, call in ipairs({
-  { 'PERSIST' }, { 'SET', '0', 'PX', 1000 }, { 'INCR' }, { 'INCRBY', 1 }, { 'DECRBY', 1 }, { 'UNLINK' }, { 'DEL' },
+  { 'PERSIST' }, { 'SET', '0', 'PX', 1000 }, { 'INCR' }, { 'INCRBY', 1 }, { 'DECRBY', 1 }, { 'RENAME', job },
+  { 'UNLINK' }, { 'DEL' },
 }) do
   if not may(call[1], job, unpack(call, 2)) then refused[#refused + 1] = string.lower(call[1]) end
 end

@@ -9,8 +9,10 @@
 --   children                   true: it waits for children that are added with it
 --   rjk                        the job scheduler it is an iteration of
 --   de                         {id, ttl, extend, replace, keepLastIfActive}: deduplication
+--   kept                       the key that it was kept in while another ran, which has its data
 -- `batch` (a table) is given by a caller that adds many:
---   number                     the queue's number for this job (text), counted already
+--   number                     the queue's number for this job (text), counted already; nil where that is the caller's
+--                              to do, and the job has an id
 --   fresh                      true: no job has that number
 --   waiting                    a list that takes the id of a job that waits behind all others, for the caller to push
 -- Returns the id, and what became of it: wait, delayed, children, duplicate, deduplicated.
@@ -59,8 +61,13 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
     local taken, holder = deduplicates(queue, id, name, data, opts, extra, delay, moment)
     if taken then return holder, 'deduplicated' end
   end
-  redis.call('HSET', job, 'name', name, 'data', data, 'opts', opts, 'timestamp', stamp, 'delay', delay,
-    'priority', priority)
+  if extra and extra.kept then
+    -- @include add/take_kept
+    take_kept(extra, job, opts, delay, priority)
+  else
+    redis.call('HSET', job, 'name', name, 'data', data, 'opts', opts, 'timestamp', stamp, 'delay', delay,
+      'priority', priority)
+  end
   if extra then
     if extra.de then redis.call('HSET', job, 'deid', extra.de.id) end
     if extra.rjk then redis.call('HSET', job, 'rjk', extra.rjk) end

@@ -4,24 +4,30 @@
 -- time to live that had: nobody but the job that has ended held it.
 local function add_kept_last(ended, dedup_id)
   local later, held = base .. 'dn:' .. dedup_id, base .. 'de:' .. dedup_id
-  local kept = redis.call('HMGET', later, 'name', 'data', 'opts', 'pk', 'pd', 'jid', 'due')
+  local kept = redis.call('HMGET', later, 'name', 'opts', 'pk', 'pd', 'jid', 'due')
   if not kept[1] then return end
   if redis.call('GET', held) == ended then redis.call('DEL', held) end
-  local opts = parse(kept[3])
+  local opts = parse(kept[2])
   local de = type(opts.de) == 'table' and opts.de or { id = dedup_id }
   de.id = dedup_id
   local priority = math.min(math.max(number(opts.priority, 0), 0), 2097151)
-  local id = kept[6] or ''
+  local id = kept[5] or ''
   if redis.call('EXISTS', base .. id) == 1 then id = '' end
-  local due = number(kept[7], nil)
+  local due = number(kept[6], nil)
   local delay = due and '@' .. whole(due) or whole(math.max(number(opts.delay, 0), 0))
-  local whole_call, why, place = pcall(add_job, q, id, kept[1], kept[2] or '{}', kept[3] or '{}', delay,
-    whole(priority), opts.lifo == true, { de = de, parentKey = kept[4], parent = kept[5] })
+  local extra = { de = de, parentKey = kept[3], parent = kept[4], kept = later }
+  local whole_call, why, place = pcall(add_job, q, id, kept[1], nil, kept[2] or '{}', delay, whole(priority),
+    opts.lifo == true, extra)
+  local job = extra.taken
   if not whole_call then
     -- what was stored of it is in no state, and it is kept on
-    if id ~= '' then redis.call('DEL', base .. id) end
+    if job then redis.call('RENAME', job, later) end
     error(why, 0)
   end
-  redis.call('DEL', later)
+  if job then
+    redis.call('HDEL', job, 'jid', 'pk', 'pd', 'pdk', 'due')
+  elseif extra.kept then
+    redis.call('DEL', later)
+  end
   if place == 'wait' then wake_worker(q) elseif place == 'delayed' then mark_next_due(q) end
 end

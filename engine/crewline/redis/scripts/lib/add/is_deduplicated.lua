@@ -42,11 +42,15 @@ local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment
   if replaced then
     forget_jobs(queue, { holder })
     redis.call('ZREM', queue.delayed, holder)
-    redis.call('DEL', queue.base .. 'dn:' .. de.id)
+    if not extra.kept then redis.call('DEL', queue.base .. 'dn:' .. de.id) end
     redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', holder, 'prev', 'delayed')
     if de.extend or de.keepLastIfActive or redis.call('PTTL', key) < 0 then hold_dedup_id(key, de, id)
     else redis.call('SET', key, id, 'KEEPTTL') end
-  elseif de.keepLastIfActive
+  elseif extra.kept and de.keepLastIfActive and redis.call('LPOS', queue.active, holder) then
+    -- it stays where it is
+    extra.kept = nil
+    redis.call('PERSIST', key)
+  elseif not extra.kept and de.keepLastIfActive
     -- one is kept since it ran, and failed: that would run last, though this one is newer. BullMQ has it so
     and (redis.call('LPOS', queue.active, holder) or redis.call('EXISTS', queue.base .. 'dn:' .. de.id) == 1) then
     keep_for_later(queue, id, name, data, opts, extra, delay, moment)

@@ -1,4 +1,5 @@
 -- @include base/owner_of
+-- @include forget/last_to_go
 local function children_of(job, most)
   local children = {}
   if redis.call('EXISTS', job .. ':dependencies', job .. ':processed', job .. ':failed', job .. ':unsuccessful') == 0 then
@@ -17,14 +18,14 @@ end
 
 -- What is to be done to remove a job and those below it, found before anything is changed: first each job leaves its
 -- parent, then its children go, then itself. Each step is {queue, id, key, its parent's key, true when it leaves}.
--- Returns the steps; whether a worker holds one of them; whether there are more than `most` jobs: then those that go
--- have nothing below them that does not.
+-- Returns the steps; whether a worker holds one of them; whether there are more than `most` jobs, or than may go in one
+-- call for what they hold: then those that go have nothing below them that does not.
 local function jobs_below(root, root_id, with_children, most)
-  local steps, seen, count, held, cut = {}, {}, 0, false, false
+  local steps, seen, count, held, cut, full = {}, {}, 0, false, false, false
   local function collect(queue, id, parent)
     local job = queue.base .. id
     if seen[job] or held then return end
-    if count >= most then
+    if count >= most or full then
       cut = true
       return
     end
@@ -42,7 +43,10 @@ local function jobs_below(root, root_id, with_children, most)
     end
     -- some of those may have been seen below another: there may be more that were not looked at
     if #children > room then cut = true end
-    if not cut then steps[#steps + 1] = { queue, id, job, parent, false } end
+    if not cut then
+      steps[#steps + 1] = { queue, id, job, parent, false }
+      full = last_to_go(job)
+    end
   end
   collect(root, root_id)
   return steps, held, cut

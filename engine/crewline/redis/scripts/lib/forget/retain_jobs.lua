@@ -2,19 +2,28 @@
 -- @include base/fields
 -- @include forget/delete_jobs
 -- @include forget/forget_ended
+-- @include forget/fewer_of_such
 -- Applies one retention policy to a queue's finished jobs: `count` newest are kept, and none older than `age` seconds
--- ('' = no bound). At most `most` jobs go, so that one call never blocks Redis for long. Returns how many did.
+-- ('' = no bound). At most `most` jobs go, and fewer of large ones, so that one call never blocks Redis for long. Returns
+-- how many did.
 local function retain_jobs(queue, state, count, age, most)
   local finished, old = queue[state], {}
   if age ~= '' then
     old = redis.call('ZRANGEBYSCORE', finished, '-inf', whole(now - tonumber(age) * 1000), 'LIMIT', 0, most)
+    if #old > FEW then
+      most = fewer_of_such(queue, old[1], most)
+      old = { unpack(old, 1, most) }
+    end
     if #old > 0 then redis.call('ZREM', finished, unpack(old)) end
   end
   if count ~= '' and #old < most then
     local excess = redis.call('ZCARD', finished) - tonumber(count)
     if excess > 0 then
       local first = redis.call('ZPOPMIN', finished, math.min(excess, most - #old))
-      for i = 1, #first, 2 do old[#old + 1] = first[i] end
+      if #first > 2 * FEW then most = fewer_of_such(queue, first[1], most) end
+      for i = 1, #first, 2 do
+        if #old < most then old[#old + 1] = first[i] else redis.call('ZADD', finished, first[i + 1], first[i]) end
+      end
     end
   end
   if #old == 0 then return 0 end

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from tests.redis.model.hands import Hands
-from tests.redis.model.picture import RELEASING, JobKey, link_of
+from tests.redis.model.picture import RELEASING, JobKey, is_suspect, link_of
 from tests.redis.model.world import LETTERS, World
 
 
@@ -26,10 +26,17 @@ def a_hand_back_costs_neither_an_attempt_nor_a_start(world: World, hands: Hands)
         # it may be under way again, by this very call
         again = world.now.state(settled.held.key) == "active"
         # where a process died that ran it alone, it was begun
-        given_back = 0 if settled.crashed else 1
+        given_back = 0 if settled.how == "crashed" else 1
         for count, due in (("atm", settled.held.attempts_made), ("ats", settled.held.started - given_back + again)):
             if int(fields.get(count, 0)) != due:
                 yield f"{settled.held.key} was handed back: {count} is {fields.get(count, 0)} and was to be {due}"
+
+
+def a_suspect_that_was_tried_runs_as_any_other(world: World, hands: Hands) -> Iterator[str]:
+    for settled in hands.settled:
+        fields = world.now.job(settled.held.key)
+        if settled.how == "tried" and fields is not None and is_suspect(fields):
+            yield f"{settled.held.key} raised in a process of its own, and is to run apart again: {fields}"
 
 
 def an_attempt_counts_once(world: World, hands: Hands) -> Iterator[str]:
@@ -118,7 +125,7 @@ def a_look_blames_only_what_had_begun(world: World, hands: Hands) -> Iterator[st
 
 
 def crashes_count_only_where_a_start_ran_alone(world: World, hands: Hands) -> Iterator[str]:
-    counted = {settled.held.key for settled in hands.settled if settled.crashed} | {
+    counted = {settled.held.key for settled in hands.settled if settled.how == "crashed"} | {
         JobKey(look.queue, job_id)
         for look in hands.recovered
         for job_id, fields in look.before.queues[look.queue].jobs.items()
@@ -146,6 +153,7 @@ def _count(fields: dict[str, str], name: str) -> int:
 CHANGES = (
     no_job_goes_that_was_not_to_go,
     a_hand_back_costs_neither_an_attempt_nor_a_start,
+    a_suspect_that_was_tried_runs_as_any_other,
     an_attempt_counts_once,
     the_last_that_came_runs_after_the_job_that_stood_for_it,
     a_job_that_died_has_its_letter,

@@ -137,7 +137,8 @@ class Hands(Lives):
         if code and not room:
             self._refused(held, result, code, before)
         if code == 0:
-            self.settled.append(Settled(held, outcome, letter, result.crashed and outcome == "back"))
+            how = "crashed" if result.crashed else "tried" if result.tried else ""
+            self.settled.append(Settled(held, outcome, letter, how if outcome == "back" else ""))
         self.take(worker, key.queue, room, token, fetched, True)
         return code
 

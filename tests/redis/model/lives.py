@@ -69,6 +69,8 @@ class Lives:
                     self.latest.get(held.key) == held.token,
                     f"{held.key}: {hands.name} has read late, and has the job that another has begun since",
                 )
+                still = "unread" in (self.world.look().job(held.key) or {})
+                self.world.must(not still, f"{held.key}: {hands.name} has read of it, and it is marked as unread")
                 hands.holds.append(held)
 
     def renew(self, worker: int, *, ended: bool) -> None:

@@ -76,12 +76,12 @@ class Asked:
 
 @dataclass
 class Settled:
-    """A result of this step that was taken: of which run, and how it ended."""
+    """A result of this step that was taken: of which run, and how it ended; `how`: as `Hands.settle` takes it."""
 
     held: Held
     outcome: str
     letter: bool
-    crashed: bool = False
+    how: str = ""
 
 
 @dataclass

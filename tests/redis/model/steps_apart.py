@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crewline import Keep
+from crewline import Dedup, Keep
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
@@ -35,10 +35,6 @@ elseif due[2] then redis.call('ZADD', KEYS[4], math.floor(due[2] / 4096), '1') e
 
 def _suspects(machine: Any) -> list[Held]:
     return [held for worker in machine.hands.workers for held in worker.holds if b"suspect" in held.fields]
-
-
-def _suspected(machine: Any) -> bool:
-    return any("suspect" in fields for _, fields in machine.world.now.jobs())
 
 
 class Apart:
@@ -82,25 +78,34 @@ class Apart:
         worker = next(n for n, each in enumerate(self.hands.workers) if held in each.holds)
         self.hands.settle(worker, held, "back", keep=Keep(), room=room, how=how)
 
-    @precondition(_suspected)
     @rule(
-        worker=drawn.workers, queue=drawn.queues, end=st.sampled_from(("dies", "late", "completed", "retry", "back")),
-        most=st.integers(1, 2),
+        worker=drawn.workers, queue=drawn.queues, most=st.integers(1, 2), alone=st.booleans(),
+        end=st.sampled_from(("dies", "late", "crashed", "tried", "completed", "retry", "back")),
     )  # fmt: skip
-    def a_suspect_runs_alone(self, worker: int, queue: str, end: str, most: int) -> None:
-        """It dies there with its worker; or its worker only stood still, and says too late how it ended."""
+    def a_suspect_runs(self, worker: int, queue: str, most: int, alone: bool, end: str) -> None:
+        """It dies with its worker; or that only stood still, and says too late how it ended; or it ends in time."""
+        self.world.add(queue, {})
+        self.holds()
+        self.hands.fetch(worker, queue, 9)
+        self.holds()
+        self.hands.die(worker)
+        self.hands.recover(queue, 3, once=True)
+        self.holds()
         self.hands.fetch(worker, queue, 1)
         self.holds()
         mine = [held for held in self.hands.workers[worker].holds if held.key.queue == queue]
         for held in [held for held in _suspects(self) if held in mine][-1:]:
-            self.hands.mark_alone(worker, held)
-            self.holds()
+            if alone:
+                self.hands.mark_alone(worker, held)
+                self.holds()
             if end in ("dies", "late"):
                 self.hands.lose_leases(worker)
                 self.hands.recover(queue, most, once=True)
                 self.holds()
             if end == "dies":
                 self.hands.die(worker)
+            elif end in ("crashed", "tried"):
+                self.hands.settle(worker, held, "back", keep=Keep(), how=end)
             else:
                 self.hands.settle(worker, held, "completed" if end == "late" else end, keep=Keep())
 
@@ -115,9 +120,31 @@ class Apart:
         if holds:
             self.hands.settle(0, holds[which % len(holds)], outcome, keep=keep, room=room, unanswered=True)
 
-    @rule(queue=drawn.queues, most=st.sampled_from((None, 1, 2)))
-    def set_global_rate(self, queue: str, most: int | None) -> None:
+    @rule(queue=drawn.queues, delay=st.integers(0, 1))
+    def changes_come_while_a_job_fails(self, queue: str, delay: int) -> None:
+        """One while it runs, one while it waits for its retry."""
+        last = {"dedup": Dedup("x", keep_last_if_active=True)}
+        self.world.add(queue, last)
+        self.holds()
+        self.hands.fetch(0, queue, 3)
+        self.holds()
+        held = [each for each in self.hands.workers[0].holds if each.key.queue == queue and each.fields.get(b"deid")]
+        for outcome in ("retry", ""):
+            self.world.add(queue, last)
+            self.holds()
+            if outcome and held:
+                self.hands.settle(0, held[-1], outcome, keep=Keep(), delay=delay)
+                self.holds()
+
+    @rule(queue=drawn.queues, most=st.sampled_from((None, 1, 2, 3)), fetches=drawn.few)
+    def set_global_rate(self, queue: str, most: int | None, fetches: int) -> None:
         self.world.on_queue(f"{most} a minute", queue, lambda q: q.set_global_rate(most, 60))
+        if fetches:
+            self.holds()
+            self.world.add_bulk(queue, [{}] * 4)
+        for worker in range(fetches):
+            self.holds()
+            self.hands.fetch(worker, queue, 2)
 
     @rule(queue=drawn.queues)
     def bullmq_5_pauses(self, queue: str) -> None:

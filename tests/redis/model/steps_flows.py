@@ -36,18 +36,25 @@ class LargeFlows:
     def holds(self) -> None:
         raise NotImplementedError
 
-    @rule(queue=drawn.queues, root=drawn.flows, lives=st.none() | st.integers(0, 3), again=st.booleans())
-    def add_in_parts(self, queue: str, root: FlowJob, lives: int | None, again: bool) -> None:
-        """`lives`: how many calls come to Redis before the producer dies; `again`: another adds the same tree then."""
+    @rule(
+        queue=drawn.queues, root=drawn.flows, lives=st.none() | st.integers(0, 3),
+        then=st.sampled_from(("", "again", "settle")),
+    )  # fmt: skip
+    def add_in_parts(self, queue: str, root: FlowJob, lives: int | None, then: str) -> None:
+        """`lives`: how many calls come to Redis before the producer dies; `then`: another adds the same tree again, or
+        somebody settles what it left."""
         scripts = self.world.queues[queue].scripts
         root = self.world.named(root)
         with _small_parts():
             scripts.lives = lives  # type: ignore[attr-defined]
             self.world.add_flow(queue, root)
             scripts.lives = None  # type: ignore[attr-defined]
-            if again:
+            if then == "again":
                 self.holds()
                 self.world.add_flow(queue, root)
+        if then == "settle":
+            self.holds()
+            self.world.settle_flows(root.queue or queue)
 
     @precondition(lambda self: any(found.own.get("flows") for found in self.world.now.queues.values()))
     @rule(queue=drawn.queues)

@@ -111,8 +111,11 @@ class Work:
         """As `fetch`, where most jobs are: without this, runs that overlap are rare."""
         self.hands.fetch(0, "mail", room)
 
-    @rule(worker=drawn.workers, queue=drawn.queues, count=st.integers(1, 3), priority=drawn.priorities)
-    def a_worker_dies_with_some(self, worker: int, queue: str, count: int, priority: int) -> None:
+    @rule(
+        worker=drawn.workers, queue=drawn.queues, count=st.integers(1, 3), priority=drawn.priorities,
+        passes=st.booleans(),
+    )  # fmt: skip
+    def a_worker_dies_with_some(self, worker: int, queue: str, count: int, priority: int, passes: bool = False) -> None:
         """As `run_one`: without this, several suspects before other jobs are rare."""
         self.world.add_bulk(queue, [{"priority": priority}] * count)
         self.holds()
@@ -123,6 +126,9 @@ class Work:
         self.hands.recover(queue, 3, once=True)
         self.holds()
         self.world.add(queue, {"priority": priority})
+        if passes:
+            self.holds()
+            self.hands.fetch(worker, queue, 2, suspects=0)
 
     @precondition(_suspected)
     @rule(worker=drawn.workers, queue=drawn.queues, room=st.integers(1, 3), suspects=drawn.few, calls=drawn.few)

@@ -10,7 +10,9 @@ from tests.redis.model.world import Wrong
 from tests.redis_server import RedisServer
 
 #: Scripts that have the lines.
-CHANGED = ("finish_and_fetch", "add_jobs", "remove_job")
+CHANGED = (
+    "finish_and_fetch", "add_jobs", "remove_job", "recover_stalled", "extend_leases", "release_flow", "give_up_flow",
+)  # fmt: skip
 
 #: What is taken out -> what is put there, and an invariant that this breaks.
 MUTATIONS = {
@@ -38,6 +40,43 @@ MUTATIONS = {
     ),
     "a worker is not told that there is more than one call reads": (
         "      more = has_runnable(q)\n", "", "a_fetch_leaves_nothing_that_it_had_room_for",
+    ),
+    "what nobody read of is blamed": (
+        "return unread and 'unbegun' or told[1] and", "return told[1] and", "a_look_blames_only_what_had_begun",
+    ),
+    "what was read late is still marked as unread": (
+        "redis.pcall('HDEL', job, 'unread')", "", "has read of it, and it is marked as unread",
+    ),
+    "a suspect whose process died is taken for one that never began": (
+        "if told.crashed then", "if false then", "a_hand_back_costs_neither_an_attempt_nor_a_start",
+    ),
+    "a suspect that raised in a process of its own stays apart": (
+        "local suspect = told.tried and", "local suspect = false and", "a_suspect_that_was_tried_runs_as_any_other",
+    ),
+    "a crash is kept of a worker that lives": (
+        "if redis.pcall('HGET', job, 'blamed') ~= start then return end", "if start then return end",
+        "it lives, and its crashes are",
+    ),
+    "a rate does not count": ("room = math.min(room, left)", "", "the rate allows"),
+    "the repeat of a call with results brings nothing": (
+        "  if again then", "  if again and not settled then", "a call with a result brought",
+    ),
+    "a job of a large tree is not let go": (
+        ".. ':dependencies', hold) == 1 then\n    let_go(", ".. ':dependencies', hold) == 2 then\n    let_go(",
+        "a_parent_that_waits_has_something_to_wait_for",
+    ),
+    "the rest of a tree that is given up stays": (
+        "return { gone, left_of_flow() > 0 and 1 or 0 }", "return { gone, 0 }", "that are settled are still listed",
+    ),
+    "jobs wait where BullMQ 5 loses them": (
+        "return (parked == 'list' or parks) and queue.paused or queue.wait", "return queue.wait",
+        "which has parked others, would lose them",
+    ),
+    "what is refused beside a job's end is not seen": (
+        "redis.call('HSET', parent_key .. ':processed', child, value)", "error('no')", "nothing_is_refused",
+    ),
+    "an older job is kept than the last that came": (
+        "or redis.call('EXISTS', queue.base .. 'dn:' .. de.id) == 1)", ")", "came last, and an older one is kept",
     ),
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ from crewline.queue.dead_letters import DeadLetters
 from redis.asyncio import Redis
 
 from tests.redis.model import clock, picture
-from tests.redis.model.picture import JobKey, Picture
+from tests.redis.model.picture import JobKey, Picture, QueuePicture
 
 PREFIX = "bull"
 #: Two queues of one slot that work for each other, and where their dead letters go.
@@ -103,9 +103,11 @@ class World:
 
     def add(self, queue: str, options: dict[str, Any]) -> Any:
         self._replaces(queue, options)
+        before = self.look().queues[queue]
         added = self.call(f"add to {queue}: {options}", lambda: self.queues[queue].add("job", {}, **options))
         if "dedup" in options:
             self._stands_for(queue, added)
+            self._is_kept(queue, options, added, before)
         return added
 
     def add_bulk(self, queue: str, bulk: list[dict[str, Any]]) -> None:
@@ -146,6 +148,13 @@ class World:
             # one that is gone stands for others as long as its id has its time
             stands = added.id in found.jobs or (not added.added and added.id in found.dedup.values())
             self.must(stands, f"a deduplicated add told of {added.id}, which does not exist")
+
+    def _is_kept(self, queue: str, options: dict[str, Any], added: Any, before: QueuePicture) -> None:
+        dedup = options["dedup"]
+        kept, now = before.kept_last.get(dedup.id), self.look().queues[queue].kept_last.get(dedup.id)
+        if dedup.keep_last_if_active and "job_id" not in options and isinstance(added, Job) and not added.added:
+            newer = now is not None and kept is not None and now["jid"] != kept["jid"]
+            self.must(kept is None or newer, f"a job came last, and an older one is kept for {dedup.id}: {now}")
 
     def named(self, job: FlowJob) -> FlowJob:
         options = {"job_id": f"f{next(self._numbers)}", **job.options}

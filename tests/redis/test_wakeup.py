@@ -321,7 +321,7 @@ async def test_what_others_took_while_an_answer_was_late_leaves_no_job_waiting_f
         if answer[2] and not late:
             late.append(answer)
             # meanwhile another worker got the first of its jobs, and took the marker with it
-            taken = answer[2][0][0].decode()
+            taken = Fetched.of(answer).jobs[0].id
             await queue.redis.delete(queue.keys.job(taken) + ":lock", queue.keys.stalled_check)
             await queue.redis.lrem(queue.keys.active, 0, taken)
             await queue.redis.delete(queue.keys.job(taken), queue.keys.marker)

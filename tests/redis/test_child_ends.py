@@ -197,6 +197,20 @@ async def test_a_run_that_is_told_to_end_twice_leaves_no_child(queue: Queue, chi
     await until(lambda: not children._living and not Path(f"/proc/{pid}").exists())
 
 
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_children_that_were_closed_hold_no_descriptor(queue: Queue, redis_url: str, until: Any) -> None:
+    job = await stored(queue, WHO)
+    before = descriptors()
+    children = Children(Where(redis_url, "bull", "emails", 5.0), size=2)
+    await children.run(job, WORK, timeout=60)
+    children.close()
+    assert await children.wait_closed()
+    await until(lambda: descriptors() <= before)
+
+
 async def test_a_cancelled_run_ends_once_its_child_has_ended(queue: Queue, children: Children, until: Any) -> None:
     job = await stored(queue, {"do": "in C"})
     running = asyncio.create_task(children.run(job, WORK, timeout=None))

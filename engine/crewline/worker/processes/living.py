@@ -52,7 +52,10 @@ class Living:
 
     async def wait_closed(self, seconds: float = KILL_SECONDS) -> bool:
         """Waits until all have ended, after `close`; False if one has not within so many seconds."""
-        ended = await asyncio.gather(*(link.ended(seconds) for link in list(self._links)))
+        links = list(self._links)
+        ended = await asyncio.gather(*(link.ended(seconds) for link in links))
+        for link in links:
+            self._discard(link)
         return all(ended)
 
     async def end(self, link: Link) -> CrewlineError:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any, NamedTuple
 
 import pytest
 from crewline import FlowJob, Job, Queue, Reject
 from crewline.queue.dead_letters import DeadLetters
+from crewline.queue.store import READ_BYTES, READ_MOST
 from crewline.redis.scripts import MOST_BYTES, Fetched, Result, Scripts
 
 
@@ -180,6 +182,44 @@ async def test_a_worker_fills_all_its_slots_with_large_jobs(queue: Queue, start_
     await until(lambda: len(begun) == 10, seconds=4.0)
     gate.set()
     await until(lambda: len(begun) == 12, seconds=4.0)
+
+
+async def _calls(queue: Queue, command: str) -> int:
+    stats = await queue.redis.info("commandstats")
+    return int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"])
+
+
+async def test_results_of_many_children_are_read_in_parts(queue: Queue) -> None:
+    job = await queue.add("parent", 1)
+    values = {f"bull:emails:{n}": json.dumps("x" * 100_000) for n in range(100)}
+    await queue.redis.hset(queue.keys.job(job.id) + ":processed", mapping=values)
+    await queue.redis.config_resetstat()
+    assert await job.children_values() == {key: json.loads(value) for key, value in values.items()}
+    assert await _calls(queue, "hscan") >= 100 * 100_000 / READ_BYTES
+    small = {f"bull:emails:{n}": "why" for n in range(5000)}
+    await queue.redis.hset(queue.keys.job(job.id) + ":failed", mapping=small)
+    await queue.redis.config_resetstat()
+    assert await job.children_failures() == small
+    assert await _calls(queue, "hscan") >= 5000 / READ_MOST
+
+
+async def test_a_long_log_is_read_in_parts(queue: Queue) -> None:
+    job = await queue.add("n", 1)
+    lines = [f"{n} " + "x" * 60_000 for n in range(100)] + [str(n) for n in range(900)]
+    for line in lines:
+        await job.log(line)
+    await queue.redis.config_resetstat()
+    assert await job.logs() == lines
+    assert await _calls(queue, "lrange") >= 100 * 60_000 / READ_BYTES
+    await queue.redis.delete(queue.keys.job(job.id) + ":logs")
+    assert await job.logs() == []
+
+
+async def test_a_line_of_a_log_is_cut_where_it_is_too_long(queue: Queue) -> None:
+    job = await queue.add("n", 1)
+    await job.log("x" * 200_000)
+    (line,) = await job.logs()
+    assert len(line) < 66_000 and line.endswith("... (200000 characters)")
 
 
 async def _is(count: Any, wanted: int) -> bool:

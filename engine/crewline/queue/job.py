@@ -12,10 +12,12 @@ from crewline.queue.events import Update
 from crewline.queue.stored import StoredJob
 from crewline.wire import jsonio
 from crewline.wire.checks import A_MILLISECOND, check_seconds
-from crewline.wire.text import lenient, number, printable, text
+from crewline.wire.text import bounded, lenient, number, text
 
 #: Log lines that a job keeps when its options say nothing.
 MAX_LOG_LINES = 1000
+#: Characters of a line.
+MAX_LINE = 65_536
 
 
 class Job(StoredJob):
@@ -59,9 +61,12 @@ class Job(StoredJob):
         self._progress = value
 
     async def log(self, line: str) -> int:
-        """Appends a line to the job's log; returns how many lines it holds. Raises as `progress` does."""
+        """Appends a line to the job's log; returns how many lines it holds. Raises as `progress` does.
+
+        Of a line, `MAX_LINE` characters are kept.
+        """
         most = max(number(self.opts.get("kl"), MAX_LOG_LINES), 1)
-        printed = printable(str(line))
+        printed = bounded(str(line), MAX_LINE)
         return await self._write(lambda: self._queue.scripts.append_log(self.id, printed, most, self._token))
 
     async def extend(self, seconds: float) -> None:
@@ -75,7 +80,7 @@ class Job(StoredJob):
 
     async def logs(self) -> list[str]:
         """The job's log, oldest line first."""
-        lines = await self._queue.redis.lrange(self._queue.keys.job(self.id) + ":logs", 0, -1)
+        lines = await self._queue.read_list(self._queue.keys.job(self.id) + ":logs")
         return [text(line) for line in lines]
 
     async def state(self) -> str:
@@ -98,12 +103,12 @@ class Job(StoredJob):
 
     async def children_values(self) -> dict[str, Any]:
         """What the children of this job returned, by ``<prefix>:<queue>:<id>``."""
-        values = await self._queue.redis.hgetall(self._queue.keys.job(self.id) + ":processed")
+        values = await self._queue.read_hash(self._queue.keys.job(self.id) + ":processed")
         return {text(key): lenient(value) for key, value in values.items()}
 
     async def children_failures(self) -> dict[str, str]:
         """Why children failed that this job was told to ignore or to go on without, by key."""
-        reasons = await self._queue.redis.hgetall(self._queue.keys.job(self.id) + ":failed")
+        reasons = await self._queue.read_hash(self._queue.keys.job(self.id) + ":failed")
         return {text(key): text(reason) for key, reason in reasons.items()}
 
     async def forget_children(self) -> int:

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from crewline.errors import InvalidOption
 from crewline.queue.by_id import ById
 from crewline.queue.job import Job
+from crewline.queue.store import READ_FIRST
 from crewline.redis.connection import is_wrong_type
 from crewline.wire.keys import Keys
 from crewline.wire.text import lenient, number, text
@@ -81,15 +82,17 @@ class Observing(ById):
         return Job.from_hash(self, job_id, fields) if b"name" in fields else None
 
     async def look_at(self, job_ids: Sequence[str]) -> list[Job | None]:
-        """The jobs with those ids, to be looked at only, read in one go; None for each that is not there.
+        """The jobs with those ids, to be looked at only, read some at a time; None for each that is not there.
 
         Data that is no JSON, as any client may have written, is the text that it is.
         """
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for job_id in job_ids:
-                # of what can be no job's id there is nothing
-                pipe.hgetall(self.keys.job(job_id if self._is_id(job_id) else ""))
-            found = await pipe.execute(raise_on_error=False)
+        found: list[Any] = []
+        for start in range(0, len(job_ids), READ_FIRST):
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for job_id in job_ids[start : start + READ_FIRST]:
+                    # of what can be no job's id there is nothing
+                    pipe.hgetall(self.keys.job(job_id if self._is_id(job_id) else ""))
+                found += await pipe.execute(raise_on_error=False)
         jobs: list[Job | None] = []
         for job_id, stored in zip(job_ids, found, strict=True):
             if isinstance(stored, Exception) and not is_wrong_type(stored):

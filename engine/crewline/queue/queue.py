@@ -136,8 +136,8 @@ class Queue(Observing, Housekeeping):
         that one are not added: its node has no children.
 
         Raises:
-            CrewlineError: of more than 100 jobs, which go in parts, it took minutes to send the next part: nothing is
-                left of what was sent.
+            CrewlineError: of more than 100 jobs or 200 kB, which go in parts, it took minutes to send the next part:
+                nothing is left of what was sent.
             InvalidOption, InvalidPayload: a job of it is wrong, or its queue is in another slot of a Redis Cluster; the
                 message says which, and nothing was sent.
         """

@@ -6,6 +6,7 @@ The lowest of the classes that make a `Queue`; a job holds it, and knows nothing
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +26,10 @@ DEFAULT_PREFIX = "bull"
 
 #: Options of a job that has none.
 NO_OPTS: dict[str, Any] = readonly({})
+
+#: Of a large hash or list, so many bytes are read a call, and so many entries; ten at first, since each may be as large
+#: as a result can be. A MB takes Redis 0.2 ms, a thousand entries 0.7 ms.
+READ_BYTES, READ_MOST, READ_FIRST = 2_000_000, 1000, 10
 
 #: Decoded options that are kept: a queue's producers have few kinds of them.
 MOST_OPTS = 256
@@ -109,6 +114,32 @@ class Store:
             other._results = Results(self.redis, self._url, other.keys)
         return other
 
+    async def read_hash(self, key: str) -> dict[Any, Any]:
+        """A hash that may be large: Redis serves others between two parts of it.
+
+        What is written meanwhile may be told or not.
+        """
+        stored: dict[Any, Any] = {}
+        cursor, count = 0, READ_FIRST
+        while True:
+            reply: Any = await self.redis.hscan(key, cursor, count=count)
+            cursor, part = reply
+            stored |= part
+            if not cursor:
+                return stored
+            count = _next_count(count, part.values())
+
+    async def read_list(self, key: str) -> list[Any]:
+        """A list that may be large, as `read_hash`."""
+        stored: list[Any] = []
+        count = READ_FIRST
+        while part := await self.redis.lrange(key, len(stored), len(stored) + count - 1):
+            stored += part
+            if len(part) < count:
+                break
+            count = _next_count(count, part)
+        return stored
+
     def decode_opts(self, encoded: bytes | str | None) -> dict[str, Any]:
         """A job's options, read-only; {} if they can't be read.
 
@@ -127,3 +158,9 @@ class Store:
                 self._opts.clear()
             self._opts[encoded] = opts
         return opts
+
+
+def _next_count(count: int, read: Collection[bytes | str]) -> int:
+    """How many entries to read next, where the last call asked for so many and brought these."""
+    fitting = READ_BYTES * len(read) // max(sum(map(len, read)), 1)
+    return max(1, min(4 * count, fitting, READ_MOST))

@@ -46,11 +46,11 @@ def reason_of(error: BaseException) -> str:
     return bounded(said or type(error).__name__)
 
 
-def bounded(reason: str) -> str:
-    """A reason that can be sent, of `MOST_REASON` characters at most."""
-    if len(reason) > MOST_REASON:
-        reason = f"{reason[:MOST_REASON]}... ({len(reason)} characters)"
-    return printable(reason)
+def bounded(value: str, most: int = MOST_REASON) -> str:
+    """A text that can be sent, such as a reason, of so many characters at most."""
+    if len(value) > most:
+        value = f"{value[:most]}... ({len(value)} characters)"
+    return printable(value)
 
 
 def trace_of(error: BaseException) -> str:

@@ -4,7 +4,7 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 line, 4 how many lines to keep, 5 token of the worker that runs it, or ''
 Returns  the number of lines kept, -1 no such job, -6 the lease is not this worker's any more
 Events   none
-Bound    one line
+Bound    one line, of 65,536 characters at most
 Why      A log without a bound fills Redis. ]]
 -- @include base/keys
 

@@ -17,7 +17,7 @@ FLOWS = Path(__file__).parents[3] / "docs/engine/flows.md"
     [
         (Queue.remove.__doc__, r"More than (\d+) go in several calls", MOST_REMOVED),
         (FLOWS.read_text(), r"more than (\d+) jobs goes in several calls", MOST_REMOVED),
-        (Queue.add_flow.__doc__, r"of more than (\d+) jobs, which go in parts", MOST_OF_FLOW),
+        (Queue.add_flow.__doc__, r"of more than (\d+) jobs or 200 kB, which go in parts", MOST_OF_FLOW),
         (Queue.add_bulk.__doc__, r"Adds many jobs, up to (\d+) and", MOST_JOBS),
     ],
 )

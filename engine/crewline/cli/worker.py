@@ -205,7 +205,7 @@ async def _serve(worker: object, ready_file: Path | None) -> None:
     running = asyncio.ensure_future(worker.run())
     ready = asyncio.ensure_future(worker.wait_ready())
     await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
-    if ready.done():
+    if ready.done() and not ready.exception():
         log.info("ready: queue %s as %s", worker.queue.name, worker.name)
         _mark_ready(ready_file)
     else:

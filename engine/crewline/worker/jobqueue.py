@@ -76,6 +76,9 @@ class JobQueue:
             ready = asyncio.create_task(worker.wait_ready())
             try:
                 await asyncio.wait({ready, self._tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
+                if ready.done() and ready.exception():
+                    # it ends, and what it ends with tells more
+                    await asyncio.wait(self._tasks[:1])
             finally:
                 ready.cancel()
             if self._tasks[0].done():

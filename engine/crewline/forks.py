@@ -50,7 +50,9 @@ def _begin() -> None:
     global depth
     depth += 1
     for owner, do in list(_owners.items()):
-        do(owner)
+        # one that fails keeps nothing from the others, nor the child from its work
+        with contextlib.suppress(Exception):
+            do(owner)
 
 
 if hasattr(os, "register_at_fork"):

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvloop
-from crewline import CrewlineError, Job, Queue, SyncJob, Worker
+from crewline import CrewlineError, Job, Queue, SyncJob, Worker, sync
 
 BESIDE = 5
 
@@ -256,3 +256,13 @@ async def test_a_queue_that_was_used_before_a_fork_can_be_used_on_both_sides(red
         assert forks.codes() == [0]
         assert (await queue.add("after", 3)).id == "3"
         assert await queue.redis.llen(queue.keys.wait) == 3
+
+
+def test_a_blocking_queue_that_was_used_before_a_fork_can_be_used_on_both_sides(redis_url: str, forks: Forks) -> None:
+    with sync.Queue("emails", redis=redis_url) as queue:
+        queue.add("before", 1)
+        if forks.fork():
+            os._exit(queue.add("child", 2).id != "2")
+        assert forks.codes() == [0]
+        assert queue.add("after", 3).id == "3"
+        assert queue.metrics().waiting == 3

@@ -72,3 +72,22 @@ async def test_a_shorter_grace_holds_for_a_stop_that_is_under_way(redis_url: str
         await worker.stop(grace_seconds=0)
         await asyncio.wait_for(running, 30)
         assert await job.state() == "waiting"
+
+
+async def test_a_worker_may_be_told_to_stop_at_any_moment_of_its_stop(redis_url: str) -> None:
+    begun = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        begun.set()
+        await asyncio.sleep(600)
+
+    worker = Worker("emails", handle, redis=redis_url)
+    running = asyncio.create_task(worker.run())
+    async with Queue("emails", redis=redis_url) as queue:
+        await queue.add("n", {})
+        await asyncio.wait_for(begun.wait(), 10)
+        async with asyncio.timeout(30):
+            while not running.done():
+                await worker.stop(grace_seconds=0)
+                await asyncio.sleep(0)
+        await running

@@ -224,6 +224,22 @@ async def test_a_worker_tells_its_program_what_happens(queue: Queue, redis_url: 
     assert seen == [("ready",), ("active",), ("retrying", "first"), ("active",), ("completed",), ("stopping",)]
 
 
+async def test_a_route_that_came_after_its_worker_is_served(queue: Queue, start_worker: Any) -> None:
+    router = Router()
+
+    @router.on("first")
+    async def first(job: Job) -> str:
+        return "first"
+
+    await start_worker(router)
+
+    @router.on("later")
+    def later(job: Any) -> str:
+        return "in a thread"
+
+    assert await (await queue.add("later", {}, attempts=1)).result(timeout=5) == "in a thread"
+
+
 async def test_concurrency_changes_while_the_worker_runs(queue: Queue, start_worker: Any, until: Any) -> None:
     running = 0
 

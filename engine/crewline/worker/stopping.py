@@ -50,7 +50,7 @@ class Stop:
 
     def shorten(self, grace_seconds: float) -> None:
         """The grace of a stop that is under way ends so many seconds after its beginning, at once if that is over."""
-        if self._grace is not None:
+        if self._grace is not None and not self._grace.expired():
             self._grace.reschedule(self._began + grace_seconds)
 
     async def drain(self, grace_seconds: float) -> None:

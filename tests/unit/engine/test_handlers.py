@@ -19,6 +19,8 @@ from crewline.worker.handlers.loading import load_handler
         ("def handle(job:", "broken:handle", "SyntaxError"),
         ("1 / 0", "broken:handle", "ZeroDivisionError: division by zero"),
         ("def run(job): ...", "broken:handle", "no 'handle' (it has run)"),
+        ("import sys\nsys.exit(0)", "broken:handle", "its module ends its program, by sys.exit(0)"),
+        ("handle = 3", "broken:handle.nope", "has no 'nope' (it has as_integer_ratio"),
         ("handle = 3", "broken:handle", "is no function: it is int"),
     ],
 )

@@ -41,6 +41,12 @@ def load_handler(spec: str, code_path: str | None = None) -> Callable[..., Any] 
         sys.path.insert(0, "")
     try:
         target: Any = importlib.import_module(module_name)
+    except SystemExit as error:
+        # a worker would end with it, as if that were what it had been told to do
+        raise HandlerNotFound(
+            f"handler {spec!r} can't be imported: its module ends its program, by sys.exit({error.code!r}): put what is"
+            ' only for a program of its own below: if __name__ == "__main__"'
+        ) from error
     except Exception as error:
         # whatever the user's module raises while it is imported is the user's to read
         raise HandlerNotFound(f"handler {spec!r} can't be imported: {type(error).__name__}: {error}") from error
@@ -55,7 +61,7 @@ def load_handler(spec: str, code_path: str | None = None) -> Callable[..., Any] 
         try:
             target = getattr(target, part)
         except AttributeError:
-            found = ", ".join(sorted(n for n in vars(target) if not n.startswith("_"))[:10]) or "nothing"
+            found = ", ".join(sorted(n for n in dir(target) if not n.startswith("_"))[:10]) or "nothing"
             raise HandlerNotFound(
                 f"handler {spec!r} can't be imported: module {module_name!r} has no {part!r} (it has {found})"
             ) from None

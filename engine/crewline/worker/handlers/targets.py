@@ -64,11 +64,12 @@ class Targets:
         return list(self._known.values())
 
     def find(self, job: Job) -> Target:
-        """The target of a job; HandlerNotFound if no route takes its name."""
+        """The target of a job; HandlerNotFound if no route takes its name, InvalidOption if that can't run so."""
         if self._only is not None:
             return self._only
         assert self._router is not None
-        return self._known[self._router.find(job.name)]
+        # a route may have come since
+        return self._examine(self._router.find(job.name))
 
     def _examine(self, handler: Callable[..., Any]) -> Target:
         if handler not in self._known:

@@ -44,8 +44,7 @@ class Calling:
     def __init__(self, targets: Targets, slots: Slots, where: Where, timeout_seconds: float | None) -> None:
         self._slots = slots
         self._timeout_seconds = timeout_seconds
-        kinds = {target.execution for target in targets.all()}
-        self._threads = Threads(slots.concurrency) if "thread" in kinds else None
+        self._threads = Threads(slots.concurrency)
         self.children = Children(where, slots.concurrency)
         self.childless = Childless()
         self._refused_at: float | None = None
@@ -66,14 +65,12 @@ class Calling:
         return await self._call_in_child(run, target, alone=True)
 
     def resize(self, concurrency: int) -> None:
-        if self._threads:
-            self._threads.resize(concurrency)
+        self._threads.resize(concurrency)
         self.children.resize(concurrency)
 
     async def close(self) -> None:
         """Ends the processes and lets go of the threads; one that still runs a handler ends with this process."""
-        if self._threads:
-            self._threads.close()
+        self._threads.close()
         self.children.close()
         await self.children.wait_closed()
 
@@ -103,7 +100,6 @@ class Calling:
         return value
 
     async def _call_in_thread(self, run: Run, target: Target) -> Any:
-        assert self._threads
         arguments, began = target.arguments(run.job), asyncio.get_running_loop().time()
         run.stoppable = False
         try:

@@ -67,6 +67,13 @@ async def test_it_shows_the_job_that_our_worker_runs(board: Board, name: str, ur
     assert (await board.queue(name))["hasWorkers"] is False
     async with our_worker(name, url) as ours:
         await until(lambda: ours.handled, "it runs")
+
+        async def progresses() -> bool:
+            stored = await queue.get_job(job.id)
+            return stored is not None and stored.progress_value == 40
+
+        # it has begun before it says how far it is
+        await until(progresses, "it says how far it is")
         seen = await board.queue(name, "active")
         assert (seen["counts"]["active"], seen["hasWorkers"]) == (1, True)
         assert [(run["id"], run["name"], run["progress"]) for run in seen["jobs"]] == [(job.id, "runs", 40)]

@@ -76,6 +76,36 @@ async def test_keep_last_runs_the_latest_though_it_came_while_the_first_waited_f
     await until(lambda: queue.redis.zcard(queue.keys.completed))
 
 
+@pytest.mark.parametrize("waits", [False, True], ids=["runs", "waits for its retry"])
+async def test_what_is_kept_waits_for_the_job_that_has_the_id_whatever_other_ends(queue: Queue, waits: bool) -> None:
+    keep = Dedup("k", keep_last_if_active=True)
+    told = {"letters": "", "token": "t", "lease_ms": 60_000, "worker": "w"}
+
+    async def call(*ended: str, room: int = 1) -> list[str]:
+        results = [Result(job_id, "t", "completed", "1") for job_id in ended]
+        return [job.id for job in (await queue.scripts.finish_and_fetch(results, room=room, **told)).jobs]
+
+    first = await queue.add("n", "first", dedup=keep)
+    assert await call() == [first.id]
+    await call(first.id, room=0)
+    second = await queue.add("n", "second", dedup=keep)
+    assert await call() == [second.id]
+    # it runs once more beside the one that has the id now
+    await queue.retry(first.id)
+    assert await call() == [first.id]
+    await queue.add("n", "kept", dedup=keep)
+    if waits:
+        later = Result(second.id, "t", "retry", "once more", delay_ms=60_000)
+        await queue.scripts.finish_and_fetch([later], room=0, **told)
+    assert await call(first.id) == []
+    if waits:
+        await queue.promote(second.id)
+        assert await call() == [second.id]
+    (kept,) = await call(second.id)
+    job = await queue.get_job(kept)
+    assert job and job.data == "kept"
+
+
 async def test_keep_last_leaves_out_what_comes_while_nothing_is_kept_and_nothing_runs(queue: Queue) -> None:
     keep = Dedup("sync", keep_last_if_active=True)
     first = await queue.add("n", 1, delay=60, dedup=keep)

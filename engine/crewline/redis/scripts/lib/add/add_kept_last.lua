@@ -1,12 +1,19 @@
 -- @include base/parse
 -- @include add/add_job
 -- The last of those that came while the job ran runs now (keepLastIfActive), and holds the deduplication id, whatever
--- time to live that had: nobody but the job that has ended held it.
+-- time to live that had, where the job that has ended held it.
 local function add_kept_last(ended, dedup_id)
   local later, held = base .. 'dn:' .. dedup_id, base .. 'de:' .. dedup_id
   local kept = redis.call('HMGET', later, 'name', 'opts', 'pk', 'pd', 'jid', 'due')
   if not kept[1] then return end
-  if redis.call('GET', held) == ended then redis.call('DEL', held) end
+  local holder = redis.call('GET', held)
+  if holder == ended then
+    redis.call('DEL', held)
+  elseif holder and redis.call('HEXISTS', base .. holder, 'name') == 1
+    and redis.call('HEXISTS', base .. holder, 'finishedOn') == 0 then
+    -- another has the id by now: it is that one's end that is waited for
+    return
+  end
   local opts = parse(kept[2])
   local de = type(opts.de) == 'table' and opts.de or { id = dedup_id }
   de.id = dedup_id

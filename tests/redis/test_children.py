@@ -166,7 +166,7 @@ def changing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     [
         ("", HandlerNotFound, "has no 'handle'"),
         ("import no_such_module", HandlerNotFound, "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("raise SystemExit(2)", HandlerNotFound, r"'changing_handlers:handle': its import raised SystemExit\(2\)"),
+        ("raise SystemExit(2)", HandlerNotFound, r"its module ends its program, by sys.exit\(2\)"),
         ("import os; os._exit(9)", ChildUnavailable, "exited with code 9 before it was ready"),
         ("import time; time.sleep(600)", ChildUnavailable, "was not ready within 3 s: it was killed"),
     ],

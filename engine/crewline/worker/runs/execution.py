@@ -108,7 +108,8 @@ class Executor:
                 error = contained(error)
                 told = self._not_in_a_child(run, target, error) if alone and target else None
                 result = told or self._verdicts.raised(run, error)
-                if run.status is Status.LOST:
+                if result is None:
+                    # it has found its lease lost by itself
                     self._listeners.emit("lost", job)
             for hook in begun:
                 # none but those that were told of its beginning: a gauge would go below zero

@@ -215,7 +215,6 @@ async def test_what_a_module_does_at_exit_is_no_copys_to_do(
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr("crewline.worker.processes.starting.TEMPLATE_SECONDS", 2.0)
     done = tmp_path / "done"
     (tmp_path / "tidy_handlers.py").write_text(
         "import atexit, os, sys\n"
@@ -225,7 +224,11 @@ async def test_what_a_module_does_at_exit_is_no_copys_to_do(
     )
     try:
         target = Targets(importlib.import_module("tidy_handlers").handle, "process").all()[0]
-        told = [(await children.run(await stored(queue, {}), target, timeout=30, alone=True)).value for _ in range(3)]
+        jobs = [await stored(queue, {}) for _ in range(3)]
+        told = [(await children.run(job, target, timeout=30, alone=True)).value for job in jobs[:2]]
+        # after the last of them
+        monkeypatch.setattr("crewline.worker.processes.starting.TEMPLATE_SECONDS", 0.05)
+        told.append((await children.run(jobs[2], target, timeout=30, alone=True)).value)
         assert len({parent for parent, _ in told}) == 1
         # a file that is there may not have been written to yet
         await until(lambda: done.exists() and done.read_text())

@@ -7,17 +7,17 @@ import asyncio
 import multiprocessing
 import os
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import uvloop
 from crewline import CrewlineError, Job, Queue, SyncJob, Worker, sync
+
+from tests.redis.sockets import connections
 
 BESIDE = 5
 
@@ -89,15 +89,6 @@ async def all_is_well(queue: Queue, forks: Forks, jobs: list[Job]) -> None:
     assert forks.noted("ran") == [str(os.getpid())] * len(jobs)
     more = await queue.add_bulk([("plain", n) for n in range(50)])
     assert [await job.result(timeout=10) for job in more] == list(range(50))
-
-
-def connections(url: str) -> int:
-    """How many sockets of this process lead to that Redis."""
-    port, found = urlsplit(url).port, 0
-    for each in Path("/proc/self/fd").iterdir():
-        with suppress(OSError, IndexError), socket.socket(fileno=os.dup(int(each.name))) as copy:
-            found += copy.getpeername()[1] == port
-    return found
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -177,13 +168,13 @@ async def test_a_child_of_a_plain_handler_ends_where_it_comes_back_to_its_thread
 @pytest.mark.parametrize("kind", ["async", "thread"])
 async def test_a_child_shares_no_connection_with_the_worker(redis_url: str, forks: Forks, kind: str) -> None:
     """Redis would go on with what a dead worker waits for, as long as a child of its kept that connection open."""
-    others = connections(redis_url)
+    others = connections()
 
     def fork_and_look() -> None:
         # of the queue, of the wake-up, and of the thread that keeps leases
-        assert connections(redis_url) >= others + 3
+        assert connections() >= others + 3
         if forks.fork():
-            os._exit(connections(redis_url) - others)
+            os._exit(connections() - others)
         forks.note("ran")
 
     async def handle_async(job: Job) -> Any:

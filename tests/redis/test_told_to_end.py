@@ -125,16 +125,20 @@ async def test_a_run_whose_lease_is_lost_and_whose_handler_returns_tells_no_end(
     assert story.told == ["before", "CancelledError"]
 
 
-async def test_all_hooks_hear_of_a_run_that_finds_its_lease_lost(queue: Queue, start_worker: Any, until: Any) -> None:
+async def test_hooks_and_listeners_hear_of_a_run_that_finds_its_lease_lost(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
     async def handle(job: Job) -> None:
         await queue.redis.set(queue.keys.job(job.id) + ":lock", "another's", px=60_000)
         await job.progress(1)
 
-    stories = [Story(), Story()]
+    stories, lost = [Story(), Story()], []
     worker = await start_worker(handle, middleware=stories)
-    await queue.add("n", {})
+    worker.on("lost", lambda job: lost.append(job.id))
+    job = await queue.add("n", {})
     await until(lambda: stories[0].told and worker.running == 0)
     assert [story.told for story in stories] == [["before", "LeaseLost"]] * 2
+    assert lost == [job.id]
 
 
 async def test_a_job_that_is_cancelled_while_hooks_are_told_of_its_end_fails_all_the_same(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import time
@@ -18,14 +19,19 @@ from crewline.redis.connection import UNAVAILABLE
 from crewline.redis.topology import check_letters_slot, slot_of
 
 from tests import redis_server
+from tests.redis.sockets import connections
 
 
 async def _exercise(url: str, prefix: str = "bull") -> None:
     """Adds, works, retries, fails, follows, repeats; every part of the engine talks to Redis here."""
 
+    others = connections()
+
     async def handle(job: Job) -> Any:
         if job.name == "bad":
             raise ValueError("as told")
+        if job.name == "forks":
+            return others, connections(), seen_by_a_child()
         await job.progress(50)
         await job.log("line")
         return sorted((await job.children_values()).values()) or job.data
@@ -41,10 +47,20 @@ async def _exercise(url: str, prefix: str = "bull") -> None:
         flow = await queue.add_flow(FlowJob("parent", children=[FlowJob("child", 7)]))
         assert await flow.job.result(timeout=20) == [7]
         assert await (await queue.add("later", 2, delay=0.2, priority=3)).result(timeout=20) == 2
+        before, here, there = await (await queue.add("forks", 1)).result(timeout=20)
+        assert there == before < here, "connections that a child shares with its worker"
         await queue.schedule("tick", "n", 1, every=60, limit=1)
         assert await jobs[0].state() == "completed" and await jobs[0].logs() == ["line"]
         assert await queue.retry_all() == 1
         assert len(await queue.clean("completed")) >= 300
+
+
+def seen_by_a_child() -> int:
+    """How many connections a child has that is forked here."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(connections())
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @contextlib.asynccontextmanager

@@ -191,9 +191,12 @@ async def test_a_due_job_does_not_wait_for_slots_that_the_fetch_holds(queue: Que
     await job.result(timeout=3)
 
 
-async def test_a_user_that_may_not_unblock_clients_is_served_too(queue: Queue, until: Any, redis_url: str) -> None:
+@pytest.mark.parametrize("denied", ["client|unblock", "client|id", "client|setname", "client"])
+async def test_a_user_that_may_not_unblock_or_name_clients_is_served_too(
+    queue: Queue, until: Any, redis_url: str, denied: str
+) -> None:
     admin = connect(redis_url)
-    await admin.execute_command("ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", "-client|unblock")  # type: ignore[no-untyped-call]
+    await admin.execute_command("ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", f"-{denied}")  # type: ignore[no-untyped-call]
     try:
         names, note = _seen()
         worker = Worker("emails", note, redis=redis_url.replace("//", "//plain:secret@"), concurrency=1)
@@ -205,6 +208,23 @@ async def test_a_user_that_may_not_unblock_clients_is_served_too(queue: Queue, u
         await worker.stop()
         await asyncio.wait_for(running, 4)
         assert names == ["due"]
+    finally:
+        await admin.execute_command("ACL", "DELUSER", "plain")  # type: ignore[no-untyped-call]
+        await admin.aclose()
+
+
+async def test_a_user_that_may_not_wait_for_work_is_told_what_that_means(
+    queue: Queue, until: Any, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    admin = connect(redis_url)
+    await admin.execute_command("ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", "-bzpopmin")  # type: ignore[no-untyped-call]
+    try:
+        _, note = _seen()
+        worker = Worker("emails", note, redis=redis_url.replace("//", "//plain:secret@"), concurrency=1)
+        running = asyncio.create_task(worker.run())
+        await until(lambda: "can't wait for the queue's marker: this worker looks for jobs every 5 s" in caplog.text)
+        await worker.stop()
+        await asyncio.wait_for(running, 10)
     finally:
         await admin.execute_command("ACL", "DELUSER", "plain")  # type: ignore[no-untyped-call]
         await admin.aclose()

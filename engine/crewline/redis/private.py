@@ -26,6 +26,9 @@ log = logging.getLogger("crewline.redis")
 #: The first release of redis-py that this was tried with, and the first after it that it was not.
 TRIED = (8, 1), (8, 2)
 
+#: A parent's connections in its forked child, where they would tell the event loop of their end: that is the parent's.
+_disowned: list[Any] = []
+
 
 def mend(client: Any) -> None:
     """Makes a client's new connections `_mended` ones, where this release of redis-py is known."""
@@ -54,21 +57,20 @@ async def drop(client: Any, connection: Any) -> None:
 def disown(client: Any) -> None:
     """In a forked child: its parent's connections are none of the client's, whatever client it is."""
     pools = [getattr(client, "connection_pool", None)]
-    for node in getattr(getattr(client, "nodes_manager", None), "nodes_cache", {}).values():
+    nodes = getattr(client, "nodes_manager", None)
+    for node in [*getattr(nodes, "nodes_cache", {}).values(), *getattr(nodes, "startup_nodes", {}).values()]:
         # an asynchronous cluster's nodes are pools themselves
         pools += [node, getattr(getattr(node, "redis_connection", None), "connection_pool", None)]
     for pool in pools:
+        for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
+            disown(sentinel)
         for name in ("_available_connections", "_in_use_connections", "_connections", "_free"):
             held = getattr(pool, name, None)
             if held:
                 for each in held:
                     forks.sever(_descriptors(each))
-                # not thrown away: they would tell the event loop, which is the parent's, of their end
                 _disowned.extend(held)
                 held.clear()
-
-
-_disowned: list[Any] = []
 
 
 def _descriptors(connection: Any) -> list[int]:

@@ -71,7 +71,7 @@ class Stop:
         # the job fetched last goes back first, so that they run in their old order
         returned = sum([run.end_early(Status.RETURNED) for run in reversed(left)])
         if returned:
-            log.warning("%d jobs did not end within %.3g s: handed back", returned, _now() - self._began)
+            log.warning("%d jobs did not end within %g s: handed back", returned, round(_now() - self._began, 1))
         for run in reversed(left):
             if not run.stoppable:
                 # a thread can't be stopped: what it still does is fenced off

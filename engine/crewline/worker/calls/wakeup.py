@@ -27,6 +27,7 @@ from crewline.queue.by_id import ById
 from crewline.redis.connection import CONNECT_SECONDS, UNAVAILABLE, cancelled, connect_blocking
 from crewline.redis.lanes import Lanes
 from crewline.redis.scripts import source
+from crewline.upkeep.complaints import Complaints
 from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.commit import Committer
 from crewline.worker.runs.slots import Slots
@@ -37,6 +38,8 @@ log = logging.getLogger("crewline.worker")
 MAX_BLOCK_SECONDS = 5.0
 #: A due time beyond which any is as good as never; a foreign client may write an infinite one.
 MAX_SCORE = 2.0**53
+#: What fails where Redis refuses a read of the marker.
+WAITING = f"wait for the queue's marker: this worker looks for jobs every {MAX_BLOCK_SECONDS:g} s"
 #: Seconds between two attempts to end a blocked read: the first, and the longest.
 ROUSE_SECONDS, ROUSE_MOST_SECONDS = 0.02, 1.0
 
@@ -71,6 +74,7 @@ class MarkerWatch:
         self._block_seconds = min(MAX_BLOCK_SECONDS, timeout_seconds)
         self._pending_ms = _pending_ms(lease_ms, self._block_seconds + timeout_seconds)
         self._client_id: int | None = None
+        self._complaints = Complaints(queue.name)
         self._disarmed = asyncio.Event()
         self._disarmed.set()
         self._roused = asyncio.Event()
@@ -85,12 +89,13 @@ class MarkerWatch:
         failures = 0
         while not cancelled():
             redis = connect_blocking(self._queue.url, self._client_name)
+            named = False
             # BullMQ finds workers by this connection's name, busy ones too
             lanes = Lanes(redis, keeps=True)
             try:
                 async with self._bound():
-                    # a cluster's client has many connections
-                    self._client_id = int(await lanes.call("CLIENT", "ID")) if isinstance(redis, Redis) else None
+                    self._client_id = await self._id_of(redis, lanes)
+                named = True
                 lanes.script_unknown = True
                 while not cancelled():
                     if lanes.script_unknown:
@@ -103,10 +108,19 @@ class MarkerWatch:
                         self._slots.idle.clear()
                         continue
                     await self._wait(lanes)
+                    self._complaints.over(WAITING)
                     failures = 0
             except UNAVAILABLE as error:
                 failures += 1
-                if failures == 1:
+                if isinstance(error, ResponseError) and not named and self._client_name:
+                    log.warning(
+                        "queue %s: BullMQ's dashboards do not find this worker, whose connection may have no name: %s",
+                        self._queue.name, error,
+                    )  # fmt: skip
+                    self._client_name = ""
+                elif isinstance(error, ResponseError):
+                    self._complaints.tell(WAITING, error)
+                elif failures == 1:
                     log.info("the wake-up connection is replaced (%s: %s)", type(error).__name__, error)
                 # polls by time until there is a connection again
                 await asyncio.sleep(min(0.1 * 2 ** min(failures, 6), MAX_BLOCK_SECONDS))
@@ -117,6 +131,17 @@ class MarkerWatch:
     def _bound(self) -> asyncio.Timeout:
         # this connection has no bound of its own, not even for what is said while it is made
         return asyncio.timeout(max(self._timeout_seconds, CONNECT_SECONDS))
+
+    @staticmethod
+    async def _id_of(redis: Redis, lanes: Lanes) -> int | None:
+        """By which the blocked read can be ended; None in a cluster, whose client has many connections, and for a user
+        that may not ask."""
+        # what is said while the connection is made: the name may be refused
+        await lanes.call("PING")
+        if isinstance(redis, Redis):
+            with contextlib.suppress(ResponseError):
+                return int(await lanes.call("CLIENT", "ID"))
+        return None
 
     @staticmethod
     async def _load(redis: Redis, lanes: Lanes) -> None:

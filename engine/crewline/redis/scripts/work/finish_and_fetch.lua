@@ -46,7 +46,7 @@ Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0, and what was r
 Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
 Bound    25 results and room for 25 (more is slower for whoever waits); results that weigh 200 kB, as the worker weighs
          them, or one that is heavier, and no room then; jobs are read until they are 200 kB, so that the last may be
-         any size (each MB takes 2.5 ms); each call promotes 50 due jobs at most, and lets 50 go that retention does not
+         any size (each MB takes 2 ms); each call promotes 50 due jobs at most, and lets 50 go that retention does not
          keep, one fewer for each result that is a failure; behind suspects, one pass over those in `wait` that earlier
          calls have looked past
 Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.

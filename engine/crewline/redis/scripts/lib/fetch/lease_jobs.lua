@@ -38,7 +38,7 @@ local function put_aside_back(aside, scores)
   return #aside - prioritized, prioritized
 end
 
--- A call reads jobs whole, and Redis stands still for some 2.5 ms a MB of them. How large a job is shows when it is read:
+-- A call reads jobs whole, and Redis stands still for some 2 ms a MB of them. How large a job is shows when it is read:
 -- to ask before would cost a call a job. So a fetch ends with the job that makes it so many bytes.
 local MOST_READ = 200000
 

@@ -47,8 +47,8 @@ Events   completed | failed [retries-exhausted] | delayed | waiting, active, dra
 Bound    25 results and room for 25 (more is slower for whoever waits); results that weigh 200 kB, as the worker weighs
          them, or one that is heavier, and no room then; jobs are read until they are 200 kB, so that the last may be
          any size (each MB takes 2 ms); each call promotes 50 due jobs at most, and lets 50 go that retention does not
-         keep, one fewer for each result that is a failure; behind suspects, one pass over those in `wait` that earlier
-         calls have looked past
+         keep, fewer of large ones, and one fewer for each result that is a failure; behind suspects, one pass over
+         those in `wait` that earlier calls have looked past
 Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.
          Locks are read, and leases and finished sets written, once a call instead of once a job. ]]
 -- @include base/keys

@@ -10,4 +10,5 @@ from . import adding as adding
 from . import changing as changing
 from . import keeping as keeping
 from . import working as working
+from .base import EXCEPTIONS as EXCEPTIONS
 from .base import SCENARIOS as SCENARIOS

@@ -13,6 +13,8 @@ from crewline.wire.jsonio import MAX_PAYLOAD_BYTES
 Scenario = Callable[[Queue], Awaitable[Callable[[], Awaitable[Any]]]]
 
 SCENARIOS: dict[str, Scenario] = {}
+#: Those that take longer than all others, as the documentation says.
+EXCEPTIONS: set[str] = set()
 
 LEASE_MS = 30_000
 #: The largest data that a queue takes by default, without its quotes; and what some jobs of a call may have.
@@ -29,9 +31,13 @@ end
 """
 
 
-def scenario(name: str) -> Callable[[Scenario], Scenario]:
+def scenario(name: str, *, exception: bool = False) -> Callable[[Scenario], Scenario]:
+    """``name``: the scripts that it is for, and what is there for them."""
+
     def register(prepare: Scenario) -> Scenario:
         SCENARIOS[name] = prepare
+        if exception:
+            EXCEPTIONS.add(name)
         return prepare
 
     return register

@@ -68,7 +68,7 @@ async def _(queue: Queue) -> Any:
     return lambda: queue.remove("old-completed-0")
 
 
-@scenario("exception: remove_job, cancel_job, change_priority in a list of a million")
+@scenario("remove_job, cancel_job, change_priority: in a list of a million", exception=True)
 async def _(queue: Queue) -> Any:
     await queue.add_bulk([("n", n) for n in range(3)])
     for start in range(0, LONG, 10_000):

@@ -66,7 +66,7 @@ async def _(queue: Queue) -> Any:
     return lambda: finish(queue, [Result(job_id, "t", "failed", "x" * MOST_REASON, trace="line\n" * 1600)])
 
 
-@scenario("finish_and_fetch: one result of 1 MiB, which its parent gets as well")
+@scenario("finish_and_fetch: one result of 1 MiB, which its parent gets as well", exception=True)
 async def _(queue: Queue) -> Any:
     await queue.add("n", "")
     (job_id,) = await fetch(queue)

@@ -221,3 +221,20 @@ async def test_a_stranger_with_the_holders_id_holds_nothing(queue: Queue) -> Non
 def test_a_wrong_dedup_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption, match="dedup"):
         Dedup(**arguments)
+
+
+async def test_the_last_that_was_kept_is_stored_as_any_job(queue: Queue) -> None:
+    once = {"dedup": Dedup("d", keep_last_if_active=True)}
+    asked: dict[str, Any] = {"letters": "", "lease_ms": 5000, "worker": "w"}
+    first = await queue.add("n", 1, **once)
+    stored = set(await queue.redis.hkeys(queue.keys.job(first.id)))
+    await queue.scripts.finish_and_fetch([], token="t", room=1, **asked)
+    await queue.add("last", {"as": "told"}, priority=3, **once)
+    fetched = await queue.scripts.finish_and_fetch(
+        [Result(first.id, "t", "completed", "1")], token="u", room=1, **asked
+    )
+    (last,) = fetched.jobs
+    job = await queue.get_job(last.id)
+    assert job and (job.name, job.data, job.priority) == ("last", {"as": "told"}, 3)
+    assert set(await queue.redis.hkeys(queue.keys.job(last.id))) - {b"ats", b"processedOn", b"pb"} == stored
+    assert await queue.redis.exists(f"{queue.keys.base}dn:d") == 0

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from crewline.errors import InvalidOption
 from crewline.queue.job import Job
-from crewline.redis.scripts.calls.parts import sizes_of
-from crewline.redis.scripts.values import MOST_BYTES, MOST_OF_FLOW
+from crewline.redis.scripts.calls.parts import places
+from crewline.redis.scripts.values import MOST_OF_FLOW
 from crewline.redis.topology import slot_of
 from crewline.wire import jsonio
 from crewline.wire.keys import Keys
@@ -88,7 +88,7 @@ def plan_flow(root: FlowJob, queue: str, prefix: str, max_payload_bytes: int, on
     seed = f"{prefix}:{root.queue or queue}:{root_id}" if root_id else ""
     large = seed != "" and _is_large(root)
     plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0, seed if large else "")
-    if seed and not large and sum(sizes_of(each.encoded for each in plan.walk())) > MOST_BYTES:
+    if seed and not large and len(list(places([each.encoded for each in plan.walk()], MOST_OF_FLOW))) > 1:
         plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0, seed)
     _check_ids(plan)
     if one_slot:

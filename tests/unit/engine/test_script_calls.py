@@ -68,7 +68,7 @@ FETCH: dict[str, Any] = {
 FETCHED = {
     "queue": "emails", "letters": "L", "token": "T", "lease": 5, "worker": "W", "room": 7, "max": 8, "duration": 9,
     "points": 10, "again": "", "unread": 6,
-    "suspects": 3,
+    "suspects": 3, "repeated": "bull-crewline:emails:repeated:T",
 }  # fmt: skip
 
 CALLS = {

@@ -9,7 +9,7 @@ from crewline.wire.text import text
 
 #: Jobs that one call of a script that goes through many touches at most; each script's header says its own bound.
 MOST_JOBS = 200
-#: Bytes of jobs that one call carries at most; a larger job goes alone. Each MB takes Redis some 2.5 ms.
+#: Bytes of jobs that one call carries at most; a larger job goes alone. Each MB takes Redis 2 to 4 ms.
 MOST_BYTES = 200_000
 #: Fewer where each costs more: jobs with a deduplication id, jobs of a flow, jobs of a tree that is removed, ...
 MOST_OF_FLOW = 100

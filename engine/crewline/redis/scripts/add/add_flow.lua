@@ -11,7 +11,7 @@ Returns  the ids, in order; '' for one below a job that was not added, since ano
          positions, from 1, of those that were not added: a known id is returned as it is, a deduplicated job's is that
          of the job that stands for it. Nothing at all if the tree's earlier parts were let go or given up meanwhile
 Events   added, and waiting-children, waiting or delayed, a job; duplicated or deduplicated where nothing was stored
-Bound    100 jobs and 200 kB, or one job that is larger (2.5 ms a MB): a larger tree goes in parts
+Bound    100 jobs and 200 kB, or one job that is larger (4 ms a MB): a larger tree goes in parts
 Why      A parent whose children were added apart could run before they are there, or wait for children that never
          come. A parent all of whose children had ended before is let go at once.
          The jobs of a part wait in waiting-children, its leaves as well, and none of the tree runs before all of it is

@@ -17,7 +17,7 @@ Returns  the jobs' ids, in order, then the positions, from 1, of those that were
          it is and nothing is stored for it; a deduplicated job's id is that of the job that stands for it.
 Events   added, then waiting or delayed, a job; duplicated or deduplicated where nothing was stored
 Bound    200 jobs, 50 if some have a deduplication id (each may replace another, whose data goes); 200 kB, or one job
-         that is larger (2.5 ms a MB)
+         that is larger (4 ms a MB)
 Why      One call for many jobs costs Redis a fifth of one call each, and the clock is Redis' own. ]]
 -- @include base/keys
 -- @include base/clock

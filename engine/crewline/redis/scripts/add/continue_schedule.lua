@@ -6,7 +6,7 @@ ARGV     1 base, 2 schedule id, 3 id of the iteration that was fetched
          5 opts of the next iteration (JSON text)
 Returns  its id, or '' if another worker placed it, the schedule is gone, or it would be after its end
 Events   added, delayed or waiting
-Bound    one iteration: 2.5 ms a MB of its data
+Bound    one iteration: 4 ms a MB of its data
 Why      There is no scheduler process: whoever fetches an iteration plans the next. Only the iteration that the schedule
          points at may, so that two workers never plan it twice. ]]
 -- @include base/keys

@@ -6,7 +6,8 @@ ARGV     1 base of the origin, 2 id of the job, 3 base of the dead-letter queue,
          9 count, 10 age   how many replayed letters are kept, and for how many seconds; '' for no bound
 Returns  1 put back, 0 the letter was replayed before or is gone, -3 the job is not in `failed` (it runs again already)
 Events   waiting (prev failed), or added and waiting, at the origin; completed at the dead letters
-Bound    one letter: 2.5 ms a MB of its data; 100 old ones to prune, fewer of large ones; it is looked for among those that wait, which takes as long as they are many
+Bound    one letter: 4 ms a MB of its data; 100 old ones to prune, fewer of large ones; it is looked for among those that
+         wait, which takes as long as they are many
 Why      The letter goes to `completed` of its queue with the job's id as its result, and the job keeps the letter's
          id: both ends can be followed, and a second replay of the same letter finds it gone from `wait`.
          A child that was removed is added anew, for its parent if that still waits for others. ]]

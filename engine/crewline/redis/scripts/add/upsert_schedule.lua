@@ -7,7 +7,8 @@ ARGV     1 base, 2 schedule id, 3 job name, 4 data (JSON text), 5 template opts 
 Returns  the id of the next iteration, of the last where the same rule is used up; '' if there is none before its end:
          then it is removed
 Events   removed for the iteration that was planned before; added, delayed or waiting for the new one
-Bound    one schedule: 4 ms a MB of its data; an iteration that is due is looked for in `wait`, which takes as long as that is
+Bound    one schedule: 4 ms a MB of its data; an iteration that is due is looked for in `wait`, which takes as long as
+         that is
 Why      A schedule whose rule did not change keeps its next iteration: deploying it again must not shift it. ]]
 -- @include base/keys
 -- @include base/clock

@@ -11,7 +11,7 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from crewline.redis.scripts.calls.caller import Caller, bounds
-from crewline.redis.scripts.calls.parts import parts, sizes_of
+from crewline.redis.scripts.calls.parts import places
 from crewline.redis.scripts.values import MOST_DEDUPLICATED, MOST_JOBS, MOST_OF_FLOW, Added
 from crewline.wire.options import Encoded, Shape
 from crewline.wire.retention import KEEP_COMPLETED, Keep
@@ -54,7 +54,7 @@ class AddCalls(Caller):
         Returns as add_jobs does, with '' for a job below one that was not added; None if the tree was let go or given
         up before all of it was there.
         """
-        calls = list(parts(jobs, MOST_OF_FLOW, sizes_of(each for _, each in jobs)))
+        calls = [jobs[part] for part in places([each for _, each in jobs], MOST_OF_FLOW)]
         root_id = jobs[0][1].job_id if len(calls) > 1 else ""
         ids: list[str] = []
         left_out: set[int] = set()
@@ -120,7 +120,7 @@ def _added(reply: list[Any], count: int) -> Added:
 
 def _in_bounds(jobs: Sequence[Encoded]) -> Iterator[Sequence[Encoded]]:
     deduplicated = any('"de":' in each.shape.extra for each in jobs)
-    return parts(jobs, MOST_DEDUPLICATED if deduplicated else MOST_JOBS, sizes_of(jobs))
+    return (jobs[part] for part in places(jobs, MOST_DEDUPLICATED if deduplicated else MOST_JOBS))
 
 
 def _shaped(jobs: Sequence[Encoded]) -> list[str | int]:

@@ -28,6 +28,8 @@ class Caller:
         self.redis = redis
         self.keys = keys
         self._declared = keys.declared()
+        #: Where a call with a token notes that it was repeated.
+        self._repeated = keys.extra("repeated:")
         self._lanes = Lanes(redis)
 
     async def renew(self) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from crewline.redis.scripts.values import MOST_BYTES
@@ -13,29 +12,26 @@ from crewline.wire.text import utf8_size
 Item = TypeVar("Item")
 
 
-def parts(items: Sequence[Item], most: int, sizes: Iterable[int] | None = None) -> Iterator[Sequence[Item]]:
-    """The items in their order, as many at a time as a call holds; one that is too large for any by itself.
+def parts(items: Sequence[Item], most: int) -> Iterator[Sequence[Item]]:
+    """The items in their order, ``most`` at a time."""
+    return (items[start : start + most] for start in range(0, len(items), most))
 
-    Args:
-        most: how many at most.
-        sizes: the bytes of each, where they count.
+
+def places(jobs: Sequence[Encoded], most: int) -> Iterator[slice]:
+    """The places of what goes in each call: as many jobs, in their order, as one holds, and ``most`` at most.
+
+    A job that is too large for any goes by itself.
     """
-    start = held = 0
-    for place, size in enumerate(itertools.repeat(0, len(items)) if sizes is None else sizes):
-        if place > start and (place - start == most or held + size > MOST_BYTES):
-            yield items[start:place]
+    shape: Shape | None = None
+    start = held = shared = 0
+    for place, (job_id, data, each) in enumerate(jobs):
+        # most jobs of a producer have the same
+        if each is not shape:
+            shape, shared = each, sum(map(utf8_size, each))
+        size = shared + len(job_id) + (len(data) if data.isascii() else len(data.encode()))
+        if held and (place - start == most or held + size > MOST_BYTES):
+            yield slice(start, place)
             start, held = place, 0
         held += size
-    if start < len(items):
-        yield items[start:]
-
-
-def sizes_of(jobs: Iterable[Encoded]) -> Iterator[int]:
-    """The bytes of each job, as Redis stores it."""
-    shape: Shape | None = None
-    shared = 0
-    for job in jobs:
-        # most jobs of a producer have the same
-        if job.shape is not shape:
-            shape, shared = job.shape, sum(map(utf8_size, job.shape))
-        yield shared + utf8_size(job.data) + len(job.job_id)
+    if held:
+        yield slice(start, len(jobs))

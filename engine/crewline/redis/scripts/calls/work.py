@@ -35,8 +35,8 @@ class WorkCalls(Caller):
         Args:
             again: which repeat it is of a call that was not answered, with the same token and results; 0 for the first.
         """
-        most = "" if suspects is None else suspects
-        asked = (letters, token, lease_ms, worker, room, *rate, points, again or "", unread_ms or "", most)
+        most, repeated = "" if suspects is None else suspects, self._repeated + token
+        asked = (letters, token, lease_ms, worker, room, *rate, points, again or "", unread_ms or "", most, repeated)
         sent = itertools.chain.from_iterable(result.sent() for result in results)
         return self.fetched(await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
 
@@ -64,8 +64,8 @@ class WorkCalls(Caller):
             unread_ms: how long a lease holds until extend_leases says that the caller has read of it; 0: lease_ms.
             suspects: how many jobs that were with a worker that died are fetched at most; None for no bound.
         """
-        most = "" if suspects is None else suspects
-        asked = (letters, token, lease_ms, worker, room, *rate, points, "", unread_ms or "", most)
+        most, repeated = "" if suspects is None else suspects, self._repeated + token
+        asked = (letters, token, lease_ms, worker, room, *rate, points, "", unread_ms or "", most, repeated)
         return self.command("finish_and_fetch", self.keys.queue, *asked)
 
     async def check_rights(self, unused_id: str) -> list[str]:

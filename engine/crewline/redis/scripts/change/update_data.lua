@@ -4,7 +4,7 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 data (JSON text)
 Returns  0, -1 no such job
 Events   none
-Bound    one job: 2.5 ms a MB of its data
+Bound    one job: 2 ms a MB of its data
 Why      A job that was removed meanwhile must not come back as a hash with nothing but data. ]]
 -- @include base/keys
 

@@ -16,6 +16,7 @@ ARGV     1 base      "<prefix>:<queue>:"
                      extend_leases that it has read of them: it may sleep while this call waits for work in its name
          13 suspects  '' or how many suspects to fetch at most (jobs that were with a worker that died): those beyond it
                      are looked past, 500 a call, and stay where they are
+         14 repeated  a string of our own, by the token: which of its repeats was here last
          then 5 a result:
            id, token
            outcome   completed | failed | retry | back (handed back: neither an attempt nor a start is used up)
@@ -45,9 +46,9 @@ Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0, and what was r
 Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
 Bound    25 results and room for 25 (more is slower for whoever waits); results that weigh 200 kB, as the worker weighs
          them, or one that is heavier, and no room then; jobs are read until they are 200 kB, so that the last may be
-         any size (each MB takes 2.5 ms); each call promotes 50 due jobs at most, and lets 50 go that retention does not
-         keep, one fewer for each result that is a failure; behind suspects, one pass over those in `wait` that earlier
-         calls have looked past
+         any size (each MB takes 2 ms); each call promotes 50 due jobs at most, and lets 50 go that retention does not
+         keep, fewer of large ones, and one fewer for each result that is a failure; behind suspects, one pass over
+         those in `wait` that earlier calls have looked past
 Why      Group commit: a worker's whole state change costs one round trip, however many jobs it covers.
          Locks are read, and leases and finished sets written, once a call instead of once a job. ]]
 -- @include base/keys
@@ -57,13 +58,13 @@ Why      Group commit: a worker's whole state change costs one round trip, howev
 -- @include place/wake_worker
 
 local codes, ended, jobs, next_due, limited = {}, false, {}, 0, 0
-if #ARGV > 13 then
+if #ARGV > 14 then
   -- @include end/settle_jobs
   local whole_call
-  whole_call, codes, ended = pcall(settle_jobs, 13, tonumber(ARGV[10]))
+  whole_call, codes, ended = pcall(settle_jobs, 14, tonumber(ARGV[10]))
   if not whole_call then
     -- @include end/undo_settling
-    undo_settling(13)
+    undo_settling(14)
     error(codes, 0)
   end
 end

@@ -4,7 +4,7 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 progress (JSON text), 4 token of the worker that runs it, or '' for any other client
 Returns  0, -1 no such job, -6 the lease is not this worker's any more
 Events   progress
-Bound    one job, whose progress is stored and told: 4 ms a MB, and 1 MiB at most
+Bound    one job, whose progress is stored and told: 3 ms a MB, and 1 MiB at most
 Why      A worker that lost its lease must not write over the one that has it now. ]]
 -- @include base/keys
 -- @include base/trim_events

@@ -1,5 +1,4 @@
 -- @include base/clock
--- @include base/own_key
 -- @include place/wake_worker
 -- @include fetch/allowance
 -- @include fetch/begin_attempt
@@ -39,17 +38,17 @@ local function put_aside_back(aside, scores)
   return #aside - prioritized, prioritized
 end
 
--- A call reads jobs whole, and Redis stands still for some 2.5 ms a MB of them. How large a job is shows when it is read:
+-- A call reads jobs whole, and Redis stands still for some 2 ms a MB of them. How large a job is shows when it is read:
 -- to ask before would cost a call a job. So a fetch ends with the job that makes it so many bytes.
 local MOST_READ = 200000
 
 local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, unread_ms, suspects,
   settled)
-  local jobs, mark = {}, own_key(q, 'repeated:' .. token)
+  local jobs = {}
   if again then
     -- @include fetch/note_repeat
     -- @include fetch/leased_before
-    if not note_repeat(mark, again) then return jobs, 0, 0 end
+    if not note_repeat(ARGV[14], again) then return jobs, 0, 0 end
     jobs = leased_before(token, lease_ms)
     if #jobs > 0 then return jobs, 0, 0 end
   end
@@ -64,7 +63,7 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   end
   local max = number(meta[3], 0)
   if max > 0 then rate_ms = number(meta[4], 1000) else max = rate_max end
-  local used, repeated = used_of_rate(max, mark)
+  local used, repeated = used_of_rate(max, ARGV[14])
   if repeated and not again then
     -- its repeat was here before; whoever waits hears again of what it was told, and nobody else
     if has_runnable(q) then wake_worker(q) end
@@ -107,9 +106,13 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
         redis.call('HSET', job, 'processedOn', stamp, 'pb', worker, 'ats', started)
         if unread_ms then mark_unread(job, unread) elseif unread then redis.call('HDEL', job, 'unread') end
         redis.call('XADD', q.events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-        -- of a plain one these are values alone, of any other names and values
-        for n = 1, #fields do read = read + #fields[n] end
-        if plain then fields[7] = id else fields = { id, fields } end
+        if plain then
+          read = read + #fields[1] + #fields[2] + #fields[3]
+          fields[7] = id
+        else
+          for n = 2, #fields, 2 do read = read + #fields[n] end
+          fields = { id, fields }
+        end
         jobs[#jobs + 1] = fields
         if read >= MOST_READ then
           last = i

@@ -145,7 +145,7 @@ class Result(NamedTuple):
         elif self.outcome == "failed":
             more |= {"traces": self.traces, "keep": self.keep_failed}
         else:
-            more["written"] = KEEP_FAILED.to_script()
+            more["written"] = KEEP_FAILED.script
             if self.outcome == "retry":
                 more |= {"delay": self.delay_ms, "traces": self.traces}
         for name in ("lifo", "suspect", "crashed", "tried", "exhausted", "unreadable", "optionless"):

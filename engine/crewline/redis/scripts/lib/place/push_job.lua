@@ -41,11 +41,12 @@ local function lifo_place(lifo, priority)
   return lifo and priority == 0
 end
 
+-- It is told before it is done: where Redis refuses one of both, the job is where it was.
 local function push_job(queue, id, priority, front, prev)
-  place_job(queue, id, priority, front)
   if prev then
     redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id, 'prev', prev)
   else
     redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id)
   end
+  place_job(queue, id, priority, front)
 end

@@ -208,6 +208,7 @@ async def test_what_redis_refuses_a_duty_is_said_once_and_holds_up_no_other(
     queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("crewline.upkeep.maintainer.SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr("crewline.upkeep.maintainer.ROUND_MS", 45)
     await queue.redis.set(queue.keys.base + "repeat", "of another type")
     swept: list[str] = []
     sweep = Scripts.sweep_jobs

@@ -136,7 +136,7 @@ class Worker:
         verdicts = Verdicts(slots, max_crashes, backoffs or {}, keep_completed, keep_failed)
         self._calling = Calling(targets, slots, Where(redis, prefix, queue, call_seconds, lease_ms), timeout_seconds)
         self._executor = Executor(targets, slots, self._listeners, self._calling, verdicts, middleware)
-        self._isolator = Isolator(self.queue.scripts, slots, self._executor, self._calling, targets)
+        self._isolator = Isolator(self.queue.scripts, lease_ms, slots, self._executor, self._calling, targets)
         self._maintainer = QueueMaintainer(
             self.queue, stalled_interval_seconds or lease_seconds / 3, lease_seconds, max_crashes, keep_completed,
             keep_failed,

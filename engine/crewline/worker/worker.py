@@ -158,8 +158,9 @@ class Worker:
         self._tuning = Tuning(own, self.queue, slots, self._calling, verdicts, self._committer, self._maintainer)
         self._loop_watch = LoopWatch(queue, timeout_seconds, lease_seconds)
         self._leases = LeaseKeeper(
-            redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread, self._loop_watch.gives_up
-        )
+            redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread, self._loop_watch.gives_up,
+            self._loop_watch.look_seconds,
+        )  # fmt: skip
         self._presence = Presence(
             self.queue, slots, self.name, LiveSettings(queue, self._tuning.follow), self._interruptions.cancel
         )

@@ -117,8 +117,9 @@ class Executor:
             await _tell(run, begun, lambda hook: hook.failed(job, raised))
         else:
             result = self._verdicts.completed(run, text)
-            returned = value.value if isinstance(value, Returned) else value
-            await _tell(run, begun, lambda hook: hook.after(job, returned))
+            if begun:
+                returned = value.value if isinstance(value, Returned) else value
+                await _tell(run, begun, lambda hook: hook.after(job, returned))
         if run.status is Status.LOST:
             log.warning(
                 "job %s of queue %s: the result of a run that lost its lease is dropped", job.id, job.queue_name

@@ -55,13 +55,14 @@ async def test_a_child_that_dies_before_it_begins_with_a_job_costs_no_attempt(
     assert len(killed) == 2
 
 
+@pytest.mark.parametrize("timeout", [None, 1])
 async def test_a_child_that_stands_still_before_it_begins_costs_its_job_nothing(
-    queue: Queue, children: Children, monkeypatch: pytest.MonkeyPatch, until: Any
+    queue: Queue, children: Children, monkeypatch: pytest.MonkeyPatch, until: Any, timeout: float | None
 ) -> None:
     pid = (await children.run(await stored(queue, WHO), WORK, timeout=None)).value["pid"]
     monkeypatch.setattr("crewline.worker.processes.standstill.LOOKS", 2)
     os.kill(pid, signal.SIGSTOP)
-    running = children.run(await stored(queue, WHO), WORK, timeout=None)
+    running = children.run(await stored(queue, WHO), WORK, timeout=timeout)
     assert (await asyncio.wait_for(running, 30)).value["pid"] != pid
     await until(lambda: not runs(pid))
 

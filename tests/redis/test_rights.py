@@ -95,7 +95,7 @@ async def test_a_parent_that_can_not_be_told_of_a_childs_end_is_told_to_the_log(
         await child.job.result(timeout=10)
         told = (
             "queue emails: jobs have ended, but Redis refused what else that means to bull:other:parent (a parent that "
-            "waits for a child, a job that was kept until another ends): "
+            "waits for a child, a job that was kept until another ends, a fetch of more): "
         )
         await until(lambda: told in caplog.text)
         assert "can't access at least one of the keys" in caplog.text

@@ -35,18 +35,21 @@ Why      An id without a lock whose lease would be over by now, counted from its
          One that counted too often is failed by whoever fetches it next (field defa), as in BullMQ. All go before their
          equals. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_queue
 -- @include base/trim_events
 -- @include base/counts
 -- @include base/denied
+-- @include base/fields
 -- @include end/cancelled
 -- @include end/end_from_outside
 -- @include end/hand_back
+-- @include end/finished
 -- @include upkeep/looks
 -- @include upkeep/passes_gate
 -- @include upkeep/stalled_job
 -- @include place/remove_from_list
+-- @include place/push_job
+-- @include place/wake_worker
 
 check_queue(q)
 local lease, once, first = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == ''

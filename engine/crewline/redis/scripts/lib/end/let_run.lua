@@ -1,5 +1,6 @@
 -- @include base/clock
 -- @include base/counts
+-- @include base/fields
 -- @include place/delay_job
 -- @include place/push_job
 -- @include place/says_lifo

@@ -1,6 +1,3 @@
--- @include base/trim_events
--- @include base/own_key
--- @include place/wake_worker
 -- The ways in which a job ends that are not the common one: it completed, has no parent and no deduplication id. They are
 -- made when the first job of a call needs one: to make a function costs a call half as much as a command.
 local ways
@@ -10,6 +7,7 @@ local function other_ways()
     -- @include end/cancelled
     -- @include end/own_retention
     -- @include end/fail
+    -- @include end/announce_letters
     -- @include end/retry_later
     -- @include end/hand_back
     -- @include end/take_back_crash

@@ -1,7 +1,4 @@
 -- @include base/fields
--- @include place/delay_job
--- @include place/mark_next_due
--- @include place/wake_worker
 -- The list that runnable jobs go to. As in BullMQ 6 that is `wait`, paused or not; but BullMQ 5 parks them in `paused`
 -- and, when it resumes, renames that over `wait`: what was put there meanwhile would be lost. Every resume brings back
 -- what is parked.

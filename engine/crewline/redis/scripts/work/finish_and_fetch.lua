@@ -26,6 +26,7 @@ ARGV     1 base      "<prefix>:<queue>:"
                      (JSON text) behind a NUL:
              keep       retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"; with "=" before it
                         for jobs that say the same
+             written    retry, back: as in cancel_job
              traces     how many stack traces a job keeps
              delay      retry: milliseconds
              lifo       retry: true puts it before those that wait

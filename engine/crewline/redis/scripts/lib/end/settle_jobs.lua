@@ -66,6 +66,7 @@ local function settle_jobs(offset, points)
         -- its worker has not heard of it yet
         local reason = other_ways().cancelled(id, ARGV[at + 2])
         if reason then
+          keep = other_ways().own_retention(redis.call('HGET', job, 'opts'), told.written)
           outcome, value, told = 'failed', reason, { letter = false, trace = told.trace }
           other_ways().unsuspect(job)
         end

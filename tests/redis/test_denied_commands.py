@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis as sync_redis
-from crewline import CrewlineError, Queue
+from crewline import CrewlineError, FlowJob, Queue
 from crewline.redis.scripts import source
 from redis.exceptions import ResponseError
 
@@ -79,3 +79,94 @@ async def test_no_job_is_in_no_state_or_in_two(admin: sync_redis.Redis, redis_ur
                 wrong.append(f"with {command} again: {lost}")
         admin.flushall()
     assert not wrong, "\n".join(wrong)
+
+
+async def test_a_tree_that_was_refused_is_added_whole_by_the_next_call(admin: sync_redis.Redis, redis_url: str) -> None:
+    tree = FlowJob("n", options={"job_id": "root"}, children=[FlowJob("n", options={"job_id": "leaf"})])
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        admin.execute_command("ACL", "SETUSER", "weak", "-zadd")
+        with pytest.raises(ResponseError):
+            await queue.add_flow(tree)
+        assert not admin.exists(queue.keys.job("root"), queue.keys.job("leaf"))
+        admin.execute_command("ACL", "SETUSER", "weak", "+zadd")
+        await queue.add_flow(tree)
+        assert await queue.job_state("root") == "waiting-children"
+        assert await queue.job_state("leaf") == "waiting"
+
+
+async def test_a_refused_add_leaves_a_job_alone_that_was_there_before(admin: sync_redis.Redis, redis_url: str) -> None:
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        # where an end of the list is far away
+        await queue.add_bulk(("n", n, {"job_id": f"j{n}"}) for n in range(2500))
+        admin.execute_command("ACL", "SETUSER", "weak", "-zadd")
+        with pytest.raises(ResponseError):
+            await queue.add_bulk([("n", 1, {"job_id": "j1250"}), ("n", 1, {"delay": 60})])
+        assert admin.exists(queue.keys.job("j1250"))
+
+
+async def test_a_large_tree_that_is_refused_half_way_is_let_go_by_the_next_call(
+    admin: sync_redis.Redis, redis_url: str
+) -> None:
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        call = await touching.releases_a_flow(queue)
+        admin.execute_command("ACL", "SETUSER", "weak", "-lpush")
+        with pytest.raises(ResponseError):
+            await call()
+        admin.execute_command("ACL", "SETUSER", "weak", "+lpush")
+        while await call() > 0:
+            pass
+        assert admin.zrange("bull:emails:waiting-children", 0, -1) == [b"root"]
+
+
+@pytest.mark.parametrize("act", ["remove", "cancel", "clean"])
+async def test_a_child_stays_where_its_parent_can_not_be_told(
+    admin: sync_redis.Redis, redis_url: str, act: str
+) -> None:
+    async with Queue("letters", redis=redis_url) as parents:
+        tree = FlowJob("n", children=[FlowJob("n", queue="emails", options={"job_id": "child"}, on_failure="fail")])
+        await parents.add_flow(tree)
+    admin.execute_command("ACL", "SETUSER", "weak", "resetkeys", "~bull:emails:*", "~bull-crewline:emails:*")
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        acts = {
+            "remove": lambda: queue.remove("child"),
+            "cancel": lambda: queue.cancel("child"),
+            "clean": lambda: queue.clean("wait"),
+        }
+        with pytest.raises(ResponseError, match=r"bull:letters:.* waits for this job, and can not be told"):
+            await acts[act]()
+        assert await queue.job_state("child") == "waiting"
+
+
+async def test_a_parent_that_can_not_wait_again_is_told_to_the_log(
+    admin: sync_redis.Redis, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Queue("emails", redis=redis_url) as queue:
+        await touching_changes.ended(queue)
+        await queue.redis.hset(queue.keys.job("b"), "parentKey", "bull:letters:1")
+    admin.execute_command("ACL", "SETUSER", "weak", "resetkeys", "~bull:emails:*", "~bull-crewline:emails:*")
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        await queue.retry("b")
+    assert "bull:letters:1" in caplog.text
+    admin.flushall()
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_an_event_stream_that_takes_no_more_loses_no_job(
+    admin: sync_redis.Redis, redis_url: str, name: str
+) -> None:
+    async with Queue("emails", redis=redis_url) as queue:
+        call = await CASES[name](queue)
+        admin.execute_command("XSETID", queue.keys.events, f"{2**64 - 1}-{2**64 - 1}")
+        refused: ResponseError | None = None
+        try:
+            await call()
+        except ResponseError as error:
+            refused = error
+        assert refused is None or "bull:emails:events" in str(refused)
+        assert refused is None or "delete it" in str(refused)
+        assert not off(admin)
+        admin.delete(queue.keys.events)
+        with contextlib.suppress(CrewlineError):
+            await call()
+        assert not off(admin)
+    admin.flushall()

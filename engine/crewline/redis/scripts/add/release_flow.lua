@@ -37,4 +37,5 @@ for i = 1, #jobs, 3 do
 end
 wake_queues(queues)
 redis.call('LTRIM', flow, #jobs, -1)
+redis.call('LSET', flow, 0, 'whole')
 return left_of_flow()

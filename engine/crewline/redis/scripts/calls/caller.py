@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from crewline.redis.lanes import Lanes
 from crewline.redis.scripts.sources import sha, source
@@ -71,6 +71,13 @@ class Caller:
             return await self._lanes.call(*self.command(name, *args))
         except NoScriptError:
             return await self._lanes.call("EVAL", source(name), len(declared), *declared, self.keys.base, *args)
+        except ResponseError as error:
+            if "exhausted the last possible ID" not in str(error):
+                raise
+            raise ResponseError(
+                f"the last id of an event stream was set to the largest there is, and no event can be written: delete "
+                f"it (DEL {self.keys.events}, or that of the queue that these jobs go to): {error}"
+            ) from error
 
 
 def bounds(keep: Keep) -> tuple[int | str, int | str]:

@@ -16,10 +16,10 @@ check_queue(q)
 local parked = redis.call('LRANGE', q.paused, 0, 1999)
 if #parked > 0 then
   redis.call('LTRIM', q.paused, #parked, -1)
-  local put, why = pcall(redis.call, 'RPUSH', q.wait, unpack(parked))
-  if not put then
+  local told = redis.pcall('RPUSH', q.wait, unpack(parked))
+  if type(told) ~= 'number' then
     for i = #parked, 1, -1 do redis.call('LPUSH', q.paused, parked[i]) end
-    error(why, 0)
+    error(told, 0)
   end
 end
 local left = redis.call('LLEN', q.paused)

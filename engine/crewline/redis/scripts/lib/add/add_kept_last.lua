@@ -24,8 +24,9 @@ local function add_kept_last(ended, dedup_id)
   local delay = due and '@' .. whole(due) or whole(math.max(number(opts.delay, 0), 0))
   local extra = { de = de, parentKey = kept[3], parent = kept[4], kept = later }
   local _, place = add_job(q, id, kept[1], nil, kept[2] or '{}', delay, whole(priority), opts.lifo == true, extra)
-  if extra.taken then
-    redis.call('HDEL', extra.taken, 'jid', 'pk', 'pd', 'pdk', 'due')
+  local job = extra.taken
+  if job then
+    redis.call('HDEL', job, 'jid', 'pk', 'pd', 'pdk', 'due')
   elseif extra.kept then
     redis.call('DEL', later)
   end

@@ -5,8 +5,8 @@
 local function remove_from_list(list, places, ids)
   if #places == 0 then return end
   for i = 1, #places do redis.call('LSET', list, places[i], ':gone') end
-  local gone, why = pcall(redis.call, 'LREM', list, -#places, ':gone')
-  if gone then return end
+  local told = redis.pcall('LREM', list, -#places, ':gone')
+  if type(told) == 'number' then return end
   for i = 1, #places do redis.call('LSET', list, places[i], ids[i]) end
-  error(why, 0)
+  error(told, 0)
 end

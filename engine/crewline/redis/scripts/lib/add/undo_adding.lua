@@ -6,15 +6,10 @@ local function undo_adding(queue, id, kept)
   local job = queue.base .. id
   local links = redis.pcall('HMGET', job, 'parentKey', 'deid')
   for _, set in ipairs({ queue.delayed, queue.prioritized, queue.children }) do redis.pcall('ZREM', set, id) end
-  -- it came to an end of these
-  for _, list in ipairs({ queue.wait, queue.paused }) do
-    for rank = -1, 1, 2 do
-      if type(redis.pcall('LPOS', list, id, 'RANK', rank, 'MAXLEN', 300)) == 'number' then
-        redis.pcall('LREM', list, rank, id)
-      end
-    end
-  end
-  if stands(id, queue, 300) then return end
+  local at = ends_of(queue)
+  local place = at[id]
+  if place and redis.pcall('LREM', place[1], place[2], id) == 1 then at[id] = nil end
+  if stands(id, queue) then return end
   if kept then
     redis.pcall('RENAME', job, kept)
     return

@@ -18,7 +18,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 
 from crewline import forks
-from crewline.redis import private, refusals
+from crewline.redis import loops, private, refusals
 from crewline.redis.address import redact as redact
 from crewline.redis.topology import open_client, open_sync_client
 
@@ -51,6 +51,7 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
     private.mend(client)
     refusals.watch(client)
     forks.in_child(client, private.disown)
+    loops.give_home(client)
     return client
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from crewline import Job, Queue, Reject, Worker
+from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Poller, Pollers
-from crewline_operator.redis.reading import Snapshot, Target
+from crewline_operator.redis.reading import Reading, Snapshot, Target
 from crewline_operator.redis.snapshot import RUNNING_MAX, read_snapshots
 from redis.asyncio import Redis
 
@@ -43,7 +44,9 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def snapshot(redis: Redis) -> Snapshot:
-    return (await read_snapshots(redis, [EMAILS]))[EMAILS]
+    seen = (await read_snapshots(redis, [EMAILS]))[EMAILS]
+    assert isinstance(seen, Snapshot)
+    return seen
 
 
 async def test_a_queue_that_nobody_used_yet_is_empty(redis: Redis) -> None:
@@ -227,3 +230,71 @@ async def test_a_wrong_password_is_told_apart(redis: Redis, redis_url: str) -> N
     assert found.reason == "RedisAuthFailed"
     assert "wrong" not in found.message
     await pollers.close()
+
+
+def other(name: str) -> tuple[Key, Target]:
+    return Key("JobQueue", "shop", name), Target("bull", name, f"{name}-dlq")
+
+
+async def test_a_key_of_the_wrong_type_is_the_fault_of_its_own_queue(redis: Redis, queue: Queue) -> None:
+    _, reports = other("reports")
+    await queue.add("a", {})
+    await redis.set("bull:reports:wait", "no list")
+    seen = await read_snapshots(redis, [reports, EMAILS])
+    assert isinstance(seen[EMAILS], Snapshot) and seen[EMAILS].waiting == 1
+    fault = seen[reports]
+    assert isinstance(fault, Fault) and fault.reason == "RedisWrongType"
+    assert "'bull:reports:wait'" in fault.message
+    await redis.delete("bull:reports:wait")
+
+
+async def test_jobs_that_are_no_jobs_are_shown_as_far_as_they_can_be_read(redis: Redis, queue: Queue) -> None:
+    for state, job_id in ((queue.keys.wait, "x"), (queue.keys.active, "y")):
+        await redis.lpush(state, job_id)
+        await redis.set(queue.keys.job(job_id), "no hash")
+    seen = await snapshot(redis)
+    assert (seen.waiting, seen.active, seen.oldest_waiting_ms) == (1, 1, None)
+    assert [(run.id, run.name, run.started_ms) for run in seen.running] == [("y", "", None)]
+    await redis.delete(queue.keys.wait, queue.keys.active, queue.keys.job("x"), queue.keys.job("y"))
+
+
+async def test_what_a_user_may_not_read_is_the_fault_of_that_queue_and_nothing_of_another_shows(
+    redis: Redis, redis_url: str
+) -> None:
+    allowed = ("~bull:emails:*", "~bull:emails-dlq:*", "~bull-crewline:emails:*", "+@all", "-@dangerous")
+    await redis.execute_command("ACL", "SETUSER", "shop", "reset", "on", ">pw", *allowed)
+    told: list[Key] = []
+    pollers = Pollers(told.extend, 0.05)
+    endpoint = Endpoint(redis_url.replace("redis://", "redis://shop:pw@"), "shown")
+    key, reports = other("reports")
+    poller = pollers.watch(KEY, endpoint, EMAILS)
+    pollers.watch(key, endpoint, reports)
+
+    async def readings() -> Any:
+        return (poller.reading(KEY), poller.reading(key))
+
+    fine, refused = await until(readings, lambda seen: all(each != Reading() for each in seen))
+    assert fine.snapshot is not None and fine.fault is None
+    assert refused.snapshot is None and refused.fault.reason == "RedisPermissionDenied"
+    assert "'bull:reports:" in refused.fault.message and "emails" not in refused.fault.message
+    await pollers.close()
+    await redis.execute_command("ACL", "DELUSER", "shop")
+
+
+async def test_a_fault_of_a_queue_is_told_once_and_gone_once_it_is_mended(
+    polled: tuple[Pollers, Poller, list[Key]], redis: Redis
+) -> None:
+    _, poller, told = polled
+    await redis.set("bull:emails:delayed", "no set")
+
+    async def reading() -> Reading:
+        return poller.reading(KEY)
+
+    await until(reading, lambda seen: seen.fault is not None)
+    told.clear()
+    await poller.poll_once()
+    assert told == []
+    await redis.delete("bull:emails:delayed")
+    mended = await until(reading, lambda seen: seen.fault is None)
+    assert mended.snapshot is not None
+    assert told == [KEY]

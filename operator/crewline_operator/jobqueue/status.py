@@ -13,6 +13,7 @@ from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition, merg
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
 from crewline_operator.model.moments import timestamp, timestamp_ms
+from crewline_operator.redis.faults import QUEUE_FAULTS
 from crewline_operator.redis.reading import Running, Snapshot
 from crewline_operator.scaling.decide import Decision
 
@@ -179,8 +180,9 @@ def _degraded(faults: list[Fault]) -> Condition:
 def _redis_reachable(observed: Observed) -> Condition:
     if isinstance(observed.endpoint, Fault):
         return Condition("RedisReachable", False, observed.endpoint.reason, observed.endpoint.message)
-    if observed.reading.fault is not None:
-        return Condition("RedisReachable", False, observed.reading.fault.reason, observed.reading.fault.message)
+    fault = observed.reading.fault
+    if fault is not None and fault.reason not in QUEUE_FAULTS:
+        return Condition("RedisReachable", False, fault.reason, fault.message)
     return Condition("RedisReachable", True, "Connected", f"Redis {observed.endpoint.shown} answers")
 
 

@@ -67,3 +67,9 @@ class Reading:
 
     snapshot: Snapshot | None = None
     fault: Fault | None = None
+
+    def differs_from(self, earlier: Reading) -> bool:
+        """Whether anything but the clock differs."""
+        if self.snapshot is None or earlier.snapshot is None:
+            return self != earlier
+        return self.snapshot.moved_since(earlier.snapshot)

@@ -2,12 +2,16 @@
 
 The first trip counts; the second asks only for what the first made known (due jobs, the oldest job's age, the running
 jobs' progress), so that idle queues cost one trip. Nothing here reads more than RUNNING_MAX entries of anything.
+
+What Redis refuses for a key (its type, a user's rights) is the fault of the queue that has the key. Of a job that
+can't be read only its details are missing: any client may have put there what it is.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +19,8 @@ from crewline.wire.keys import Keys
 from crewline.wire.text import text
 from redis.asyncio import Redis
 
+from crewline_operator.model.fault import Fault
+from crewline_operator.redis.faults import refused_key
 from crewline_operator.redis.reading import Running, Snapshot, Target
 
 RUNNING_MAX = 20
@@ -25,18 +31,25 @@ QUEUES_PER_PIPELINE = 250
 #: Progress is shown in a status, so it is bounded in characters of JSON.
 PROGRESS_MAX_CHARS = 512
 NAME_MAX_CHARS = 256
+#: The fields of a running job that can't be read.
+NOTHING = (None, None, None, None)
 
 
-async def read_snapshots(redis: Redis, targets: Sequence[Target]) -> dict[Target, Snapshot]:
-    """Read all targets; raises what redis-py raises, and then nothing was read."""
-    snapshots: dict[Target, Snapshot] = {}
+async def read_snapshots(redis: Redis, targets: Sequence[Target]) -> dict[Target, Snapshot | Fault]:
+    """Read all targets, each or why it can't be read; raises what redis-py raises where Redis can't be reached."""
+    found: dict[Target, Snapshot | Fault] = {}
     for start in range(0, len(targets), QUEUES_PER_PIPELINE):
         chunk = targets[start : start + QUEUES_PER_PIPELINE]
         now_ms, counts = await _read_counts(redis, chunk)
-        details = await _read_details(redis, chunk, counts, now_ms)
-        for target, count, detail in zip(chunk, counts, details, strict=True):
-            snapshots[target] = _snapshot(count, detail, now_ms)
-    return snapshots
+        details = await _read_details(redis, counts, now_ms)
+        for target in chunk:
+            count = counts[target]
+            if isinstance(count, Fault):
+                found[target] = count
+            else:
+                detail = details[target]
+                found[target] = detail if isinstance(detail, Fault) else _snapshot(count, detail, now_ms)
+    return found
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,14 @@ class _Counts:
     next_due_ms: int | None
     active_ids: tuple[bytes, ...]
 
+    @property
+    def first_ids(self) -> list[bytes]:
+        """Those that run next: the oldest is among them."""
+        return [job_id for job_id in (self.oldest_id, self.first_prioritized_id) if job_id is not None]
+
+    def is_due(self, now_ms: int) -> bool:
+        return self.next_due_ms is not None and self.next_due_ms <= now_ms
+
 
 @dataclass(frozen=True)
 class _Details:
@@ -63,31 +84,46 @@ class _Details:
     running: tuple[Running, ...] = ()
 
 
-async def _read_counts(redis: Redis, targets: Sequence[Target]) -> tuple[int, list[_Counts]]:
+async def _read_counts(redis: Redis, targets: Sequence[Target]) -> tuple[int, dict[Target, _Counts | Fault]]:
+    asked = {target: _questions(target) for target in targets}
     async with redis.pipeline(transaction=False) as pipe:
         pipe.time()
-        for target in targets:
-            keys = Keys(target.prefix, target.queue)
-            letters = Keys(target.prefix, target.dead_letter_queue)
-            pipe.llen(keys.wait)
-            pipe.llen(keys.paused)
-            pipe.zcard(keys.prioritized)
-            pipe.llen(keys.active)
-            pipe.zcard(keys.delayed)
-            pipe.zcard(keys.completed)
-            pipe.zcard(keys.failed)
-            pipe.llen(letters.wait)
-            pipe.zcard(letters.prioritized)
-            pipe.hexists(keys.meta, "paused")
-            pipe.lindex(keys.wait, -1)
-            pipe.zrange(keys.prioritized, 0, 0)
-            pipe.zrange(keys.delayed, 0, 0, withscores=True)
-            # New jobs come in at the head: the tail holds those that have run longest.
-            pipe.lrange(keys.active, -RUNNING_MAX, -1)
-        time_reply, *replies = await pipe.execute()
+        for command, *args in itertools.chain.from_iterable(asked.values()):
+            getattr(pipe, command)(*args)
+        time_reply, *replies = await pipe.execute(raise_on_error=False)
+    if isinstance(time_reply, Exception):
+        raise time_reply
     now_ms = time_reply[0] * 1000 + time_reply[1] // 1000
-    width = len(replies) // len(targets) if targets else 0
-    return now_ms, [_counts(replies[index * width : (index + 1) * width]) for index in range(len(targets))]
+    answers = iter(replies)
+    counts: dict[Target, _Counts | Fault] = {}
+    for target, questions in asked.items():
+        answered = list(itertools.islice(answers, len(questions)))
+        counts[target] = refused_key(questions, answered) or _counts(answered)
+    return now_ms, counts
+
+
+def _questions(target: Target) -> list[tuple[Any, ...]]:
+    """The first trip's commands for a queue as redis-py has them, in the order in which `_counts` takes the answers."""
+    keys = Keys(target.prefix, target.queue)
+    letters = Keys(target.prefix, target.dead_letter_queue)
+    return [
+        ("llen", keys.wait),
+        ("llen", keys.paused),
+        ("zcard", keys.prioritized),
+        ("llen", keys.active),
+        ("zcard", keys.delayed),
+        ("zcard", keys.completed),
+        ("zcard", keys.failed),
+        ("llen", letters.wait),
+        ("zcard", letters.prioritized),
+        ("hexists", keys.meta, "paused"),
+        ("lindex", keys.wait, -1),
+        ("zrange", keys.prioritized, 0, 0),
+        # not the other way round, and with the scores
+        ("zrange", keys.delayed, 0, 0, False, True),
+        # New jobs come in at the head: the tail holds those that have run longest.
+        ("lrange", keys.active, -RUNNING_MAX, -1),
+    ]
 
 
 def _counts(reply: Sequence[Any]) -> _Counts:
@@ -111,28 +147,36 @@ def _counts(reply: Sequence[Any]) -> _Counts:
 
 
 async def _read_details(
-    redis: Redis, targets: Sequence[Target], counts: Sequence[_Counts], now_ms: int
-) -> list[_Details]:
+    redis: Redis, counts: Mapping[Target, _Counts | Fault], now_ms: int
+) -> dict[Target, _Details | Fault]:
+    read = {target: count for target, count in counts.items() if not isinstance(count, Fault)}
     async with redis.pipeline(transaction=False) as pipe:
-        for target, count in zip(targets, counts, strict=True):
+        for target, count in read.items():
             keys = Keys(target.prefix, target.queue)
-            if count.next_due_ms is not None and count.next_due_ms <= now_ms:
-                pipe.zcount(keys.delayed, "-inf", (now_ms + 1) * DELAYED_SCORE_FACTOR - 1)
-            for job_id in (count.oldest_id, count.first_prioritized_id):
-                if job_id is not None:
-                    pipe.hget(keys.job(text(job_id)), "timestamp")
+            if count.is_due(now_ms):
+                pipe.zcount(*_due_question(keys, now_ms)[1:])
+            for job_id in count.first_ids:
+                pipe.hget(keys.job(text(job_id)), "timestamp")
             for job_id in count.active_ids:
                 pipe.hmget(keys.job(text(job_id)), "name", "pb", "processedOn", "progress")
-        replies = iter(await pipe.execute() if len(pipe) else ())
-    details = []
-    for count in counts:
-        due = next(replies) if count.next_due_ms is not None and count.next_due_ms <= now_ms else 0
-        stamps = [
-            _integer(next(replies)) for job_id in (count.oldest_id, count.first_prioritized_id) if job_id is not None
-        ]
-        running = tuple(_running(job_id, next(replies)) for job_id in count.active_ids)
-        details.append(_Details(due, min((stamp for stamp in stamps if stamp is not None), default=None), running))
+        replies = iter(await pipe.execute(raise_on_error=False) if len(pipe) else ())
+    details: dict[Target, _Details | Fault] = {}
+    for target, count in read.items():
+        due = next(replies) if count.is_due(now_ms) else 0
+        stamps = [_integer(_or_none(next(replies))) for _ in count.first_ids]
+        running = tuple(_running(job_id, _or_none(next(replies)) or NOTHING) for job_id in count.active_ids)
+        oldest = min((stamp for stamp in stamps if stamp is not None), default=None)
+        refused = refused_key([_due_question(Keys(target.prefix, target.queue), now_ms)], [due])
+        details[target] = refused or _Details(due, oldest, running)
     return details
+
+
+def _due_question(keys: Keys, now_ms: int) -> tuple[Any, ...]:
+    return "zcount", keys.delayed, "-inf", (now_ms + 1) * DELAYED_SCORE_FACTOR - 1
+
+
+def _or_none(reply: Any) -> Any:
+    return None if isinstance(reply, Exception) else reply
 
 
 def _snapshot(count: _Counts, detail: _Details, now_ms: int) -> Snapshot:

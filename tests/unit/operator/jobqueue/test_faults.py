@@ -141,3 +141,13 @@ def test_what_hides_other_faults_comes_first_and_the_others_are_named_too() -> N
     assert conditions(status_of(result))["Degraded"] == ("True", "RedisUnreachable")
     assert "; also: MissingConfigMap: " in message(status_of(result), "Degraded")
     assert result.check_after_seconds is not None
+
+
+def test_a_queue_that_redis_refuses_to_have_read_is_told_and_redis_is_reachable() -> None:
+    refused = Reading(fault=Fault("RedisWrongType", "key 'bull:emails:wait' is of another type"))
+    result = planned(observed(deployment=deployment(2), reading=refused))
+    assert manifest(result, "Deployment")["spec"]["replicas"] == 2
+    seen = conditions(status_of(result))
+    assert seen["RedisReachable"] == ("True", "Connected")
+    assert seen["Degraded"] == ("True", "RedisWrongType")
+    assert seen["ScalingActive"] == ("False", "RedisWrongType")

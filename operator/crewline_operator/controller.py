@@ -12,7 +12,6 @@ import logging
 from typing import Any
 
 from crewline_operator.effects.executor import Executor
-from crewline_operator.jobqueue.claim import known_claims
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
@@ -26,7 +25,6 @@ from crewline_operator.loop.scheduledjobs import ScheduledJobs
 from crewline_operator.loop.workqueue import WorkQueue
 from crewline_operator.model.key import Key
 from crewline_operator.model.settings import Settings
-from crewline_operator.redis.claims import Claims
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 
@@ -45,23 +43,20 @@ class Controller:
         self._intake = Intake(store=self._store, work=self._work, on_code=self._codes.changed)
         self._listing = Listing(api=api, intake=self._intake, settings=settings)
         self._events = EventRecorder(api)
-        self._claims = Claims()
         self._pollers = Pollers(self._intake.on_reading, settings.poll_seconds)
         self._executor = Executor(
             api=api,
             store=self._store,
             pollers=self._pollers,
-            claims=self._claims,
             events=self._events,
-            requeue=self._work.add_after,
         )
         self._observer = JobQueueObserver(
             api=api,
             store=self._store,
             codes=self._codes,
             pollers=self._pollers,
-            claims=self._claims,
             done=self._executor.done,
+            watch_namespaces=settings.watch_namespaces,
         )
         self._jobqueues = JobQueues(
             store=self._store,
@@ -112,9 +107,6 @@ class Controller:
             await self._scheduledjobs.reconcile(key)
 
     def _begin(self) -> None:
-        # Before any JobQueue is reconciled, so that the order in which they are decides nothing.
-        for key, claim in known_claims(self._store.jobqueues):
-            self._claims.make(key, claim)
         self._listed = True
         log.info(
             "ready: %d JobQueues, %d ScheduledJobs in %s",

@@ -15,15 +15,12 @@ from crewline import Job, Queue, Reject, Worker
 from crewline_operator.effects.actions import (
     INVALID_JOB,
     AddJob,
-    DropClaim,
     Follow,
-    MakeClaim,
     Pause,
     RemoveJob,
     Unfollow,
 )
 from crewline_operator.effects.executor import Executor, NotFollowed, Refused
-from crewline_operator.jobqueue.claim import claim_of
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
@@ -32,7 +29,6 @@ from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
 from crewline_operator.model.note import Note
-from crewline_operator.redis.claims import Claims
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.scaling.decide import History
@@ -52,20 +48,17 @@ NOWHERE = Endpoint("redis://127.0.0.1:1/0", "127.0.0.1:1/0")
 
 
 class Operator:
-    """An executor with a Redis and no cluster, and what it had looked at again."""
+    """An executor with a Redis and no cluster."""
 
     def __init__(self, api: Api) -> None:
         self.store = Store()
         self.pollers = Pollers(lambda _: None, 60.0)
-        self.again: list[Key] = []
         self.api = api
         self.executor = Executor(
             api=api,
             store=self.store,
             pollers=self.pollers,
-            claims=Claims(),
             events=EventRecorder(api),
-            requeue=lambda key, _: self.again.append(key),
         )
 
     async def do(self, *actions: Any, key: Key = EMAILS) -> None:
@@ -146,15 +139,6 @@ async def test_what_is_followed_no_more_is_not_reached(operator: Operator) -> No
     await operator.do(RemoveJob(REF, "run-1", optional=True), key=DIGEST)
 
 
-async def test_whom_a_claim_concerns_is_looked_at_again(operator: Operator) -> None:
-    claim, other = claim_of(jobqueue(), "shown"), Key("JobQueue", "shop", "mails")
-    await operator.do(MakeClaim(claim))
-    assert operator.again == []
-    await operator.do(MakeClaim(claim), key=other)
-    await operator.do(DropClaim(), key=other)
-    assert operator.again == [EMAILS, EMAILS]
-
-
 async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_server(stranger: Operator) -> None:
     """It is not there: whatever is asked of it fails."""
     observer = JobQueueObserver(
@@ -162,12 +146,11 @@ async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_serve
         store=stranger.store,
         codes=Codes(stranger.api),
         pollers=stranger.pollers,
-        claims=Claims(),
         done=stranger.executor.done,
     )
     seen = await observer.observe(jobqueue_object(), jobqueue(), History())
     assert seen.first_read_pending
-    assert (seen.followed, seen.claim, stranger.pollers.followed(EMAILS)) == (None, None, None)
+    assert (seen.followed, seen.claimed, stranger.pollers.followed(EMAILS)) == (None, None, None)
 
 
 def scheduled() -> ScheduledJob:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
-from crewline_operator.redis.claims import Claim
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.reading import Target
 
@@ -19,15 +19,33 @@ INVALID_JOB = "InvalidJob"
 
 
 @dataclass(frozen=True)
-class MakeClaim:
-    """Have the object counted among those that want a queue. JobQueues that want the same one are looked at again."""
+class Claim:
+    """Claim a queue that nobody has, or that `instead_of` has; who has it then comes with the next read.
 
-    claim: Claim
+    `shown` is the Redis as it may be shown, for the plan to know which queue it is that was claimed.
+    """
+
+    queue: QueueRef
+    owner: Owner
+    shown: str
+    instead_of: Owner | None = None
 
 
 @dataclass(frozen=True)
-class DropClaim:
-    """The object wants no queue any more; whoever wants the same one is looked at again."""
+class KeepClaim:
+    """Let the claim hold on. May fail in silence: it holds for a while, and is asked for again."""
+
+    queue: QueueRef
+    owner: Owner
+    shown: str
+
+
+@dataclass(frozen=True)
+class GiveUpClaim:
+    """Leave the queue to others. May fail in silence: then they take it over once they see that its object is gone."""
+
+    queue: QueueRef
+    owner: Owner
 
 
 @dataclass(frozen=True)
@@ -94,4 +112,4 @@ class RemoveJob:
     optional: bool = False
 
 
-Action = MakeClaim | DropClaim | Follow | Unfollow | Apply | WriteStatus | Pause | AddJob | RemoveJob | Note
+Action = Claim | KeepClaim | GiveUpClaim | Follow | Unfollow | Apply | WriteStatus | Pause | AddJob | RemoveJob | Note

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from crewline_operator.model.owner import Owner
+from crewline_operator.model.queue_ref import QueueRef
+
 
 @dataclass(frozen=True)
 class Applied:
@@ -14,6 +17,18 @@ class Applied:
     generation: int | None
 
 
+@dataclass(frozen=True)
+class Claimed:
+    """A queue that the object has, as far as this process knows."""
+
+    queue: QueueRef
+    owner: Owner
+    #: The Redis, as it may be shown.
+    shown: str
+    #: When the claim was made or renewed last, by the monotonic clock.
+    renewed: float
+
+
 @dataclass
 class Done:
     """Lost with the process, which costs a few calls and no wrong decision."""
@@ -22,3 +37,4 @@ class Done:
     applied: dict[str, Applied] = field(default_factory=dict)
     #: By the monotonic clock; None if this process has not written it yet.
     status_written: float | None = None
+    claimed: Claimed | None = None

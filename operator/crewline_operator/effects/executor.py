@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import assert_never
 
@@ -23,23 +23,25 @@ from crewline_operator.effects.actions import (
     Action,
     AddJob,
     Apply,
-    DropClaim,
+    Claim,
     Follow,
-    MakeClaim,
+    GiveUpClaim,
+    KeepClaim,
     Pause,
     RemoveJob,
     Unfollow,
     WriteStatus,
 )
-from crewline_operator.effects.done import Applied, Done
+from crewline_operator.effects.done import Applied, Claimed, Done
 from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, ApiError
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import claim_key
 from crewline_operator.model.queue_ref import QueueRef
-from crewline_operator.redis.claims import Claims
+from crewline_operator.redis.claims import give_up_claim, renew_claim, take_claim
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.poller import Pollers
 
@@ -76,16 +78,12 @@ class Executor:
         api: Api,
         store: Store,
         pollers: Pollers,
-        claims: Claims,
         events: EventRecorder,
-        requeue: Callable[[Key, float], None],
     ) -> None:
         self._api = api
         self._store = store
         self._pollers = pollers
-        self._claims = claims
         self._events = events
-        self._requeue = requeue
         self._done: dict[Key, Done] = {}
 
     def done(self, key: Key) -> Done:
@@ -105,10 +103,12 @@ class Executor:
         """Do `actions` for an object; `obj` is None if it is gone. Raises Refused, and what the calls raise."""
         for action in actions:
             match action:
-                case MakeClaim(claim):
-                    self._look_again(self._claims.make(key, claim))
-                case DropClaim():
-                    self._look_again(self._claims.drop(key))
+                case Claim():
+                    await self._claim(key, action)
+                case KeepClaim():
+                    await self._keep_claim(key, action)
+                case GiveUpClaim():
+                    await self._give_up_claim(key, action)
                 case Follow(endpoint, target):
                     self._pollers.watch(key, endpoint, target)
                 case Unfollow():
@@ -153,6 +153,33 @@ class Executor:
         self._done.setdefault(key, Done()).status_written = time.monotonic()
         self._store.of(key.kind).put(written)
 
+    async def _claim(self, key: Key, action: Claim) -> None:
+        redis, at = self._queue(action.queue).redis, claim_key(action.queue.prefix, action.queue.queue)
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                taken = await take_claim(redis, at, action.owner, action.instead_of)
+        except UNAVAILABLE as error:
+            raise Refused(redis_fault(error, action.shown)) from error
+        if taken:
+            self._claimed(key, action)
+        self._pollers.wake(action.queue.jobqueue)
+
+    async def _keep_claim(self, key: Key, action: KeepClaim) -> None:
+        async with _may_fail():
+            redis, at = self._queue(action.queue).redis, claim_key(action.queue.prefix, action.queue.queue)
+            await renew_claim(redis, at)
+            self._claimed(key, action)
+
+    def _claimed(self, key: Key, action: Claim | KeepClaim) -> None:
+        claimed = Claimed(action.queue, action.owner, action.shown, time.monotonic())
+        self._done.setdefault(key, Done()).claimed = claimed
+
+    async def _give_up_claim(self, key: Key, action: GiveUpClaim) -> None:
+        self._done.setdefault(key, Done()).claimed = None
+        async with _may_fail():
+            redis, at = self._queue(action.queue).redis, claim_key(action.queue.prefix, action.queue.queue)
+            await give_up_claim(redis, at, action.owner)
+
     async def _pause(self, key: Key, obj: Object | None, action: Pause) -> None:
         queue = self._queue(action.queue)
         async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
@@ -170,9 +197,8 @@ class Executor:
             async with _told(action.queue):
                 await self._queue(action.queue).remove(action.job_id)
             return
-        with contextlib.suppress(NotFollowed, *UNAVAILABLE):
-            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                await self._queue(action.queue).remove(action.job_id)
+        async with _may_fail():
+            await self._queue(action.queue).remove(action.job_id)
 
     def _note(self, key: Key, obj: Object | None, note: Note) -> None:
         if obj is not None:
@@ -184,9 +210,13 @@ class Executor:
             raise NotFollowed(f"{ref.jobqueue} is followed no more")
         return queue
 
-    def _look_again(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            self._requeue(key, 0)
+
+@asynccontextmanager
+async def _may_fail() -> AsyncIterator[None]:
+    """Calls to Redis, bounded in time, that nothing is to wait for where it does not answer."""
+    with contextlib.suppress(NotFollowed, *UNAVAILABLE):
+        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+            yield
 
 
 @asynccontextmanager

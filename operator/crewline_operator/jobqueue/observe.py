@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from crewline_operator.effects.done import Done
 from crewline_operator.jobqueue.children.labels import selector_of
-from crewline_operator.jobqueue.claim import claim_of
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import resolve_endpoint
 from crewline_operator.jobqueue.observed import Code, Observed
-from crewline_operator.jobqueue.spec import JobQueue
-from crewline_operator.kube.api import DEPLOYMENTS, Api
+from crewline_operator.jobqueue.spec import JobQueue, named_queue
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, Api
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.names import API_VERSION
-from crewline_operator.redis.claims import Claims
+from crewline_operator.model.owner import Owner
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.redis.reading import Reading
@@ -50,14 +49,21 @@ class JobQueueObserver:
     """Observes JobQueues and changes nothing. What it remembers saves calls; losing it costs no more than these."""
 
     def __init__(
-        self, *, api: Api, store: Store, codes: Codes, pollers: Pollers, claims: Claims, done: Callable[[Key], Done]
+        self,
+        *,
+        api: Api,
+        store: Store,
+        codes: Codes,
+        pollers: Pollers,
+        done: Callable[[Key], Done],
+        watch_namespaces: Collection[str] = (),
     ) -> None:
         self._api = api
         self._store = store
         self._codes = codes
         self._pollers = pollers
-        self._claims = claims
         self._done = done
+        self._watch_namespaces = watch_namespaces
         self._resolved: dict[Key, _Resolved] = {}
 
     def reset(self) -> None:
@@ -68,37 +74,39 @@ class JobQueueObserver:
         """A JobQueue is gone."""
         self._resolved.pop(key, None)
 
-    async def observe(self, obj: Object, jobqueue: JobQueue, history: History) -> Observed:
+    async def observe(
+        self, obj: Object, jobqueue: JobQueue, history: History, unclaimed_since: float | None = None
+    ) -> Observed:
         """What a plan for `jobqueue` is made from. Raises what the API server's calls raise."""
         key = jobqueue.key
         endpoint = await self._endpoint(key, obj, jobqueue)
         followed = self._pollers.followed(key)
-        older: Key | None = None
         reading = Reading()
-        if isinstance(endpoint, Endpoint):
-            older = self._claims.older(key, claim_of(jobqueue, endpoint.shown))
-            if followed == (endpoint, jobqueue.target):
-                reading = self._pollers.reading(key)
+        if isinstance(endpoint, Endpoint) and followed == (endpoint, jobqueue.target):
+            reading = self._pollers.reading(key)
+        done = self._done(key)
         seen = Observed(
             now=datetime.now(UTC),
+            clock=time.monotonic(),
+            me=Owner(self._api.cluster_id, jobqueue.namespace, jobqueue.name, jobqueue.uid),
             status=obj.get("status", {}),
             endpoint=endpoint,
             followed=followed,
             reading=reading,
-            claim=self._claims.of(key),
-            older_twin=f"{older.namespace}/{older.name}" if older is not None else None,
+            claimed=done.claimed,
+            unclaimed_since=unclaimed_since,
             history=history,
         )
         if seen.first_read_pending:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
             return seen
         child = await self._child(jobqueue)
-        done = self._done(key)
         return replace(
             seen,
             deployment=child.deployment,
             pods=self._store.pods_of(jobqueue.namespace, jobqueue.name),
             code=await self._code(jobqueue),
+            owner_gone=await self._is_gone(seen.holder, jobqueue),
             taken_name=child.taken_name,
             stale_child=child.stale,
             applied=dict(done.applied),
@@ -119,6 +127,20 @@ class JobQueueObserver:
         else:
             self._resolved.pop(key, None)
         return resolved
+
+    async def _is_gone(self, holder: Owner | None, jobqueue: JobQueue) -> bool:
+        """Whether another JobQueue that has the queue is gone for good, or is for another queue by now."""
+        if holder is None or holder.cluster != self._api.cluster_id:
+            return False
+        if self._watch_namespaces and holder.namespace not in self._watch_namespaces:
+            return False
+        known = self._store.jobqueues.get(holder.namespace, holder.name)
+        if known is None or known["metadata"]["uid"] != holder.uid:
+            # The watch may lag: ask before taking over.
+            known = await self._api.find(JOBQUEUES, holder.namespace, holder.name)
+        if known is None or known["metadata"]["uid"] != holder.uid:
+            return True
+        return named_queue(known) != (jobqueue.prefix, jobqueue.queue)
 
     async def _child(self, jobqueue: JobQueue) -> _Child:
         """What has the name of the workers' Deployment."""

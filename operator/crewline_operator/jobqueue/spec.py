@@ -50,7 +50,6 @@ class JobQueue:
     name: str
     uid: str
     generation: int
-    created: str
     queue: str
     redis_url: str | None
     redis_secret: SecretKey | None
@@ -74,23 +73,28 @@ class JobQueue:
         return QueueRef(self.key, self.prefix, self.queue)
 
 
+def named_queue(obj: Object) -> tuple[str, str]:
+    """The prefix and the queue that a JobQueue is for."""
+    spec = obj["spec"]
+    return spec["redis"].get("prefix", "bull"), spec.get("queue") or obj["metadata"]["name"]
+
+
 def parse_jobqueue(obj: Object) -> JobQueue:
     """Read a JobQueue that the API server has validated."""
     metadata, spec = obj["metadata"], obj["spec"]
     redis, worker, scaling = spec["redis"], spec["worker"], spec.get("scaling", {})
     secret = redis.get("urlFrom", {}).get("secretKeyRef")
-    queue = spec.get("queue") or metadata["name"]
+    prefix, queue = named_queue(obj)
     concurrency = worker.get("concurrency", 10)
     return JobQueue(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         generation=metadata.get("generation", 1),
-        created=metadata.get("creationTimestamp", ""),
         queue=queue,
         redis_url=redis.get("url"),
         redis_secret=SecretKey(secret["name"], secret["key"]) if secret else None,
-        prefix=redis.get("prefix", "bull"),
+        prefix=prefix,
         paused=spec.get("paused", False),
         dead_letter_queue=spec.get("deadLetter", {}).get("queue") or f"{queue}-dlq",
         worker=WorkerSpec(

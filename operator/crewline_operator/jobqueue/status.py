@@ -10,10 +10,9 @@ from crewline_operator.jobqueue.children.labels import selector_text
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition, merge_conditions
-from crewline_operator.model.fault import Fault
+from crewline_operator.model.fault import QUEUE_FAULTS, Fault
 from crewline_operator.model.key import Object
 from crewline_operator.model.moments import timestamp, timestamp_ms
-from crewline_operator.redis.faults import QUEUE_FAULTS
 from crewline_operator.redis.reading import Running, Snapshot
 from crewline_operator.scaling.decide import Decision
 
@@ -140,7 +139,7 @@ def _running(job: Running) -> dict[str, Any]:
 def _available(workers: _Workers, outcome: Outcome, observed: Observed) -> Condition:
     stops_all = outcome.faults[0] if outcome.faults else None
     if stops_all is not None and (
-        observed.older_twin is not None
+        observed.holder is not None
         or observed.taken_name is not None
         or observed.refusal is not None
         or isinstance(observed.endpoint, Fault)
@@ -187,7 +186,7 @@ def _redis_reachable(observed: Observed) -> Condition:
 
 
 def _scaling_active(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> Condition:
-    if observed.older_twin is not None or observed.taken_name is not None:
+    if observed.holder is not None or observed.taken_name is not None:
         return Condition("ScalingActive", False, outcome.faults[0].reason, outcome.faults[0].message)
     if jobqueue.scaling.mode == "external":
         return Condition("ScalingActive", True, "External", "spec.replicas decides the number of workers")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from crewline_operator.effects.executor import Executor, Refused
 from crewline_operator.jobqueue.observe import JobQueueObserver
-from crewline_operator.jobqueue.plan import plan, plan_gone
+from crewline_operator.jobqueue.plan import Plan, plan, plan_gone
 from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.metrics import Metrics
@@ -35,7 +35,8 @@ class JobQueues:
         self._metrics = metrics
         self._settings = settings
         self._requeue = requeue
-        self._histories: dict[Key, History] = {}
+        #: The last plan of each, for the next one to know.
+        self._plans: dict[Key, Plan] = {}
 
     async def reconcile(self, key: Key) -> None:
         """Bring one JobQueue in line. Raises what the API server's and Redis' calls raise; then it is tried again."""
@@ -44,7 +45,8 @@ class JobQueues:
             await self._forget(key)
             return
         jobqueue = parse_jobqueue(obj)
-        observed = await self._observer.observe(obj, jobqueue, self._histories.get(key, History()))
+        last = self._plans.get(key, Plan([], History()))
+        observed = await self._observer.observe(obj, jobqueue, last.history, last.unclaimed_since)
         planned = plan(jobqueue, observed, self._settings)
         try:
             await self._executor.carry_out(key, obj, planned.actions)
@@ -52,7 +54,7 @@ class JobQueues:
             planned = plan(jobqueue, replace(observed, refusal=refused.fault), self._settings)
             await self._executor.carry_out(key, obj, planned.actions)
         finally:
-            self._histories[key] = planned.history
+            self._plans[key] = planned
         if planned.status is not None:
             desired, ready = planned.status["desiredReplicas"], planned.status["readyReplicas"]
             self._metrics.jobqueue(key, observed.reading.snapshot, desired, ready)
@@ -60,8 +62,8 @@ class JobQueues:
             self._requeue(key, planned.check_after_seconds)
 
     async def _forget(self, key: Key) -> None:
-        await self._executor.carry_out(key, None, plan_gone())
+        await self._executor.carry_out(key, None, plan_gone(self._executor.done(key).claimed))
         self._executor.forget(key)
         self._observer.forget(key)
-        if self._histories.pop(key, None) is not None:
+        if self._plans.pop(key, None) is not None:
             self._metrics.forget(key)

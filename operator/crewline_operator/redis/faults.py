@@ -18,7 +18,7 @@ from redis.exceptions import (
     RedisError,
 )
 
-from crewline_operator.model.fault import Fault
+from crewline_operator.model.fault import PERMISSION_DENIED, WRONG_TYPE, Fault
 
 
 def redis_fault(error: BaseException, shown: str) -> Fault:
@@ -41,12 +41,6 @@ def redis_fault(error: BaseException, shown: str) -> Fault:
         "RedisUnreachable",
         f"Redis {shown} can't be reached ({detail}): check host and port in spec.redis, and that it runs",
     )
-
-
-#: Redis answers, and refuses what a queue is read by.
-WRONG_TYPE = "RedisWrongType"
-PERMISSION_DENIED = "RedisPermissionDenied"
-QUEUE_FAULTS = (WRONG_TYPE, PERMISSION_DENIED)
 
 
 def refused_key(asked: Sequence[Sequence[Any]], answers: Sequence[Any]) -> Fault | None:

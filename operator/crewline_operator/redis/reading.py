@@ -7,6 +7,7 @@ from typing import Any
 
 from crewline_operator.model.demand import Demand
 from crewline_operator.model.fault import Fault
+from crewline_operator.model.owner import Owner
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Snapshot:
     next_due_ms: int | None = None
     oldest_waiting_ms: int | None = None
     running: tuple[Running, ...] = ()
+    #: The JobQueue that claims the queue.
+    owner: Owner | None = None
 
     @property
     def demand(self) -> Demand:
@@ -57,7 +60,7 @@ class Snapshot:
     def _without_clock(self) -> tuple[Any, ...]:
         return (
             self.waiting, self.active, self.delayed, self.due, self.completed, self.failed, self.dead, self.paused,
-            self.oldest_waiting_ms, self.running,
+            self.oldest_waiting_ms, self.running, self.owner,
         )  # fmt: skip
 
 

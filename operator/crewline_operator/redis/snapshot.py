@@ -20,6 +20,7 @@ from crewline.wire.text import text
 from redis.asyncio import Redis
 
 from crewline_operator.model.fault import Fault
+from crewline_operator.model.owner import Owner, claim_key, read_owner
 from crewline_operator.redis.faults import refused_key
 from crewline_operator.redis.reading import Running, Snapshot, Target
 
@@ -67,6 +68,7 @@ class _Counts:
     first_prioritized_id: bytes | None
     next_due_ms: int | None
     active_ids: tuple[bytes, ...]
+    owner: Owner | None
 
     @property
     def first_ids(self) -> list[bytes]:
@@ -123,12 +125,13 @@ def _questions(target: Target) -> list[tuple[Any, ...]]:
         ("zrange", keys.delayed, 0, 0, False, True),
         # New jobs come in at the head: the tail holds those that have run longest.
         ("lrange", keys.active, -RUNNING_MAX, -1),
+        ("get", claim_key(target.prefix, target.queue)),
     ]
 
 
 def _counts(reply: Sequence[Any]) -> _Counts:
     wait, parked, prioritized, active, delayed, completed, failed, dead, more_dead = reply[:9]
-    paused, oldest, first_prioritized, next_delayed, active_ids = reply[9:]
+    paused, oldest, first_prioritized, next_delayed, active_ids, owner = reply[9:]
     return _Counts(
         wait=wait,
         parked=parked,
@@ -143,6 +146,7 @@ def _counts(reply: Sequence[Any]) -> _Counts:
         first_prioritized_id=first_prioritized[0] if first_prioritized else None,
         next_due_ms=int(next_delayed[0][1] // DELAYED_SCORE_FACTOR) if next_delayed else None,
         active_ids=tuple(reversed(active_ids)),
+        owner=read_owner(owner),
     )
 
 
@@ -193,6 +197,7 @@ def _snapshot(count: _Counts, detail: _Details, now_ms: int) -> Snapshot:
         next_due_ms=count.next_due_ms,
         oldest_waiting_ms=detail.oldest_ms,
         running=detail.running,
+        owner=count.owner,
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from crewline_operator.effects.actions import Apply, DropClaim, Follow, MakeClaim, Pause, Unfollow, WriteStatus
-from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.effects.actions import Apply, Follow, GiveUpClaim, KeepClaim, Pause, Unfollow, WriteStatus
 from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, Plan, plan_gone
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import RENEW_SECONDS
 from crewline_operator.redis.reading import Reading, Target
 from crewline_operator.scaling.decide import History
 
-from tests.unit.operator.factories import ENDPOINT, conditions, deployment, jobqueue, observed
+from tests.unit.operator.factories import ENDPOINT, ME, conditions, deployment, jobqueue, observed
 from tests.unit.operator.jobqueue.plans import (
     MISSING,
     UNREACHABLE,
@@ -68,17 +68,16 @@ def test_nothing_is_planned_before_redis_was_read_once() -> None:
         assert actions(planned(observed(**known)), WriteStatus)
 
 
-def test_a_new_jobqueue_is_counted_and_followed_before_anything_is_decided() -> None:
-    known = jobqueue()
-    fresh = planned(observed(claim=None, followed=None, reading=Reading()))
-    assert fresh.actions == [MakeClaim(claim_of(known, ENDPOINT.shown)), Follow(ENDPOINT, known.target)]
+def test_a_new_jobqueue_is_followed_before_anything_is_decided() -> None:
+    fresh = planned(observed(claimed=None, followed=None, reading=Reading()))
+    assert fresh.actions == [Follow(ENDPOINT, jobqueue().target)]
     assert fresh.check_after_seconds is None, "the first read has it looked at again"
 
 
-def test_another_queue_is_claimed_and_followed_in_place_of_the_old_one() -> None:
+def test_another_queue_is_followed_in_place_of_the_old_one_which_is_given_up() -> None:
     moved = planned(observed(reading=Reading()), queue="letters")
     assert moved.actions == [
-        MakeClaim(claim_of(jobqueue(queue="letters"), ENDPOINT.shown)),
+        GiveUpClaim(jobqueue().queue_ref, ME),
         Follow(ENDPOINT, Target("bull", "letters", "letters-dlq")),
     ]
 
@@ -90,8 +89,9 @@ def test_without_a_usable_redis_url_nothing_is_followed_and_the_claim_stays() ->
     assert still.actions == []
 
 
-def test_a_jobqueue_that_is_gone_is_followed_no_more_and_claims_nothing() -> None:
-    assert plan_gone() == [Unfollow(), DropClaim()]
+def test_a_jobqueue_that_is_gone_gives_its_queue_up_and_is_followed_no_more() -> None:
+    assert plan_gone(observed().claimed) == [GiveUpClaim(jobqueue().queue_ref, ME), Unfollow()]
+    assert plan_gone(None) == [Unfollow()]
 
 
 def test_an_old_child_of_the_same_name_is_waited_for() -> None:
@@ -101,15 +101,15 @@ def test_an_old_child_of_the_same_name_is_waited_for() -> None:
 
 def test_what_is_done_comes_in_an_order_that_a_death_between_bears() -> None:
     """The pause is known by the status, and Events tell of what was done."""
-    result = planned(observed(claim=None, reading=reading(waiting=50)), paused=True)
-    assert [type(action) for action in result.actions] == [MakeClaim, Apply, Apply, WriteStatus, Pause, Note, Note]
+    result = planned(observed(claimed=None, reading=reading(waiting=50)), paused=True)
+    assert [type(action) for action in result.actions] == [KeepClaim, Apply, Apply, WriteStatus, Pause, Note, Note]
 
 
 def test_what_is_in_place_is_neither_applied_nor_written_again() -> None:
     first = planned(observed(deployment=deployment(2), reading=reading(waiting=15)))
     known = {"deployment": deployment(2), "reading": reading(waiting=15), "status": status_of(first)}
     again = planned(observed(applied=in_place(first), **known))
-    assert (again.actions, again.check_after_seconds) == ([], None)
+    assert (again.actions, again.check_after_seconds) == ([], RENEW_SECONDS)
     assert [action.kind for action in actions(planned(observed(**known)), Apply)] == ["ServiceAccount", "Deployment"]
 
 

@@ -105,6 +105,35 @@ async def test_running_jobs_are_shown_with_worker_and_progress(
     await until(lambda: snapshot(redis), lambda seen: seen.completed == 25)
 
 
+async def test_a_job_that_comes_and_goes_between_two_looks_has_happened(
+    queue: Queue, redis: Redis, start_worker: StartWorker
+) -> None:
+    async def handle(_: Job) -> None:
+        pass
+
+    await start_worker(handle)
+    marks = [(await snapshot(redis)).mark]
+    for delay in (0, 0, 0.01):
+        job = await queue.add("short", {}, delay=delay, remove_on_complete=True)
+        await job.result(timeout=10)
+        await until(lambda: snapshot(redis), lambda seen: seen.demand.total == 0)
+        marks.append((await snapshot(redis)).mark)
+    assert len(set(marks)) == 4
+    assert (await snapshot(redis)).mark == marks[-1], "and nothing has happened since"
+
+
+async def test_a_job_that_was_there_before_and_runs_between_two_looks_has_happened(queue: Queue, redis: Redis) -> None:
+    job = await queue.add("later", {}, delay=3600)
+    before = await snapshot(redis)
+    await queue.promote_all()
+    await redis.rpoplpush(queue.keys.wait, queue.keys.active)
+    await redis.lpop(queue.keys.active)
+    await redis.delete(queue.keys.job(job.id))
+    after = await snapshot(redis)
+    assert (before.demand.total, after.demand.total) == (0, 0)
+    assert before.mark != after.mark, "though no job was added"
+
+
 async def test_dead_letters_are_counted(queue: Queue, redis: Redis, start_worker: StartWorker) -> None:
     async def handle(_: Job) -> None:
         raise Reject("bad address")

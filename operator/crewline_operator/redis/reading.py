@@ -46,12 +46,14 @@ class Snapshot:
     next_due_ms: int | None = None
     oldest_waiting_ms: int | None = None
     running: tuple[Running, ...] = ()
+    #: What has happened: the counter of ids, and the last event's id where there is no job.
+    mark: str = ""
     #: The JobQueue that claims the queue.
     owner: Owner | None = None
 
     @property
     def demand(self) -> Demand:
-        return Demand(self.waiting, self.due, self.active, self.paused)
+        return Demand(self.waiting, self.due, self.active, self.paused, self.mark)
 
     def moved_since(self, earlier: Snapshot) -> bool:
         """Whether anything but the clock differs."""

@@ -69,11 +69,17 @@ class _Counts:
     next_due_ms: int | None
     active_ids: tuple[bytes, ...]
     owner: Owner | None
+    last_id: bytes | None
 
     @property
     def first_ids(self) -> list[bytes]:
         """Those that run next: the oldest is among them."""
         return [job_id for job_id in (self.oldest_id, self.first_prioritized_id) if job_id is not None]
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing that runs or may run: then it counts what has happened."""
+        return not (self.wait or self.parked or self.prioritized or self.active)
 
     def is_due(self, now_ms: int) -> bool:
         return self.next_due_ms is not None and self.next_due_ms <= now_ms
@@ -84,6 +90,7 @@ class _Details:
     due: int = 0
     oldest_ms: int | None = None
     running: tuple[Running, ...] = ()
+    last_event: bytes | None = None
 
 
 async def _read_counts(redis: Redis, targets: Sequence[Target]) -> tuple[int, dict[Target, _Counts | Fault]]:
@@ -126,12 +133,13 @@ def _questions(target: Target) -> list[tuple[Any, ...]]:
         # New jobs come in at the head: the tail holds those that have run longest.
         ("lrange", keys.active, -RUNNING_MAX, -1),
         ("get", claim_key(target.prefix, target.queue)),
+        ("get", keys.id),
     ]
 
 
 def _counts(reply: Sequence[Any]) -> _Counts:
     wait, parked, prioritized, active, delayed, completed, failed, dead, more_dead = reply[:9]
-    paused, oldest, first_prioritized, next_delayed, active_ids, owner = reply[9:]
+    paused, oldest, first_prioritized, next_delayed, active_ids, owner, last_id = reply[9:]
     return _Counts(
         wait=wait,
         parked=parked,
@@ -147,6 +155,7 @@ def _counts(reply: Sequence[Any]) -> _Counts:
         next_due_ms=int(next_delayed[0][1] // DELAYED_SCORE_FACTOR) if next_delayed else None,
         active_ids=tuple(reversed(active_ids)),
         owner=read_owner(owner),
+        last_id=last_id,
     )
 
 
@@ -159,6 +168,9 @@ async def _read_details(
             keys = Keys(target.prefix, target.queue)
             if count.is_due(now_ms):
                 pipe.zcount(*_due_question(keys, now_ms)[1:])
+            if count.is_quiet:
+                # The last event of a queue that is done is a short one, without a job's result.
+                pipe.xrevrange(keys.events, count=1)
             for job_id in count.first_ids:
                 pipe.hget(keys.job(text(job_id)), "timestamp")
             for job_id in count.active_ids:
@@ -167,11 +179,12 @@ async def _read_details(
     details: dict[Target, _Details | Fault] = {}
     for target, count in read.items():
         due = next(replies) if count.is_due(now_ms) else 0
+        last = _or_none(next(replies)) if count.is_quiet else None
         stamps = [_integer(_or_none(next(replies))) for _ in count.first_ids]
         running = tuple(_running(job_id, _or_none(next(replies)) or NOTHING) for job_id in count.active_ids)
         oldest = min((stamp for stamp in stamps if stamp is not None), default=None)
         refused = refused_key([_due_question(Keys(target.prefix, target.queue), now_ms)], [due])
-        details[target] = refused or _Details(due, oldest, running)
+        details[target] = refused or _Details(due, oldest, running, last[0][0] if last else None)
     return details
 
 
@@ -197,6 +210,7 @@ def _snapshot(count: _Counts, detail: _Details, now_ms: int) -> Snapshot:
         next_due_ms=count.next_due_ms,
         oldest_waiting_ms=detail.oldest_ms,
         running=detail.running,
+        mark=f"{text(count.last_id or b'')} {text(detail.last_event or b'')}",
         owner=count.owner,
     )
 

@@ -29,8 +29,9 @@ class Code:
 class Observed:
     """All that a plan is made from, besides the JobQueue itself."""
 
+    #: The operator's wall clock, which may be wrong: for moments that are told, and for nothing that is decided.
     now: datetime
-    #: The monotonic clock, in seconds: what is decided by time is decided by this one.
+    #: The monotonic clock, in seconds: what is decided by time is decided by this one, or by Redis'.
     clock: float
     #: The JobQueue, as a claim names it.
     me: Owner

@@ -132,7 +132,7 @@ def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:
         # The queue may be another JobQueue's.
         return Decision(current, "the queue can't be read: workers stay as they are", None, observed.history)
     demand = snapshot.demand if snapshot is not None else None
-    return decide(jobqueue.scaling, demand, current, observed.history, observed.now.timestamp())
+    return decide(jobqueue.scaling, demand, current, observed.history, observed.clock)
 
 
 def _manifests(jobqueue: JobQueue, observed: Observed, decision: Decision, settings: Settings) -> list[dict[str, Any]]:

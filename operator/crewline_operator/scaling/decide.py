@@ -42,7 +42,7 @@ class Decision:
 
 
 def decide(spec: ScalingSpec, demand: Demand | None, current: int, history: History, now: float) -> Decision:
-    """The number of workers for `demand`; None means that it could not be read. `now` is in seconds."""
+    """The number of workers for `demand`; None means that it could not be read. `now` is monotonic, in seconds."""
     if spec.mode == "external":
         return _external(spec, current, history)
     if demand is None:

@@ -48,6 +48,7 @@ class Runs:
 class Observed:
     """All that a plan is made from, besides the ScheduledJob itself."""
 
+    #: The operator's wall clock, which may be wrong: for moments that are told, and for nothing that is decided.
     now: datetime
     #: Why they are not known, if there is no such queue, or its Redis does not answer.
     runs: Runs | Fault

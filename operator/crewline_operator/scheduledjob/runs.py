@@ -76,7 +76,8 @@ def run_of(job_id: str) -> datetime:
 def _decided_until(scheduled: ScheduledJob, status: Mapping[str, Any], now: datetime) -> datetime:
     """Up to when runs are decided. What passed while suspended, or under another schedule, is not made up for."""
     if "decidedUntil" not in status:
-        return scheduled.created
+        # The API server's clock may be ahead of Redis'.
+        return min(scheduled.created, now)
     was_suspended = find_condition(status, "Suspended").get("status") == "True"
     if was_suspended != scheduled.suspend or status.get("decidedFor") != scheduled.decided_for:
         return now

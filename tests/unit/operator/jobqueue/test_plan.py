@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from crewline_operator.effects.actions import Apply, Follow, GiveUpClaim, KeepClaim, Pause, Unfollow, WriteStatus
 from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, Plan, plan_gone
 from crewline_operator.model.note import Note
@@ -9,7 +11,7 @@ from crewline_operator.model.owner import RENEW_SECONDS
 from crewline_operator.redis.reading import Reading, Target
 from crewline_operator.scaling.decide import History
 
-from tests.unit.operator.factories import ENDPOINT, ME, conditions, deployment, jobqueue, observed
+from tests.unit.operator.factories import CLOCK, ENDPOINT, ME, NOW, conditions, deployment, jobqueue, observed
 from tests.unit.operator.jobqueue.plans import (
     MISSING,
     UNREACHABLE,
@@ -97,6 +99,21 @@ def test_a_jobqueue_that_is_gone_gives_its_queue_up_and_is_followed_no_more() ->
 def test_an_old_child_of_the_same_name_is_waited_for() -> None:
     waiting = planned(observed(stale_child=True, reading=reading(waiting=50)))
     assert (waiting.actions, waiting.check_after_seconds) == ([], STALE_CHILD_SECONDS)
+
+
+def test_a_wall_clock_that_is_an_hour_off_decides_the_same() -> None:
+    def lives(hours: list[int]) -> list[tuple[int, float | None]]:
+        """What is decided second by second for a queue without jobs, with the wall clock so much off each time."""
+        history, decided = History(), []
+        for second, off in enumerate(hours):
+            seen = {"now": NOW + timedelta(hours=off, seconds=second), "clock": CLOCK + second, "history": history}
+            result = planned(observed(deployment=deployment(3), **seen), scaling=scaling)
+            history = result.history
+            decided.append((manifest(result, "Deployment")["spec"]["replicas"], result.check_after_seconds))
+        return decided
+
+    scaling = {"mode": "operator", "minReplicas": 0, "maxReplicas": 5, "idleSeconds": 60}
+    assert lives([0, 1, 1, 0, -1, -1]) == lives([0] * 6) == [(3, 15 - second) for second in range(6)]
 
 
 def test_what_is_done_comes_in_an_order_that_a_death_between_bears() -> None:

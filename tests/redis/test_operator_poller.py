@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,36 @@ async def test_jobs_are_counted_by_state_and_the_oldest_waiting_one_is_found(que
     assert seen.oldest_waiting_ms == int(timestamp or 0)
     assert seen.next_due_ms is not None
     assert 3_590_000 < seen.next_due_ms - seen.now_ms <= 3_600_000
+
+
+async def test_a_job_waits_from_when_it_could_first_run(queue: Queue, redis: Redis) -> None:
+    async def oldest(job: Job, **fields: Any) -> int:
+        """Since when the job, which waits alone, is said to wait: milliseconds after it was added."""
+        if fields:
+            await redis.hset(queue.keys.job(job.id), mapping=fields)
+        seen = await until(lambda: snapshot(redis), lambda seen: seen.oldest_waiting_ms is not None)
+        timestamp = int(await redis.hget(queue.keys.job(job.id), "timestamp") or 0)
+        assert await queue.remove(job.id)
+        return int(seen.oldest_waiting_ms) - timestamp
+
+    assert await oldest(await queue.add("due", {}, delay=0.02)) == 20, "nobody has moved it to those that wait"
+    job = await queue.add("moved", {}, delay=0.02)
+    await until(lambda: snapshot(redis), lambda seen: seen.due == 1)
+    await queue.promote_all()
+    assert await oldest(job) == 20
+    moment = datetime.now(UTC) + timedelta(milliseconds=200)
+    job = await queue.add("for a moment", {}, delay=moment)
+    await until(lambda: snapshot(redis), lambda seen: seen.due == 1)
+    added = int(await redis.hget(queue.keys.job(job.id), "timestamp") or 0)
+    await queue.promote_all()
+    assert await oldest(job) + added == round(moment.timestamp() * 1000)
+    job = await queue.add("by hand", {}, delay=3600)
+    await queue.promote_all()
+    assert await oldest(job) == 0, "it was not moved when its time came"
+    job = await queue.add("again", {})
+    assert await oldest(job, timestamp=1_700_000_000_000, processedOn=1_700_000_000_005) == 5
+    for broken in ("no JSON", "[1]", '{"delay": "soon"}', '{"delay": -5}', '{"delay": true}', '{"delay": 1e999}'):
+        assert await oldest(await queue.add("broken", {}), opts=broken) == 0
 
 
 async def test_a_delayed_job_counts_as_due_once_its_time_has_come(queue: Queue, redis: Redis) -> None:

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.owner import Owner, claim_key, read_owner
+from crewline_operator.redis.age import integer, waiting_since
 from crewline_operator.redis.faults import refused_key
 from crewline_operator.redis.reading import Running, Snapshot, Target
 
@@ -32,7 +33,7 @@ QUEUES_PER_PIPELINE = 250
 #: Progress is shown in a status, so it is bounded in characters of JSON.
 PROGRESS_MAX_CHARS = 512
 NAME_MAX_CHARS = 256
-#: The fields of a running job that can't be read.
+#: The fields of a job that can't be read.
 NOTHING = (None, None, None, None)
 
 
@@ -172,7 +173,7 @@ async def _read_details(
                 # The last event of a queue that is done is a short one, without a job's result.
                 pipe.xrevrange(keys.events, count=1)
             for job_id in count.first_ids:
-                pipe.hget(keys.job(text(job_id)), "timestamp")
+                pipe.hmget(keys.job(text(job_id)), "timestamp", "opts", "due", "processedOn")
             for job_id in count.active_ids:
                 pipe.hmget(keys.job(text(job_id)), "name", "pb", "processedOn", "progress")
         replies = iter(await pipe.execute(raise_on_error=False) if len(pipe) else ())
@@ -180,7 +181,9 @@ async def _read_details(
     for target, count in read.items():
         due = next(replies) if count.is_due(now_ms) else 0
         last = _or_none(next(replies)) if count.is_quiet else None
-        stamps = [_integer(_or_none(next(replies))) for _ in count.first_ids]
+        stamps = [waiting_since(_or_none(next(replies)) or NOTHING, now_ms) for _ in count.first_ids]
+        if count.is_due(now_ms):
+            stamps.append(count.next_due_ms)
         running = tuple(_running(job_id, _or_none(next(replies)) or NOTHING) for job_id in count.active_ids)
         oldest = min((stamp for stamp in stamps if stamp is not None), default=None)
         refused = refused_key([_due_question(Keys(target.prefix, target.queue), now_ms)], [due])
@@ -221,7 +224,7 @@ def _running(job_id: bytes, fields: Sequence[bytes | None]) -> Running:
         id=text(job_id)[:NAME_MAX_CHARS],
         name=text(name or b"")[:NAME_MAX_CHARS],
         worker=text(worker or b"")[:NAME_MAX_CHARS],
-        started_ms=_integer(started),
+        started_ms=integer(started),
         progress=_progress(progress),
     )
 
@@ -238,11 +241,3 @@ def _progress(encoded: bytes | None) -> Any:
         return value
     except (ValueError, RecursionError):
         return text(encoded)
-
-
-def _integer(value: bytes | None) -> int | None:
-    """A number off the wire; a foreign client may have written anything."""
-    try:
-        return int(float(value)) if value else None
-    except (ValueError, OverflowError):
-        return None

@@ -68,7 +68,7 @@ class Controller:
         )
         self._scheduledjobs = ScheduledJobs(
             store=self._store,
-            observer=ScheduledJobObserver(store=self._store, pollers=self._pollers),
+            observer=ScheduledJobObserver(store=self._store, pollers=self._pollers, cluster_id=api.cluster_id),
             executor=self._executor,
             requeue=self._work.add_after,
         )

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from crewline_operator.model.note import Note
@@ -94,22 +95,42 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class AddJob:
-    """Add a job. `options` are those of `Queue.add`, a job id among them, so that it is added once."""
+class AddRun:
+    """Add the job of a run, at most once whatever became of it. Of those that lie ahead the queue has this one alone.
+
+    `options` are those of `Queue.add`; `digest` changes with what the job is made from.
+    """
 
     queue: QueueRef
+    owner: Owner
+    run: datetime
     name: str
     data: Mapping[str, Any]
     options: Mapping[str, Any]
+    digest: str
+
+
+@dataclass(frozen=True)
+class TakeBackRun:
+    """Take back the run that lies ahead. With `forget` the object is gone, and nothing is known of its runs any more.
+
+    One that is `optional` may fail in silence.
+    """
+
+    queue: QueueRef
+    uid: str
+    forget: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True)
 class RemoveJob:
-    """Take a job out of its queue unless a worker runs it. One that is `optional` may fail in silence."""
+    """Take a job out of its queue unless a worker runs it."""
 
     queue: QueueRef
     job_id: str
-    optional: bool = False
 
 
-Action = Claim | KeepClaim | GiveUpClaim | Follow | Unfollow | Apply | WriteStatus | Pause | AddJob | RemoveJob | Note
+ClaimAction = Claim | KeepClaim | GiveUpClaim
+RunAction = AddRun | TakeBackRun | RemoveJob
+Action = ClaimAction | Follow | Unfollow | Apply | WriteStatus | Pause | RunAction | Note

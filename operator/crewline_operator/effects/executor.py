@@ -17,11 +17,12 @@ from typing import assert_never
 from crewline.errors import CrewlineError
 from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE
+from crewline.wire.options import encode_job
 
 from crewline_operator.effects.actions import (
     INVALID_JOB,
     Action,
-    AddJob,
+    AddRun,
     Apply,
     Claim,
     Follow,
@@ -29,6 +30,7 @@ from crewline_operator.effects.actions import (
     KeepClaim,
     Pause,
     RemoveJob,
+    TakeBackRun,
     Unfollow,
     WriteStatus,
 )
@@ -38,6 +40,7 @@ from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key, Object
+from crewline_operator.model.moments import epoch_ms
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import claim_key
 from crewline_operator.model.queue_ref import QueueRef
@@ -119,8 +122,10 @@ class Executor:
                     await self._write_status(key, action)
                 case Pause():
                     await self._pause(key, obj, action)
-                case AddJob():
-                    await self._add_job(action)
+                case AddRun():
+                    await self._add_run(action)
+                case TakeBackRun():
+                    await self._take_back_run(action)
                 case RemoveJob():
                     await self._remove_job(action)
                 case Note():
@@ -188,16 +193,18 @@ class Executor:
         if changed:
             self._note(key, obj, action.note)
 
-    async def _add_job(self, action: AddJob) -> None:
+    async def _add_run(self, action: AddRun) -> None:
         async with _told(action.queue):
-            await self._queue(action.queue).add(action.name, dict(action.data), **action.options)
+            job = encode_job(action.name, dict(action.data), **action.options)
+            queue, owner = self._queue(action.queue), action.owner
+            await queue.scripts.add_run(owner.uid, epoch_ms(action.run), owner.encode(), action.digest, job)
+
+    async def _take_back_run(self, action: TakeBackRun) -> None:
+        async with _may_fail() if action.optional else _told(action.queue):
+            await self._queue(action.queue).scripts.take_back_run(action.uid, action.forget)
 
     async def _remove_job(self, action: RemoveJob) -> None:
-        if not action.optional:
-            async with _told(action.queue):
-                await self._queue(action.queue).remove(action.job_id)
-            return
-        async with _may_fail():
+        async with _told(action.queue):
             await self._queue(action.queue).remove(action.job_id)
 
     def _note(self, key: Key, obj: Object | None, note: Note) -> None:

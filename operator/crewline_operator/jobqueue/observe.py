@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,8 +15,8 @@ from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import resolve_endpoint
 from crewline_operator.jobqueue.observed import Code, Observed
 from crewline_operator.jobqueue.spec import JobQueue, named_queue
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, Api
-from crewline_operator.kube.store import Store
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, Api, Resource
+from crewline_operator.kube.store import Collection, Store
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.names import API_VERSION
@@ -56,7 +56,7 @@ class JobQueueObserver:
         codes: Codes,
         pollers: Pollers,
         done: Callable[[Key], Done],
-        watch_namespaces: Collection[str] = (),
+        watch_namespaces: Sequence[str] = (),
     ) -> None:
         self._api = api
         self._store = store
@@ -107,6 +107,7 @@ class JobQueueObserver:
             pods=self._store.pods_of(jobqueue.namespace, jobqueue.name),
             code=await self._code(jobqueue),
             owner_gone=await self._is_gone(seen.holder, jobqueue),
+            strays=await self._strays(reading, jobqueue),
             taken_name=child.taken_name,
             stale_child=child.stale,
             applied=dict(done.applied),
@@ -130,17 +131,39 @@ class JobQueueObserver:
 
     async def _is_gone(self, holder: Owner | None, jobqueue: JobQueue) -> bool:
         """Whether another JobQueue that has the queue is gone for good, or is for another queue by now."""
-        if holder is None or holder.cluster != self._api.cluster_id:
+        if holder is None or not self._knows(holder):
             return False
-        if self._watch_namespaces and holder.namespace not in self._watch_namespaces:
-            return False
-        known = self._store.jobqueues.get(holder.namespace, holder.name)
-        if known is None or known["metadata"]["uid"] != holder.uid:
-            # The watch may lag: ask before taking over.
-            known = await self._api.find(JOBQUEUES, holder.namespace, holder.name)
-        if known is None or known["metadata"]["uid"] != holder.uid:
-            return True
-        return named_queue(known) != (jobqueue.prefix, jobqueue.queue)
+        known = await self._find(self._store.jobqueues, JOBQUEUES, holder)
+        return known is None or named_queue(known) != (jobqueue.prefix, jobqueue.queue)
+
+    async def _strays(self, reading: Reading, jobqueue: JobQueue) -> list[str]:
+        """Whose runs are not to come, though nobody could take them back when their ScheduledJob went."""
+        strays = []
+        for owner in reading.snapshot.schedulers if reading.snapshot is not None else ():
+            if not self._knows(owner):
+                continue
+            known = await self._find(self._store.scheduledjobs, SCHEDULEDJOBS, owner)
+            if known is None or self._adds_elsewhere(known, jobqueue):
+                strays.append(owner.uid)
+        return strays
+
+    def _adds_elsewhere(self, scheduledjob: Object, jobqueue: JobQueue) -> bool:
+        namespace, name = scheduledjob["metadata"]["namespace"], scheduledjob["spec"]["queueRef"]["name"]
+        target = self._store.jobqueues.get(namespace, name)
+        return target is not None and named_queue(target) != (jobqueue.prefix, jobqueue.queue)
+
+    def _knows(self, owner: Owner) -> bool:
+        """Whether it can be told here that an object is gone."""
+        watched = not self._watch_namespaces or owner.namespace in self._watch_namespaces
+        return watched and owner.cluster == self._api.cluster_id
+
+    async def _find(self, watched: Collection, resource: Resource, owner: Owner) -> Object | None:
+        """The object that `owner` names, None if it is gone for good."""
+        known = watched.get(owner.namespace, owner.name)
+        if known is None or known["metadata"]["uid"] != owner.uid:
+            # The watch may lag.
+            known = await self._api.find(resource, owner.namespace, owner.name)
+        return known if known is not None and known["metadata"]["uid"] == owner.uid else None
 
     async def _child(self, jobqueue: JobQueue) -> _Child:
         """What has the name of the workers' Deployment."""

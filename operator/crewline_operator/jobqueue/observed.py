@@ -48,6 +48,8 @@ class Observed:
     #: What this process has claimed for the JobQueue, and since when nobody was seen to have the queue.
     claimed: Claimed | None = None
     unclaimed_since: float | None = None
+    #: Uids of ScheduledJobs that are gone, or add to another queue by now, and of whose runs Redis still knows.
+    strays: Sequence[str] = ()
     #: What else has a child's name, such as "Deployment emails".
     taken_name: str | None = None
     #: A child of a deleted JobQueue of the same name is still there.

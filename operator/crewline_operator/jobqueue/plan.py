@@ -17,6 +17,7 @@ from crewline_operator.effects.actions import (
     Apply,
     Follow,
     GiveUpClaim,
+    TakeBackRun,
     Unfollow,
     WriteStatus,
 )
@@ -91,6 +92,8 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     status = build_status(jobqueue, outcome, observed)
     writes, written_in = _status_writes(status, observed, settings)
     actions: list[Action] = [*following, *claim.actions, *_applies(manifests, observed), *writes]
+    # Before any worker that this plan makes can fetch them.
+    actions[:0] = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
     if pause.action is not None and observed.holder is None:
         # A queue that is another JobQueue's is that one's to pause.
         actions.append(pause.action)

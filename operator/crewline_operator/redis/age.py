@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from crewline.wire.checks import is_number
+
 
 def waiting_since(fields: Sequence[bytes | None], now_ms: int) -> int | None:
     """When a job that waits could first run, in epoch ms: when it was added, or its delay was over.
@@ -38,4 +40,4 @@ def _delay_ms(opts: bytes | None) -> int:
     except (ValueError, RecursionError):
         return 0
     delay = told.get("delay") if isinstance(told, dict) else None
-    return int(delay) if isinstance(delay, int | float) and abs(delay) < 1e15 else 0
+    return int(delay) if is_number(delay) and abs(delay) < 1e15 else 0

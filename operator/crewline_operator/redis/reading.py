@@ -50,6 +50,8 @@ class Snapshot:
     mark: str = ""
     #: The JobQueue that claims the queue.
     owner: Owner | None = None
+    #: The ScheduledJobs that add to the queue, as far as Redis knows of their runs.
+    schedulers: tuple[Owner, ...] = ()
 
     @property
     def demand(self) -> Demand:
@@ -63,6 +65,7 @@ class Snapshot:
         return (
             self.waiting, self.active, self.delayed, self.due, self.completed, self.failed, self.dead, self.paused,
             self.oldest_waiting_ms, self.running, self.owner,
+            self.schedulers,
         )  # fmt: skip
 
 

@@ -20,12 +20,15 @@ from crewline.wire.text import text
 from redis.asyncio import Redis
 
 from crewline_operator.model.fault import Fault
+from crewline_operator.model.marks import marks_key, read_mark
 from crewline_operator.model.owner import Owner, claim_key, read_owner
 from crewline_operator.redis.age import integer, waiting_since
 from crewline_operator.redis.faults import refused_key
 from crewline_operator.redis.reading import Running, Snapshot, Target
 
 RUNNING_MAX = 20
+#: About as many are looked at; nobody has more ScheduledJobs on one queue.
+SCHEDULERS_MAX = 1000
 #: A delayed job's score is its due time in ms times this, plus a sequence number (BullMQ's layout).
 DELAYED_SCORE_FACTOR = 4096
 #: Queues a pipeline: some 14 commands each keep the reply small and Redis' other clients served.
@@ -71,6 +74,7 @@ class _Counts:
     active_ids: tuple[bytes, ...]
     owner: Owner | None
     last_id: bytes | None
+    schedulers: tuple[Owner, ...]
 
     @property
     def first_ids(self) -> list[bytes]:
@@ -135,12 +139,13 @@ def _questions(target: Target) -> list[tuple[Any, ...]]:
         ("lrange", keys.active, -RUNNING_MAX, -1),
         ("get", claim_key(target.prefix, target.queue)),
         ("get", keys.id),
+        ("hscan", marks_key(target.prefix, target.queue), 0, None, SCHEDULERS_MAX),
     ]
 
 
 def _counts(reply: Sequence[Any]) -> _Counts:
     wait, parked, prioritized, active, delayed, completed, failed, dead, more_dead = reply[:9]
-    paused, oldest, first_prioritized, next_delayed, active_ids, owner, last_id = reply[9:]
+    paused, oldest, first_prioritized, next_delayed, active_ids, owner, last_id, (_, marks) = reply[9:]
     return _Counts(
         wait=wait,
         parked=parked,
@@ -157,6 +162,7 @@ def _counts(reply: Sequence[Any]) -> _Counts:
         active_ids=tuple(reversed(active_ids)),
         owner=read_owner(owner),
         last_id=last_id,
+        schedulers=tuple(mark.owner for uid in sorted(marks) if (mark := read_mark(text(uid), marks[uid]))),
     )
 
 
@@ -215,6 +221,7 @@ def _snapshot(count: _Counts, detail: _Details, now_ms: int) -> Snapshot:
         running=detail.running,
         mark=f"{text(count.last_id or b'')} {text(detail.last_event or b'')}",
         owner=count.owner,
+        schedulers=count.schedulers,
     )
 
 

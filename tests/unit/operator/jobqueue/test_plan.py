@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from crewline_operator.effects.actions import Apply, Follow, GiveUpClaim, KeepClaim, Pause, Unfollow, WriteStatus
+from crewline_operator.effects.actions import (
+    Apply,
+    Follow,
+    GiveUpClaim,
+    KeepClaim,
+    Pause,
+    TakeBackRun,
+    Unfollow,
+    WriteStatus,
+)
 from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, Plan, plan_gone
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import RENEW_SECONDS
@@ -94,6 +103,13 @@ def test_without_a_usable_redis_url_nothing_is_followed_and_the_claim_stays() ->
 def test_a_jobqueue_that_is_gone_gives_its_queue_up_and_is_followed_no_more() -> None:
     assert plan_gone(observed().claimed) == [GiveUpClaim(jobqueue().queue_ref, ME), Unfollow()]
     assert plan_gone(None) == [Unfollow()]
+
+
+def test_runs_of_a_scheduledjob_that_is_gone_are_taken_back_before_a_worker_is_made() -> None:
+    result = planned(observed(strays=["uid-8", "uid-9"], reading=reading(waiting=5)))
+    taken = [TakeBackRun(jobqueue().queue_ref, uid, forget=True, optional=True) for uid in ("uid-8", "uid-9")]
+    assert list(result.actions[:2]) == taken
+    assert isinstance(result.actions[2], Apply)
 
 
 def test_an_old_child_of_the_same_name_is_waited_for() -> None:

@@ -55,7 +55,7 @@ for _, name in ipairs(ids_of(workers, 'ZRANGE', 100)) do redis.call('UNLINK', ow
 local flows = own_key(q, 'flows')
 for _, root in ipairs(ids_of(flows, 'ZRANGE', 100)) do redis.call('UNLINK', own_key(q, 'flow:' .. root)) end
 for _, suffix in ipairs({ 'flows', 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'kept:completed',
-  'kept:failed', 'heal', 'looks', 'passed' }) do
+  'kept:failed', 'heal', 'looks', 'passed', 'runs' }) do
   redis.call('UNLINK', own_key(q, suffix))
 end
 redis.call('UNLINK', base .. 'repeat', q.marker, q.events, q.stalled, q.limiter, q.counter, q.id, q.meta, workers,

@@ -80,7 +80,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     decision = _decision(jobqueue, observed, current)
     manifests = _manifests(jobqueue, observed, decision, settings)
     replicas = decision.replicas if manifests else current
-    pause = pause_state(jobqueue, observed.status, observed.reading.snapshot)
+    pause = pause_state(jobqueue, observed.status, observed.reading.snapshot, observed.holder)
     outcome = Outcome(
         desired=replicas,
         decision_from=current if manifests and observed.deployment is not None and replicas != current else None,
@@ -94,8 +94,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     actions: list[Action] = [*following, *claim.actions, *_applies(manifests, observed), *writes]
     # Before any worker that this plan makes can fetch them.
     actions[:0] = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
-    if pause.action is not None and observed.holder is None:
-        # A queue that is another JobQueue's is that one's to pause.
+    if pause.action is not None:
         actions.append(pause.action)
     checks = [
         decision.check_after_seconds,

@@ -110,9 +110,6 @@ class Executor:
                 told = self._not_in_a_child(run, target, error) if alone and target else None
                 result = told or self._verdicts.raised(run, error)
             raised = error
-            if result is None:
-                # it has found its lease lost by itself
-                self._listeners.emit("lost", job)
             # none but those that were told of its beginning: a gauge would go below zero
             await _tell(run, begun, lambda hook: hook.failed(job, raised))
         else:

@@ -81,7 +81,7 @@ def test_the_worker_gets_its_settings_in_the_environment() -> None:
         "CREWLINE_TIMEOUT_SECONDS": "60",
         "CREWLINE_GRACE_SECONDS": "20",
         "CREWLINE_DEAD_LETTER_QUEUE": "graveyard",
-        "CREWLINE_READY_FILE": "/tmp/ready",
+        "CREWLINE_HEALTH_PORT": "10808",
     }
 
 
@@ -119,9 +119,12 @@ def test_a_changed_handler_or_secret_rolls_the_pods_and_nothing_else_does() -> N
 
 
 def test_a_handler_is_ready_when_it_says_so_and_a_foreign_program_at_once() -> None:
-    assert container(worker=HANDLER)["readinessProbe"]["exec"]["command"] == ["test", "-f", "/tmp/ready"]
+    handler = container(worker=HANDLER)
+    assert handler["startupProbe"]["httpGet"] == {"path": "/ready", "port": 10808}
+    assert handler["livenessProbe"]["httpGet"] == {"path": "/alive", "port": 10808}
+    assert "readinessProbe" not in handler, "one that fails under load would have busy workers killed first"
     foreign = {"command": ["node", "worker.js"], "args": ["--fast"], "image": "mails:3", "concurrency": 5}
-    assert "readinessProbe" not in container(worker=foreign)
+    assert not {"readinessProbe", "startupProbe", "livenessProbe"} & container(worker=foreign).keys()
     assert (container(worker=foreign)["command"], container(worker=foreign)["args"]) == (
         ["node", "worker.js"],
         ["--fast"],

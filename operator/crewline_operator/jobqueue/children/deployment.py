@@ -18,8 +18,9 @@ CODE_PATH = "/opt/code"
 HEALTH_PORT = 10808
 #: The user of the worker image; any other image must bear running as it, too.
 USER_ID = 10001
-#: Seconds a worker has to hand back its jobs after its grace period, before the kubelet kills it.
-HAND_BACK_SECONDS = 5
+#: Seconds a worker has after its grace period, before the kubelet kills it: SIGTERM comes up to 2 s late, to hand back
+#: its jobs takes 4 s at most, to end its process 3 s.
+HAND_BACK_SECONDS = 10
 
 CODE_DIGEST = f"{GROUP}/code-digest"
 SECRET_DIGEST = f"{GROUP}/redis-secret-digest"

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from crewline import Job, Queue, Reject, Worker
+from crewline import Job, Keep, Queue, Reject, Worker
 from crewline_operator.effects.actions import (
     INVALID_JOB,
     AddRun,
     Follow,
     Pause,
     RemoveJob,
+    Sweep,
     TakeBackRun,
     Unfollow,
 )
@@ -131,6 +132,28 @@ async def test_a_pause_is_told_by_the_one_that_made_it(
     assert not await queue.redis.hexists(queue.keys.meta, "paused")
     told = [record.getMessage() for record in caplog.records if record.name.endswith("events")]
     assert told == ["JobQueue shop/emails: QueuePaused: no more", "JobQueue shop/emails: QueueResumed: go on"]
+
+
+async def test_retention_is_kept_on_a_queue_without_workers(
+    operator: Operator, queue: Queue, start_worker: Any
+) -> None:
+    async def handle(_: Job) -> None:
+        pass
+
+    worker: Worker = await start_worker(handle)
+    told = await queue.add("says", {}, remove_on_complete=Keep(age_seconds=3600))
+    silent = await queue.add("says nothing", {}, remove_on_complete=False)
+    for job in (told, silent):
+        await job.result(timeout=10)
+    await worker.stop()
+    for job in (told, silent):
+        await queue.redis.zadd(queue.keys.completed, {job.id: 1})
+    await queue.redis.delete(queue.keys.extra("sweep"))
+    before = await queue.redis.client_list()
+    await operator.do(Sweep(REF))
+    assert [await job.state() for job in (told, silent)] == ["unknown", "completed"]
+    assert operator.executor.done(EMAILS).swept is not None
+    assert len(await queue.redis.client_list()) <= len(before), "no connection is kept for it"
 
 
 DUE = datetime(2026, 3, 1, tzinfo=UTC)

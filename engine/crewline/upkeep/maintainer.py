@@ -93,18 +93,22 @@ class QueueMaintainer:
     async def sweep(self) -> None:
         """Keeps retention true and schedules going on an idle queue; runs until cancelled."""
         while True:
-            try:
-                first = await self._first_in_this_round()
-            except UNAVAILABLE:
-                first = False  # said by the committer, once a state
-            for what, step in self._steps().items() if first else ():
-                # one that Redis refuses (a key of another type) holds up no other
-                try:
-                    await step()
-                    self._complaints.over(what)
-                except UNAVAILABLE as error:
-                    self._complaints.tell(what, error)
+            await self.sweep_once()
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def sweep_once(self) -> None:
+        """One round of it, unless somebody else was first in this one."""
+        try:
+            first = await self._first_in_this_round()
+        except UNAVAILABLE:
+            first = False  # said by the committer, once a state
+        for what, step in self._steps().items() if first else ():
+            # one that Redis refuses (a key of another type) holds up no other
+            try:
+                await step()
+                self._complaints.over(what)
+            except UNAVAILABLE as error:
+                self._complaints.tell(what, error)
 
     def _steps(self) -> dict[str, Callable[[], Awaitable[None]]]:
         return {

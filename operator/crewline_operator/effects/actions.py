@@ -95,6 +95,13 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """Keep the retention of a queue that no worker looks after, and its schedules going. May fail in silence."""
+
+    queue: QueueRef
+
+
+@dataclass(frozen=True)
 class AddRun:
     """Add the job of a run, at most once whatever became of it. Of those that lie ahead the queue has this one alone.
 
@@ -133,4 +140,4 @@ class RemoveJob:
 
 ClaimAction = Claim | KeepClaim | GiveUpClaim
 RunAction = AddRun | TakeBackRun | RemoveJob
-Action = ClaimAction | Follow | Unfollow | Apply | WriteStatus | Pause | RunAction | Note
+Action = ClaimAction | Follow | Unfollow | Apply | WriteStatus | Pause | Sweep | RunAction | Note

@@ -38,3 +38,5 @@ class Done:
     #: By the monotonic clock; None if this process has not written it yet.
     status_written: float | None = None
     claimed: Claimed | None = None
+    #: When its queue was swept last, by the monotonic clock.
+    swept: float | None = None

@@ -25,11 +25,13 @@ from crewline_operator.effects.actions import (
     AddRun,
     Apply,
     Claim,
+    ClaimAction,
     Follow,
     GiveUpClaim,
     KeepClaim,
     Pause,
     RemoveJob,
+    Sweep,
     TakeBackRun,
     Unfollow,
     WriteStatus,
@@ -47,6 +49,7 @@ from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.claims import give_up_claim, renew_claim, take_claim
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.sweep import sweep_queue
 
 RESOURCES = {
     "JobQueue": JOBQUEUES,
@@ -122,6 +125,8 @@ class Executor:
                     await self._write_status(key, action)
                 case Pause():
                     await self._pause(key, obj, action)
+                case Sweep():
+                    await self._sweep(key, action)
                 case AddRun():
                     await self._add_run(action)
                 case TakeBackRun():
@@ -159,10 +164,9 @@ class Executor:
         self._store.of(key.kind).put(written)
 
     async def _claim(self, key: Key, action: Claim) -> None:
-        redis, at = self._queue(action.queue).redis, claim_key(action.queue.prefix, action.queue.queue)
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                taken = await take_claim(redis, at, action.owner, action.instead_of)
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS), self._queue(action.queue) as queue:
+                taken = await take_claim(queue.redis, _claim_key(action), action.owner, action.instead_of)
         except UNAVAILABLE as error:
             raise Refused(redis_fault(error, action.shown)) from error
         if taken:
@@ -170,9 +174,8 @@ class Executor:
         self._pollers.wake(action.queue.jobqueue)
 
     async def _keep_claim(self, key: Key, action: KeepClaim) -> None:
-        async with _may_fail():
-            redis, at = self._queue(action.queue).redis, claim_key(action.queue.prefix, action.queue.queue)
-            await renew_claim(redis, at)
+        async with _may_fail(), self._queue(action.queue) as queue:
+            await renew_claim(queue.redis, _claim_key(action))
             self._claimed(key, action)
 
     def _claimed(self, key: Key, action: Claim | KeepClaim) -> None:
@@ -181,41 +184,51 @@ class Executor:
 
     async def _give_up_claim(self, key: Key, action: GiveUpClaim) -> None:
         self._done.setdefault(key, Done()).claimed = None
-        async with _may_fail():
-            redis, at = self._queue(action.queue).redis, claim_key(action.queue.prefix, action.queue.queue)
-            await give_up_claim(redis, at, action.owner)
+        async with _may_fail(), self._queue(action.queue) as queue:
+            await give_up_claim(queue.redis, _claim_key(action), action.owner)
 
     async def _pause(self, key: Key, obj: Object | None, action: Pause) -> None:
-        queue = self._queue(action.queue)
-        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS), self._queue(action.queue) as queue:
             changed = await (queue.pause() if action.paused else queue.resume())
         self._pollers.wake(action.queue.jobqueue)
         if changed:
             self._note(key, obj, action.note)
 
+    async def _sweep(self, key: Key, action: Sweep) -> None:
+        self._done.setdefault(key, Done()).swept = time.monotonic()
+        async with _may_fail(), self._queue(action.queue) as queue:
+            await sweep_queue(queue)
+
     async def _add_run(self, action: AddRun) -> None:
-        async with _told(action.queue):
+        async with _told(action.queue), self._queue(action.queue) as queue:
             job = encode_job(action.name, dict(action.data), **action.options)
-            queue, owner = self._queue(action.queue), action.owner
+            owner = action.owner
             await queue.scripts.add_run(owner.uid, epoch_ms(action.run), owner.encode(), action.digest, job)
 
     async def _take_back_run(self, action: TakeBackRun) -> None:
-        async with _may_fail() if action.optional else _told(action.queue):
-            await self._queue(action.queue).scripts.take_back_run(action.uid, action.forget)
+        async with _may_fail() if action.optional else _told(action.queue), self._queue(action.queue) as queue:
+            await queue.scripts.take_back_run(action.uid, action.forget)
 
     async def _remove_job(self, action: RemoveJob) -> None:
-        async with _told(action.queue):
-            await self._queue(action.queue).remove(action.job_id)
+        async with _told(action.queue), self._queue(action.queue) as queue:
+            await queue.remove(action.job_id)
 
     def _note(self, key: Key, obj: Object | None, note: Note) -> None:
         if obj is not None:
             self._events.record(key.kind, obj, note)
 
-    def _queue(self, ref: QueueRef) -> Queue:
+    @asynccontextmanager
+    async def _queue(self, ref: QueueRef) -> AsyncIterator[Queue]:
+        """A queue for one action: the connection that its scripts keep is given up with it, or each would keep one."""
         queue = self._pollers.queue(ref)
         if queue is None:
             raise NotFollowed(f"{ref.jobqueue} is followed no more")
-        return queue
+        async with queue:
+            yield queue
+
+
+def _claim_key(action: ClaimAction) -> str:
+    return claim_key(action.queue.prefix, action.queue.queue)
 
 
 @asynccontextmanager

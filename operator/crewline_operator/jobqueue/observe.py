@@ -111,7 +111,8 @@ class JobQueueObserver:
             taken_name=child.taken_name,
             stale_child=child.stale,
             applied=dict(done.applied),
-            status_age_seconds=math.inf if done.status_written is None else time.monotonic() - done.status_written,
+            status_age_seconds=_age(done.status_written),
+            sweep_age_seconds=_age(done.swept),
         )
 
     async def _endpoint(self, key: Key, obj: Object, jobqueue: JobQueue) -> Endpoint | Fault:
@@ -185,6 +186,10 @@ class JobQueueObserver:
     async def _code(self, jobqueue: JobQueue) -> Code:
         name = jobqueue.worker.code_config_map
         return await self._codes.find(jobqueue.namespace, name) if name is not None else Code()
+
+
+def _age(moment: float | None) -> float:
+    return math.inf if moment is None else time.monotonic() - moment
 
 
 def _is_owned(obj: Object, jobqueue: JobQueue) -> bool:

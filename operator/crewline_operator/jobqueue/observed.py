@@ -60,6 +60,8 @@ class Observed:
     #: What this process applied last, by the kind of the child, and how long ago it wrote the status.
     applied: Mapping[str, Applied] = field(default_factory=dict)
     status_age_seconds: float = math.inf
+    #: How long ago it swept the queue.
+    sweep_age_seconds: float = math.inf
 
     @property
     def current_replicas(self) -> int:

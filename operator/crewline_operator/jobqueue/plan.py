@@ -17,6 +17,7 @@ from crewline_operator.effects.actions import (
     Apply,
     Follow,
     GiveUpClaim,
+    Sweep,
     TakeBackRun,
     Unfollow,
     WriteStatus,
@@ -41,6 +42,8 @@ from crewline_operator.scaling.decide import Decision, History, decide
 
 #: Garbage collection takes an old child away within this, when a JobQueue is made anew under the same name.
 STALE_CHILD_SECONDS = 1.0
+#: A queue without workers is swept this often: retention is told in hours and days.
+SWEEP_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,10 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     actions[:0] = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
     if pause.action is not None:
         actions.append(pause.action)
+    sweeps, swept_in = _sweeps(jobqueue, observed, replicas)
+    actions += sweeps
     checks = [
+        swept_in,
         decision.check_after_seconds,
         FAULT_CHECK_SECONDS if faults else None,
         written_in,
@@ -164,6 +170,16 @@ def _applies(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Ap
     drifted = seen != known or (fault is not None and fault.reason == PODS_REFUSED)
     wanted = [Apply(manifest) for manifest in manifests]
     return [each for each in wanted if drifted or each.kind not in applied or applied[each.kind].digest != each.digest]
+
+
+def _sweeps(jobqueue: JobQueue, observed: Observed, replicas: int) -> tuple[list[Sweep], float | None]:
+    """Sweep a queue that no worker looks after, or say in how many seconds that is to be done."""
+    snapshot = observed.reading.snapshot
+    workers = replicas or observed.current_replicas or observed.pods
+    if workers or snapshot is None or observed.holder is not None or not (snapshot.completed or snapshot.failed):
+        return [], None
+    left = SWEEP_SECONDS - observed.sweep_age_seconds
+    return ([Sweep(jobqueue.queue_ref)], SWEEP_SECONDS) if left <= 0 else ([], left)
 
 
 def _status_writes(

@@ -10,11 +10,12 @@ from crewline_operator.effects.actions import (
     GiveUpClaim,
     KeepClaim,
     Pause,
+    Sweep,
     TakeBackRun,
     Unfollow,
     WriteStatus,
 )
-from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, Plan, plan_gone
+from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, SWEEP_SECONDS, Plan, plan_gone
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import RENEW_SECONDS
 from crewline_operator.redis.reading import Reading, Target
@@ -22,6 +23,7 @@ from crewline_operator.scaling.decide import History
 
 from tests.unit.operator.factories import CLOCK, ENDPOINT, ME, NOW, conditions, deployment, jobqueue, observed
 from tests.unit.operator.jobqueue.plans import (
+    MAILS,
     MISSING,
     UNREACHABLE,
     actions,
@@ -110,6 +112,18 @@ def test_runs_of_a_scheduledjob_that_is_gone_are_taken_back_before_a_worker_is_m
     taken = [TakeBackRun(jobqueue().queue_ref, uid, forget=True, optional=True) for uid in ("uid-8", "uid-9")]
     assert list(result.actions[:2]) == taken
     assert isinstance(result.actions[2], Apply)
+
+
+def test_a_queue_without_workers_is_swept_now_and_then_if_there_is_anything_to_sweep() -> None:
+    swept = planned(observed(deployment=deployment(0), reading=reading(failed=1)))
+    assert (actions(swept, Sweep), swept.check_after_seconds) == ([Sweep(jobqueue().queue_ref)], SWEEP_SECONDS)
+    soon = planned(observed(deployment=deployment(0), reading=reading(completed=1), sweep_age_seconds=290.0))
+    assert (actions(soon, Sweep), soon.check_after_seconds) == ([], 10.0)
+    assert actions(planned(observed(deployment=deployment(0), reading=reading())), Sweep) == []
+    pod = {"metadata": {"name": "p"}}
+    for others in ({"deployment": deployment(1)}, {"reading": reading(failed=1, owner=MAILS)}, {"pods": [pod]}):
+        seen = {"deployment": deployment(0), "reading": reading(failed=1)} | others
+        assert actions(planned(observed(**seen)), Sweep) == [], "its workers, or another JobQueue, see to it"
 
 
 def test_an_old_child_of_the_same_name_is_waited_for() -> None:

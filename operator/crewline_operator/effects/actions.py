@@ -48,6 +48,8 @@ class Apply:
     """Make the fields of `manifest` so, whoever owned them: a server-side apply."""
 
     manifest: Mapping[str, Any]
+    #: Of the object to change, which was found to be ours; None if there was none, and it is to be made.
+    uid: str | None = None
 
     @property
     def kind(self) -> str:

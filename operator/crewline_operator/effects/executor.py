@@ -130,7 +130,7 @@ class Executor:
 
     async def _apply(self, key: Key, action: Apply) -> None:
         try:
-            applied = await self._api.apply(RESOURCES[action.kind], action.manifest)
+            applied = await self._api.apply(RESOURCES[action.kind], action.manifest, uid=action.uid)
         except ApiError as error:
             if error.status not in REFUSALS:
                 raise
@@ -139,8 +139,7 @@ class Executor:
             raise Refused(Fault("ApplyRefused", message)) from error
         done = self._done.setdefault(key, Done())
         done.applied[action.kind] = Applied(action.digest, applied["metadata"].get("generation"))
-        if action.kind == self._store.deployments.kind:
-            self._store.deployments.put(applied)
+        self._store.of(action.kind).put(applied)
 
     async def _write_status(self, key: Key, action: WriteStatus) -> None:
         try:

@@ -24,7 +24,8 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
         faults.append(
             Fault(
                 "NameTaken",
-                f"{observed.taken_name} exists and does not belong to this JobQueue: rename or delete one of them",
+                f"{observed.taken_name} exists and does not belong to this JobQueue, whose workers need the name: "
+                "make the JobQueue under another name, or delete what has it if nobody needs that",
             )
         )
     if observed.refusal is not None:

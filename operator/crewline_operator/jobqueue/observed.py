@@ -33,6 +33,7 @@ class Observed:
     endpoint: Endpoint | Fault
     status: Mapping[str, Any] = field(default_factory=dict)
     deployment: Object | None = None
+    service_account: Object | None = None
     pods: Sequence[Object] = ()
     #: What is read of the queue now, and the last read of it; that is empty until `followed` is what is wanted.
     followed: tuple[Endpoint, Target] | None = None
@@ -41,7 +42,7 @@ class Observed:
     claim: Claim | None = None
     #: The older JobQueue on the same Redis queue, as namespace/name.
     older_twin: str | None = None
-    #: What else has a child's name, such as "Deployment emails".
+    #: What else has a child's name, such as "Deployment 'emails'".
     taken_name: str | None = None
     #: A child of a deleted JobQueue of the same name is still there.
     stale_child: bool = False

@@ -145,7 +145,8 @@ def _applies(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Ap
     fault = deployment_fault(deployment)
     # Refused pods may lack their service account, which is not watched: apply it again.
     drifted = seen != known or (fault is not None and fault.reason == PODS_REFUSED)
-    wanted = [Apply(manifest) for manifest in manifests]
+    uids = {"Deployment": _uid(deployment), "ServiceAccount": _uid(observed.service_account)}
+    wanted = [Apply(manifest, uids[manifest["kind"]]) for manifest in manifests]
     return [each for each in wanted if drifted or each.kind not in applied or applied[each.kind].digest != each.digest]
 
 
@@ -159,6 +160,10 @@ def _status_writes(
     if is_material(patch, NUMBERS) or observed.status_age_seconds >= settings.status_seconds:
         return [WriteStatus(patch)], None
     return [], settings.status_seconds - observed.status_age_seconds
+
+
+def _uid(child: Object | None) -> str | None:
+    return child["metadata"]["uid"] if child is not None else None
 
 
 def _applied_code(deployment: Object | None) -> str | None:

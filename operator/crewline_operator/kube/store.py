@@ -92,8 +92,9 @@ class Store:
         self.jobqueues = Collection("JobQueue", _code_config_map)
         self.scheduledjobs = Collection("ScheduledJob", lambda obj: obj["spec"]["queueRef"]["name"])
         self.deployments = Collection("Deployment", _jobqueue_label)
+        self.service_accounts = Collection("ServiceAccount", _jobqueue_label)
         self.pods = Collection("Pod", _jobqueue_label)
-        collections = (self.jobqueues, self.scheduledjobs, self.deployments, self.pods)
+        collections = (self.jobqueues, self.scheduledjobs, self.deployments, self.service_accounts, self.pods)
         self._by_kind = {collection.kind: collection for collection in collections}
 
     def of(self, kind: str) -> Collection:

@@ -9,7 +9,15 @@ from collections.abc import Callable
 
 import aiohttp
 
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, Api, ApiError
+from crewline_operator.kube.api import (
+    DEPLOYMENTS,
+    JOBQUEUES,
+    PODS,
+    SCHEDULEDJOBS,
+    SERVICE_ACCOUNTS,
+    Api,
+    ApiError,
+)
 from crewline_operator.loop.intake import Intake
 from crewline_operator.model.fault import describe
 from crewline_operator.model.names import JOBQUEUE_LABEL
@@ -23,6 +31,7 @@ LISTED = (
     ("JobQueue", JOBQUEUES, None),
     ("ScheduledJob", SCHEDULEDJOBS, None),
     ("Deployment", DEPLOYMENTS, JOBQUEUE_LABEL),
+    ("ServiceAccount", SERVICE_ACCOUNTS, JOBQUEUE_LABEL),
     ("Pod", PODS, JOBQUEUE_LABEL),
 )
 #: CRDs that kubectl applied belong to kubectl, and the chart's next upgrade is refused over them.

@@ -22,6 +22,7 @@ from crewline_operator.loop.intake import Intake
 from crewline_operator.loop.jobqueues import JobQueues
 from crewline_operator.loop.listing import Listing
 from crewline_operator.loop.metrics import Metrics
+from crewline_operator.loop.missed import MissedDeletions
 from crewline_operator.loop.scheduledjobs import ScheduledJobs
 from crewline_operator.loop.workqueue import WorkQueue
 from crewline_operator.model.key import Key
@@ -44,6 +45,7 @@ class Controller:
         self._codes = Codes(api)
         self._intake = Intake(store=self._store, work=self._work, on_code=self._codes.changed)
         self._listing = Listing(api=api, intake=self._intake, settings=settings)
+        self._missed = MissedDeletions(api=api, store=self._store, listing=self._listing, settings=settings)
         self._events = EventRecorder(api)
         self._claims = Claims()
         self._pollers = Pollers(self._intake.on_reading, settings.poll_seconds)
@@ -84,9 +86,11 @@ class Controller:
         """Whether the first list is in and reconciling has begun."""
         return self._listed
 
-    def on_object(self, kind: str, obj: dict[str, Any], gone: bool) -> None:
+    def on_object(self, kind: str, obj: dict[str, Any], event: str | None) -> None:
         """Take in what a watch has seen."""
-        self._intake.on_object(kind, obj, gone)
+        self._intake.on_object(kind, obj, event == "DELETED")
+        if event is None and self._listed:
+            self._missed.watch_began_anew(kind)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -96,6 +100,7 @@ class Controller:
                 await self._listing.first()
                 self._begin()
                 group.create_task(self._listing.again(self._resync), name="resync")
+                group.create_task(self._missed.run(), name="missed-deletions")
                 group.create_task(self._report_depth(), name="work-queue-depth")
                 await self._work.run(
                     self._reconcile, workers=self._settings.reconcilers, observer=self._metrics.reconciled

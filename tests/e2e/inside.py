@@ -67,6 +67,18 @@ class RecordedApi(Api):
 
 
 @dataclass(frozen=True)
+class Operator:
+    """A running operator."""
+
+    controller: Controller
+    metrics: Metrics
+
+    async def knows(self, jobqueue: str) -> bool:
+        """Whether it looks after a JobQueue of that name."""
+        return f'jobqueue="{jobqueue}"' in self.metrics.render().decode()
+
+
+@dataclass(frozen=True)
 class Inside:
     """A namespace, its Redis, and the verbs to apply, wait and look."""
 
@@ -81,10 +93,11 @@ class Inside:
         return {"apiVersion": API, "kind": "JobQueue", "metadata": {"name": name}, "spec": wanted}
 
     @asynccontextmanager
-    async def operator(self, **settings: Any) -> AsyncIterator[Controller]:
-        """An operator that runs in the block, and has listed all there is."""
+    async def operator(self, watch: bool = True, **settings: Any) -> AsyncIterator[Operator]:
+        """An operator that runs in the block, and has listed all there is. Without `watch` it sees no changes."""
         known = Settings(**{"watch_namespaces": (self.scene.namespace,), "poll_seconds": 0.2} | settings)
-        controller = Controller(self.api, known, Metrics())
+        metrics = Metrics()
+        controller = Controller(self.api, known, metrics)
         working = asyncio.create_task(controller.run())
 
         async def end() -> None:
@@ -92,7 +105,8 @@ class Inside:
             await asyncio.wait({working})
 
         stop = asyncio.Event()
-        watching = asyncio.create_task(run_kopf(known, make_registry(controller.on_object, end), stop=stop))
+        registry = make_registry(controller.on_object, end)
+        watching = asyncio.create_task(run_kopf(known, registry, stop=stop) if watch else stop.wait())
         try:
 
             async def ready() -> bool:
@@ -101,7 +115,7 @@ class Inside:
                 return controller.ready
 
             await until("the operator has listed all", ready, seconds=30)
-            yield controller
+            yield Operator(controller, metrics)
         finally:
             stop.set()
             await asyncio.wait({watching})

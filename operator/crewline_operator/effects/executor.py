@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -59,6 +60,14 @@ class NotFollowed(Exception):
     """The JobQueue by whose connection a queue is reached went away after the plan was made."""
 
 
+class Gone(Exception):
+    """The object that actions were for is not there any more."""
+
+
+class Changed(Exception):
+    """The object that actions were for is another one now: they may be wrong for it."""
+
+
 class Refused(Exception):
     """An action was not taken, and the user has to know; those before it are done, those after it are not."""
 
@@ -103,6 +112,17 @@ class Executor:
 
     async def carry_out(self, key: Key, obj: Object | None, actions: Iterable[Action]) -> None:
         """Do `actions` for an object; `obj` is None if it is gone. Raises Refused, and what the calls raise."""
+        try:
+            await self._carry_out(key, obj, actions)
+        except Gone:
+            # No watch has said so yet, or it never will: the object is looked at again as one that is gone.
+            if obj is not None:
+                self._store.of(key.kind).remove(obj, math.inf)
+            self._requeue(key, 0)
+        except Changed:
+            self._requeue(key, 0)
+
+    async def _carry_out(self, key: Key, obj: Object | None, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
                 case MakeClaim(claim):
@@ -114,9 +134,9 @@ class Executor:
                 case Unfollow():
                     self._pollers.unwatch(key)
                 case Apply():
-                    await self._apply(key, action)
+                    await self._apply(key, obj, action)
                 case WriteStatus():
-                    await self._write_status(key, action)
+                    await self._write_status(key, obj, action)
                 case Pause():
                     await self._pause(key, obj, action)
                 case AddJob():
@@ -128,10 +148,13 @@ class Executor:
                 case _:
                     assert_never(action)
 
-    async def _apply(self, key: Key, action: Apply) -> None:
+    async def _apply(self, key: Key, obj: Object | None, action: Apply) -> None:
         try:
             applied = await self._api.apply(RESOURCES[action.kind], action.manifest, uid=action.uid)
         except ApiError as error:
+            if error.status in (404, 409):
+                # A child goes with its owner, of which no watch may have told.
+                await self._check_there(key, obj)
             if error.status not in REFUSALS:
                 raise
             name = action.manifest["metadata"]["name"]
@@ -141,16 +164,25 @@ class Executor:
         done.applied[action.kind] = Applied(action.digest, applied["metadata"].get("generation"))
         self._store.of(action.kind).put(applied)
 
-    async def _write_status(self, key: Key, action: WriteStatus) -> None:
+    async def _write_status(self, key: Key, obj: Object | None, action: WriteStatus) -> None:
+        if obj is None:
+            return
         try:
-            written = await self._api.patch_status(RESOURCES[key.kind], key.namespace, key.name, action.patch)
+            written = await self._api.patch_status(RESOURCES[key.kind], obj, action.patch)
         except ApiError as error:
-            if error.not_found:
-                # It was deleted meanwhile; the watch will say so.
-                return
-            raise
+            if error.status not in (404, 409):
+                raise
+            await self._check_there(key, obj)
+            raise Changed from error
         self._done.setdefault(key, Done()).status_written = time.monotonic()
         self._store.of(key.kind).put(written)
+
+    async def _check_there(self, key: Key, obj: Object | None) -> None:
+        """Raise Gone if the object is not there, or another one of its name is; else keep it as it is now."""
+        found = await self._api.find(RESOURCES[key.kind], key.namespace, key.name)
+        if found is None or obj is None or found["metadata"]["uid"] != obj["metadata"]["uid"]:
+            raise Gone
+        self._store.of(key.kind).put(found)
 
     async def _pause(self, key: Key, obj: Object | None, action: Pause) -> None:
         queue = self._queue(action.queue)

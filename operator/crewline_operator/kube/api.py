@@ -106,6 +106,13 @@ class Api:
                 return items, int(version) if version.isdigit() else 0
             query["continue"] = metadata["continue"]
 
+    async def has_any(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str | None = None
+    ) -> bool:
+        """Whether there is any object in a namespace or in the cluster."""
+        query: dict[str, Any] = {"limit": 1} | ({"labelSelector": label_selector} if label_selector else {})
+        return bool((await self._call("GET", resource.path(namespace), query=query)).get("items"))
+
     async def apply(self, resource: Resource, manifest: Mapping[str, Any], *, uid: str | None = None) -> dict[str, Any]:
         """Server-side apply: make the fields of `manifest` so, whoever owned them; the object as it is then.
 
@@ -143,14 +150,18 @@ class Api:
         )
 
     async def patch_status(
-        self, resource: Resource, namespace: str, name: str, status_patch: Mapping[str, Any]
+        self, resource: Resource, obj: Mapping[str, Any], status_patch: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """JSON merge patch of the status subresource; the object as it is then."""
+        """JSON merge patch of the status of `obj`; the object as it is then.
+
+        Raises a Conflict if the object has another version by now: what was decided by this one may be wrong for it.
+        """
+        metadata = obj["metadata"]
         return await self._call(
             "PATCH",
-            resource.path(namespace, name, "status"),
+            resource.path(metadata["namespace"], metadata["name"], "status"),
             query={"fieldManager": FIELD_MANAGER},
-            body={"status": status_patch},
+            body={"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": status_patch},
             content_type="application/merge-patch+json",
         )
 

@@ -1,17 +1,27 @@
 """What the watches last saw, indexed the ways the reconcilers ask for it.
 
 Objects are the API server's own JSON. An older version never replaces a newer one, so that a late watch event can't
-undo what an apply has just returned. The store may lack an object that exists (a watch lags): whoever would
-act on an absence asks the API server first.
+undo what an apply has just returned, and nothing that was on its way brings back what is gone. The store may lack an
+object that exists (a watch lags): whoever would act on an absence asks the API server first.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+from crewline_operator.kube.tombstones import Tombstones
 from crewline_operator.model.key import Object
 from crewline_operator.model.names import JOBQUEUE_LABEL
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What a list told that was not known."""
+
+    kept: list[Object]
+    gone: list[Object]
 
 
 class Collection:
@@ -22,6 +32,7 @@ class Collection:
         self._index_by = index_by
         self._objects: dict[tuple[str, str], Object] = {}
         self._index: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        self._tombstones = Tombstones()
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -32,18 +43,27 @@ class Collection:
     def get(self, namespace: str, name: str) -> Object | None:
         return self._objects.get((namespace, name))
 
+    def has_any(self, namespace: str | None = None) -> bool:
+        """Whether there is any object, or any in a namespace."""
+        return any(namespace in (None, identity[0]) for identity in self._objects)
+
     def indexed(self, namespace: str, value: str) -> list[Object]:
         """The objects of a namespace for which `index_by` gives `value`."""
         return [self._objects[namespace, name] for name in self._index.get((namespace, value), ())]
 
     def put(self, obj: Object) -> bool:
-        """Keep `obj` unless a newer version is known; whether it was kept."""
+        """Keep `obj` unless that version or a newer one is known, or that it is gone; whether it was kept."""
         obj = _slim(obj)
         identity = _identity(obj)
-        known = self._objects.get(identity)
-        if known is not None and not _replaces(obj, known):
+        version = version_of(obj)
+        if self._tombstones.covers(_uid(obj), version):
             return False
+        known = self._objects.get(identity)
         if known is not None:
+            if version <= version_of(known):
+                return False
+            if _uid(known) != _uid(obj):
+                self._tombstones.bury(_uid(known), version)
             self._unindex(identity, known)
         self._objects[identity] = obj
         value = self._index_by(obj)
@@ -51,30 +71,30 @@ class Collection:
             self._index[identity[0], value].add(identity[1])
         return True
 
-    def remove(self, obj: Object) -> None:
-        """Forget `obj`, unless another object of the same name has taken its place."""
+    def remove(self, obj: Object, gone_in: float | None = None) -> None:
+        """Forget `obj`, which was deleted in the version `gone_in`, else in its own; a namesake in its place stays."""
+        self._tombstones.bury(_uid(obj), version_of(obj) if gone_in is None else gone_in)
         identity = _identity(obj)
         known = self._objects.get(identity)
-        if known is not None and known["metadata"].get("uid") == obj["metadata"].get("uid"):
+        if known is not None and _uid(known) == _uid(obj):
             del self._objects[identity]
             self._unindex(identity, known)
 
-    def replace(self, objects: Sequence[Object], list_version: int, namespace: str | None = None) -> list[Object]:
-        """Bring the collection in line with a list of the API server; the objects that were gone.
+    def replace(self, objects: Sequence[Object], list_version: int, namespace: str | None = None) -> Replaced:
+        """Bring the collection in line with a list of the API server.
 
         Objects newer than the list stay: they came through the watch while the list was on its way.
         """
         listed = {_identity(obj) for obj in objects}
-        for obj in objects:
-            self.put(obj)
+        kept = [obj for obj in objects if self.put(obj)]
         gone = [
             obj
             for identity, obj in self._objects.items()
             if identity not in listed and namespace in (None, identity[0]) and version_of(obj) <= list_version
         ]
         for obj in gone:
-            self.remove(obj)
-        return gone
+            self.remove(obj, list_version)
+        return Replaced(kept, gone)
 
     def _unindex(self, identity: tuple[str, str], obj: Object) -> None:
         value = self._index_by(obj)
@@ -126,10 +146,8 @@ def _slim(obj: Object) -> Object:
     return {**obj, "metadata": metadata}
 
 
-def _replaces(new: Object, known: Object) -> bool:
-    if new["metadata"].get("uid") != known["metadata"].get("uid"):
-        return str(new["metadata"].get("creationTimestamp")) >= str(known["metadata"].get("creationTimestamp"))
-    return version_of(new) >= version_of(known)
+def _uid(obj: Object) -> str:
+    return str(obj["metadata"].get("uid"))
 
 
 def _identity(obj: Object) -> tuple[str, str]:

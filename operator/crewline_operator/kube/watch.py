@@ -15,8 +15,8 @@ import kopf
 from crewline_operator.model.names import GROUP, JOBQUEUE_LABEL, VERSION
 from crewline_operator.model.settings import Settings
 
-#: Called with the kind, the object, and whether it is gone.
-OnObject = Callable[[str, dict[str, Any], bool], None]
+#: Called with the kind, the object, and the event's type: None if the object was listed.
+OnObject = Callable[[str, dict[str, Any], str | None], None]
 
 #: Every namespace has this ConfigMap, and no handler is in it.
 NOT_CODE = "metadata.name!=kube-root-ca.crt"
@@ -29,7 +29,7 @@ def make_registry(on_object: OnObject, on_stop: Callable[[], Awaitable[None]]) -
     def forward(kind: str) -> Callable[..., Awaitable[None]]:
         async def handler(event: Any, **_: Any) -> None:
             # A copy of plain dicts: kopf's own views stay with kopf.
-            on_object(kind, dict(event["object"]), event["type"] == "DELETED")
+            on_object(kind, dict(event["object"]), event["type"])
 
         return handler
 

@@ -76,8 +76,13 @@ class Listing:
                 continue
             on_listed()
 
-    async def _list_all(self) -> None:
+    async def list_kind(self, kind: str) -> None:
+        """List one kind now. Raises what `Api.list` raises."""
+        await self._list_all(kind)
+
+    async def _list_all(self, only: str | None = None) -> None:
         for namespace in self._settings.watch_namespaces or (None,):
             for kind, resource, label in LISTED:
-                objects, version = await self._api.list(resource, namespace, label_selector=label)
-                self._intake.on_list(kind, objects, version, namespace)
+                if only in (None, kind):
+                    objects, version = await self._api.list(resource, namespace, label_selector=label)
+                    self._intake.on_list(kind, objects, version, namespace)

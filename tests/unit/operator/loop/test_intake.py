@@ -79,13 +79,19 @@ async def test_a_config_map_concerns_those_whose_handler_it_holds() -> None:
     assert seen.codes == [("shop/emails-handlers", True), ("shop/emails-handlers", False)]
 
 
-async def test_of_a_list_only_what_it_lacks_is_looked_at_at_once() -> None:
+async def test_of_a_list_only_what_was_not_known_is_looked_at() -> None:
     seen = Seen()
     seen.intake.on_object("ScheduledJob", scheduledjob("3"), gone=False)
     await seen.added()
     seen.intake.on_list("JobQueue", [jobqueue_object()], 12, None)
+    assert await seen.added() == {EMAILS, DIGEST}
+    seen.intake.on_list("JobQueue", [jobqueue_object()], 13, None)
     assert await seen.added() == set()
     seen.intake.on_list("ScheduledJob", [], 12, None)
     assert await seen.added() == {DIGEST}
+    seen.intake.on_list("Deployment", [deployment(1)], 13, None)
+    assert await seen.added() == {EMAILS}
+    seen.intake.on_list("Deployment", [], 14, None)
+    assert await seen.added() == {EMAILS}
     seen.intake.add_all()
     assert await seen.added() == {EMAILS}

@@ -125,20 +125,25 @@ class Inside:
             await watching
 
 
+def crd(name: str) -> Object:
+    """A CRD, as the chart would install it: Helm takes it over when it comes later."""
+    wanted: Object = yaml.safe_load((REPOSITORY / "crds" / f"{name}.yaml").read_text())
+    wanted["metadata"]["labels"]["app.kubernetes.io/managed-by"] = "Helm"
+    wanted["metadata"]["annotations"] |= {
+        "meta.helm.sh/release-name": OPERATOR,
+        "meta.helm.sh/release-namespace": SYSTEM,
+    }
+    return wanted
+
+
 @pytest.fixture(scope="session")
 def crds(cluster: Cluster) -> None:
-    """The CRDs, as the chart would install them: Helm takes them over when it comes later."""
+    """The CRDs of this working tree."""
     for name in ("jobqueue", "scheduledjob"):
-        crd = yaml.safe_load((REPOSITORY / "crds" / f"{name}.yaml").read_text())
-        metadata = crd["metadata"]
-        metadata["labels"]["app.kubernetes.io/managed-by"] = "Helm"
-        metadata["annotations"] |= {
-            "meta.helm.sh/release-name": OPERATOR,
-            "meta.helm.sh/release-namespace": SYSTEM,
-        }
+        wanted = crd(name)
         applying = ["apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", "-"]
-        cluster.kubectl(*applying, stdin=json.dumps(crd))
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{metadata['name']}", "--timeout=30s")
+        cluster.kubectl(*applying, stdin=json.dumps(wanted))
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{wanted['metadata']['name']}", "--timeout=30s")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

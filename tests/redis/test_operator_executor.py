@@ -191,9 +191,9 @@ async def test_runs_are_observed_as_they_are(operator: Operator, queue: Queue, s
     ended = [await queue.add("digest", {}, job_id=job_id) for job_id in ("good", "bad")]
     await asyncio.gather(*(job.result(timeout=10) for job in ended), return_exceptions=True)
     await worker.stop()
-    await operator.do(add("waits"), add("later", delay=3600), key=DIGEST)
+    await operator.do(add("waits"), add("later-1", delay=3600), key=DIGEST)
     active = [{"id": job_id} for job_id in ("good", "bad", "waits", "gone")]
-    seen = await observed(operator, active=active, placed={"id": "later", "queueRef": "emails"})
+    seen = await observed(operator, active=active, placed={"id": "later-1", "queueRef": "emails"})
     assert isinstance(seen.runs, Runs)
     assert seen.runs.queue == REF
     assert abs(seen.runs.now - datetime.now(UTC)) < timedelta(minutes=1)
@@ -202,7 +202,7 @@ async def test_runs_are_observed_as_they_are(operator: Operator, queue: Queue, s
         "good": ("completed", None),
         "bad": ("failed", "no address"),
         "waits": ("waiting", None),
-        "later": ("delayed", None),
+        "later-1": ("delayed", None),
         "gone": ("unknown", None),
     }
     assert seen.runs.states["gone"] == RunState("unknown")

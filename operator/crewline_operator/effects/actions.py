@@ -66,6 +66,8 @@ class WriteStatus:
     """Merge `patch` (RFC 7386) into the object's status."""
 
     patch: Mapping[str, Any]
+    #: The object may be one that the API server does not take any more, whatever is changed of it.
+    may_be_refused: bool = False
 
 
 @dataclass(frozen=True)

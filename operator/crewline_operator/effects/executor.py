@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -43,6 +44,8 @@ from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.claims import Claims
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.poller import Pollers
+
+log = logging.getLogger(__name__)
 
 RESOURCES = {
     "JobQueue": JOBQUEUES,
@@ -170,6 +173,9 @@ class Executor:
         try:
             written = await self._api.patch_status(RESOURCES[key.kind], obj, action.patch)
         except ApiError as error:
+            if error.status in REFUSALS and action.may_be_refused:
+                log.warning("%s: the API server takes no status for it: %s", key, error)
+                return
             if error.status not in (404, 409):
                 raise
             await self._check_there(key, obj)

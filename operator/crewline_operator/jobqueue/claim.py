@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
-from crewline_operator.model.key import Key, Object
+from crewline_operator.model.fields import Unreadable
+from crewline_operator.model.key import Key, Object, status_of
 from crewline_operator.redis.claims import Claim
 from crewline_operator.redis.endpoint import Endpoint, parse_redis_url
 
@@ -18,8 +19,12 @@ def claim_of(jobqueue: JobQueue, redis: str) -> Claim:
 def known_claims(jobqueues: Iterable[Object]) -> Iterator[tuple[Key, Claim]]:
     """The claims of JobQueues as far as their specs and statuses tell them."""
     for obj in jobqueues:
-        jobqueue = parse_jobqueue(obj)
+        try:
+            jobqueue = parse_jobqueue(obj)
+        except Unreadable:
+            # Told when it is reconciled.
+            continue
         endpoint = parse_redis_url(jobqueue.redis_url or "", jobqueue.namespace, "spec.redis.url")
-        shown = endpoint.shown if isinstance(endpoint, Endpoint) else obj.get("status", {}).get("redis")
-        if shown:
+        shown = endpoint.shown if isinstance(endpoint, Endpoint) else status_of(obj).get("redis")
+        if isinstance(shown, str):
             yield jobqueue.key, claim_of(jobqueue, shown)

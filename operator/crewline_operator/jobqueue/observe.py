@@ -19,7 +19,7 @@ from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.kube.api import DEPLOYMENTS, SERVICE_ACCOUNTS, Api
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
-from crewline_operator.model.key import Key, Object
+from crewline_operator.model.key import Key, Object, status_of
 from crewline_operator.model.names import JOBQUEUE_LABEL
 from crewline_operator.redis.claims import Claims
 from crewline_operator.redis.endpoint import Endpoint
@@ -85,7 +85,7 @@ class JobQueueObserver:
                 reading = self._pollers.reading(key)
         seen = Observed(
             now=datetime.now(UTC),
-            status=obj.get("status", {}),
+            status=status_of(obj),
             endpoint=endpoint,
             followed=followed,
             reading=reading,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from crewline_operator.effects.actions import (
@@ -31,9 +32,11 @@ from crewline_operator.jobqueue.pause import pause_state
 from crewline_operator.jobqueue.pods import PODS_REFUSED, deployment_fault
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import NUMBERS, Outcome, build_status
+from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition, find_condition, with_condition
 from crewline_operator.kube.status import is_material, merge_patch
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
-from crewline_operator.model.key import Object
+from crewline_operator.model.key import Object, status_of
+from crewline_operator.model.note import Note
 from crewline_operator.model.settings import Settings
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.scaling.decide import Decision, History, decide
@@ -91,6 +94,23 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
         status=status,
     )
+
+
+def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
+    """What to do for a JobQueue that can't be read: say so, and leave all that is there as it is."""
+    status = status_of(obj)
+    generation = obj["metadata"].get("generation", 1)
+    degraded = Condition("Degraded", True, fault.reason, fault.message)
+    wanted = {
+        **status,
+        "observedGeneration": generation,
+        "faults": [{"reason": fault.reason, "message": fault.message[:MESSAGE_MAX_CHARS]}],
+        "conditions": with_condition(status, degraded, generation, now),
+    }
+    known = find_condition(status, "Degraded").get("reason") == fault.reason
+    notes = [] if known else [Note("Warning", fault.reason, fault.message)]
+    patch = merge_patch(status, wanted)
+    return [*([WriteStatus(patch, may_be_refused=True)] if patch else []), *notes]
 
 
 def plan_gone() -> list[Action]:

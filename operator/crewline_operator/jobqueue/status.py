@@ -84,13 +84,18 @@ def build_status(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> di
         _scaling_active(jobqueue, outcome, observed),
         outcome.pause,
     ]
-    status["conditions"] = merge_conditions(earlier.get("conditions") or (), wanted, jobqueue.generation, observed.now)
+    status["conditions"] = merge_conditions(earlier, wanted, jobqueue.generation, observed.now)
     return status
 
 
 def told_faults(status: Mapping[str, Any]) -> list[Fault]:
     """The faults that a status tells, what hides the others first."""
-    return [Fault(fault["reason"], fault["message"]) for fault in status.get("faults") or ()]
+    told = status.get("faults")
+    return [
+        Fault(str(fault.get("reason")), str(fault.get("message")))
+        for fault in (told if isinstance(told, list) else ())
+        if isinstance(fault, Mapping)
+    ]
 
 
 def _workers(deployment: Object | None, desired: int) -> _Workers:

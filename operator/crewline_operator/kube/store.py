@@ -8,7 +8,7 @@ object that exists (a watch lags): whoever would act on an absence asks the API 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from crewline_operator.kube.tombstones import Tombstones
@@ -110,7 +110,7 @@ class Store:
 
     def __init__(self) -> None:
         self.jobqueues = Collection("JobQueue", _code_config_map)
-        self.scheduledjobs = Collection("ScheduledJob", lambda obj: obj["spec"]["queueRef"]["name"])
+        self.scheduledjobs = Collection("ScheduledJob", lambda obj: _text_at(obj, "spec", "queueRef", "name"))
         self.deployments = Collection("Deployment", _jobqueue_label)
         self.service_accounts = Collection("ServiceAccount", _jobqueue_label)
         self.pods = Collection("Pod", _jobqueue_label)
@@ -156,10 +156,16 @@ def _identity(obj: Object) -> tuple[str, str]:
 
 
 def _jobqueue_label(obj: Object) -> str | None:
-    label = (obj["metadata"].get("labels") or {}).get(JOBQUEUE_LABEL)
-    return label if isinstance(label, str) else None
+    return _text_at(obj, "metadata", "labels", JOBQUEUE_LABEL)
 
 
 def _code_config_map(obj: Object) -> str | None:
-    name = obj["spec"].get("worker", {}).get("code", {}).get("configMap")
-    return name if isinstance(name, str) else None
+    return _text_at(obj, "spec", "worker", "code", "configMap")
+
+
+def _text_at(obj: Object, *path: str) -> str | None:
+    """A text in an object that may be anything but for its metadata."""
+    value: object = obj
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from crewline_operator.effects.executor import Executor, Refused
 from crewline_operator.jobqueue.observe import JobQueueObserver
-from crewline_operator.jobqueue.plan import plan, plan_gone
+from crewline_operator.jobqueue.plan import plan, plan_gone, plan_unreadable
 from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.metrics import Metrics
+from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key
 from crewline_operator.model.settings import Settings
 from crewline_operator.scaling.decide import History
@@ -43,7 +45,11 @@ class JobQueues:
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             await self._forget(key)
             return
-        jobqueue = parse_jobqueue(obj)
+        try:
+            jobqueue = parse_jobqueue(obj)
+        except Unreadable as unreadable:
+            await self._executor.carry_out(key, obj, plan_unreadable(obj, unreadable.fault, datetime.now(UTC)))
+            return
         observed = await self._observer.observe(obj, jobqueue, self._histories.get(key, History()))
         planned = plan(jobqueue, observed, self._settings)
         try:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from crewline_operator.effects.executor import Executor, Refused
 from crewline_operator.kube.store import Store
+from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 from crewline_operator.scheduledjob.observed import Placed
-from crewline_operator.scheduledjob.plan import plan, plan_gone
+from crewline_operator.scheduledjob.plan import plan, plan_gone, plan_unreadable
 from crewline_operator.scheduledjob.spec import parse_scheduledjob
 
 
@@ -34,8 +36,12 @@ class ScheduledJobs:
             await self._executor.carry_out(key, None, plan_gone(self._placed.pop(key, None)))
             self._executor.forget(key)
             return
-        scheduled = parse_scheduledjob(obj)
-        observed = await self._observer.observe(obj, scheduled, self._placed.get(key))
+        try:
+            scheduled = parse_scheduledjob(obj)
+            observed = await self._observer.observe(obj, scheduled, self._placed.get(key))
+        except Unreadable as unreadable:
+            await self._executor.carry_out(key, obj, plan_unreadable(obj, unreadable.fault, datetime.now(UTC)))
+            return
         planned = plan(scheduled, observed)
         try:
             await self._executor.carry_out(key, obj, planned.actions)

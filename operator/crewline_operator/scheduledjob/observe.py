@@ -15,15 +15,17 @@ from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.kube.conditions import find_condition
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
-from crewline_operator.model.key import Object
+from crewline_operator.model.fields import Unreadable
+from crewline_operator.model.key import Object, status_of
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.scheduledjob.observed import Observed, Placed, Runs, RunState
-from crewline_operator.scheduledjob.spec import ScheduledJob
+from crewline_operator.scheduledjob.spec import ScheduledJob, check_status
 
 #: All of an observation's calls to Redis.
 REDIS_TIMEOUT_SECONDS = 10.0
+QUEUE_NOT_READY = "QueueNotReady"
 
 
 class ScheduledJobObserver:
@@ -34,8 +36,12 @@ class ScheduledJobObserver:
         self._pollers = pollers
 
     async def observe(self, obj: Object, scheduled: ScheduledJob, placed: Placed | None) -> Observed:
-        """What a plan for `scheduled` is made from. Never raises for a Redis that does not answer: that is told."""
-        status = obj.get("status", {})
+        """What a plan for `scheduled` is made from. Never raises for a Redis that does not answer: that is told.
+
+        Raises Unreadable if runs can't be decided by the status.
+        """
+        status = status_of(obj)
+        check_status(status)
         placed_in = status.get("placed", {}).get("queueRef", scheduled.queue_ref)
         queue = self._queue(scheduled)
         return Observed(
@@ -49,26 +55,33 @@ class ScheduledJobObserver:
     def _queue(self, scheduled: ScheduledJob) -> QueueRef | Fault:
         """The queue that gets the jobs, or why there is none."""
         name = scheduled.queue_ref
-        ref = self._ref(scheduled.namespace, name)
-        if ref is None:
+        jobqueue = self._store.jobqueues.get(scheduled.namespace, name)
+        if jobqueue is None:
             return Fault(
                 "QueueNotFound",
                 f"spec.queueRef: there is no JobQueue {name!r} in namespace {scheduled.namespace!r}: "
                 "create it, or name another",
             )
+        try:
+            ref = parse_jobqueue(jobqueue).queue_ref
+        except Unreadable as unreadable:
+            return Fault(QUEUE_NOT_READY, f"JobQueue {name!r} can't be read: {unreadable.fault.message}")
         if self._pollers.followed(ref.jobqueue) is None:
             return self._not_ready(scheduled)
         return self._pollers.reading(ref.jobqueue).fault or ref
 
     def _not_ready(self, scheduled: ScheduledJob) -> Fault:
         jobqueue = self._store.jobqueues.get(scheduled.namespace, scheduled.queue_ref) or {}
-        reachable = find_condition(jobqueue.get("status", {}), "RedisReachable")
+        reachable = find_condition(status_of(jobqueue), "RedisReachable")
         why = reachable.get("message", "it is new")
-        return Fault("QueueNotReady", f"JobQueue {scheduled.queue_ref!r} has no Redis yet: {why}")
+        return Fault(QUEUE_NOT_READY, f"JobQueue {scheduled.queue_ref!r} has no Redis yet: {why}")
 
     def _ref(self, namespace: str, name: str) -> QueueRef | None:
         obj = self._store.jobqueues.get(namespace, name)
-        return parse_jobqueue(obj).queue_ref if obj is not None else None
+        try:
+            return parse_jobqueue(obj).queue_ref if obj is not None else None
+        except Unreadable:
+            return None
 
     async def _runs(self, scheduled: ScheduledJob, status: Mapping[str, Any], ref: QueueRef) -> Runs | Fault:
         queue = self._pollers.queue(ref)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from crewline_operator.effects.actions import INVALID_JOB, Action, AddJob, RemoveJob, WriteStatus
-from crewline_operator.kube.conditions import find_condition
+from crewline_operator.kube.conditions import Condition, find_condition, with_condition
 from crewline_operator.kube.status import merge_patch
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
+from crewline_operator.model.key import Object, status_of
 from crewline_operator.model.note import Note
 from crewline_operator.scheduledjob.conditions import NEVER_RUNS, build_conditions
 from crewline_operator.scheduledjob.observed import Observed, Placed, Runs
@@ -50,6 +52,22 @@ def plan(scheduled: ScheduledJob, observed: Observed) -> Plan:
     if isinstance(observed.runs, Fault):
         return _stopped(scheduled, observed, observed.runs)
     return _scheduled(scheduled, schedule, observed, observed.runs)
+
+
+def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
+    """What to do for a ScheduledJob that can't be read: say so, and leave its runs as they are."""
+    status = status_of(obj)
+    generation = obj["metadata"].get("generation", 1)
+    ready = Condition("Ready", False, fault.reason, fault.message)
+    wanted = {
+        **status,
+        "observedGeneration": generation,
+        "conditions": with_condition(status, ready, generation, now),
+    }
+    known = find_condition(status, "Ready").get("reason") == fault.reason
+    notes = [] if known else [Note("Warning", fault.reason, fault.message)]
+    patch = merge_patch(status, wanted)
+    return [*([WriteStatus(patch, may_be_refused=True)] if patch else []), *notes]
 
 
 def plan_gone(placed: Placed | None) -> list[Action]:

@@ -15,7 +15,7 @@ from crewline_operator.effects.executor import Executor
 from crewline_operator.jobqueue.claim import known_claims
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
-from crewline_operator.kube.api import Api
+from crewline_operator.kube.api import Api, retry_after
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.intake import Intake
@@ -27,6 +27,7 @@ from crewline_operator.loop.scheduledjobs import ScheduledJobs
 from crewline_operator.loop.workqueue import WorkQueue
 from crewline_operator.model.key import Key
 from crewline_operator.model.settings import Settings
+from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.claims import Claims
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
@@ -49,12 +50,14 @@ class Controller:
         self._events = EventRecorder(api)
         self._claims = Claims()
         self._pollers = Pollers(self._intake.on_reading, settings.poll_seconds)
+        self._bulkheads = Bulkheads(self._work.add, max(1, (settings.reconcilers - 1) // 2))
         self._executor = Executor(
             api=api,
             store=self._store,
             pollers=self._pollers,
             claims=self._claims,
             events=self._events,
+            bulkheads=self._bulkheads,
             requeue=self._work.add_after,
         )
         self._observer = JobQueueObserver(
@@ -75,7 +78,7 @@ class Controller:
         )
         self._scheduledjobs = ScheduledJobs(
             store=self._store,
-            observer=ScheduledJobObserver(store=self._store, pollers=self._pollers),
+            observer=ScheduledJobObserver(store=self._store, pollers=self._pollers, bulkheads=self._bulkheads),
             executor=self._executor,
             requeue=self._work.add_after,
         )
@@ -103,7 +106,10 @@ class Controller:
                 group.create_task(self._missed.run(), name="missed-deletions")
                 group.create_task(self._report_depth(), name="work-queue-depth")
                 await self._work.run(
-                    self._reconcile, workers=self._settings.reconcilers, observer=self._metrics.reconciled
+                    self._reconcile,
+                    workers=self._settings.reconcilers,
+                    observer=self._metrics.reconciled,
+                    retry_after=retry_after,
                 )
         finally:
             await self._pollers.close()

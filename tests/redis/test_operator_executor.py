@@ -32,6 +32,7 @@ from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
 from crewline_operator.model.note import Note
+from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.claims import Claims
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Pollers
@@ -59,12 +60,14 @@ class Operator:
         self.pollers = Pollers(lambda _: None, 60.0)
         self.again: list[Key] = []
         self.api = api
+        self.bulkheads = Bulkheads(self.again.append, 2)
         self.executor = Executor(
             api=api,
             store=self.store,
             pollers=self.pollers,
             claims=Claims(),
             events=EventRecorder(api),
+            bulkheads=self.bulkheads,
             requeue=lambda key, _: self.again.append(key),
         )
 
@@ -177,7 +180,7 @@ def scheduled() -> ScheduledJob:
 
 
 async def observed(operator: Operator, **status: Any) -> Any:
-    observer = ScheduledJobObserver(store=operator.store, pollers=operator.pollers)
+    observer = ScheduledJobObserver(store=operator.store, pollers=operator.pollers, bulkheads=operator.bulkheads)
     return await observer.observe({"status": status}, scheduled(), None)
 
 

@@ -12,8 +12,8 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import assert_never
 
 from crewline.errors import CrewlineError
@@ -41,6 +41,7 @@ from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.note import Note
 from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.redis.bulkhead import Bulkheads, Busy
 from crewline_operator.redis.claims import Claims
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.poller import Pollers
@@ -90,6 +91,7 @@ class Executor:
         pollers: Pollers,
         claims: Claims,
         events: EventRecorder,
+        bulkheads: Bulkheads,
         requeue: Callable[[Key, float], None],
     ) -> None:
         self._api = api
@@ -97,6 +99,7 @@ class Executor:
         self._pollers = pollers
         self._claims = claims
         self._events = events
+        self._bulkheads = bulkheads
         self._requeue = requeue
         self._done: dict[Key, Done] = {}
 
@@ -113,8 +116,11 @@ class Executor:
         for done in self._done.values():
             done.applied.clear()
 
-    async def carry_out(self, key: Key, obj: Object | None, actions: Iterable[Action]) -> None:
-        """Do `actions` for an object; `obj` is None if it is gone. Raises Refused, and what the calls raise."""
+    async def carry_out(self, key: Key, obj: Object | None, actions: Iterable[Action]) -> bool:
+        """Do `actions` for an object; `obj` is None if it is gone. Raises Refused, and what the calls raise.
+
+        Gives whether all of them were done. If not, the object is looked at again without being asked for.
+        """
         try:
             await self._carry_out(key, obj, actions)
         except Gone:
@@ -124,6 +130,12 @@ class Executor:
             self._requeue(key, 0)
         except Changed:
             self._requeue(key, 0)
+        except Busy:
+            # There is no room at its Redis: it is looked at again when there is.
+            pass
+        else:
+            return True
+        return False
 
     async def _carry_out(self, key: Key, obj: Object | None, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -143,9 +155,9 @@ class Executor:
                 case Pause():
                     await self._pause(key, obj, action)
                 case AddJob():
-                    await self._add_job(action)
+                    await self._add_job(key, action)
                 case RemoveJob():
-                    await self._remove_job(action)
+                    await self._remove_job(key, action)
                 case Note():
                     self._note(key, obj, action)
                 case _:
@@ -191,35 +203,41 @@ class Executor:
         self._store.of(key.kind).put(found)
 
     async def _pause(self, key: Key, obj: Object | None, action: Pause) -> None:
-        queue = self._queue(action.queue)
-        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-            changed = await (queue.pause() if action.paused else queue.resume())
+        with self._at(action.queue, key) as queue:
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                changed = await (queue.pause() if action.paused else queue.resume())
         self._pollers.wake(action.queue.jobqueue)
         if changed:
             self._note(key, obj, action.note)
 
-    async def _add_job(self, action: AddJob) -> None:
-        async with _told(action.queue):
-            await self._queue(action.queue).add(action.name, dict(action.data), **action.options)
-
-    async def _remove_job(self, action: RemoveJob) -> None:
-        if not action.optional:
+    async def _add_job(self, key: Key, action: AddJob) -> None:
+        with self._at(action.queue, key) as queue:
             async with _told(action.queue):
-                await self._queue(action.queue).remove(action.job_id)
+                await queue.add(action.name, dict(action.data), **action.options)
+
+    async def _remove_job(self, key: Key, action: RemoveJob) -> None:
+        if not action.optional:
+            with self._at(action.queue, key) as queue:
+                async with _told(action.queue):
+                    await queue.remove(action.job_id)
             return
-        with contextlib.suppress(NotFollowed, *UNAVAILABLE):
+        with contextlib.suppress(NotFollowed, *UNAVAILABLE), self._at(action.queue, key) as queue:
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                await self._queue(action.queue).remove(action.job_id)
+                await queue.remove(action.job_id)
 
     def _note(self, key: Key, obj: Object | None, note: Note) -> None:
         if obj is not None:
             self._events.record(key.kind, obj, note)
 
-    def _queue(self, ref: QueueRef) -> Queue:
-        queue = self._pollers.queue(ref)
-        if queue is None:
+    @contextmanager
+    def _at(self, ref: QueueRef, key: Key) -> Iterator[Queue]:
+        """A queue, reached for the object `key`. Raises NotFollowed and Busy."""
+        followed, queue = self._pollers.followed(ref.jobqueue), self._pollers.queue(ref)
+        if followed is None or queue is None:
             raise NotFollowed(f"{ref.jobqueue} is followed no more")
-        return queue
+        endpoint, _ = followed
+        with self._bulkheads.enter(endpoint, key):
+            yield queue
 
     def _look_again(self, keys: Iterable[Key]) -> None:
         for key in keys:

@@ -23,6 +23,8 @@ from crewline_operator.model.names import FIELD_MANAGER
 log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_SECONDS = 15.0
+#: However long the API server, or a proxy before it, wants to be left alone.
+RETRY_AFTER_CAP_SECONDS = 300.0
 #: Objects a page of a list, so that a big cluster neither times out nor fills the memory at once.
 LIST_PAGE = 500
 
@@ -30,14 +32,24 @@ LIST_PAGE = 500
 class ApiError(Exception):
     """The API server refused a call. `status` is the HTTP code, `reason` Kubernetes' word for it.
 
-    `fields` are those of the object that it finds invalid, such as metadata.uid.
+    `fields` are those of the object that it finds invalid, such as metadata.uid. `retry_after_seconds` is for how long
+    it wants to be left alone.
     """
 
-    def __init__(self, status: int, reason: str, message: str, fields: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        *,
+        fields: Collection[str] = (),
+        retry_after_seconds: float = 0.0,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.fields = fields
+        self.retry_after_seconds = retry_after_seconds
 
     @property
     def not_found(self) -> bool:
@@ -209,8 +221,24 @@ class Api:
             message = answer.get("message") or f"{method} {path}: HTTP {response.status}"
             causes = (answer.get("details") or {}).get("causes") or ()
             fields = [str(cause.get("field")) for cause in causes]
-            raise ApiError(response.status, answer.get("reason") or "", message, fields)
+            raise ApiError(
+                response.status,
+                answer.get("reason") or "",
+                message,
+                fields=fields,
+                retry_after_seconds=_seconds(response.headers.get("Retry-After")),
+            )
         return response.status, answer
+
+
+def retry_after(error: BaseException) -> float:
+    """Seconds for which the API server wants to be left alone after `error`; 0 if it did not say."""
+    return error.retry_after_seconds if isinstance(error, ApiError) else 0.0
+
+
+def _seconds(text: str | None) -> float:
+    """A Retry-After header's value: whole seconds. Kubernetes sends no dates."""
+    return min(float(text), RETRY_AFTER_CAP_SECONDS) if text and text.isascii() and text.isdigit() else 0.0
 
 
 def _with_metadata(manifest: Mapping[str, Any], **metadata: str) -> dict[str, Any]:

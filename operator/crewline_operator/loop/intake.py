@@ -35,15 +35,21 @@ class Intake:
             self._add("JobQueue", users)
             return
         collection = self._store.of(kind)
+        known = collection.get(namespace, name)
         if gone:
             collection.remove(obj)
         elif not collection.put(obj):
             return
+        if kind in RECONCILED and (gone or known is None or _is_edited(known, obj)):
+            # Whatever failed for it before is no reason to wait.
+            self._work.forget(Key(kind, namespace, name))
         self._concern(kind, obj)
 
     def on_list(self, kind: str, objects: list[dict[str, Any]], version: int, namespace: str | None) -> None:
         """Take in a list of the API server: what it has or lacks that was not known."""
         replaced = self._store.of(kind).replace(objects, version, namespace)
+        for obj in replaced.gone:
+            self._work.forget(_key(kind, obj))
         for obj in (*replaced.kept, *replaced.gone):
             self._concern(kind, obj)
 
@@ -71,4 +77,13 @@ class Intake:
 
     def _add(self, kind: str, objects: Iterable[Object]) -> None:
         for obj in objects:
-            self._work.add(Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"]))
+            self._work.add(_key(kind, obj))
+
+
+def _key(kind: str, obj: Object) -> Key:
+    return Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def _is_edited(known: Object, obj: Object) -> bool:
+    """Whether somebody wants something else of an object than before."""
+    return any(known["metadata"].get(name) != obj["metadata"].get(name) for name in ("uid", "generation"))

@@ -56,6 +56,7 @@ class Listing:
             try:
                 await self._list_all()
             except ApiError as error:
+                wait_seconds = max(wait_seconds, error.retry_after_seconds)
                 mend = f" ({CRDS_MISSING})" if error.not_found else ""
                 log.warning("can't list: %s%s; trying again in %.1f s", error, mend, wait_seconds)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:

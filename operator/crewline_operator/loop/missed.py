@@ -12,7 +12,7 @@ import logging
 
 import aiohttp
 
-from crewline_operator.kube.api import Api, ApiError
+from crewline_operator.kube.api import Api, ApiError, retry_after
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.listing import LISTED, Listing
 from crewline_operator.model.fault import describe
@@ -57,7 +57,7 @@ class MissedDeletions:
                 await self._list_doubtful()
             except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 log.warning("can't look for missed deletions: %s; trying again", describe(error))
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(max(RETRY_SECONDS, retry_after(error)))
 
     async def _list_doubtful(self) -> None:
         self._doubt.clear()

@@ -10,6 +10,7 @@ from crewline_operator.effects.executor import Executor, Refused
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key
+from crewline_operator.redis.bulkhead import Busy
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 from crewline_operator.scheduledjob.observed import Placed
 from crewline_operator.scheduledjob.plan import plan, plan_gone, plan_unreadable
@@ -33,14 +34,18 @@ class ScheduledJobs:
         """Bring one ScheduledJob in line. Raises what the API server's calls raise; then it is to be tried again."""
         obj = self._store.scheduledjobs.get(key.namespace, key.name)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
-            await self._executor.carry_out(key, None, plan_gone(self._placed.pop(key, None)))
-            self._executor.forget(key)
+            if await self._executor.carry_out(key, None, plan_gone(self._placed.get(key))):
+                self._placed.pop(key, None)
+                self._executor.forget(key)
             return
         try:
             scheduled = parse_scheduledjob(obj)
             observed = await self._observer.observe(obj, scheduled, self._placed.get(key))
         except Unreadable as unreadable:
             await self._executor.carry_out(key, obj, plan_unreadable(obj, unreadable.fault, datetime.now(UTC)))
+            return
+        except Busy:
+            # There is no room at its Redis: it is looked at again when there is.
             return
         planned = plan(scheduled, observed)
         try:

@@ -16,8 +16,9 @@ from crewline_operator.kube.conditions import find_condition
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.fields import Unreadable
-from crewline_operator.model.key import Object, status_of
+from crewline_operator.model.key import Key, Object, status_of
 from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.scheduledjob.observed import Observed, Placed, Runs, RunState
@@ -31,22 +32,24 @@ QUEUE_NOT_READY = "QueueNotReady"
 class ScheduledJobObserver:
     """Observes ScheduledJobs and changes nothing."""
 
-    def __init__(self, *, store: Store, pollers: Pollers) -> None:
+    def __init__(self, *, store: Store, pollers: Pollers, bulkheads: Bulkheads) -> None:
         self._store = store
         self._pollers = pollers
+        self._bulkheads = bulkheads
 
     async def observe(self, obj: Object, scheduled: ScheduledJob, placed: Placed | None) -> Observed:
         """What a plan for `scheduled` is made from. Never raises for a Redis that does not answer: that is told.
 
-        Raises Unreadable if runs can't be decided by the status.
+        Raises Unreadable if runs can't be decided by the status, and Busy.
         """
         status = status_of(obj)
         check_status(status)
+        key = Key("ScheduledJob", scheduled.namespace, scheduled.name)
         placed_in = status.get("placed", {}).get("queueRef", scheduled.queue_ref)
         queue = self._queue(scheduled)
         return Observed(
             now=datetime.now(UTC),
-            runs=queue if isinstance(queue, Fault) else await self._runs(scheduled, status, queue),
+            runs=queue if isinstance(queue, Fault) else await self._runs(key, scheduled, status, queue),
             status=status,
             earlier_queue=self._ref(scheduled.namespace, placed_in) if placed_in != scheduled.queue_ref else None,
             placed=placed,
@@ -83,18 +86,20 @@ class ScheduledJobObserver:
         except Unreadable:
             return None
 
-    async def _runs(self, scheduled: ScheduledJob, status: Mapping[str, Any], ref: QueueRef) -> Runs | Fault:
-        queue = self._pollers.queue(ref)
-        if queue is None:
+    async def _runs(self, key: Key, scheduled: ScheduledJob, status: Mapping[str, Any], ref: QueueRef) -> Runs | Fault:
+        followed, queue = self._pollers.followed(ref.jobqueue), self._pollers.queue(ref)
+        if followed is None or queue is None:
             return self._not_ready(scheduled)
+        endpoint, _ = followed
         ids = [run["id"] for run in status.get("active") or ()]
         placed = status.get("placed")
         if placed and placed.get("queueRef") == scheduled.queue_ref:
             ids.append(placed["id"])
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                seconds, microseconds = await queue.redis.time()
-                states = {job_id: await _run_state(queue, job_id) for job_id in ids}
+            with self._bulkheads.enter(endpoint, key):
+                async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                    seconds, microseconds = await queue.redis.time()
+                    states = {job_id: await _run_state(queue, job_id) for job_id in ids}
         except UNAVAILABLE as error:
             return redis_fault(error, f"of JobQueue {scheduled.queue_ref!r}")
         return Runs(ref, datetime.fromtimestamp(seconds + microseconds / 1e6, UTC), states)

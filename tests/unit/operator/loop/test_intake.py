@@ -95,3 +95,29 @@ async def test_of_a_list_only_what_was_not_known_is_looked_at() -> None:
     assert await seen.added() == {EMAILS}
     seen.intake.add_all()
     assert await seen.added() == {EMAILS}
+
+
+async def test_an_edit_or_a_deletion_ends_the_backoff_of_what_failed_before() -> None:
+    seen = Seen()
+    seen.intake.on_object("JobQueue", jobqueue_object(), gone=False)
+    await seen.added()
+
+    def event(version: str, generation: int) -> dict[str, Any]:
+        obj = jobqueue_object()
+        obj["metadata"] |= {"resourceVersion": version, "generation": generation}
+        return obj
+
+    seen.work.failed(EMAILS)
+    seen.intake.on_object("JobQueue", event("11", 4), gone=False)
+    assert await seen.added() == set(), "its status has changed, or a label"
+    seen.intake.on_object("JobQueue", event("12", 5), gone=False)
+    assert await seen.added() == {EMAILS}
+    seen.work.failed(EMAILS)
+    seen.intake.on_object("JobQueue", event("13", 5), gone=True)
+    assert await seen.added() == {EMAILS}
+    seen.work.failed(DIGEST)
+    seen.intake.on_object("ScheduledJob", scheduledjob(), gone=False)
+    assert await seen.added() == {DIGEST}
+    seen.work.failed(DIGEST)
+    seen.intake.on_list("ScheduledJob", [], 20, None)
+    assert await seen.added() == {DIGEST}

@@ -51,5 +51,5 @@ def _worker_fault(observed: Observed) -> Fault | None:
     fault = pod_fault(observed.pods)
     if fault is not None or ready_pods(observed.pods) >= observed.current_replicas:
         return fault
-    told = told_faults(observed.status)
-    return told[0] if told and told[0].reason in POD_REASONS else None
+    # It may have been hidden by others meanwhile.
+    return next((fault for fault in told_faults(observed.status) if fault.reason in POD_REASONS), None)

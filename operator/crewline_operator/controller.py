@@ -16,6 +16,7 @@ from crewline_operator.jobqueue.claim import known_claims
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api, retry_after
+from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.intake import Intake
@@ -51,6 +52,7 @@ class Controller:
         self._claims = Claims()
         self._pollers = Pollers(self._intake.on_reading, settings.poll_seconds)
         self._bulkheads = Bulkheads(self._work.add, max(1, (settings.reconcilers - 1) // 2))
+        self._budget = WriteBudget(settings.status_writes_per_second, self._work.add)
         self._executor = Executor(
             api=api,
             store=self._store,
@@ -58,6 +60,7 @@ class Controller:
             claims=self._claims,
             events=self._events,
             bulkheads=self._bulkheads,
+            budget=self._budget,
             requeue=self._work.add_after,
         )
         self._observer = JobQueueObserver(
@@ -78,8 +81,11 @@ class Controller:
         )
         self._scheduledjobs = ScheduledJobs(
             store=self._store,
-            observer=ScheduledJobObserver(store=self._store, pollers=self._pollers, bulkheads=self._bulkheads),
+            observer=ScheduledJobObserver(
+                store=self._store, pollers=self._pollers, bulkheads=self._bulkheads, done=self._executor.done
+            ),
             executor=self._executor,
+            settings=settings,
             requeue=self._work.add_after,
         )
         self._listed = False
@@ -100,6 +106,7 @@ class Controller:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._events.run(), name="events")
+                group.create_task(self._budget.run(), name="status-budget")
                 await self._listing.first()
                 self._begin()
                 group.create_task(self._listing.again(self._resync), name="resync")
@@ -138,7 +145,6 @@ class Controller:
     def _resync(self) -> None:
         self._codes.reset()
         self._observer.reset()
-        self._executor.reset()
         self._intake.add_all()
 
     async def _report_depth(self) -> None:

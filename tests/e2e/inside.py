@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +76,19 @@ class Operator:
     async def knows(self, jobqueue: str) -> bool:
         """Whether it looks after a JobQueue of that name."""
         return f'jobqueue="{jobqueue}"' in self.metrics.render().decode()
+
+    def reconciles(self) -> float:
+        """How many there have been."""
+        samples = [sample for metric in self.metrics.registry.collect() for sample in metric.samples]
+        return sum(sample.value for sample in samples if sample.name == "crewline_reconciles_total")
+
+    def settled(self, reconciles: float) -> Callable[[], Awaitable[bool]]:
+        """A look at whether there have been that many."""
+
+        async def look() -> bool:
+            return self.reconciles() >= reconciles
+
+        return look
 
 
 @dataclass(frozen=True)

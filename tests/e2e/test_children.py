@@ -6,7 +6,7 @@ import pytest
 from crewline_operator.kube.api import SERVICE_ACCOUNTS, ApiError
 
 from tests.e2e.inside import Inside
-from tests.e2e.scene import Object, condition
+from tests.e2e.scene import Object, condition, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -60,3 +60,39 @@ async def test_an_object_that_was_made_between_the_look_and_the_apply_is_left_as
     for obj in (before, after):
         obj["metadata"] |= {"resourceVersion": "", "managedFields": []}
     assert after == before
+
+
+async def test_a_deployment_that_lost_our_label_has_it_again(inside: Inside) -> None:
+    scene = inside.scene
+    await scene.apply(inside.jobqueue("emails", scaling={"minReplicas": 1}))
+    async with inside.operator():
+        await scene.wait_condition("emails", "RedisReachable", "Connected")
+        await scene.kubectl("label", "deployment", "emails", "crewline.dev/jobqueue-", "app.kubernetes.io/component-")
+
+        async def labels() -> Object:
+            deployment = await scene.get("Deployment", "emails", "apps/v1")
+            assert deployment
+            found: Object = deployment["metadata"]["labels"]
+            return found
+
+        found = await until("it is labelled", labels, lambda seen: "crewline.dev/jobqueue" in seen, seconds=20)
+        assert found["app.kubernetes.io/component"] == "worker"
+        # It is watched again.
+        await scene.kubectl("scale", "deployment", "emails", "--replicas=3")
+        await until("one is wanted", lambda: scene.replicas("emails"), lambda replicas: replicas == 1, seconds=20)
+
+
+async def test_a_service_account_that_was_changed_or_deleted_is_put_right(inside: Inside) -> None:
+    scene = inside.scene
+    await scene.apply(inside.jobqueue("emails"))
+    async with inside.operator():
+        await scene.wait_condition("emails", "RedisReachable", "Connected")
+
+        async def token() -> bool | None:
+            account = await scene.get("ServiceAccount", "emails", "v1")
+            return account["automountServiceAccountToken"] if account else None
+
+        await scene.kubectl("patch", "serviceaccount", "emails", "-p", '{"automountServiceAccountToken": true}')
+        await until("it has no token", token, lambda seen: seen is False, seconds=20)
+        await scene.kubectl("delete", "serviceaccount", "emails")
+        await until("it is there again", token, lambda seen: seen is False, seconds=20)

@@ -22,11 +22,12 @@ from crewline_operator.effects.actions import (
     RemoveJob,
     Unfollow,
 )
-from crewline_operator.effects.executor import Executor, NotFollowed, Refused
+from crewline_operator.effects.executor import Executor, NotFollowed, NotRemoved, Refused
 from crewline_operator.jobqueue.claim import claim_of
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
+from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
@@ -68,6 +69,7 @@ class Operator:
             claims=Claims(),
             events=EventRecorder(api),
             bulkheads=self.bulkheads,
+            budget=WriteBudget(50, self.again.append),
             requeue=lambda key, _: self.again.append(key),
         )
 
@@ -108,6 +110,25 @@ async def test_a_job_is_added_once_however_often_that_is_asked_for(operator: Ope
 async def test_a_job_is_taken_back(operator: Operator, queue: Queue) -> None:
     await operator.do(add(), RemoveJob(REF, "run-1"), RemoveJob(REF, "run-1", optional=True), key=DIGEST)
     assert (await queue.metrics()).waiting == 0
+
+
+async def test_a_job_that_was_started_since_it_was_looked_at_is_not_taken_for_removed(
+    operator: Operator, queue: Queue, start_worker: Any
+) -> None:
+    started, end = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: Job) -> None:
+        started.set()
+        await end.wait()
+
+    await start_worker(handle)
+    job = await queue.add("digest", {}, job_id="run-1")
+    await asyncio.wait_for(started.wait(), 5)
+    with pytest.raises(NotRemoved, match="a worker has started job run-1"):
+        await operator.do(RemoveJob(REF, "run-1"), add("run-2"), key=DIGEST)
+    assert await queue.job_state("run-2") == "unknown"
+    end.set()
+    await job.result(timeout=10)
 
 
 async def test_a_pause_is_told_by_the_one_that_made_it(
@@ -180,7 +201,9 @@ def scheduled() -> ScheduledJob:
 
 
 async def observed(operator: Operator, **status: Any) -> Any:
-    observer = ScheduledJobObserver(store=operator.store, pollers=operator.pollers, bulkheads=operator.bulkheads)
+    observer = ScheduledJobObserver(
+        store=operator.store, pollers=operator.pollers, bulkheads=operator.bulkheads, done=operator.executor.done
+    )
     return await observer.observe({"status": status}, scheduled(), None)
 
 
@@ -223,6 +246,23 @@ async def test_why_runs_are_not_known_is_observed_too(operator: Operator, tmp_pa
     found = (await observed(operator)).runs
     assert isinstance(found, Fault)
     assert found.reason == "RedisUnreachable"
+
+
+async def test_why_a_queue_is_not_ready_is_no_old_message(operator: Operator) -> None:
+    def jobqueue_with(**reachable: Any) -> dict[str, Any]:
+        version[0] += 1
+        obj = jobqueue_object()
+        obj["metadata"]["resourceVersion"] = str(version[0])
+        return obj | {"status": {"conditions": [{"type": "RedisReachable", "message": "why"} | reachable]}}
+
+    version = [20]
+    await operator.do(Unfollow())
+    for old in ({"status": "True", "observedGeneration": 4}, {"status": "False", "observedGeneration": 3}):
+        operator.store.jobqueues.put(jobqueue_with(**old))
+        found = (await observed(operator)).runs
+        assert found.message == "JobQueue 'emails' has no Redis yet: it has not been looked at yet"
+    operator.store.jobqueues.put(jobqueue_with(status="False", observedGeneration=4))
+    assert (await observed(operator)).runs.message == "JobQueue 'emails' has no Redis yet: why"
 
 
 async def test_the_queue_that_a_run_was_placed_in_before_is_found(operator: Operator) -> None:

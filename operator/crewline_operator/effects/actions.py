@@ -10,6 +10,7 @@ from typing import Any
 
 from crewline_operator.model.note import Note
 from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.model.urgency import Urgency
 from crewline_operator.redis.claims import Claim
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.reading import Target
@@ -66,6 +67,7 @@ class WriteStatus:
     """Merge `patch` (RFC 7386) into the object's status."""
 
     patch: Mapping[str, Any]
+    urgency: Urgency = Urgency.MATERIAL
     #: The object may be one that the API server does not take any more, whatever is changed of it.
     may_be_refused: bool = False
 

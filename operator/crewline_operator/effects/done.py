@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 
@@ -10,8 +11,8 @@ class Applied:
     """A manifest that was applied."""
 
     digest: str
-    #: The object's generation after that: another one means that somebody else has changed it since.
-    generation: int | None
+    #: Of the object after that (kube/fingerprint.py): another one means that somebody else has changed it since.
+    fingerprint: str
 
 
 @dataclass
@@ -22,3 +23,7 @@ class Done:
     applied: dict[str, Applied] = field(default_factory=dict)
     #: By the monotonic clock; None if this process has not written it yet.
     status_written: float | None = None
+
+    def status_age_seconds(self, now: float) -> float:
+        """How long ago this process wrote the status; inf if it has not."""
+        return math.inf if self.status_written is None else now - self.status_written

@@ -1,4 +1,4 @@
-"""Carries out what plans ask for: the only place from where the operator changes anything.
+"""Carries out what plans ask for: the only place from where the operator changes anything, but for Events.
 
 Actions are done in their order, and the first that fails ends it, so that a plan can rely on what it has put before.
 What the user has to be told of (a manifest or a job that is refused, a Redis that does not take one) goes back to the
@@ -35,10 +35,13 @@ from crewline_operator.effects.actions import (
 )
 from crewline_operator.effects.done import Applied, Done
 from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, ApiError
+from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
+from crewline_operator.kube.fingerprint import fingerprint
+from crewline_operator.kube.status import patched
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
-from crewline_operator.model.key import Key, Object
+from crewline_operator.model.key import Key, Object, status_of
 from crewline_operator.model.note import Note
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
@@ -72,6 +75,14 @@ class Changed(Exception):
     """The object that actions were for is another one now: they may be wrong for it."""
 
 
+class NotRemoved(Exception):
+    """A job is there that was to be removed: the plan was made for another state of it."""
+
+
+class NotItsTurn(Exception):
+    """The budget for statuses has nothing left for the object now: it is called again."""
+
+
 class Refused(Exception):
     """An action was not taken, and the user has to know; those before it are done, those after it are not."""
 
@@ -92,6 +103,7 @@ class Executor:
         claims: Claims,
         events: EventRecorder,
         bulkheads: Bulkheads,
+        budget: WriteBudget,
         requeue: Callable[[Key, float], None],
     ) -> None:
         self._api = api
@@ -100,6 +112,7 @@ class Executor:
         self._claims = claims
         self._events = events
         self._bulkheads = bulkheads
+        self._budget = budget
         self._requeue = requeue
         self._done: dict[Key, Done] = {}
 
@@ -110,11 +123,7 @@ class Executor:
     def forget(self, key: Key) -> None:
         """An object is gone."""
         self._done.pop(key, None)
-
-    def reset(self) -> None:
-        """Forget what was applied, so that plans ask for it again: the full resync."""
-        for done in self._done.values():
-            done.applied.clear()
+        self._budget.forget(key)
 
     async def carry_out(self, key: Key, obj: Object | None, actions: Iterable[Action]) -> bool:
         """Do `actions` for an object; `obj` is None if it is gone. Raises Refused, and what the calls raise.
@@ -130,8 +139,8 @@ class Executor:
             self._requeue(key, 0)
         except Changed:
             self._requeue(key, 0)
-        except Busy:
-            # There is no room at its Redis: it is looked at again when there is.
+        except (Busy, NotItsTurn):
+            # It is looked at again when there is room at its Redis, or when it is its turn to write.
             pass
         else:
             return True
@@ -139,29 +148,33 @@ class Executor:
 
     async def _carry_out(self, key: Key, obj: Object | None, actions: Iterable[Action]) -> None:
         for action in actions:
-            match action:
-                case MakeClaim(claim):
-                    self._look_again(self._claims.make(key, claim))
-                case DropClaim():
-                    self._look_again(self._claims.drop(key))
-                case Follow(endpoint, target):
-                    self._pollers.watch(key, endpoint, target)
-                case Unfollow():
-                    self._pollers.unwatch(key)
-                case Apply():
-                    await self._apply(key, obj, action)
-                case WriteStatus():
-                    await self._write_status(key, obj, action)
-                case Pause():
-                    await self._pause(key, obj, action)
-                case AddJob():
-                    await self._add_job(key, action)
-                case RemoveJob():
-                    await self._remove_job(key, action)
-                case Note():
-                    self._note(key, obj, action)
-                case _:
-                    assert_never(action)
+            # Whatever fences writes is to be asked here: all of them pass, one by one.
+            await self._do(key, obj, action)
+
+    async def _do(self, key: Key, obj: Object | None, action: Action) -> None:
+        match action:
+            case MakeClaim(claim):
+                self._look_again(self._claims.make(key, claim))
+            case DropClaim():
+                self._look_again(self._claims.drop(key))
+            case Follow(endpoint, target):
+                self._pollers.watch(key, endpoint, target)
+            case Unfollow():
+                self._pollers.unwatch(key)
+            case Apply():
+                await self._apply(key, obj, action)
+            case WriteStatus():
+                await self._write_status(key, obj, action)
+            case Pause():
+                await self._pause(key, obj, action)
+            case AddJob():
+                await self._add_job(key, action)
+            case RemoveJob():
+                await self._remove_job(key, action)
+            case Note():
+                self._note(key, obj, action)
+            case _:
+                assert_never(action)
 
     async def _apply(self, key: Key, obj: Object | None, action: Apply) -> None:
         try:
@@ -176,14 +189,19 @@ class Executor:
             message = f"the API server refuses {action.kind} {name!r}: {error}: correct spec.worker"
             raise Refused(Fault("ApplyRefused", message)) from error
         done = self._done.setdefault(key, Done())
-        done.applied[action.kind] = Applied(action.digest, applied["metadata"].get("generation"))
+        done.applied[action.kind] = Applied(action.digest, fingerprint(applied))
         self._store.of(action.kind).put(applied)
 
     async def _write_status(self, key: Key, obj: Object | None, action: WriteStatus) -> None:
         if obj is None:
             return
+        done = self._done.setdefault(key, Done())
+        if not self._budget.take(key, action.urgency, done.status_written):
+            raise NotItsTurn
+        collection = self._store.of(key.kind)
         try:
-            written = await self._api.patch_status(RESOURCES[key.kind], obj, action.patch)
+            with collection.expecting(obj, patched(status_of(obj), action.patch)):
+                written = await self._api.patch_status(RESOURCES[key.kind], obj, action.patch)
         except ApiError as error:
             if error.status in REFUSALS and action.may_be_refused:
                 log.warning("%s: the API server takes no status for it: %s", key, error)
@@ -192,8 +210,8 @@ class Executor:
                 raise
             await self._check_there(key, obj)
             raise Changed from error
-        self._done.setdefault(key, Done()).status_written = time.monotonic()
-        self._store.of(key.kind).put(written)
+        done.status_written = time.monotonic()
+        collection.put(written)
 
     async def _check_there(self, key: Key, obj: Object | None) -> None:
         """Raise Gone if the object is not there, or another one of its name is; else keep it as it is now."""
@@ -219,7 +237,9 @@ class Executor:
         if not action.optional:
             with self._at(action.queue, key) as queue:
                 async with _told(action.queue):
-                    await queue.remove(action.job_id)
+                    removed = await queue.remove(action.job_id)
+                    if not removed and await queue.job_state(action.job_id) != "unknown":
+                        raise NotRemoved(f"a worker has started job {action.job_id} since it was looked at")
             return
         with contextlib.suppress(NotFollowed, *UNAVAILABLE), self._at(action.queue, key) as queue:
             async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -107,7 +106,7 @@ class JobQueueObserver:
             taken_name=" and ".join(children.foreign) or None,
             stale_child=children.stale,
             applied=dict(done.applied),
-            status_age_seconds=math.inf if done.status_written is None else time.monotonic() - done.status_written,
+            status_age_seconds=done.status_age_seconds(time.monotonic()),
         )
 
     async def _endpoint(self, key: Key, obj: Object, jobqueue: JobQueue) -> Endpoint | Fault:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from crewline_operator.kube.tombstones import Tombstones
@@ -33,6 +34,8 @@ class Collection:
         self._objects: dict[tuple[str, str], Object] = {}
         self._index: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._tombstones = Tombstones()
+        #: Objects whose status is being written, and what it will be.
+        self._expected: dict[tuple[str, str], Mapping[str, object]] = {}
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -70,6 +73,21 @@ class Collection:
         if value:
             self._index[identity[0], value].add(identity[1])
         return True
+
+    @contextmanager
+    def expecting(self, obj: Object, status: Mapping[str, object]) -> Iterator[None]:
+        """While the status of `obj` is being written."""
+        identity = _identity(obj)
+        self._expected[identity] = status
+        try:
+            yield
+        finally:
+            del self._expected[identity]
+
+    def expects(self, obj: Object) -> bool:
+        """Whether an object has the status that is being written, so that a watch tells of our own write."""
+        expected = self._expected.get(_identity(obj))
+        return expected is not None and obj.get("status") == expected
 
     def remove(self, obj: Object, gone_in: float | None = None) -> None:
         """Forget `obj`, which was deleted in the version `gone_in`, else in its own; a namesake in its place stays."""

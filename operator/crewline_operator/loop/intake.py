@@ -40,9 +40,13 @@ class Intake:
             collection.remove(obj)
         elif not collection.put(obj):
             return
-        if kind in RECONCILED and (gone or known is None or _is_edited(known, obj)):
-            # Whatever failed for it before is no reason to wait.
-            self._work.forget(Key(kind, namespace, name))
+        if kind in RECONCILED:
+            if gone or known is None or _is_edited(known, obj):
+                # Whatever failed for it before is no reason to wait.
+                self._work.forget(Key(kind, namespace, name))
+            elif collection.expects(obj):
+                # The watch is faster than the answer to our own write.
+                return
         self._concern(kind, obj)
 
     def on_list(self, kind: str, objects: list[dict[str, Any]], version: int, namespace: str | None) -> None:
@@ -86,4 +90,5 @@ def _key(kind: str, obj: Object) -> Key:
 
 def _is_edited(known: Object, obj: Object) -> bool:
     """Whether somebody wants something else of an object than before."""
-    return any(known["metadata"].get(name) != obj["metadata"].get(name) for name in ("uid", "generation"))
+    names = ("uid", "generation", "deletionTimestamp")
+    return any(known["metadata"].get(name) != obj["metadata"].get(name) for name in names)

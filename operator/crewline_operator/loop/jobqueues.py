@@ -38,6 +38,7 @@ class JobQueues:
         self._settings = settings
         self._requeue = requeue
         self._histories: dict[Key, History] = {}
+        self._is_read: dict[Key, bool] = {}
 
     async def reconcile(self, key: Key) -> None:
         """Bring one JobQueue in line. Raises what the API server's and Redis' calls raise; then it is tried again."""
@@ -59,15 +60,24 @@ class JobQueues:
             await self._executor.carry_out(key, obj, planned.actions)
         finally:
             self._histories[key] = planned.history
+        self._tell_schedules(key, observed.reading.snapshot is not None)
         if planned.status is not None:
             desired, ready = planned.status["desiredReplicas"], planned.status["readyReplicas"]
             self._metrics.jobqueue(key, observed.reading.snapshot, desired, ready)
         if planned.check_after_seconds is not None:
             self._requeue(key, planned.check_after_seconds)
 
+    def _tell_schedules(self, key: Key, is_read: bool) -> None:
+        """Have those looked at that add to a queue when it has become one that can be added to, or is none any more."""
+        if self._is_read.get(key, False) != is_read:
+            self._is_read[key] = is_read
+            for each in self._store.scheduledjobs_of(key.namespace, key.name):
+                self._requeue(Key("ScheduledJob", key.namespace, each["metadata"]["name"]), 0)
+
     async def _forget(self, key: Key) -> None:
         await self._executor.carry_out(key, None, plan_gone())
         self._executor.forget(key)
         self._observer.forget(key)
+        self._is_read.pop(key, None)
         if self._histories.pop(key, None) is not None:
             self._metrics.forget(key)

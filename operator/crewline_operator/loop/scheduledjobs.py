@@ -10,6 +10,7 @@ from crewline_operator.effects.executor import Executor, Refused
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key
+from crewline_operator.model.settings import Settings
 from crewline_operator.redis.bulkhead import Busy
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 from crewline_operator.scheduledjob.observed import Placed
@@ -21,9 +22,16 @@ class ScheduledJobs:
     """Has the jobs of all ScheduledJobs added."""
 
     def __init__(
-        self, *, store: Store, observer: ScheduledJobObserver, executor: Executor, requeue: Callable[[Key, float], None]
+        self,
+        *,
+        store: Store,
+        observer: ScheduledJobObserver,
+        executor: Executor,
+        settings: Settings,
+        requeue: Callable[[Key, float], None],
     ) -> None:
         self._store = store
+        self._settings = settings
         self._observer = observer
         self._executor = executor
         self._requeue = requeue
@@ -47,11 +55,11 @@ class ScheduledJobs:
         except Busy:
             # There is no room at its Redis: it is looked at again when there is.
             return
-        planned = plan(scheduled, observed)
+        planned = plan(scheduled, observed, self._settings)
         try:
             await self._executor.carry_out(key, obj, planned.actions)
         except Refused as refused:
-            planned = plan(scheduled, replace(observed, refusal=refused.fault))
+            planned = plan(scheduled, replace(observed, refusal=refused.fault), self._settings)
             await self._executor.carry_out(key, obj, planned.actions)
         finally:
             self._placed[key] = planned.placed

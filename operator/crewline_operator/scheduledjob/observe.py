@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire.text import text
 
+from crewline_operator.effects.done import Done
 from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.kube.conditions import find_condition
 from crewline_operator.kube.store import Store
@@ -32,10 +34,11 @@ QUEUE_NOT_READY = "QueueNotReady"
 class ScheduledJobObserver:
     """Observes ScheduledJobs and changes nothing."""
 
-    def __init__(self, *, store: Store, pollers: Pollers, bulkheads: Bulkheads) -> None:
+    def __init__(self, *, store: Store, pollers: Pollers, bulkheads: Bulkheads, done: Callable[[Key], Done]) -> None:
         self._store = store
         self._pollers = pollers
         self._bulkheads = bulkheads
+        self._done = done
 
     async def observe(self, obj: Object, scheduled: ScheduledJob, placed: Placed | None) -> Observed:
         """What a plan for `scheduled` is made from. Never raises for a Redis that does not answer: that is told.
@@ -53,6 +56,7 @@ class ScheduledJobObserver:
             status=status,
             earlier_queue=self._ref(scheduled.namespace, placed_in) if placed_in != scheduled.queue_ref else None,
             placed=placed,
+            status_age_seconds=self._done(key).status_age_seconds(time.monotonic()),
         )
 
     def _queue(self, scheduled: ScheduledJob) -> QueueRef | Fault:
@@ -74,9 +78,12 @@ class ScheduledJobObserver:
         return self._pollers.reading(ref.jobqueue).fault or ref
 
     def _not_ready(self, scheduled: ScheduledJob) -> Fault:
-        jobqueue = self._store.jobqueues.get(scheduled.namespace, scheduled.queue_ref) or {}
+        jobqueue = self._store.jobqueues.get(scheduled.namespace, scheduled.queue_ref) or {"metadata": {}}
         reachable = find_condition(status_of(jobqueue), "RedisReachable")
-        why = reachable.get("message", "it is new")
+        # What it says may be of an earlier spec, or of before the operator came.
+        is_told = reachable.get("status") == "False"
+        is_of_now = reachable.get("observedGeneration") == jobqueue["metadata"].get("generation")
+        why = reachable.get("message") if is_told and is_of_now else "it has not been looked at yet"
         return Fault(QUEUE_NOT_READY, f"JobQueue {scheduled.queue_ref!r} has no Redis yet: {why}")
 
     def _ref(self, namespace: str, name: str) -> QueueRef | None:

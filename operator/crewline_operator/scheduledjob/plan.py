@@ -13,10 +13,12 @@ from typing import Any
 
 from crewline_operator.effects.actions import INVALID_JOB, Action, AddJob, RemoveJob, WriteStatus
 from crewline_operator.kube.conditions import Condition, find_condition, with_condition
-from crewline_operator.kube.status import merge_patch
+from crewline_operator.kube.status import is_material, merge_patch
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.key import Object, status_of
 from crewline_operator.model.note import Note
+from crewline_operator.model.settings import Settings
+from crewline_operator.model.urgency import Urgency
 from crewline_operator.scheduledjob.conditions import NEVER_RUNS, build_conditions
 from crewline_operator.scheduledjob.observed import Observed, Placed, Runs
 from crewline_operator.scheduledjob.runs import RunPlan, plan_runs
@@ -27,6 +29,10 @@ from crewline_operator.scheduledjob.spec import ScheduledJob
 FOLLOW_SECONDS = 2.0
 #: A timer of the operator must not come before Redis' clock says that a run is due.
 LATE_SECONDS = 0.02
+#: What runs are decided by: jobs were added for it, and would be again if it were not written.
+DECIDED = ("decidedUntil", "decidedFor", "placed", "lastScheduleTime", "missedRuns", "skippedRuns")
+#: Fields that move on their own, and are therefore written at intervals only.
+NUMBERS = ("active", "activeCount")
 INVALID_SCHEDULE = "InvalidSchedule"
 
 
@@ -41,17 +47,17 @@ class Plan:
     check_after_seconds: float | None = None
 
 
-def plan(scheduled: ScheduledJob, observed: Observed) -> Plan:
+def plan(scheduled: ScheduledJob, observed: Observed, settings: Settings) -> Plan:
     """What to do for a ScheduledJob now."""
     try:
         schedule = Schedule(scheduled.schedule, scheduled.time_zone)
     except InvalidSchedule as error:
-        return _stopped(scheduled, observed, Fault(INVALID_SCHEDULE, str(error)))
+        return _stopped(scheduled, observed, Fault(INVALID_SCHEDULE, str(error)), settings)
     if observed.refusal is not None:
-        return _stopped(scheduled, observed, observed.refusal)
+        return _stopped(scheduled, observed, observed.refusal, settings)
     if isinstance(observed.runs, Fault):
-        return _stopped(scheduled, observed, observed.runs)
-    return _scheduled(scheduled, schedule, observed, observed.runs)
+        return _stopped(scheduled, observed, observed.runs, settings)
+    return _scheduled(scheduled, schedule, observed, observed.runs, settings)
 
 
 def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
@@ -75,9 +81,9 @@ def plan_gone(placed: Placed | None) -> list[Action]:
     return [RemoveJob(placed.queue, placed.job_id, optional=True)] if placed is not None else []
 
 
-def _stopped(scheduled: ScheduledJob, observed: Observed, fault: Fault) -> Plan:
+def _stopped(scheduled: ScheduledJob, observed: Observed, fault: Fault, settings: Settings) -> Plan:
     """Nothing can be decided: leave the runs as they are, and say why."""
-    writes = _status_writes(scheduled, observed, dict(observed.status), fault)
+    writes, _ = _status_writes(scheduled, observed, dict(observed.status), fault, settings)
     waits_for_an_edit = fault.reason in (INVALID_SCHEDULE, INVALID_JOB)
     return Plan(
         actions=[*writes, *_fault_notes(observed, fault)],
@@ -86,7 +92,7 @@ def _stopped(scheduled: ScheduledJob, observed: Observed, fault: Fault) -> Plan:
     )
 
 
-def _scheduled(scheduled: ScheduledJob, schedule: Schedule, observed: Observed, runs: Runs) -> Plan:
+def _scheduled(scheduled: ScheduledJob, schedule: Schedule, observed: Observed, runs: Runs, settings: Settings) -> Plan:
     planned = plan_runs(scheduled, schedule, observed.status, runs.states, runs.now)
     fault = NEVER_RUNS if planned.next_run is None and not scheduled.suspend else None
     checks = [FOLLOW_SECONDS] if planned.status["activeCount"] else []
@@ -94,13 +100,14 @@ def _scheduled(scheduled: ScheduledJob, schedule: Schedule, observed: Observed, 
         checks.append(max(0.0, (planned.next_run - runs.now).total_seconds()) + LATE_SECONDS)
     placed = planned.status.get("placed")
     actions: list[Action] = [*_removes(planned, observed, runs), *_adds(scheduled, planned, runs)]
-    actions += _status_writes(scheduled, observed, planned.status, fault)
+    writes, written_in = _status_writes(scheduled, observed, planned.status, fault, settings)
+    actions += writes
     actions += _fault_notes(observed, fault)
     actions += planned.notes
     return Plan(
         actions=actions,
         placed=Placed(runs.queue, placed["id"]) if placed is not None else None,
-        check_after_seconds=min(checks, default=None),
+        check_after_seconds=min([*checks, *([written_in] if written_in is not None else [])], default=None),
     )
 
 
@@ -124,13 +131,20 @@ def _adds(scheduled: ScheduledJob, planned: RunPlan, runs: Runs) -> list[AddJob]
 
 
 def _status_writes(
-    scheduled: ScheduledJob, observed: Observed, status: dict[str, Any], fault: Fault | None
-) -> list[WriteStatus]:
-    """Write the status with its conditions, if anything in it moved."""
+    scheduled: ScheduledJob, observed: Observed, status: dict[str, Any], fault: Fault | None, settings: Settings
+) -> tuple[list[WriteStatus], float | None]:
+    """Write what moved of the status with its conditions, or say in how many seconds it may be."""
     status["observedGeneration"] = scheduled.generation
     status["conditions"] = build_conditions(scheduled, observed.status, fault, observed.now)
     patch = merge_patch(observed.status, status)
-    return [WriteStatus(patch)] if patch else []
+    if not patch:
+        return [], None
+    if is_material(patch, NUMBERS):
+        urgency = Urgency.NOW if any(name in DECIDED for name in patch) else Urgency.MATERIAL
+        return [WriteStatus(patch, urgency)], None
+    if observed.status_age_seconds >= settings.status_seconds:
+        return [WriteStatus(patch, Urgency.NUMBERS)], None
+    return [], settings.status_seconds - observed.status_age_seconds
 
 
 def _fault_notes(observed: Observed, fault: Fault | None) -> list[Note]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crewline_operator.jobqueue.children.deployment import DeploymentInputs, build_deployment
+from crewline_operator.jobqueue.children.service_account import build_service_account
 from crewline_operator.jobqueue.claim import claim_of
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
@@ -63,6 +64,13 @@ def deployment(replicas: int, ready: int | None = None, **metadata: Any) -> dict
         "updatedReplicas": replicas,
         "readyReplicas": replicas if ready is None else ready,
     }
+    return built
+
+
+def service_account(**metadata: Any) -> dict[str, Any]:
+    """The ServiceAccount of `jobqueue()`."""
+    built = build_service_account(jobqueue())
+    built["metadata"] |= {"uid": "uid-s", "resourceVersion": "5"} | metadata
     return built
 
 

@@ -121,3 +121,25 @@ async def test_an_edit_or_a_deletion_ends_the_backoff_of_what_failed_before() ->
     seen.work.failed(DIGEST)
     seen.intake.on_list("ScheduledJob", [], 20, None)
     assert await seen.added() == {DIGEST}
+
+
+async def test_an_own_write_of_a_status_concerns_nobody_and_one_by_others_does() -> None:
+    seen = Seen()
+    seen.intake.on_object("JobQueue", jobqueue_object(), gone=False)
+    await seen.added()
+
+    def event(version: str, **status: Any) -> dict[str, Any]:
+        obj = jobqueue_object() | {"status": status}
+        obj["metadata"] |= {"resourceVersion": version}
+        return obj
+
+    with seen.store.jobqueues.expecting(jobqueue_object(), {"ready": "1/1"}):
+        seen.intake.on_object("JobQueue", event("11", ready="1/1"), gone=False)
+        assert await seen.added() == set(), "the watch was faster than the answer"
+        seen.intake.on_object("JobQueue", event("12", ready="9/9"), gone=False)
+        assert await seen.added() == {EMAILS}
+    assert seen.store.jobqueues.put(event("13", ready="1/1"))
+    seen.intake.on_object("JobQueue", event("13", ready="1/1"), gone=False)
+    assert await seen.added() == set(), "the answer was faster than the watch"
+    seen.intake.on_object("JobQueue", event("14"), gone=False)
+    assert await seen.added() == {EMAILS}

@@ -36,12 +36,12 @@ dedups = st.builds(
 )
 
 
-def _options(priorities: bool = False, **more: Any) -> st.SearchStrategy[Options]:
+def _options(priorities: bool = False, lifo: bool = True, **more: Any) -> st.SearchStrategy[Options]:
     return st.builds(
         Options,
         delay=st.sampled_from([0, 0, 0, 1000, 2000]),
         priority=st.sampled_from([0, 0, 1, 2, 2] if priorities else [0]),
-        lifo=st.booleans(),
+        lifo=st.booleans() if lifo else st.just(False),
         attempts=st.integers(1, 3),
         backoff=st.sampled_from([0, 0, 1000]),
         keep=st.sampled_from([None, None, None, 0, 1, 2]),
@@ -90,9 +90,10 @@ obliterate = _just(("obliterate",))
 
 
 def _jobs(priorities: bool) -> st.SearchStrategy[list[Step]]:
-    job = st.tuples(ids, plays, _options(priorities))
+    job = st.tuples(ids, plays, _options(priorities, lifo=priorities))
     add = job.map(lambda job: ("add", *job))
-    # BullMQ's retryJobs and promoteJobs forget priorities, ours keep them: together they are no subject here
+    # BullMQ's retryJobs and promoteJobs forget priorities, and the former lifo, ours keep them: together they are no
+    # subject here
     apart = (
         [st.tuples(st.just("change_priority"), ids, st.integers(0, 3)), _just(("clean", "prioritized"))]
         if priorities

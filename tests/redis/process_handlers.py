@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import sys
@@ -49,6 +50,13 @@ def work(job: Any) -> Any:
             job.extend("x")
         case "log":
             job.log("a line")
+        case "close the loop":
+            loop = job._loop
+            while not loop.is_closed():
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(sys.exit)
+                    loop.close()
+                time.sleep(0.01)
         case "exit":
             sys.exit(3)
         case "interrupt":

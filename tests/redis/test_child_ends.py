@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 import uvloop
 from crewline import Queue, Worker
+from crewline.worker.handlers.targets import Targets
 from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildUnavailable
+from crewline.worker.processes.child import running
 from crewline.worker.processes.children import Children
 from crewline.worker.processes.copies import Copy
 from crewline.worker.processes.link import Link
@@ -50,6 +53,35 @@ async def test_a_child_that_dies_before_it_begins_with_a_job_costs_no_attempt(
     job = await stored(queue, WHO)
     assert (await children.run(job, WORK, timeout=None, alone=alone)).value["of"] == job.id
     assert len(killed) == 2
+
+
+@pytest.mark.parametrize("timeout", [None, 1])
+async def test_a_child_that_stands_still_before_it_begins_costs_its_job_nothing(
+    queue: Queue, children: Children, monkeypatch: pytest.MonkeyPatch, until: Any, timeout: float | None
+) -> None:
+    pid = (await children.run(await stored(queue, WHO), WORK, timeout=None)).value["pid"]
+    monkeypatch.setattr("crewline.worker.processes.standstill.LOOKS", 2)
+    os.kill(pid, signal.SIGSTOP)
+    running = children.run(await stored(queue, WHO), WORK, timeout=timeout)
+    assert (await asyncio.wait_for(running, 30)).value["pid"] != pid
+    await until(lambda: not runs(pid))
+
+
+async def test_a_child_that_is_stopped_while_it_starts_is_not_waited_for(
+    queue: Queue, children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.worker.processes.standstill.LOOKS", 2)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    handle = "\ndef handle(job): ...\n"
+    (tmp_path / "stopped_handlers.py").write_text(handle)
+    target = Targets(importlib.import_module("stopped_handlers").handle, "process").all()[0]
+    (tmp_path / "stopped_handlers.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)" + handle)
+    try:
+        with pytest.raises(ChildUnavailable, match="before it was ready"):
+            await asyncio.wait_for(children.run(await stored(queue, {}), target, timeout=None), 30)
+    finally:
+        del sys.modules["stopped_handlers"]
 
 
 async def test_a_job_is_not_given_to_ever_more_children_that_die(
@@ -155,6 +187,31 @@ async def test_a_childs_end_is_seen_though_a_process_it_forked_lives_on(
             await asyncio.wait_for(children.run(job, WORK, timeout=None), 60)
     finally:
         os.kill(await told(queue, job, until, "copy"), signal.SIGKILL)
+
+
+async def test_a_handler_that_closes_the_loop_of_its_calls_leaves_the_next_job_one(
+    queue: Queue, children: Children
+) -> None:
+    await children.run(await stored(queue, {"do": "close the loop"}), WORK, timeout=60)
+    job = await stored(queue, {"do": "pid"})
+    await children.run(job, WORK, timeout=60)
+    assert await job.logs() == ["from a child"]
+
+
+def test_a_loop_that_breaks_off_each_time_pauses_before_it_runs_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(asyncio.SelectorEventLoop):
+        left = 3
+
+        def run_forever(self) -> None:
+            self.left -= 1
+            if not self.left:
+                self.close()
+            raise SystemExit(0)
+
+    pauses: list[float] = []
+    monkeypatch.setattr(running.time, "sleep", pauses.append)
+    running._keep_running(Broken())
+    assert len(pauses) == 3 and min(pauses) > 0
 
 
 async def test_a_copy_that_a_handler_forked_answers_nothing(queue: Queue, children: Children) -> None:

@@ -195,7 +195,7 @@ def test_only_what_a_terminal_would_obey_is_taken_away() -> None:
 
 def test_retention_on_the_command_line_is_a_count_an_age_or_both() -> None:
     told = [read_keep(text) for text in ("1000,24h", "7d", "0", "all", "")]
-    assert [keep and keep.to_script() for keep in told] == ["1000,86400", ",604800", "0", "", None]
+    assert [keep and keep.script for keep in told] == ["1000,86400", ",604800", "0", "", None]
 
 
 async def test_json_is_json_whatever_other_clients_wrote(crewline: Any, queue: Queue) -> None:

@@ -125,7 +125,7 @@ async def test_a_copy_can_be_killed_while_what_it_was_copied_from_stands_still(
 async def test_what_children_are_copied_from_is_killed_where_it_stands_still(
     queue: Queue, children: Children, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("crewline.worker.processes.copies.LOOKS", 2)
+    monkeypatch.setattr("crewline.worker.processes.standstill.LOOKS", 2)
     job = await stored(queue, {"seconds": 600})
     running = asyncio.create_task(children.run(job, PARENT, timeout=None, alone=True))
     template, pid = await told(queue, job, until, "parent"), await told(queue, job, until)

@@ -8,16 +8,13 @@ from collections.abc import Iterator
 import pytest
 import redis as sync_redis
 from crewline import CrewlineError, Queue
-from crewline.redis.scripts import source
 from redis.exceptions import ResponseError
 
 from tests.redis import touching, touching_changes
 from tests.redis.leaks import LISTS, SETS
-from tests.redis.needs import commands_of
+from tests.redis.needs import ALL
 from tests.redis.test_refused_calls import restore, snapshot
-from tests.unit.engine.test_scripts import NAMES
 
-COMMANDS = sorted(set().union(*(commands_of(source(name)) for name in NAMES)) - {"TIME"})
 #: What workers and producers do all the time.
 CASES = {
     name: case
@@ -56,7 +53,7 @@ async def test_no_job_is_in_no_state_or_in_two(admin: sync_redis.Redis, redis_ur
     async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
         call = await CASES[name](queue)
         before = await snapshot(queue)
-        for command in COMMANDS:
+        for command in sorted(ALL):
             await restore(queue, before)
             admin.execute_command("ACL", "SETUSER", "weak", f"-{command}")
             # a refusal is an answer

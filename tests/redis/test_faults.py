@@ -68,7 +68,7 @@ async def test_only_deaths_while_alone_count_and_too_many_fail_the_job(
             [], letters="", token="dead-worker:2", lease_ms=100, worker="dead", room=1
         )
         assert fetched.jobs
-        assert await queue.scripts.mark_alone(job.id, "dead-worker:2")
+        assert await queue.scripts.mark_alone(job.id, "dead-worker:2") == 0
     await until(lambda: _put_back(queue, most=2))
     runs: list[str] = []
 

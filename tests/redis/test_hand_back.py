@@ -55,7 +55,7 @@ async def test_a_hand_back_is_neither_a_start_nor_an_attempt_of_a_job_that_faile
 async def test_a_hand_back_takes_the_marks_of_the_run_away(queue: Queue) -> None:
     await queue.add("n", 1)
     await _fetch(queue, unread_ms=60_000)
-    assert await queue.scripts.mark_alone("1", "t")
+    assert await queue.scripts.mark_alone("1", "t") == 0
     assert await _settle(queue, Result("1", "t", "back", "")) == [0]
     assert not (await _fields(queue, "1")).keys() & {"alone", "unread"}
 

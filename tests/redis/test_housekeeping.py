@@ -239,3 +239,17 @@ async def test_the_sweep_lets_what_our_producers_write_by_default_yield_to_the_q
     assert await queue.scripts.sweep_jobs("completed", Keep()) == (0, False)
     assert await queue.scripts.sweep_jobs("completed", Keep(age_seconds=30)) == (1, False)
     assert await queue.redis.zrange(queue.keys.completed, 0, -1) == [b"2"]
+
+
+async def test_an_obliterated_queue_leaves_nothing_of_many_workers_and_flows(queue: Queue) -> None:
+    keys = queue.keys
+    for n in range(450):
+        await queue.scripts.beat(keys, f"w{n}", 60_000, "{}", "", [])
+    pipe = queue.redis.pipeline(transaction=False)
+    for n in range(450):
+        pipe.zadd(keys.extra("flows"), {f"root{n}": 1 << 50})
+        pipe.rpush(keys.extra(f"flow:root{n}"), "adding")
+    await pipe.execute()
+    await queue.pause()
+    await queue.obliterate()
+    assert await queue.redis.keys("bull*:emails:*") == []

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis as sync_redis
-from crewline import Job, Queue
+from crewline import Job, Middleware, Queue, Retry
 from crewline.redis.scripts import Result, Scripts
+from redis.exceptions import ResponseError
 
 
 class Gate:
@@ -21,6 +23,16 @@ class Gate:
     async def handle(self, job: Job) -> str:
         await self.opened.wait()
         return "fine"
+
+
+class Story(Middleware):
+    """What hooks and listeners are told of ends."""
+
+    def __init__(self) -> None:
+        self.ends: list[str] = []
+
+    async def after(self, job: Job, result: Any) -> None:
+        self.ends.append(f"hook of {job.id}")
 
 
 @pytest.fixture
@@ -57,6 +69,89 @@ async def test_what_ends_beside_jobs_whose_results_are_refused_is_written_and_th
     weak(False)
     for job in bad:
         assert await job.result(timeout=10) == "fine"
+
+
+async def test_what_is_settled_by_a_call_that_may_not_fetch_is_told_as_settled_once(
+    queue: Queue, redis_url: str, start_worker: Any, until: Any, weak: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate, told = Gate(), Story()
+    jobs = await queue.add_bulk(("n", n) for n in range(6))
+    worker = await start_worker(gate.handle, redis=redis_url.replace("//", "//weak:secret@"), middleware=[told])
+    worker.on("completed", lambda job: told.ends.append(f"listened to {job.id}"))
+    await until(lambda: worker.running == 6)
+    # one of its slots is to be filled by the very call that settles these
+    await queue.redis.execute_command("ACL", "SETUSER", "weak", "-rpop")
+    later = await queue.add("later", 7)
+    gate.opened.set()
+    for job in jobs:
+        assert await job.result(timeout=10) == "fine"
+    await until(lambda: "does not take our calls" in caplog.text)
+    assert sorted(told.ends) == sorted(f"{what} {job.id}" for job in jobs for what in ("hook of", "listened to"))
+    assert await later.state() == "waiting" and worker._committer.unwritten == 0
+    await queue.redis.execute_command("ACL", "SETUSER", "weak", "+rpop")
+    assert await later.result(timeout=20) == "fine"
+    assert not any(words in caplog.text for words in ("how it ended", "made again"))
+
+
+async def test_a_fetch_that_is_refused_behind_results_takes_none_of_them_back_and_no_job(
+    queue: Queue, redis_url: str, weak: Any
+) -> None:
+    done = await queue.add("n", 1)
+    fetched = await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=1)
+    waiting = await queue.add("n", 2)
+    await queue.redis.execute_command("ACL", "SETUSER", "weak", "-set")
+    told: list[str] = []
+    result = Result(done.id, "t", "completed", "1")
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as refused:
+        refused.scripts.on_refused = told.extend
+        fetched = await refused.scripts.finish_and_fetch(
+            [result], letters="", token="u", lease_ms=60_000, worker="w", room=1
+        )
+    assert (fetched.codes, fetched.jobs, fetched.more) == ([0], [], True)
+    (why,) = told
+    assert why.startswith("bull:emails:wait: ")
+    assert [await job.state() for job in (done, waiting)] == ["completed", "waiting"]
+    assert not await queue.redis.exists(queue.keys.job(waiting.id) + ":lock")
+
+
+async def test_results_that_are_refused_in_the_middle_of_a_call_lose_no_job_and_are_not_said_to_be_late(
+    queue: Queue, redis_url: str, start_worker: Any, until: Any, weak: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate()
+
+    async def handle(job: Job) -> str:
+        if job.data % 2 and not job.attempts_made:
+            await gate.opened.wait()
+            raise Retry("again", delay=0)
+        return await gate.handle(job)
+
+    jobs = await queue.add_bulk(("n", n) for n in range(6))
+    worker = await start_worker(handle, redis=redis_url.replace("//", "//weak:secret@"))
+    await until(lambda: worker.running == 6)
+    # those that are tried again are back where they wait when the others can't be written
+    await queue.redis.execute_command("ACL", "SETUSER", "weak", "-zadd")
+    gate.opened.set()
+    await until(lambda: "is not this worker's any more" in caplog.text)
+    assert {await job.state() for job in jobs} <= {"active", "waiting"}
+    await queue.redis.execute_command("ACL", "SETUSER", "weak", "+zadd")
+    for job in jobs:
+        assert await job.result(timeout=20) == "fine"
+    assert "others were given the job" not in caplog.text and "not active any more" not in caplog.text
+
+
+@pytest.mark.parametrize("outcome", ["completed", "failed", "retry", "back"])
+async def test_a_job_whose_end_redis_refuses_to_write_is_in_a_state_all_the_same(
+    queue: Queue, redis_url: str, weak: Any, outcome: str
+) -> None:
+    job = await queue.add("n", 1)
+    await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=1)
+    await queue.redis.execute_command("ACL", "SETUSER", "weak", "-zadd")
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as refused:
+        with contextlib.suppress(ResponseError):
+            await refused.scripts.finish_and_fetch(
+                [Result(job.id, "t", outcome, "1")], letters="", token="u", lease_ms=60_000, worker="w", room=0
+            )
+    assert await job.state() == ("active" if outcome in ("completed", "failed") else "waiting")
 
 
 async def test_a_result_that_can_not_even_be_sent_ends_no_worker_and_holds_up_no_other(

@@ -10,13 +10,11 @@ from typing import Any
 import pytest
 import redis as sync_redis
 from crewline import FlowJob, Job, Queue, Worker
-from crewline.redis.scripts import Result, source
+from crewline.redis.scripts import Result
 
-from tests.redis.needs import commands_of
-from tests.unit.engine.test_scripts import NAMES
+from tests.redis.needs import OF_WORKERS
 
 ALL_KEYS = ("~bull:*", "~bull-crewline:*")
-COMMANDS = sorted(set().union(*(commands_of(source(name)) for name in NAMES)) - {"TIME"})
 
 
 @pytest.fixture
@@ -31,7 +29,7 @@ def weak_url(admin: sync_redis.Redis, redis_url: str, *rules: str) -> str:
     return redis_url.replace("//", "//weak:secret@")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", sorted(OF_WORKERS))
 async def test_a_command_that_is_missing_is_told(
     admin: sync_redis.Redis, redis_url: str, until: Any, command: str
 ) -> None:
@@ -40,8 +38,10 @@ async def test_a_command_that_is_missing_is_told(
     await until(lambda: not admin.keys())
 
 
-async def test_a_user_who_may_all_that_is_needed_lacks_nothing(admin: sync_redis.Redis, redis_url: str) -> None:
-    rules = (*ALL_KEYS, "-@all", *(f"+{command}" for command in (*COMMANDS, "TIME", "EVALSHA", "EVAL")))
+async def test_a_user_who_may_all_that_a_workers_scripts_call_lacks_nothing(
+    admin: sync_redis.Redis, redis_url: str
+) -> None:
+    rules = (*ALL_KEYS, "-@all", *(f"+{command}" for command in (*OF_WORKERS, "EVALSHA", "EVAL")))
     async with Queue("emails", redis=weak_url(admin, redis_url, *rules)) as queue:
         assert await queue.scripts.check_rights("none") == []
 
@@ -93,7 +93,7 @@ async def test_a_parent_that_can_not_be_told_of_a_childs_end_is_told_to_the_log(
         await child.job.result(timeout=10)
         told = (
             "queue emails: jobs have ended, but Redis refused what else that means to bull:other:parent (a parent that "
-            "waits for a child, a job that was kept until another ends): "
+            "waits for a child, a job that was kept until another ends, a fetch of more): "
         )
         await until(lambda: told in caplog.text)
         assert "can't access at least one of the keys" in caplog.text

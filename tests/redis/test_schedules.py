@@ -253,3 +253,14 @@ async def test_a_schedule_whose_record_is_of_another_type_hides_none_of_the_othe
     await queue.redis.delete(queue.keys.base + "repeat:broken")
     await queue.redis.zrem(queue.keys.base + "repeat", "broken")
     assert await queue.schedules.remove("ours")
+
+
+async def test_an_iteration_that_waits_where_bullmq_5_keeps_it_in_a_pause_is_its_schedules(queue: Queue) -> None:
+    iteration = await queue.schedule("tick", "tick", every=3600)
+    # as BullMQ 5 pauses
+    await queue.redis.rename(queue.keys.wait, queue.keys.paused)
+    await queue.redis.hset(queue.keys.meta, mapping={"paused": 1, "version": "bullmq:5.81.5"})
+    assert not await queue.remove(iteration)
+    assert await queue.redis.lrange(queue.keys.paused, 0, -1) == [iteration.encode()]
+    assert await queue.schedules.remove("tick")
+    assert await queue.redis.exists(queue.keys.paused, queue.keys.job(iteration)) == 0

@@ -118,10 +118,10 @@ async def test_waiting_suspects_are_handed_back_by_a_worker_that_stops_while_it_
 ) -> None:
     marking = asyncio.Event()
 
-    async def never(self: Any, *arguments: Any) -> bool:
+    async def never(self: Any, *arguments: Any) -> int:
         marking.set()
         await asyncio.sleep(60)
-        return True
+        return 0
 
     async def handle(job: Job) -> None:
         raise Reject("it must not run")

@@ -158,7 +158,7 @@ async def test_a_loner_has_its_worker_until_its_job_says_that_it_is_alone_no_mor
     monkeypatch.setattr("crewline.worker.runs.isolation.ALONE_SECONDS", 0.1)
     mark, away, gate = Scripts.mark_alone, [True, True], asyncio.Event()
 
-    async def mark_later(self: Scripts, job_id: str, token: str, alone: bool = True) -> bool:
+    async def mark_later(self: Scripts, job_id: str, token: str, alone: bool = True) -> int:
         if not alone and away:
             away.pop()
             raise ConnectionError("Redis is away")
@@ -177,6 +177,59 @@ async def test_a_loner_has_its_worker_until_its_job_says_that_it_is_alone_no_mor
     beside = await queue.add("n", {})
     assert await beside.result(timeout=10) is None
     assert not away
+    gate.set()
+    await loner.result(timeout=10)
+
+
+async def test_a_loner_of_which_nobody_knows_whether_its_job_says_so_has_its_worker_until_it_does_not(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.worker.runs.isolation.ALONE_SECONDS", 0.1)
+    mark, gate = Scripts.mark_alone, asyncio.Event()
+
+    async def unheard(self: Scripts, job_id: str, token: str, alone: bool = True) -> int:
+        code = await mark(self, job_id, token, alone)
+        if alone:
+            raise TimeoutError("it was carried out, and its answer is lost")
+        return code
+
+    async def handle(job: Job) -> bool:
+        if job.name == "suspect":
+            await gate.wait()
+        return bool(await queue.redis.hexists(queue.keys.job(loner.id), "alone"))
+
+    monkeypatch.setattr(Scripts, "mark_alone", unheard)
+    loner = await _suspect(queue, times=3)
+    worker = await start_worker(handle)
+    await until(lambda: worker.running == 1)
+    beside = await queue.add("n", {})
+    assert not await beside.result(timeout=10)
+    gate.set()
+    await loner.result(timeout=10)
+
+
+async def test_a_loner_whose_lease_ran_out_goes_on_where_nobody_else_has_its_job(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was all that its worker ran, and would be blamed for a death that was none."""
+    monkeypatch.setattr("crewline.worker.runs.isolation.ALONE_SECONDS", 0.05)
+    gate = asyncio.Event()
+    lost: list[Job] = []
+
+    async def handle(job: Job) -> bool:
+        if job.name == "suspect":
+            # as an outage that was longer than the lease
+            await queue.redis.delete(queue.keys.job(job.id) + ":lock")
+            await gate.wait()
+        return bool(await queue.redis.hexists(queue.keys.job(loner.id), "alone"))
+
+    loner = await _suspect(queue, times=3)
+    worker = await start_worker(handle, lease_seconds=2)
+    worker.on("lost", lost.append)
+    await until(lambda: worker.running == 1)
+    beside = await queue.add("n", {})
+    assert not await beside.result(timeout=10)
+    assert lost == []
     gate.set()
     await loner.result(timeout=10)
 
@@ -237,7 +290,7 @@ async def test_a_loner_is_alone_until_redis_has_heard_that_it_is_so_no_more(
     gate, failures = asyncio.Event(), 2
     mark = Scripts.mark_alone
 
-    async def unheard(self: Scripts, job_id: str, token: str, alone: bool = True) -> bool:
+    async def unheard(self: Scripts, job_id: str, token: str, alone: bool = True) -> int:
         nonlocal failures
         if not alone and failures:
             failures -= 1

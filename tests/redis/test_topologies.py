@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -25,6 +26,8 @@ from tests.redis.sockets import connections
 async def _exercise(url: str, prefix: str = "bull") -> None:
     """Adds, works, retries, fails, follows, repeats; every part of the engine talks to Redis here."""
 
+    # none that an earlier test has dropped
+    gc.collect()
     others = connections()
 
     async def handle(job: Job) -> Any:
@@ -270,7 +273,9 @@ def test_what_shares_a_tag_is_accepted(prefix: str, queue: str, letters: str) ->
     Queue(queue, redis=CLUSTER, prefix=prefix, dead_letter_queue=letters)
 
 
-async def test_sentinel_takes_a_worker_to_the_new_master(tmp_path: Path) -> None:
+async def test_sentinel_takes_a_worker_to_the_new_master_and_is_asked_on_few_connections(
+    tmp_path: Path, until: Any
+) -> None:
     with contextlib.ExitStack() as stack:
         master = stack.enter_context(redis_server.start(tmp_path / "master"))
         replica = stack.enter_context(
@@ -283,15 +288,20 @@ async def test_sentinel_takes_a_worker_to_the_new_master(tmp_path: Path) -> None
         await _exercise(url)
 
         seen: set[int] = set()
-        first = asyncio.Event()
+        asked: set[int] = set()
 
         async def handle(job: Job) -> None:
+            # each of those that run at once has a connection to the master
+            await asyncio.gather(*(job.progress(n) for n in range(3)))
+            asked.update(map(connections, sentinels))
             seen.add(job.data)
-            first.set()
 
         async with _worker(url, "bull", handle), Queue("emails", redis=url) as queue:
-            await queue.add("before", 1)
-            await asyncio.wait_for(first.wait(), 20)
+            await queue.add_bulk(("before", -n) for n in range(40))
+            await until(lambda: len(seen) == 40)
+            # the guard's own, and one for each client of the worker and of this queue that asks just now
+            assert max(asked) <= 7
+            await until(lambda: [connections(port) for port in sentinels] == [1, 0, 0])
             guard.execute_command("SENTINEL", "FAILOVER", "main")
             _until(lambda: guard.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")[1] == str(replica.port))
             deadline = time.monotonic() + 30

@@ -28,7 +28,7 @@ class Complaints:
             log.error("queue %s: can't %s: Redis says %s; trying again", self._queue, what, error)
 
     def beside(self, refused: list[str]) -> None:
-        """What was to be done beside a job's end was refused; said once a minute for each reason."""
+        """What was to be done beside the end of jobs was refused; said once a minute for each reason."""
         for each in refused:
             about, _, why = each.partition(": ")
             now = time.monotonic()
@@ -36,7 +36,7 @@ class Complaints:
                 self._beside[why] = now
                 log.error(
                     "queue %s: jobs have ended, but Redis refused what else that means to %s (a parent that waits for "
-                    "a child, a job that was kept until another ends): %s", self._queue, about, why,
+                    "a child, a job that was kept until another ends, a fetch of more): %s", self._queue, about, why,
                 )  # fmt: skip
 
     def over(self, what: str) -> None:

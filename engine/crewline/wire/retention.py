@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from crewline.errors import InvalidOption
@@ -26,7 +28,15 @@ class Keep:
             if value is not None:
                 check_count(value, f"keep {name}", 0, "leave it out for no bound")
 
-    def to_script(self) -> str:
+    # looked at for each job that ends
+    @cached_property
+    def wire(self) -> bool | dict[str, int]:
+        """As BullMQ's ``removeOnComplete`` / ``removeOnFail``."""
+        wire = {"count": self.count, "age": self.age_seconds}
+        return {key: value for key, value in wire.items() if value is not None} or False
+
+    @cached_property
+    def script(self) -> str:
         """As the ``keep`` argument of finish_and_fetch."""
         if self.count == 0:
             return "0"
@@ -46,15 +56,11 @@ KEEP_ALL = Keep()
 
 def keep_to_wire(keep: Keep | bool | int, what: str) -> bool | int | dict[str, int]:
     """As BullMQ's ``removeOnComplete`` / ``removeOnFail``."""
-    if isinstance(keep, bool):
-        return keep
-    if keep == KEEP_ALL:
-        return False
-    if isinstance(keep, int) and keep >= 0:
-        return keep
     if isinstance(keep, Keep):
-        wire = {"count": keep.count, "age": keep.age_seconds}
-        return {key: value for key, value in wire.items() if value is not None}
+        # a job's options are its own
+        return copy.copy(keep.wire)
+    if isinstance(keep, bool) or (isinstance(keep, int) and keep >= 0):
+        return keep
     raise InvalidOption(
         f"{what} {keep!r} must be True (remove at once), False (keep), a count, or Keep such as "
         "Keep(count=1000, age_seconds=86400)"
@@ -69,18 +75,18 @@ def keep_from_wire(value: Any, said: Keep | None, written: Keep | None = None) -
         written: what our producers write where nothing was said: it yields to ``said`` as nothing would, and is applied
             to no job that does not say the same, which "=" stands for.
     """
-    if written is not None and value == keep_to_wire(written, "keep"):
-        return f"={written.to_script()}" if said is None else said.to_script()
+    if written is not None and value == written.wire:
+        return f"={written.script}" if said is None else said.script
     if value is True:
         return "0"
     if value is False:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
-        return Keep(count=value).to_script() if value >= 0 else ""
+        return Keep(count=value).script if value >= 0 else ""
     if isinstance(value, dict):
         count, age = value.get("count"), value.get("age")
         return Keep(
             count=count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None,
             age_seconds=int(age) if is_number(age) and 0 <= age < 1e15 else None,
-        ).to_script()
-    return (said or KEEP_ALL).to_script()
+        ).script
+    return (said or KEEP_ALL).script

@@ -15,6 +15,8 @@ import traceback
 
 log = logging.getLogger("crewline.worker")
 
+#: Seconds between two looks at most, however long the leases are.
+LOOK_SECONDS = 1.0
 #: Seconds that the loop stands still before that is told, and between two times that it is.
 TELL_SECONDS, AGAIN_SECONDS = 5.0, 60.0
 #: Looks that have to find it so before runs are given up: a whole process that was stopped finds its loop late once.
@@ -28,9 +30,13 @@ class LoopWatch:
         queue: its name, for the log.
         timeout_seconds: the longest that a run may take; None for no bound.
         lease_seconds: the length of a lease: how much longer a run may take to end.
+
+    Attributes:
+        look_seconds: how long between two looks at most.
     """
 
     def __init__(self, queue: str, timeout_seconds: float | None, lease_seconds: float) -> None:
+        self.look_seconds = LOOK_SECONDS
         self._queue = queue
         self._bound = None if timeout_seconds is None else timeout_seconds + lease_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -52,14 +58,15 @@ class LoopWatch:
         """
         if self._loop is None or self._loop.is_closed():
             return False
-        now = time.monotonic()
-        if self._asked is None:
+        # the loop may answer at any moment, and take both back
+        now, asked, told = time.monotonic(), self._asked, self._told
+        if asked is None:
             self._ask(now)
             return False
-        held = now - self._asked
+        held = now - asked
         self._looks += 1
         over = self._bound is not None and held > self._bound and self._looks >= LOOKS
-        news = self._told is None or over != self._over or now - self._told >= AGAIN_SECONDS
+        news = told is None or over != self._over or now - told >= AGAIN_SECONDS
         self._over = over
         if held >= TELL_SECONDS and news:
             self._told = now

@@ -136,7 +136,7 @@ class Worker:
         verdicts = Verdicts(slots, max_crashes, backoffs or {}, keep_completed, keep_failed)
         self._calling = Calling(targets, slots, Where(redis, prefix, queue, call_seconds, lease_ms), timeout_seconds)
         self._executor = Executor(targets, slots, self._listeners, self._calling, verdicts, middleware)
-        self._isolator = Isolator(self.queue.scripts, slots, self._executor, self._calling, targets)
+        self._isolator = Isolator(self.queue.scripts, lease_ms, slots, self._executor, self._calling, targets)
         self._maintainer = QueueMaintainer(
             self.queue, stalled_interval_seconds or lease_seconds / 3, lease_seconds, max_crashes, keep_completed,
             keep_failed,
@@ -158,8 +158,9 @@ class Worker:
         self._tuning = Tuning(own, self.queue, slots, self._calling, verdicts, self._committer, self._maintainer)
         self._loop_watch = LoopWatch(queue, timeout_seconds, lease_seconds)
         self._leases = LeaseKeeper(
-            redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread, self._loop_watch.gives_up
-        )
+            redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread, self._loop_watch.gives_up,
+            self._loop_watch.look_seconds,
+        )  # fmt: skip
         self._presence = Presence(
             self.queue, slots, self.name, LiveSettings(queue, self._tuning.follow), self._interruptions.cancel
         )

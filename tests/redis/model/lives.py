@@ -151,7 +151,7 @@ class Lives:
     def mark_alone(self, worker: int, held: Held) -> None:
         held.alone = self.world.on_queue(
             f"{held.key.id} runs alone", held.key.queue, lambda q: q.scripts.mark_alone(held.key.id, held.token)
-        )
+        ) == 0  # fmt: skip
 
     def write(self, held: Held) -> None:
         """Progress and a log line under the lease, as a handler does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from crewline.wire.retention import KEEP_FAILED
 from crewline.wire.text import text
 
 #: Jobs that one call of a script that goes through many touches at most; each script's header says its own bound.
@@ -101,7 +102,8 @@ class Result(NamedTuple):
         value: completed: the result, JSON text; failed and retry: the reason.
         trace, traces: the stack trace, and how many of them the job keeps.
         delay_ms, lifo: retry: when, and whether before those that wait.
-        keep_completed, keep_failed: retention, each for its outcome: one that turns out to be another takes that one's.
+        keep_completed, keep_failed: retention, each for its outcome. Any other turns out to be a failure where the job
+            was to be cancelled: then its own options say.
         plain: completed: it was fetched without attempts, a deduplication id and a mark that nobody read of it, so that
             nobody has to look for them.
         suspect: it was a suspect, and whoever ran it lives.
@@ -140,9 +142,12 @@ class Result(NamedTuple):
         more: dict[str, Any] = {}
         if self.outcome == "completed":
             more["keep"] = self.keep_completed
-        elif self.outcome != "back":
-            more["traces"] = self.traces
-            more |= {"keep": self.keep_failed} if self.outcome == "failed" else {"delay": self.delay_ms}
+        elif self.outcome == "failed":
+            more |= {"traces": self.traces, "keep": self.keep_failed}
+        else:
+            more["written"] = KEEP_FAILED.script
+            if self.outcome == "retry":
+                more |= {"delay": self.delay_ms, "traces": self.traces}
         for name in ("lifo", "suspect", "crashed", "tried", "exhausted", "unreadable", "optionless"):
             if getattr(self, name):
                 more[name] = True

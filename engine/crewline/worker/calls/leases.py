@@ -6,7 +6,9 @@ A handler that blocks the event loop, or holds the interpreter in C for a while,
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +33,7 @@ class LeaseKeeper:
         lease_ms: the length of a lease, in milliseconds.
         on_lost: called in the keeper's thread with id and token of each lease that is gone.
         gives_up: asked at each turn whether what runs has had its time, and is kept no longer.
+        look_seconds: between two of these questions at most.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class LeaseKeeper:
         lease_ms: int,
         on_lost: Callable[[list[tuple[str, str]]], None],
         gives_up: Callable[[], bool] = lambda: False,
+        look_seconds: float = math.inf,
     ) -> None:
         self._url = url
         self._keys = keys
@@ -48,6 +52,7 @@ class LeaseKeeper:
         self._lease_ms = lease_ms
         self._on_lost = on_lost
         self._gives_up = gives_up
+        self._look_seconds = look_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="crewline-leases", daemon=True)
 
@@ -59,11 +64,13 @@ class LeaseKeeper:
 
     def _run(self) -> None:
         redis: Any = None
-        wait_seconds = self._lease_ms / 3000
-        failing = ""
-        while not self._stop.wait(wait_seconds):
+        failing, due = "", time.monotonic() + self._lease_ms / 3000
+        while not self._stop.wait(min(max(due - time.monotonic(), 0), self._look_seconds)):
             try:
                 if self._gives_up():
+                    # as soon as that is over
+                    due = time.monotonic() + self._look_seconds
+                if time.monotonic() < due:
                     continue
                 if redis is None:
                     # a link that died without a reset must be given up while the leases still hold; a cluster's client
@@ -78,9 +85,9 @@ class LeaseKeeper:
                         "leases could not be prolonged (%s: %s): trying again", failing, error,
                         exc_info=not isinstance(error, UNAVAILABLE),
                     )  # fmt: skip
-                wait_seconds = min(1.0, self._lease_ms / 10000)
+                due = time.monotonic() + min(1.0, self._lease_ms / 10000)
             else:
-                wait_seconds, failing = self._lease_ms / 3000, ""
+                failing, due = "", time.monotonic() + self._lease_ms / 3000
         if redis is not None:
             redis.close()
 

@@ -1,8 +1,11 @@
 """Results that Redis refuses hold up no others.
 
-What is refused was not carried out, and is sent again. Where what a call carries may be the reason, each of its results
-goes by itself from then on, so that the others are taken; one that is refused by itself is told of, and is tried again
-by and by: its job is this worker's meanwhile.
+A call that Redis refuses is sent again. Where what it carries may be the reason, each of its results goes by itself
+from then on, so that the others are taken; one that is refused by itself is told of, and is tried again by and by: its
+job is this worker's meanwhile.
+
+Redis refuses a call at its beginning, or in its middle: some of it may have been carried out then, and what it says of
+such a result later tells nothing of how its job fared (see settling.py).
 """
 
 from __future__ import annotations

@@ -74,8 +74,17 @@ class Settling:
 
     def _settled(self, run: Run, result: Result, code: int, unknown: bool) -> None:
         self._slots.forget_lease(run)
-        if code and not unknown:
+        if not code or unknown:
+            return
+        if run.refused is None:
             log.warning(
                 "job %s of queue %s: how it ended (%s) was refused: %s",
                 result.job_id, self._queue.name, result.outcome, REFUSED.get(code, str(code)),
+            )  # fmt: skip
+        else:
+            # in the middle of a call, after it had been written, perhaps
+            log.warning(
+                "job %s of queue %s is not this worker's any more: it is where Redis put it when it refused the rest "
+                "of how it ended (%s), or others were given it meanwhile",
+                result.job_id, self._queue.name, result.outcome,
             )  # fmt: skip

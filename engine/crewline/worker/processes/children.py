@@ -92,11 +92,10 @@ class Children:
                 if (answer.job_id, answer.token) != (request.job_id, request.token):
                     raise Hangup("its answer is for another run")
                 return link, answer
-            except TimeoutError:
-                await self._living.end(link)
-                raise TimeoutError(f"timed out after {timeout:g} s: its process was killed") from None
-            except Hangup:
+            except (TimeoutError, Hangup) as error:
                 ended = await self._living.end(link)
+                if link.begun and isinstance(error, TimeoutError):
+                    raise TimeoutError(f"timed out after {timeout:g} s: its process was killed") from None
                 if link.begun or self._living.closed:
                     raise ended from None
                 if tried == MOST_TRIED:

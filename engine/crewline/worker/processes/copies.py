@@ -12,11 +12,8 @@ import socket
 from collections.abc import Callable
 
 from crewline import forks
+from crewline.worker.processes import standstill
 from crewline.worker.processes.messages import CONTROL, ENDED, FORK, MADE, NOT_MADE
-
-#: Looks, and seconds between two of them, whether a copy was made. They are counted, and no time is measured: where the
-#: worker's own loop was held up, what the template has said is read between two looks.
-LOOKS, LOOK_SECONDS = 15, 1.0
 
 
 class Copy:
@@ -42,9 +39,9 @@ class Copy:
 
     async def settled(self) -> bool:
         """Whether it was made, or can't be, before long: a template that stands still tells nothing."""
-        for _ in range(LOOKS):
+        for _ in range(standstill.LOOKS):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.told.wait(), LOOK_SECONDS)
+                await asyncio.wait_for(self.told.wait(), standstill.LOOK_SECONDS)
                 return True
         return False
 

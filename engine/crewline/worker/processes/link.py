@@ -19,7 +19,8 @@ from typing import Any, cast
 
 from crewline import forks
 from crewline.worker.processes.copies import Copies, Copy
-from crewline.worker.processes.messages import HEADER, MARK_SIZE, WORKERS_SIGNALS, Answer, framed
+from crewline.worker.processes.messages import HEADER, MARK_SIZE, WORKERS_SIGNALS, Answer, Hello, framed
+from crewline.worker.processes.standstill import StandstillWatch, is_stopped
 from crewline.worker.threads.pool import Pool
 
 #: What a child's interpreter runs; arguments: the descriptors of the line, of the mark and of a template's control, the
@@ -128,7 +129,10 @@ class Link(asyncio.Protocol):
             self.process.kill()
 
     async def exchange(self, message: Any) -> Answer:
-        """Sends a message and returns the answer; Hangup if the child ends before it, or sends none."""
+        """Sends a message and returns the answer; Hangup if the child ends before it, sends none, or stands still.
+
+        A module may take long to be imported, and a handler to run; a child that waits for its next job begins at once.
+        """
         if self._mark is not None:
             self._mark[0] = 0
         if self.dead or self._transport is None:
@@ -136,15 +140,20 @@ class Link(asyncio.Protocol):
         encoded = framed(message)
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(encoded)
+        watch = StandstillWatch(self._is_stopped if isinstance(message, Hello) else lambda: not self.begun, self.kill)
         try:
             return await self._waiting
         finally:
             self._waiting = None
+            watch.end()
 
     @property
     def begun(self) -> bool:
         """Whether the child has begun with the last message; where it has died before, that may go to another."""
         return self._begun if self._mark is None else self._mark[0] == 1
+
+    def _is_stopped(self) -> bool:
+        return isinstance(self.process, subprocess.Popen) and is_stopped(self.process.pid)
 
     def release(self) -> None:
         """The child has ended: what it shared with the worker is let go of."""

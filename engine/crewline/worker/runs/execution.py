@@ -110,15 +110,13 @@ class Executor:
                 told = self._not_in_a_child(run, target, error) if alone and target else None
                 result = told or self._verdicts.raised(run, error)
             raised = error
-            if result is None:
-                # it has found its lease lost by itself
-                self._listeners.emit("lost", job)
             # none but those that were told of its beginning: a gauge would go below zero
             await _tell(run, begun, lambda hook: hook.failed(job, raised))
         else:
             result = self._verdicts.completed(run, text)
-            returned = value.value if isinstance(value, Returned) else value
-            await _tell(run, begun, lambda hook: hook.after(job, returned))
+            if begun:
+                returned = value.value if isinstance(value, Returned) else value
+                await _tell(run, begun, lambda hook: hook.after(job, returned))
         if run.status is Status.LOST:
             log.warning(
                 "job %s of queue %s: the result of a run that lost its lease is dropped", job.id, job.queue_name

@@ -15,6 +15,8 @@ import contextlib
 import logging
 from collections import deque
 
+from redis.exceptions import ResponseError
+
 from crewline.errors import CrewlineError
 from crewline.redis.connection import UNAVAILABLE
 from crewline.redis.scripts import Scripts
@@ -40,13 +42,24 @@ WAIT_SECONDS = 30.0
 LOOK_SECONDS = 0.2
 #: Seconds that it keeps the worker for itself at most.
 ALONE_SECONDS = 60.0
+#: What mark_alone answers where a lease ran out.
+EXPIRED = -2
 
 
 class Isolator:
-    """Gives each suspect a process of its own, or the whole worker."""
+    """Gives each suspect a process of its own, or the whole worker.
 
-    def __init__(self, scripts: Scripts, slots: Slots, executor: Executor, calling: Calling, targets: Targets) -> None:
+    Args:
+        scripts: the queue's.
+        lease_ms: the length of a lease, in milliseconds.
+        slots, executor, calling, targets: the worker's.
+    """
+
+    def __init__(
+        self, scripts: Scripts, lease_ms: int, slots: Slots, executor: Executor, calling: Calling, targets: Targets
+    ) -> None:
         self._scripts = scripts
+        self._lease_ms = lease_ms
         self._slots = slots
         self._executor = executor
         self._calling = calling
@@ -164,9 +177,9 @@ class Isolator:
                     # it may be cancelled or lost while it waits
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(slots.emptied.wait(), LOOK_SECONDS)
-            alone = run.status is Status.WAITING and await self._mark(run)
+            marked = await self._mark(run) if run.status is Status.WAITING else False
         except TimeoutError:
-            alone = False
+            marked = False
             log.warning(
                 "job %s of queue %s runs beside others: they did not end within %g s",
                 run.job.id, run.job.queue_name, WAIT_SECONDS,
@@ -175,25 +188,33 @@ class Isolator:
             return  # the worker stops, or it was cancelled or lost
         self._executor.start(run)
         assert run.task
-        if alone:
+        if marked is not False:
             await asyncio.wait({run.task}, timeout=ALONE_SECONDS)
             # until Redis knows that something else may run, nothing does: a death would be blamed on this job
             while run.open and not run.task.done() and not await self._mark(run, alone=False):
                 await asyncio.wait({run.task}, timeout=LOOK_SECONDS)
 
-    async def _mark(self, run: Run, *, alone: bool = True) -> bool:
-        """Says on the job that nothing runs beside it now: a death counts; or that this is so no more."""
+    async def _mark(self, run: Run, *, alone: bool = True) -> bool | None:
+        """Says on the job that nothing runs beside it now: a death counts; or that this is so no more.
+
+        Returns whether that is said, None where nobody knows: the answer may be all that was lost.
+        """
         if alone:
             run.alone = run.lease.started
         try:
-            if not await self._scripts.mark_alone(run.job.id, run.lease.token, alone):
-                # another worker has it
-                self._slots.lose(run)
-                return False
-            return True
-        except UNAVAILABLE:
+            code = await self._scripts.mark_alone(run.job.id, run.lease.token, alone)
+            if code == EXPIRED and not await self._scripts.extend_leases(self._lease_ms, run.job.id, *run.lease):
+                # nobody was given the job meanwhile: the lease is taken again
+                return None
+        except ResponseError:
             # a death counts for nothing then; it runs all the same
             return False
+        except UNAVAILABLE:
+            return None
+        if code:
+            # another worker has it
+            self._slots.lose(run)
+        return not code
 
     def _return(self, run: Run) -> None:
         # one that runs alone has its grace, as any

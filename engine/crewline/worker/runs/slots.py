@@ -17,16 +17,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import ParamSpec
+from collections.abc import Callable
 
 from crewline.queue.job import Job
 from crewline.redis.scripts import Result
 from crewline.worker.runs.run import Lease, Run, Status
 
 log = logging.getLogger("crewline.worker")
-
-P = ParamSpec("P")
 
 
 class Slots:
@@ -94,7 +91,8 @@ class Slots:
         ``stopping``, ``paused`` by the program, ``settings`` of the queue that say so, or ``exclusive``.
         """
         self._shut.add(why)
-        _call(self.on_wanted)
+        for each in self.on_wanted:
+            each()
 
     def admit(self, why: str) -> None:
         """The reason holds no more."""
@@ -111,7 +109,8 @@ class Slots:
         self.wakes += 1
         self._changed()
         if self.reserved and not self.free():
-            _call(self.on_wanted)
+            for each in self.on_wanted:
+                each()
 
     def cool(self, wakes: int) -> None:
         """Nothing was runnable for a fetch that left after so many ``wakes``.
@@ -142,7 +141,8 @@ class Slots:
         self.reserved -= room
         self.suspects -= suspects
         if room:
-            _call(self.on_freed)
+            for each in self.on_freed:
+                each()
         self._changed()
 
     def take(self, run: Run) -> None:
@@ -166,7 +166,8 @@ class Slots:
         self.runs.discard(run)
         if not self.runs:
             self.emptied.set()
-        _call(self.on_freed)
+        for each in self.on_freed:
+            each()
         self._changed()
 
     def conclude(self, run: Run, result: Result | None) -> None:
@@ -188,7 +189,8 @@ class Slots:
     def settle(self, run: Run, result: Result) -> None:
         """How a job ended is to be written, for the first time or another way than before."""
         self.ended.append((run, result))
-        _call(self.on_ended, run.job, result)
+        for each in self.on_ended:
+            each(run.job, result)
         self.work.set()
 
     def lose(self, run: Run) -> None:
@@ -200,7 +202,8 @@ class Slots:
         if not begun or not run.stoppable:
             self.conclude(run, None)
         log.warning("job %s of queue %s: the lease is lost, its run is stopped", run.job.id, run.job.queue_name)
-        _call(self.on_lost, run.job)
+        for each in self.on_lost:
+            each(run.job)
 
     def undo(self, job_id: str, token: str) -> None:
         """What was fetched with that token could not be taken in: it is no run, holds no slot, and its lease ends."""
@@ -231,8 +234,3 @@ class Slots:
             self.work.set()
         if not self._shut and self._concurrency > len(self.runs) + self.reserved:
             (self.work if self.hot else self.idle).set()
-
-
-def _call(subscribers: Iterable[Callable[P, None]], *args: P.args, **kwargs: P.kwargs) -> None:
-    for each in subscribers:
-        each(*args, **kwargs)

@@ -11,6 +11,7 @@ Why      An iteration that runs already ends as it would; it finds no schedule t
 -- @include base/check_queue
 -- @include forget/delete_jobs
 -- @include forget/forget_jobs
+-- @include place/is_to_run
 -- @include place/remove_from_state
 
 check_queue(q)
@@ -20,7 +21,7 @@ redis.call('ZREM', base .. 'repeat', schedule)
 local had = redis.call('DEL', base .. 'repeat:' .. schedule)
 if planned then
   local id = 'repeat:' .. schedule .. ':' .. whole(number(planned, 0))
-  if redis.call('ZSCORE', q.delayed, id) or redis.call('LPOS', q.wait, id) or redis.call('ZSCORE', q.prioritized, id) then
+  if is_to_run(id) then
     redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', id, 'prev', remove_from_state(q, id))
     forget_jobs(q, { id }, true)
   end

@@ -19,6 +19,7 @@ Why      The letter goes to `completed` of its queue with the job's id as its re
 -- @include base/queue_at
 -- @include forget/retain_jobs
 -- @include place/rerun_job
+-- @include place/says_lifo
 -- @include add/add_job
 
 local id, letters, letter_id = ARGV[2], queue_at(ARGV[3]), ARGV[4]
@@ -47,9 +48,9 @@ local function parent_again(opts)
 end
 
 if kept then
-  rerun_job(id, 'failed', true, false)
+  rerun_job(id, 'failed', true, says_lifo(redis.call('HGET', job, 'opts')))
 else
-  add_job(q, id, ARGV[5], ARGV[6], ARGV[7], '0', ARGV[8], false, attempt(parent_again, parse(ARGV[7])))
+  add_job(q, id, ARGV[5], ARGV[6], ARGV[7], '0', ARGV[8], says_lifo(ARGV[7]), attempt(parent_again, parse(ARGV[7])))
 end
 redis.call('HSET', job, 'deadLetterId', letter_id)
 wake_worker(q)

@@ -11,7 +11,7 @@ class ChangeCalls(Caller):
     """The calls in ``change``: what is done to single jobs, or to many of a state."""
 
     async def cancel_job(self, job_id: str, reason: str) -> int:
-        return int(await self.call("cancel_job", job_id, reason, KEEP_FAILED.to_script()))
+        return int(await self.call("cancel_job", job_id, reason, KEEP_FAILED.script))
 
     async def retry_job(self, job_id: str, fresh: bool) -> int:
         return int(await self.call("retry_job", job_id, "1" if fresh else ""))

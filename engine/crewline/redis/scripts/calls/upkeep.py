@@ -26,7 +26,7 @@ class UpkeepCalls(Caller):
         skip: str | None = ""
         while skip is not None:
             told = (
-                interval_ms, most, self.keys.stalled_check, lease_ms, trusted, skip, window, KEEP_FAILED.to_script(),
+                interval_ms, most, self.keys.stalled_check, lease_ms, trusted, skip, window, KEEP_FAILED.script,
             )  # fmt: skip
             reply = await self.call("recover_stalled", *told)
             if not reply:

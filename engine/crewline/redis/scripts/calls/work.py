@@ -75,8 +75,8 @@ class WorkCalls(Caller):
     async def extend_leases(self, lease_ms: int, *held: bytes | str | int) -> list[str]:
         return [text(job_id) for job_id in await self.call("extend_leases", lease_ms, *held)]
 
-    async def mark_alone(self, job_id: str, token: str, alone: bool = True) -> bool:
-        return int(await self.call("mark_alone", job_id, token, "1" if alone else "")) == 0
+    async def mark_alone(self, job_id: str, token: str, alone: bool = True) -> int:
+        return int(await self.call("mark_alone", job_id, token, "1" if alone else ""))
 
     async def update_progress(self, job_id: str, progress: str, token: str) -> int:
         return int(await self.call("update_progress", job_id, progress, token))

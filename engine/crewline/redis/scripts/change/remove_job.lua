@@ -20,15 +20,12 @@ Why      A job under a lease is a worker's; taking it away would let its result 
 -- @include forget/forget_jobs
 -- @include forget/jobs_below
 -- @include place/is_next_iteration
+-- @include place/is_to_run
 -- @include place/remove_from_state
 
 local id, most = ARGV[2], tonumber(ARGV[4])
 if redis.pcall('HEXISTS', base .. id, 'name') ~= 1 then return -1 end
-if is_next_iteration(id, redis.call('HGET', base .. id, 'rjk'))
-  and (redis.call('ZSCORE', q.delayed, id) or redis.call('ZSCORE', q.prioritized, id)
-    or redis.call('LPOS', q.wait, id)) then
-  return -8
-end
+if is_next_iteration(id, redis.call('HGET', base .. id, 'rjk')) and is_to_run(id) then return -8 end
 
 local steps, held, cut = jobs_below(q, id, ARGV[3] == '1', most)
 if held then return 0 end

@@ -10,8 +10,8 @@ Why      The result and the reason of the old run go with it, or readers would t
 -- @include base/clock
 -- @include base/check_queue
 -- @include base/trim_events
--- @include base/parse
 -- @include place/rerun_job
+-- @include place/says_lifo
 
 check_queue(q)
 local id = ARGV[2]
@@ -20,7 +20,7 @@ local prev
 if redis.call('ZREM', q.failed, id) == 1 then prev = 'failed'
 elseif redis.call('ZREM', q.completed, id) == 1 then prev = 'completed'
 else return -3 end
-rerun_job(id, prev, ARGV[3] == '1', parse(redis.call('HGET', base .. id, 'opts')).lifo == true)
+rerun_job(id, prev, ARGV[3] == '1', says_lifo(redis.call('HGET', base .. id, 'opts')))
 wake_worker(q)
 trim_events(q)
 return 1

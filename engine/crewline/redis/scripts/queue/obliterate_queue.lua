@@ -4,7 +4,7 @@ KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 how many jobs and schedules at most in this call, 3 '1' to delete jobs under a lease too
 Returns  1 done, 0 call again, -1 the queue is not paused, -2 jobs are active
 Events   none: the stream goes too; those of parents in other queues, which wait no longer
-Bound    ARGV 2: 200, fewer where they hold 32 MB
+Bound    ARGV 2: 200, fewer where they hold 32 MB; workers and flows that we keep keys of count as well
 Why      A paused queue only: workers that still fetch would go on with a queue that is gone. The counter of ids begins
          anew: a deduplication id that was kept would point at a stranger. Our own keys go as well; workers that live
          say so again within a second. ]]
@@ -48,17 +48,21 @@ for i = 1, #schedules do
   if more then break end
 end
 if #gone > 0 then redis.call('ZREM', base .. 'repeat', unpack(gone)) end
-if #gone == left or more then return 0 end
-
-local workers = own_key(q, 'workers')
-for _, name in ipairs(ids_of(workers, 'ZRANGE', 100)) do redis.call('UNLINK', own_key(q, 'worker:' .. name)) end
-local flows = own_key(q, 'flows')
-for _, root in ipairs(ids_of(flows, 'ZRANGE', 100)) do redis.call('UNLINK', own_key(q, 'flow:' .. root)) end
-for _, suffix in ipairs({ 'flows', 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'kept:completed',
+left = left - #gone
+if left <= 0 or more then return 0 end
+for _, kind in ipairs({ 'worker', 'flow' }) do
+  local index = own_key(q, kind .. 's')
+  local names = ids_of(index, 'ZRANGE', left)
+  for i = 1, #names do redis.call('UNLINK', own_key(q, kind .. ':' .. names[i])) end
+  if #names > 0 then redis.call('ZREM', index, unpack(names)) end
+  left = left - #names
+  if left <= 0 then return 0 end
+end
+for _, suffix in ipairs({ 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'kept:completed',
   'kept:failed', 'heal', 'looks', 'passed' }) do
   redis.call('UNLINK', own_key(q, suffix))
 end
-redis.call('UNLINK', base .. 'repeat', q.marker, q.events, q.stalled, q.limiter, q.counter, q.id, q.meta, workers,
+redis.call('UNLINK', base .. 'repeat', q.marker, q.events, q.stalled, q.limiter, q.counter, q.id, q.meta,
   base .. 'stalled-check', base .. 'metrics:completed', base .. 'metrics:completed:data', base .. 'metrics:failed',
   base .. 'metrics:failed:data')
 return 1

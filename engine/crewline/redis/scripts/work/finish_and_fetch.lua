@@ -26,6 +26,7 @@ ARGV     1 base      "<prefix>:<queue>:"
                      (JSON text) behind a NUL:
              keep       retention once finished: '' for ever, '0' not at all, "<count>,<age in s>"; with "=" before it
                         for jobs that say the same
+             written    retry, back: as in cancel_job
              traces     how many stack traces a job keeps
              delay      retry: milliseconds
              lifo       retry: true puts it before those that wait
@@ -38,7 +39,8 @@ ARGV     1 base      "<prefix>:<queue>:"
              crashed    back: true if the process died that ran this suspect alone
              tried      back: true if this suspect raised in a process of its own, which lived on
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0, and what was refused beside that, if anything was}
-         next due: now, where there is more than one call reads, or more behind suspects than it looks at
+         next due: now, where there is more than one call reads, or more behind suspects than it looks at; or where
+         something was settled and nothing could be fetched: a fetch by itself is told why
          codes: one a result: 0 settled, or why not: -1 no such job, -2 no lease, -3 not active,
                 -4 children still run, -6 another's lease, -9 children failed
          jobs:  {id, its hash} each, ats and processedOn telling of this start; of a job that was never started and has
@@ -77,15 +79,20 @@ if room > 0 or ARGV[11] ~= '' then
   if not whole_call then
     -- @include fetch/undo_fetch
     undo_fetch(taken, ARGV[4])
-    error(jobs, 0)
+    local why = jobs
+    -- also where an earlier one of its repeats may have leased jobs: only the next brings them
+    if #codes == 0 or ARGV[11] ~= '' then error(why, 0) end
+    -- what was settled stands, and its worker is to hear of that
+    attempt(function() error(why, 0) end, q.wait)
+    jobs, next_due, limited = {}, now, 0
   end
 end
 if room <= 0 and #jobs == 0 and meta[2] and has_runnable(q) then
   -- a worker that finishes and does not fetch leaves a place under a global limit: others must hear of it
-  wake_worker(q)
+  attempt(wake_worker, q, q.marker)
 end
 if ended and #jobs == 0 and redis.call('LLEN', q.active) == 0 and not has_runnable(q) then
   redis.call('XADD', q.events, '*', 'event', 'drained')
 end
-if #codes > 0 or #jobs > 0 then trim_events(q) end
+if #codes > 0 or #jobs > 0 then attempt(trim_events, q, q.events) end
 return { now, codes, jobs, next_due, limited, refusals }

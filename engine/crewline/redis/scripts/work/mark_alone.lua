@@ -2,13 +2,14 @@
 
 KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 token of the worker that runs it, 4 '1' or ''
-Returns  0, -6 the lease is not this worker's any more
+Returns  0, -2 nobody has the lease: it ran out, -6 another has it
 Events   none
 Bound    one job
 Why      A worker that dies now was taken down by this very job: recover_stalled counts it. ]]
 -- @include base/keys
 
 local job = base .. ARGV[2]
-if redis.call('GET', job .. ':lock') ~= ARGV[3] then return -6 end
+local held = redis.call('GET', job .. ':lock')
+if held ~= ARGV[3] then return held and -6 or -2 end
 if ARGV[4] == '1' then redis.call('HSET', job, 'alone', '1') else redis.call('HDEL', job, 'alone') end
 return 0

@@ -11,6 +11,7 @@ import asyncio
 import pickle
 import sys
 import threading
+import time
 import traceback
 from typing import Any
 
@@ -29,6 +30,9 @@ from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.processes import mainfile
 from crewline.worker.processes.messages import Answer, Request, Where
 
+#: Seconds before a loop that broke off runs again: one that does so each time is not to fill the log.
+PAUSE_SECONDS = 0.1
+
 
 class Child:
     """Runs jobs in this process.
@@ -42,7 +46,7 @@ class Child:
         self._where = where
         self._main = main
         self._targets: dict[str, Target] = {}
-        self._queues: dict[str, Queue] = {}
+        self._queues: dict[asyncio.AbstractEventLoop, Queue] = {}
         self._runner = asyncio.Runner()
         self._beside: asyncio.AbstractEventLoop | None = None
         self._depth = forks.depth
@@ -74,45 +78,54 @@ class Child:
 
     def _run(self, request: Request) -> Answer:
         target = self.load(request.spec)
-        if target.execution not in self._queues:
-            # one for each loop: a connection belongs to the loop that opened it
-            at = self._where
-            queue = Queue(at.queue, redis=at.url, prefix=at.prefix, timeout_seconds=at.timeout_seconds)
-            queue.lease_ms = at.lease_ms
-            self._queues[target.execution] = queue
-        queue = self._queues[target.execution]
+        loop = self._runner.get_loop() if target.execution == "async" else self._loop_beside()
+        queue = self._queue_on(loop)
         name, data, opts, started, fields, queue.default_attempts = pickle.loads(request.content)
         job = Job(queue, request.job_id, name, data, opts, request.token, started, fields)
         if target.execution == "async":
             value = self._runner.run(_call(target, job))
         else:
-            value = target.call(*target.arguments(SyncJob(job, self._loop_beside())))
+            value = target.call(*target.arguments(SyncJob(job, loop)))
             if asyncio.iscoroutine(value):
                 # a plain function that calls an `async def` one and hands on what it gets: its job's calls are awaited
                 # where they are carried out
-                value = asyncio.run_coroutine_threadsafe(awaited(value), self._loop_beside()).result()
+                value = asyncio.run_coroutine_threadsafe(awaited(value), loop).result()
         try:
             text = "null" if value is None else jsonio.dumps(value, "the handler's result")
         except InvalidPayload as error:
             return Answer(request.job_id, request.token, "refused", str(error))
         return Answer(request.job_id, request.token, "done", text)
 
+    def _queue_on(self, loop: asyncio.AbstractEventLoop) -> Queue:
+        """The queue for what a loop carries out: a connection belongs to the loop that opened it."""
+        if loop not in self._queues:
+            at = self._where
+            queue = Queue(at.queue, redis=at.url, prefix=at.prefix, timeout_seconds=at.timeout_seconds)
+            queue.lease_ms = at.lease_ms
+            self._queues = {known: each for known, each in self._queues.items() if not known.is_closed()}
+            self._queues[loop] = queue
+        return self._queues[loop]
+
     def _loop_beside(self) -> asyncio.AbstractEventLoop:
         """The loop that carries out a blocking job's calls, in a thread of its own."""
-        if self._beside is None:
+        if self._beside is None or self._beside.is_closed():
             self._beside = asyncio.new_event_loop()
             threading.Thread(target=_keep_running, args=(self._beside,), name="crewline-calls", daemon=True).start()
         return self._beside
 
 
 def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
-    """Runs a loop for as long as this process lives, whatever a handler does to stop it: others wait for its calls."""
-    while True:
+    """Runs a loop for as long as this process lives, whatever a handler does to stop it: others wait for its calls.
+
+    One that it has closed can't run again: the next job gets another.
+    """
+    while not loop.is_closed():
         try:
             loop.run_forever()
         except BaseException:
             # a task of the handler's has called sys.exit(): nobody's end but its own
             traceback.print_exc()
+            time.sleep(PAUSE_SECONDS)
 
 
 def _load_main(path: str, spec: str) -> None:

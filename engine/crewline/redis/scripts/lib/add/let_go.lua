@@ -1,4 +1,5 @@
 -- @include end/release_parent
+-- @include place/says_lifo
 -- Lets a job of a flow go that waits in `waiting-children` for nobody: a leaf comes to where add_jobs would have put it, a
 -- parent runs, unless its children have not ended.
 local function let_go(queue, id, leaf)
@@ -9,7 +10,6 @@ local function let_go(queue, id, leaf)
   local due, priority = due_of(job, true), priority_of(job)
   if due then return delay_job(queue, id, due) end
   -- pcall: the key may be anything by now
-  local opts = redis.pcall('HGET', job, 'opts')
-  local lifo = type(opts) == 'string' and parse(opts).lifo == true
+  local lifo = says_lifo(redis.pcall('HGET', job, 'opts'))
   push_job(queue, id, priority, lifo_place(lifo, priority), 'waiting-children')
 end

@@ -66,6 +66,7 @@ local function settle_jobs(offset, points)
         -- its worker has not heard of it yet
         local reason = other_ways().cancelled(id, ARGV[at + 2])
         if reason then
+          keep = other_ways().own_retention(redis.call('HGET', job, 'opts'), told.written)
           outcome, value, told = 'failed', reason, { letter = false, trace = told.trace }
           other_ways().unsuspect(job)
         end
@@ -87,14 +88,15 @@ local function settle_jobs(offset, points)
   end
 
   write_active()
+  store_finished(finished, points)
   if #free_ids > 0 then
+    -- only now: by its lock undo_settling knows what is this worker's to put right
     redis.call('DEL', unpack(free_locks))
     redis.pcall('SREM', q.stalled, unpack(free_ids))
     redis.pcall('HDEL', own_key(q, 'cancels'), unpack(free_ids))
   end
-  store_finished(finished, points)
   if lettered then attempt(other_ways().announce_letters, ARGV[3]) end
-  if postponed then other_ways().mark_next_due(q) end
-  if woken then wake_worker(q) end
+  if postponed then attempt(other_ways().mark_next_due, q, q.marker) end
+  if woken then attempt(wake_worker, q, q.marker) end
   return codes, ended
 end

@@ -123,7 +123,7 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     took = took + last - (#aside - before)
     if read >= MOST_READ then
       -- @include fetch/leave_rest
-      leave_rest(ids, last, scores, before > 0)
+      leave_rest(ids, last, scores)
       if before == 0 then put_aside_back(aside, scores) end
       more = has_runnable(q)
       break

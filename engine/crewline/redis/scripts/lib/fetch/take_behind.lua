@@ -15,12 +15,17 @@ local MOST_PASSED, PART = 500, 50
 -- Milliseconds until looks begin anew.
 local LOOKS_ANEW = 2000
 
--- Ids in the order in which they run.
+-- Ids in the order in which they run, and the scores of those that have some.
 local function read(source, at, count)
-  if source == q.prioritized then return redis.call('ZRANGE', q.prioritized, at, at + count - 1) end
-  local ids, first = redis.call('LRANGE', q.wait, -at - count, -at - 1), {}
-  for i = #ids, 1, -1 do first[#first + 1] = ids[i] end
-  return first
+  local ids, scores = {}, {}
+  if source == q.prioritized then
+    local told = redis.call('ZRANGE', q.prioritized, at, at + count - 1, 'WITHSCORES')
+    for i = 1, #told, 2 do ids[#ids + 1], scores[#scores + 1] = told[i], told[i + 1] end
+    return ids, scores
+  end
+  local last = redis.call('LRANGE', q.wait, -at - count, -at - 1)
+  for i = #last, 1, -1 do ids[#ids + 1] = last[i] end
+  return ids, scores
 end
 
 -- Looks at ids from a place on, until `room` are found that are no suspects or `most` were looked at. Returns these,
@@ -28,7 +33,7 @@ end
 local function look(source, at, room, most)
   local found, places, looked, last = {}, {}, 0, nil
   while #found < room and looked < most do
-    local ids = read(source, at + looked, math.min(PART, most - looked))
+    local ids, scores = read(source, at + looked, math.min(PART, most - looked))
     if #ids == 0 then return found, true, last, looked, places end
     for i = 1, #ids do
       local told = redis.pcall('HMGET', base .. ids[i], 'suspect', 'tried', 'defa')
@@ -37,6 +42,7 @@ local function look(source, at, room, most)
         last = ids[i]
       else
         found[#found + 1], places[#places + 1] = ids[i], -at - looked
+        taken.scores[ids[i]] = scores[i]
         if #found == room then break end
       end
     end

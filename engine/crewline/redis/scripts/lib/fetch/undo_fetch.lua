@@ -1,6 +1,8 @@
 -- @include base/clock
 -- @include end/hand_back
+-- @include place/mark_next_due
 -- @include place/put_right
+-- @include place/wake_worker
 -- What a call has begun to fetch when Redis refused it: nobody hears of these jobs, so they go back as they were.
 -- `taken`: lists of ids that were taken from where they waited, with `scores` by id of those from `prioritized`, and
 -- `due` from `delayed`.
@@ -18,4 +20,9 @@ local function undo_fetch(taken, token)
     end
   end
   for _, id in ipairs(taken.due) do put_right(id, { 'ZADD', q.delayed, whole(now * 4096), id }) end
+  -- whoever called may have had the marker, and others that may fetch wait for it
+  pcall(function()
+    if has_runnable(q) then wake_worker(q) end
+  end)
+  pcall(mark_next_due, q)
 end

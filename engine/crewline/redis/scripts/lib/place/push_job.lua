@@ -36,7 +36,7 @@ local function place_job(queue, id, priority, front)
   end
 end
 
--- A job that was added `lifo` runs before those that wait, whenever it comes to wait; within a priority order is by time.
+-- A job that is `lifo` runs before those that wait (see says_lifo); within a priority order is by time.
 local function lifo_place(lifo, priority)
   return lifo and priority == 0
 end

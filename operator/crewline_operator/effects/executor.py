@@ -39,7 +39,7 @@ from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.kube.status import patched
-from crewline_operator.kube.store import Store
+from crewline_operator.kube.store import Store, version_of
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key, Object, status_of
 from crewline_operator.model.note import Note
@@ -208,17 +208,20 @@ class Executor:
                 return
             if error.status not in (404, 409):
                 raise
-            await self._check_there(key, obj)
+            found = await self._check_there(key, obj)
+            if version_of(found) == version_of(obj):
+                raise
             raise Changed from error
         done.status_written = time.monotonic()
         collection.put(written)
 
-    async def _check_there(self, key: Key, obj: Object | None) -> None:
-        """Raise Gone if the object is not there, or another one of its name is; else keep it as it is now."""
+    async def _check_there(self, key: Key, obj: Object | None) -> Object:
+        """The object as it is now, which is kept. Raises Gone if it is not there, or another one of its name is."""
         found = await self._api.find(RESOURCES[key.kind], key.namespace, key.name)
         if found is None or obj is None or found["metadata"]["uid"] != obj["metadata"]["uid"]:
             raise Gone
         self._store.of(key.kind).put(found)
+        return found
 
     async def _pause(self, key: Key, obj: Object | None, action: Pause) -> None:
         with self._at(action.queue, key) as queue:

@@ -12,7 +12,6 @@ import logging
 from typing import Any
 
 from crewline_operator.effects.executor import Executor
-from crewline_operator.jobqueue.claim import known_claims
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api, retry_after
@@ -29,7 +28,6 @@ from crewline_operator.loop.workqueue import WorkQueue
 from crewline_operator.model.key import Key
 from crewline_operator.model.settings import Settings
 from crewline_operator.redis.bulkhead import Bulkheads
-from crewline_operator.redis.claims import Claims
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 
@@ -49,7 +47,6 @@ class Controller:
         self._listing = Listing(api=api, intake=self._intake, settings=settings)
         self._missed = MissedDeletions(api=api, store=self._store, listing=self._listing, settings=settings)
         self._events = EventRecorder(api)
-        self._claims = Claims()
         self._pollers = Pollers(self._intake.on_reading, settings.poll_seconds)
         self._bulkheads = Bulkheads(self._work.add, max(1, (settings.reconcilers - 1) // 2))
         self._budget = WriteBudget(settings.status_writes_per_second, self._work.add)
@@ -57,7 +54,6 @@ class Controller:
             api=api,
             store=self._store,
             pollers=self._pollers,
-            claims=self._claims,
             events=self._events,
             bulkheads=self._bulkheads,
             budget=self._budget,
@@ -68,8 +64,8 @@ class Controller:
             store=self._store,
             codes=self._codes,
             pollers=self._pollers,
-            claims=self._claims,
             done=self._executor.done,
+            watch_namespaces=settings.watch_namespaces,
         )
         self._jobqueues = JobQueues(
             store=self._store,
@@ -82,7 +78,11 @@ class Controller:
         self._scheduledjobs = ScheduledJobs(
             store=self._store,
             observer=ScheduledJobObserver(
-                store=self._store, pollers=self._pollers, bulkheads=self._bulkheads, done=self._executor.done
+                store=self._store,
+                pollers=self._pollers,
+                bulkheads=self._bulkheads,
+                done=self._executor.done,
+                cluster_id=api.cluster_id,
             ),
             executor=self._executor,
             settings=settings,
@@ -130,9 +130,6 @@ class Controller:
             await self._scheduledjobs.reconcile(key)
 
     def _begin(self) -> None:
-        # Before any JobQueue is reconciled, so that the order in which they are decides nothing.
-        for key, claim in known_claims(self._store.jobqueues):
-            self._claims.make(key, claim)
         self._listed = True
         log.info(
             "ready: %d JobQueues, %d ScheduledJobs in %s",

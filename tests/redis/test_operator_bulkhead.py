@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
 from crewline import Queue
 from crewline_operator.effects.actions import Follow, RemoveJob
-from crewline_operator.effects.executor import Refused
+from crewline_operator.effects.errors import Refused
 from crewline_operator.model.key import Key
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
@@ -79,8 +80,10 @@ async def test_at_a_redis_that_does_not_answer_no_more_are_held_than_may_be_ther
     await silent.connected(3)
     assert not await asyncio.wait_for(stranger.executor.carry_out(C, None, [removal]), 5)
     assert not await asyncio.wait_for(stranger.executor.carry_out(D, None, [removal]), 5)
-    assert await asyncio.wait_for(stranger.executor.carry_out(D, None, [add()]), 5), "others are served"
-    assert await queue.job_state("run-1") == "waiting"
+    assert await asyncio.wait_for(stranger.executor.carry_out(D, None, [add(datetime(2026, 3, 1, tzinfo=UTC))]), 5), (
+        "others are served"
+    )
+    assert (await queue.metrics()).waiting == 1
     assert stranger.again == []
     silent.hang_up()
     for each in held:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from crewline_operator.model.owner import Owner
+from crewline_operator.model.queue_ref import QueueRef
+
 
 @dataclass(frozen=True)
 class Applied:
@@ -15,6 +18,18 @@ class Applied:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class Claimed:
+    """A queue that the object has, as far as this process knows."""
+
+    queue: QueueRef
+    owner: Owner
+    #: The Redis, as it may be shown.
+    shown: str
+    #: When the claim was made or renewed last, by the monotonic clock.
+    renewed: float
+
+
 @dataclass
 class Done:
     """Lost with the process, which costs a few calls and no wrong decision."""
@@ -23,6 +38,7 @@ class Done:
     applied: dict[str, Applied] = field(default_factory=dict)
     #: By the monotonic clock; None if this process has not written it yet.
     status_written: float | None = None
+    claimed: Claimed | None = None
 
     def status_age_seconds(self, now: float) -> float:
         """How long ago this process wrote the status; inf if it has not."""

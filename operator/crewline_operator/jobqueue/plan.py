@@ -16,16 +16,16 @@ from typing import Any
 from crewline_operator.effects.actions import (
     Action,
     Apply,
-    DropClaim,
     Follow,
-    MakeClaim,
+    GiveUpClaim,
+    TakeBackRun,
     Unfollow,
     WriteStatus,
 )
-from crewline_operator.effects.done import Applied
+from crewline_operator.effects.done import Applied, Claimed
 from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, DeploymentInputs, build_deployment
 from crewline_operator.jobqueue.children.service_account import build_service_account
-from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.jobqueue.claim import claim_step, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision, decision_on
 from crewline_operator.jobqueue.faults import find_faults
 from crewline_operator.jobqueue.notes import made_notes, notes_of
@@ -61,6 +61,8 @@ class Plan:
     #: The whole status to have. It is not written as long as only numbers moved and it was written just now. None as
     #: long as there is nothing to decide by.
     status: dict[str, Any] | None = None
+    #: For the next plan to know: since when nobody was seen to have the queue.
+    unclaimed_since: float | None = None
 
 
 def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
@@ -71,6 +73,14 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     if observed.first_read_pending:
         # What follows the queue has the JobQueue looked at again.
         return Plan(following, observed.history)
+    claim = claim_step(jobqueue, observed)
+    if claim.pending:
+        return Plan(
+            [*following, *claim.actions],
+            observed.history,
+            claim.check_after_seconds,
+            unclaimed_since=claim.unclaimed_since,
+        )
     faults = find_faults(jobqueue, observed)
     current = observed.current_replicas
     decision = _decision(jobqueue, observed, current)
@@ -91,12 +101,19 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     status = build_status(jobqueue, outcome, observed)
     writes, written_in = _status_writes(status, observed, settings)
     applied = [*_applies(manifests, observed), *(made_notes(jobqueue) if outcome.creating else ())]
+    # Before any worker that this plan makes can fetch them.
+    strays = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
     # Other Events know by the status what was told: they come after it, and before what may fail.
-    actions = [*following, *applied, *writes, *notes_of(observed, outcome)]
-    if pause.action is not None and observed.older_twin is None:
-        # A queue that is an older JobQueue's is that one's to pause.
+    actions = [*strays, *following, *claim.actions, *applied, *writes, *notes_of(observed, outcome)]
+    if pause.action is not None and observed.holder is None:
+        # A queue that is another JobQueue's is that one's to pause.
         actions.append(pause.action)
-    checks = [decision.check_after_seconds, FAULT_CHECK_SECONDS if faults else None, written_in]
+    checks = [
+        decision.check_after_seconds,
+        FAULT_CHECK_SECONDS if faults else None,
+        written_in,
+        claim.check_after_seconds,
+    ]
     return Plan(
         actions=actions,
         history=decision.history,
@@ -122,38 +139,38 @@ def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
     return [*([WriteStatus(patch, may_be_refused=True)] if patch else []), *notes]
 
 
-def plan_gone() -> list[Action]:
+def plan_gone(claimed: Claimed | None) -> list[Action]:
     """What to do when a JobQueue is gone. Its Deployment goes by garbage collection; its jobs are the user's."""
-    return [Unfollow(), DropClaim()]
+    given_up = [GiveUpClaim(claimed.queue, claimed.owner)] if claimed is not None else []
+    return [*given_up, Unfollow()]
 
 
 def _following(jobqueue: JobQueue, observed: Observed) -> list[Action]:
-    """Have the queue read, and counted as this JobQueue's."""
+    """Have the queue read, and no other."""
     if not isinstance(observed.endpoint, Endpoint):
-        # The claim stays: a Secret that is away for a moment gives the queue to nobody else.
         return [Unfollow()] if observed.followed is not None else []
-    actions: list[Action] = []
-    claim = claim_of(jobqueue, observed.endpoint.shown)
-    if observed.claim != claim:
-        actions.append(MakeClaim(claim))
+    actions: list[Action] = [*moved_claim(jobqueue, observed)]
     if observed.followed != (observed.endpoint, jobqueue.target):
         actions.append(Follow(observed.endpoint, jobqueue.target))
     return actions
 
 
 def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:
-    if observed.older_twin is not None:
-        return Decision(0, f"JobQueue {observed.older_twin} runs this queue -> 0 replicas", None, observed.history)
+    if observed.holder is not None:
+        return Decision(0, f"JobQueue {observed.holder} runs this queue -> 0 replicas", None, observed.history)
     snapshot = observed.reading.snapshot
+    if snapshot is None and observed.claimed is None:
+        # The queue may be another JobQueue's.
+        return Decision(current, "the queue can't be read: workers stay as they are", None, observed.history)
     demand = snapshot.demand if snapshot is not None else None
-    return decide(jobqueue.scaling, demand, current, observed.history, observed.now.timestamp())
+    return decide(jobqueue.scaling, demand, current, observed.history, observed.clock)
 
 
 def _may_apply(observed: Observed) -> bool:
     """Whether the children are to be as the spec and the demand want them; else they are left as they are."""
     if observed.taken_name is not None or observed.refusal is not None or isinstance(observed.endpoint, Fault):
         return False
-    return observed.deployment is not None or not (observed.older_twin is not None or observed.code.missing)
+    return observed.deployment is not None or not (observed.holder is not None or observed.code.missing)
 
 
 def _manifests(

@@ -52,7 +52,6 @@ class JobQueue:
     name: str
     uid: str
     generation: int
-    created: str
     queue: str
     redis_url: str | None
     redis_secret: SecretKey | None
@@ -76,22 +75,28 @@ class JobQueue:
         return QueueRef(self.key, self.prefix, self.queue)
 
 
+def named_queue(obj: Object) -> tuple[str, str]:
+    """The prefix and the queue that a JobQueue is for. Raises Unreadable."""
+    spec = Fields(obj.get("spec"), "spec")
+    queue = spec.optional_text("queue") or obj["metadata"]["name"]
+    return spec.required("redis").optional_text("prefix") or "bull", queue
+
+
 def parse_jobqueue(obj: Object) -> JobQueue:
     """Read a JobQueue as it is stored. Raises Unreadable."""
     metadata, spec = obj["metadata"], Fields(obj.get("spec"), "spec")
     redis = spec.required("redis")
-    queue = spec.optional_text("queue") or metadata["name"]
+    prefix, queue = named_queue(obj)
     worker = _worker(spec.required("worker"))
     return JobQueue(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         generation=metadata.get("generation", 1),
-        created=metadata.get("creationTimestamp", ""),
         queue=queue,
         redis_url=redis.optional_text("url"),
         redis_secret=_secret_key(redis),
-        prefix=redis.optional_text("prefix") or "bull",
+        prefix=prefix,
         paused=spec.flag("paused"),
         dead_letter_queue=spec.inner("deadLetter").optional_text("queue") or f"{queue}-dlq",
         worker=worker,

@@ -11,7 +11,7 @@ from crewline_operator.jobqueue.decision import LastDecision, decision_in, decis
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition, merge_conditions
-from crewline_operator.model.fault import Fault
+from crewline_operator.model.fault import QUEUE_FAULTS, Fault
 from crewline_operator.model.key import Object
 from crewline_operator.model.moments import timestamp_ms
 from crewline_operator.redis.reading import Running, Snapshot
@@ -136,7 +136,7 @@ def _running(job: Running) -> dict[str, Any]:
 def _available(workers: _Workers, outcome: Outcome, observed: Observed) -> Condition:
     stops_all = outcome.faults[0] if outcome.faults else None
     if stops_all is not None and (
-        observed.older_twin is not None
+        observed.holder is not None
         or observed.taken_name is not None
         or observed.refusal is not None
         or isinstance(observed.endpoint, Fault)
@@ -176,13 +176,14 @@ def _degraded(faults: list[Fault]) -> Condition:
 def _redis_reachable(observed: Observed) -> Condition:
     if isinstance(observed.endpoint, Fault):
         return Condition("RedisReachable", False, observed.endpoint.reason, observed.endpoint.message)
-    if observed.reading.fault is not None:
-        return Condition("RedisReachable", False, observed.reading.fault.reason, observed.reading.fault.message)
+    fault = observed.reading.fault
+    if fault is not None and fault.reason not in QUEUE_FAULTS:
+        return Condition("RedisReachable", False, fault.reason, fault.message)
     return Condition("RedisReachable", True, "Connected", f"Redis {observed.endpoint.shown} answers")
 
 
 def _scaling_active(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> Condition:
-    if observed.older_twin is not None or observed.taken_name is not None:
+    if observed.holder is not None or observed.taken_name is not None:
         return Condition("ScalingActive", False, outcome.faults[0].reason, outcome.faults[0].message)
     if jobqueue.scaling.mode == "external":
         return Condition("ScalingActive", True, "External", "spec.replicas decides the number of workers")

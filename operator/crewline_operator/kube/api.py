@@ -7,10 +7,12 @@ field manager: what others set on them stays, what the operator sets is taken ba
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -87,6 +89,8 @@ class Api:
 
     def __init__(self, client: kube_client.ApiClient) -> None:
         self._client = client
+        #: The same for all operators of a cluster, and another one for those of another cluster.
+        self.cluster_id = _cluster_id(client.configuration)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
         """One object."""
@@ -243,6 +247,13 @@ def _seconds(text: str | None) -> float:
 
 def _with_metadata(manifest: Mapping[str, Any], **metadata: str) -> dict[str, Any]:
     return {**manifest, "metadata": {**manifest.get("metadata", {}), **metadata}}
+
+
+def _cluster_id(configuration: kube_client.Configuration) -> str:
+    # Every cluster has a certificate of its own, and to read it takes no right that an operator in one namespace lacks.
+    path = configuration.ssl_ca_cert
+    told = Path(path).read_bytes().strip() if path else str(configuration.host).encode()
+    return hashlib.sha256(told).hexdigest()[:16]
 
 
 @asynccontextmanager

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from crewline_operator.effects.executor import Executor, Refused
+from crewline_operator.effects.errors import Refused
+from crewline_operator.effects.executor import Executor
 from crewline_operator.jobqueue.observe import JobQueueObserver
-from crewline_operator.jobqueue.plan import plan, plan_gone, plan_unreadable
+from crewline_operator.jobqueue.plan import Plan, plan, plan_gone, plan_unreadable
 from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.metrics import Metrics
@@ -37,7 +38,8 @@ class JobQueues:
         self._metrics = metrics
         self._settings = settings
         self._requeue = requeue
-        self._histories: dict[Key, History] = {}
+        #: The last plan of each, for the next one to know.
+        self._plans: dict[Key, Plan] = {}
         self._is_read: dict[Key, bool] = {}
 
     async def reconcile(self, key: Key) -> None:
@@ -51,7 +53,8 @@ class JobQueues:
         except Unreadable as unreadable:
             await self._executor.carry_out(key, obj, plan_unreadable(obj, unreadable.fault, datetime.now(UTC)))
             return
-        observed = await self._observer.observe(obj, jobqueue, self._histories.get(key, History()))
+        last = self._plans.get(key, Plan([], History()))
+        observed = await self._observer.observe(obj, jobqueue, last.history, last.unclaimed_since)
         planned = plan(jobqueue, observed, self._settings)
         try:
             await self._executor.carry_out(key, obj, planned.actions)
@@ -59,7 +62,7 @@ class JobQueues:
             planned = plan(jobqueue, replace(observed, refusal=refused.fault), self._settings)
             await self._executor.carry_out(key, obj, planned.actions)
         finally:
-            self._histories[key] = planned.history
+            self._plans[key] = planned
         self._tell_schedules(key, observed.reading.snapshot is not None)
         if planned.status is not None:
             desired, ready = planned.status["desiredReplicas"], planned.status["readyReplicas"]
@@ -75,9 +78,10 @@ class JobQueues:
                 self._requeue(Key("ScheduledJob", key.namespace, each["metadata"]["name"]), 0)
 
     async def _forget(self, key: Key) -> None:
-        await self._executor.carry_out(key, None, plan_gone())
+        if not await self._executor.carry_out(key, None, plan_gone(self._executor.done(key).claimed)):
+            return
         self._executor.forget(key)
         self._observer.forget(key)
         self._is_read.pop(key, None)
-        if self._histories.pop(key, None) is not None:
+        if self._plans.pop(key, None) is not None:
             self._metrics.forget(key)

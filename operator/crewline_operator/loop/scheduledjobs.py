@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from crewline_operator.effects.executor import Executor, Refused
+from crewline_operator.effects.errors import Refused
+from crewline_operator.effects.executor import Executor
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key

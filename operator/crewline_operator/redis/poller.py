@@ -1,7 +1,8 @@
 """Reads all queues of a Redis in one go, each second: one connection and one task per Redis, never per queue.
 
-A Redis that can't be read is told to its own queues only, with one log line when it goes and one when it comes back;
-tries go on with backoff. Whoever asks gets the last snapshot or the fault, never a number that is older than the fault.
+A Redis that can't be reached is told to its own queues only, with one log line when it goes and one when it comes back;
+tries go on with backoff. A queue that Redis refuses to have read is told so alone. Whoever asks gets the last snapshot
+or the fault, never a number that is older than the fault.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Poller:
         self._readings = dict.fromkeys(self._targets, Reading(fault=fault))
         self._on_change(changed)
 
-    def _succeeded(self, targets: dict[Key, Target], snapshots: dict[Target, Snapshot]) -> None:
+    def _succeeded(self, targets: dict[Key, Target], found: dict[Target, Snapshot | Fault]) -> None:
         if self._fault is not None:
             log.info("RedisRecovered: Redis %s answers again", self.endpoint.shown)
             self._fault = None
@@ -130,10 +131,9 @@ class Poller:
         for key, target in targets.items():
             if self._targets.get(key) != target:
                 continue
-            earlier = self._readings.get(key, Reading()).snapshot
-            snapshot = snapshots[target]
-            self._readings[key] = Reading(snapshot=snapshot)
-            if earlier is None or snapshot.moved_since(earlier):
+            earlier, seen = self._readings.get(key, Reading()), found[target]
+            self._readings[key] = reading = Reading(fault=seen) if isinstance(seen, Fault) else Reading(snapshot=seen)
+            if reading.differs_from(earlier):
                 changed.append(key)
         self._on_change(changed)
 

@@ -19,6 +19,8 @@ from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key, Object, status_of
+from crewline_operator.model.marks import marks_key, read_mark
+from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.faults import redis_fault
@@ -34,7 +36,16 @@ QUEUE_NOT_READY = "QueueNotReady"
 class ScheduledJobObserver:
     """Observes ScheduledJobs and changes nothing."""
 
-    def __init__(self, *, store: Store, pollers: Pollers, bulkheads: Bulkheads, done: Callable[[Key], Done]) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        pollers: Pollers,
+        bulkheads: Bulkheads,
+        done: Callable[[Key], Done],
+        cluster_id: str,
+    ) -> None:
+        self._cluster_id = cluster_id
         self._store = store
         self._pollers = pollers
         self._bulkheads = bulkheads
@@ -52,6 +63,7 @@ class ScheduledJobObserver:
         queue = self._queue(scheduled)
         return Observed(
             now=datetime.now(UTC),
+            me=Owner(self._cluster_id, scheduled.namespace, scheduled.name, scheduled.uid),
             runs=queue if isinstance(queue, Fault) else await self._runs(key, scheduled, status, queue),
             status=status,
             earlier_queue=self._ref(scheduled.namespace, placed_in) if placed_in != scheduled.queue_ref else None,
@@ -106,10 +118,14 @@ class ScheduledJobObserver:
             with self._bulkheads.enter(endpoint, key):
                 async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                     seconds, microseconds = await queue.redis.time()
-                    states = {job_id: await _run_state(queue, job_id) for job_id in ids}
+                    stored: Any = await queue.redis.hget(marks_key(ref.prefix, ref.queue), scheduled.uid)
+                    mark = read_mark(scheduled.uid, stored)
+                    if mark is not None:
+                        ids += [scheduled.job_id_ms(ms) for ms in (mark.decided_ms, mark.ahead_ms) if ms]
+                    states = {job_id: await _run_state(queue, job_id) for job_id in dict.fromkeys(ids)}
         except UNAVAILABLE as error:
             return redis_fault(error, f"of JobQueue {scheduled.queue_ref!r}")
-        return Runs(ref, datetime.fromtimestamp(seconds + microseconds / 1e6, UTC), states)
+        return Runs(ref, datetime.fromtimestamp(seconds + microseconds / 1e6, UTC), states, mark)
 
 
 async def _run_state(queue: Queue, job_id: str) -> RunState:

@@ -1,7 +1,7 @@
 """From what a ScheduledJob asks for and what was observed to what is to be done: a pure function.
 
-Jobs are taken back and added first, the status is written after them: a job's id names its run, so that what was added
-before the operator died is not added twice when the plan is made again.
+Jobs are taken back and added first, the status is written after them: Redis keeps what was decided, so that what was
+added before the operator died is not added twice when the plan is made again.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crewline_operator.effects.actions import INVALID_JOB, Action, AddJob, RemoveJob, WriteStatus
+from crewline_operator.effects.actions import INVALID_JOB, Action, AddRun, RemoveJob, TakeBackRun, WriteStatus
 from crewline_operator.kube.conditions import Condition, find_condition, with_condition
 from crewline_operator.kube.status import is_material, merge_patch
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.key import Object, status_of
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import Owner
 from crewline_operator.model.settings import Settings
 from crewline_operator.model.urgency import Urgency
 from crewline_operator.scheduledjob.conditions import NEVER_RUNS, build_conditions
@@ -78,7 +79,7 @@ def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
 
 def plan_gone(placed: Placed | None) -> list[Action]:
     """What to do when a ScheduledJob is gone: its next run must not come. Nothing holds up a deletion."""
-    return [RemoveJob(placed.queue, placed.job_id, optional=True)] if placed is not None else []
+    return [TakeBackRun(placed.queue, placed.uid, forget=True, optional=True)] if placed is not None else []
 
 
 def _stopped(scheduled: ScheduledJob, observed: Observed, fault: Fault, settings: Settings) -> Plan:
@@ -93,41 +94,51 @@ def _stopped(scheduled: ScheduledJob, observed: Observed, fault: Fault, settings
 
 
 def _scheduled(scheduled: ScheduledJob, schedule: Schedule, observed: Observed, runs: Runs, settings: Settings) -> Plan:
-    planned = plan_runs(scheduled, schedule, observed.status, runs.states, runs.now)
+    planned = plan_runs(scheduled, schedule, observed.status, runs.states, runs.now, runs.mark)
     fault = NEVER_RUNS if planned.next_run is None and not scheduled.suspend else None
     checks = [FOLLOW_SECONDS] if planned.status["activeCount"] else []
     if planned.next_run is not None:
         checks.append(max(0.0, (planned.next_run - runs.now).total_seconds()) + LATE_SECONDS)
-    placed = planned.status.get("placed")
-    actions: list[Action] = [*_removes(planned, observed, runs), *_adds(scheduled, planned, runs)]
     writes, written_in = _status_writes(scheduled, observed, planned.status, fault, settings)
-    actions += writes
+    actions: list[Action] = [
+        *_removes(scheduled, planned, observed, runs),
+        *_adds(scheduled, planned, runs, observed.me),
+        *writes,
+    ]
     actions += _fault_notes(observed, fault)
     actions += planned.notes
     return Plan(
         actions=actions,
-        placed=Placed(runs.queue, placed["id"]) if placed is not None else None,
+        placed=Placed(runs.queue, scheduled.uid),
         check_after_seconds=min([*checks, *([written_in] if written_in is not None else [])], default=None),
     )
 
 
-def _removes(planned: RunPlan, observed: Observed, runs: Runs) -> list[RemoveJob]:
-    removes = [RemoveJob(runs.queue, job_id) for job_id in planned.remove]
+def _removes(
+    scheduled: ScheduledJob, planned: RunPlan, observed: Observed, runs: Runs
+) -> list[RemoveJob | TakeBackRun]:
+    removes: list[RemoveJob | TakeBackRun] = [RemoveJob(runs.queue, job_id) for job_id in planned.remove]
+    if planned.take_back is not None:
+        removes.append(TakeBackRun(runs.queue, scheduled.uid))
     if planned.remove_elsewhere is not None and observed.earlier_queue is not None:
-        _, job_id = planned.remove_elsewhere
-        removes.append(RemoveJob(observed.earlier_queue, job_id, optional=True))
+        removes.append(TakeBackRun(observed.earlier_queue, scheduled.uid, forget=True, optional=True))
     return removes
 
 
-def _adds(scheduled: ScheduledJob, planned: RunPlan, runs: Runs) -> list[AddJob]:
+def _adds(scheduled: ScheduledJob, planned: RunPlan, runs: Runs, me: Owner) -> list[AddRun]:
     attempts = {} if scheduled.attempts is None else {"attempts": scheduled.attempts}
-    adds = []
-    for add in planned.add:
-        # A run that is due already must not be delayed: it would lose its priority's place.
-        delay = add.run if add.run > runs.now else 0
-        options = {"job_id": add.job_id, "delay": delay, "priority": scheduled.priority} | attempts
-        adds.append(AddJob(runs.queue, scheduled.job_name, scheduled.data, options))
-    return adds
+    return [
+        AddRun(
+            queue=runs.queue,
+            owner=me,
+            run=add.run,
+            name=scheduled.job_name,
+            data=scheduled.data,
+            options={"job_id": add.job_id, "priority": scheduled.priority} | attempts,
+            digest=scheduled.job_digest,
+        )
+        for add in planned.add
+    ]
 
 
 def _status_writes(

@@ -49,7 +49,11 @@ class ScheduledJob:
 
     def job_id(self, run: datetime) -> str:
         """The id of the job for a run: the same whoever adds it, so that it is added once."""
-        return f"{self.uid}-{epoch_ms(run)}"
+        return self.job_id_ms(epoch_ms(run))
+
+    def job_id_ms(self, run_ms: int) -> str:
+        """The same for a run in epoch milliseconds."""
+        return f"{self.uid}-{run_ms}"
 
 
 def parse_scheduledjob(obj: Object) -> ScheduledJob:

@@ -12,6 +12,7 @@ from crewline_operator.jobqueue.plan import Plan, plan
 from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import Owner
 from crewline_operator.model.settings import Settings
 from crewline_operator.redis.reading import Reading
 
@@ -24,6 +25,9 @@ SETTINGS = Settings(worker_image="worker:1")
 MISSING = Fault("MissingSecret", "create it")
 
 WITH_CODE = {"worker": {"handler": "h:h", "code": {"configMap": "c"}}}
+
+#: Another JobQueue of the cluster, on the same queue.
+MAILS = Owner("cluster-1", "shop", "mails", "uid-2")
 
 UNREACHABLE = Fault("RedisUnreachable", "Redis redis:6379/0 does not answer")
 

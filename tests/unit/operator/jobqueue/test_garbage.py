@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from crewline_operator.effects.actions import Action, WriteStatus
-from crewline_operator.jobqueue.claim import known_claims
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.plan import plan, plan_unreadable
 from crewline_operator.jobqueue.spec import parse_jobqueue
@@ -53,7 +52,6 @@ def test_whatever_is_stored_is_planned_for_or_told(spec: Any, status: Any) -> No
     intake.on_list("JobQueue", [obj], 12, None)
     intake.on_object("JobQueue", obj, gone=False)
     assert list(store.jobqueues)
-    list(known_claims(store.jobqueues))
     reconciled(obj)
 
 

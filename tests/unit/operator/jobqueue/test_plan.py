@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from crewline_operator.effects.actions import Apply, DropClaim, Follow, MakeClaim, Pause, Unfollow, WriteStatus
-from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.effects.actions import (
+    Apply,
+    Follow,
+    GiveUpClaim,
+    KeepClaim,
+    Pause,
+    TakeBackRun,
+    Unfollow,
+    WriteStatus,
+)
 from crewline_operator.jobqueue.decision import LAST_DECISION
 from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, Plan, plan_gone
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import RENEW_SECONDS
 from crewline_operator.redis.reading import Reading, Target
 from crewline_operator.scaling.decide import History
 
-from tests.unit.operator.factories import ENDPOINT, conditions, deployment, jobqueue, observed, service_account
+from tests.unit.operator.factories import (
+    CLOCK,
+    ENDPOINT,
+    ME,
+    NOW,
+    conditions,
+    deployment,
+    jobqueue,
+    observed,
+    service_account,
+)
 from tests.unit.operator.jobqueue.plans import (
     MISSING,
     UNREACHABLE,
@@ -72,17 +92,16 @@ def test_nothing_is_planned_before_redis_was_read_once() -> None:
         assert actions(planned(observed(**known)), WriteStatus)
 
 
-def test_a_new_jobqueue_is_counted_and_followed_before_anything_is_decided() -> None:
-    known = jobqueue()
-    fresh = planned(observed(claim=None, followed=None, reading=Reading()))
-    assert fresh.actions == [MakeClaim(claim_of(known, ENDPOINT.shown)), Follow(ENDPOINT, known.target)]
+def test_a_new_jobqueue_is_followed_before_anything_is_decided() -> None:
+    fresh = planned(observed(claimed=None, followed=None, reading=Reading()))
+    assert fresh.actions == [Follow(ENDPOINT, jobqueue().target)]
     assert fresh.check_after_seconds is None, "the first read has it looked at again"
 
 
-def test_another_queue_is_claimed_and_followed_in_place_of_the_old_one() -> None:
+def test_another_queue_is_followed_in_place_of_the_old_one_which_is_given_up() -> None:
     moved = planned(observed(reading=Reading()), queue="letters")
     assert moved.actions == [
-        MakeClaim(claim_of(jobqueue(queue="letters"), ENDPOINT.shown)),
+        GiveUpClaim(jobqueue().queue_ref, ME),
         Follow(ENDPOINT, Target("bull", "letters", "letters-dlq")),
     ]
 
@@ -94,8 +113,16 @@ def test_without_a_usable_redis_url_nothing_is_followed_and_the_claim_stays() ->
     assert still.actions == []
 
 
-def test_a_jobqueue_that_is_gone_is_followed_no_more_and_claims_nothing() -> None:
-    assert plan_gone() == [Unfollow(), DropClaim()]
+def test_a_jobqueue_that_is_gone_gives_its_queue_up_and_is_followed_no_more() -> None:
+    assert plan_gone(observed().claimed) == [GiveUpClaim(jobqueue().queue_ref, ME), Unfollow()]
+    assert plan_gone(None) == [Unfollow()]
+
+
+def test_runs_of_a_scheduledjob_that_is_gone_are_taken_back_before_a_worker_is_made() -> None:
+    result = planned(observed(strays=["uid-8", "uid-9"], reading=reading(waiting=5)))
+    taken = [TakeBackRun(jobqueue().queue_ref, uid, forget=True, optional=True) for uid in ("uid-8", "uid-9")]
+    assert list(result.actions[:2]) == taken
+    assert isinstance(result.actions[2], Apply)
 
 
 def test_an_old_child_of_the_same_name_is_waited_for() -> None:
@@ -103,11 +130,26 @@ def test_an_old_child_of_the_same_name_is_waited_for() -> None:
     assert (waiting.actions, waiting.check_after_seconds) == ([], STALE_CHILD_SECONDS)
 
 
+def test_a_wall_clock_that_is_an_hour_off_decides_the_same() -> None:
+    def lives(hours: list[int]) -> list[tuple[int, float | None]]:
+        """What is decided second by second for a queue without jobs, with the wall clock so much off each time."""
+        history, decided = History(), []
+        for second, off in enumerate(hours):
+            seen = {"now": NOW + timedelta(hours=off, seconds=second), "clock": CLOCK + second, "history": history}
+            result = planned(observed(deployment=deployment(3), **seen), scaling=scaling)
+            history = result.history
+            decided.append((manifest(result, "Deployment")["spec"]["replicas"], result.check_after_seconds))
+        return decided
+
+    scaling = {"mode": "operator", "minReplicas": 0, "maxReplicas": 5, "idleSeconds": 60}
+    assert lives([0, 1, 1, 0, -1, -1]) == lives([0] * 6) == [(3, 15 - second) for second in range(6)]
+
+
 def test_what_is_done_comes_in_an_order_that_a_death_between_bears() -> None:
     """The pause is known by the status, Events tell of what was done, and the pause alone may fail for the Redis."""
-    result = planned(observed(claim=None, reading=reading(waiting=50)), paused=True)
+    result = planned(observed(claimed=None, reading=reading(waiting=50)), paused=True)
     kinds = [type(action) for action in result.actions]
-    assert kinds == [MakeClaim, Apply, Apply, Note, WriteStatus, Note, Pause]
+    assert kinds == [KeepClaim, Apply, Apply, Note, WriteStatus, Note, Pause]
 
 
 #: Two workers for 15 jobs, in place.
@@ -122,7 +164,7 @@ def test_what_is_in_place_is_neither_applied_nor_written_again() -> None:
     first = planned(observed(reading=reading(waiting=15), **STEADY))
     known = {"reading": reading(waiting=15), "status": status_of(first)} | STEADY
     again = planned(observed(applied=in_place(first, **STEADY), **known))
-    assert (again.actions, again.check_after_seconds) == ([], None)
+    assert (again.actions, again.check_after_seconds) == ([], RENEW_SECONDS)
     assert kinds_applied(planned(observed(**known))) == ["ServiceAccount", "Deployment"]
 
 

@@ -9,16 +9,13 @@ import pytest
 from crewline_operator.effects.actions import Action
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import status_of
-from crewline_operator.model.settings import Settings
-from crewline_operator.scheduledjob.observed import Observed, Runs
-from crewline_operator.scheduledjob.plan import plan as plan_with
 from crewline_operator.scheduledjob.plan import plan_unreadable
 from crewline_operator.scheduledjob.spec import check_status, parse_scheduledjob
 from hypothesis import given, settings
 
 from tests.unit.operator.factories import conditions, patched
 from tests.unit.operator.garbage import ANYTHING, spoiled
-from tests.unit.operator.scheduledjob.test_plan import EMAILS, FIVE, NOON, id_at, observed, plan, scheduled, written
+from tests.unit.operator.scheduledjob.test_plan import FIVE, NOON, id_at, observed, plan, scheduled, written
 
 SPEC = {
     "queueRef": {"name": "emails"},
@@ -41,8 +38,7 @@ def reconciled(obj: dict[str, Any]) -> list[Action]:
         check_status(status_of(obj))
     except Unreadable as unreadable:
         return plan_unreadable(obj, unreadable.fault, NOON)
-    now = NOON + FIVE + timedelta(seconds=1)
-    return [*plan_with(known, Observed(now=now, runs=Runs(EMAILS, now, {}), status=status_of(obj)), Settings()).actions]
+    return [*plan(known, observed(FIVE + timedelta(seconds=1), status=status_of(obj))).actions]
 
 
 @settings(max_examples=500, deadline=None)

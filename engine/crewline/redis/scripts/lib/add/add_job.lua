@@ -84,6 +84,8 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
     redis.call('XADD', queue.events, '*', 'event', 'waiting-children', 'jobId', id)
     return id, 'children'
   elseif delay ~= '0' then
+    -- since when it waits is told by nothing else, once it has come to wait
+    if moment then redis.call('HSET', job, 'due', moment) end
     delay_job(queue, id, due)
     return id, 'delayed'
   end

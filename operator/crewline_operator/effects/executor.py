@@ -34,8 +34,9 @@ from crewline_operator.effects.actions import (
     WriteStatus,
 )
 from crewline_operator.effects.done import Applied, Done
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, ApiError
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
 from crewline_operator.kube.budget import WriteBudget
+from crewline_operator.kube.errors import ApiError
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.kube.status import patched

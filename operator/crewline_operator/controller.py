@@ -14,8 +14,9 @@ from typing import Any
 from crewline_operator.effects.executor import Executor
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
-from crewline_operator.kube.api import Api, retry_after
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
+from crewline_operator.kube.errors import retry_after
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.intake import Intake

@@ -19,7 +19,8 @@ import pytest
 import pytest_asyncio
 import yaml
 from crewline_operator.controller import Controller
-from crewline_operator.kube.api import Api, ApiError
+from crewline_operator.kube.api import Api
+from crewline_operator.kube.errors import ApiError
 from crewline_operator.kube.watch import make_registry, run_kopf
 from crewline_operator.loop.metrics import Metrics
 from crewline_operator.model.settings import Settings

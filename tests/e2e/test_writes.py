@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from crewline_operator.kube.api import ApiError
+from crewline_operator.kube.errors import ApiError
 
 from tests.e2e.inside import Call, Inside, Operator
 from tests.e2e.scene import condition, until

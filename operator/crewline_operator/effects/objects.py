@@ -8,8 +8,9 @@ import time
 from crewline_operator.effects.actions import Apply, WriteStatus
 from crewline_operator.effects.done import Applied, Done
 from crewline_operator.effects.errors import Changed, Gone, NotItsTurn, Refused
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, ApiError
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
 from crewline_operator.kube.budget import WriteBudget
+from crewline_operator.kube.errors import ApiError
 from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.kube.status import patched
 from crewline_operator.kube.store import Store, version_of

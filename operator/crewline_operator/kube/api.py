@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,42 +20,14 @@ import aiohttp
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as kube_config
 
+from crewline_operator.kube.errors import ApiError, retry_after_header
 from crewline_operator.model.names import FIELD_MANAGER
 
 log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_SECONDS = 15.0
-#: However long the API server, or a proxy before it, wants to be left alone.
-RETRY_AFTER_CAP_SECONDS = 300.0
 #: Objects a page of a list, so that a big cluster neither times out nor fills the memory at once.
 LIST_PAGE = 500
-
-
-class ApiError(Exception):
-    """The API server refused a call. `status` is the HTTP code, `reason` Kubernetes' word for it.
-
-    `fields` are those of the object that it finds invalid, such as metadata.uid. `retry_after_seconds` is for how long
-    it wants to be left alone.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        reason: str,
-        message: str,
-        *,
-        fields: Collection[str] = (),
-        retry_after_seconds: float = 0.0,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
-        self.fields = fields
-        self.retry_after_seconds = retry_after_seconds
-
-    @property
-    def not_found(self) -> bool:
-        return self.status == 404
 
 
 class Resource:
@@ -230,19 +202,9 @@ class Api:
                 answer.get("reason") or "",
                 message,
                 fields=fields,
-                retry_after_seconds=_seconds(response.headers.get("Retry-After")),
+                retry_after_seconds=retry_after_header(response.headers.get("Retry-After")),
             )
         return response.status, answer
-
-
-def retry_after(error: BaseException) -> float:
-    """Seconds for which the API server wants to be left alone after `error`; 0 if it did not say."""
-    return error.retry_after_seconds if isinstance(error, ApiError) else 0.0
-
-
-def _seconds(text: str | None) -> float:
-    """A Retry-After header's value: whole seconds. Kubernetes sends no dates."""
-    return min(float(text), RETRY_AFTER_CAP_SECONDS) if text and text.isascii() and text.isdigit() else 0.0
 
 
 def _with_metadata(manifest: Mapping[str, Any], **metadata: str) -> dict[str, Any]:

@@ -9,15 +9,8 @@ from collections.abc import Callable
 
 import aiohttp
 
-from crewline_operator.kube.api import (
-    DEPLOYMENTS,
-    JOBQUEUES,
-    PODS,
-    SCHEDULEDJOBS,
-    SERVICE_ACCOUNTS,
-    Api,
-    ApiError,
-)
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
+from crewline_operator.kube.errors import ApiError
 from crewline_operator.loop.intake import Intake
 from crewline_operator.model.fault import describe
 from crewline_operator.model.names import JOBQUEUE_LABEL

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from crewline_operator.kube.api import JOBQUEUES, RETRY_AFTER_CAP_SECONDS, Api, ApiError, retry_after
+from crewline_operator.kube.api import JOBQUEUES, Api
+from crewline_operator.kube.errors import RETRY_AFTER_CAP_SECONDS, ApiError, retry_after
 from kubernetes.aio import client as kube_client
 
 

@@ -8,10 +8,9 @@ import pytest
 import pytest_asyncio
 from crewline import Queue
 from crewline_operator.effects.actions import Claim, Follow, GiveUpClaim, KeepClaim, Unfollow
-from crewline_operator.effects.executor import Executor, Refused
+from crewline_operator.effects.errors import Refused
+from crewline_operator.effects.executor import Executor
 from crewline_operator.kube.api import Api
-from crewline_operator.kube.events import EventRecorder
-from crewline_operator.kube.store import Store
 from crewline_operator.model.key import Key
 from crewline_operator.model.owner import CLAIM_SECONDS, Owner, claim_key
 from crewline_operator.model.queue_ref import QueueRef
@@ -20,6 +19,8 @@ from crewline_operator.redis.poller import Pollers
 from crewline_operator.redis.reading import Snapshot, Target
 from crewline_operator.redis.snapshot import read_snapshots
 from kubernetes.aio import client as kube_client
+
+from tests.redis.test_operator_executor import Operator
 
 KEY = claim_key("bull", "emails")
 TARGET = Target("bull", "emails", "emails-dlq")
@@ -61,10 +62,9 @@ async def tenants(redis_url: str) -> AsyncIterator[list[Tenant]]:
         api = Api(client)
         wrong = redis_url.replace("redis://", "redis://nobody:wrong@")
         for cluster, url in (("one", redis_url), ("two", redis_url), ("one", wrong)):
-            pollers = Pollers(lambda _: None, 60.0)
-            executor = Executor(api=api, store=Store(), pollers=pollers, events=EventRecorder(api))
+            operator = Operator(api)
             owner = Owner(cluster, "shop", "emails", f"uid-{len(made)}")
-            made.append(Tenant(executor, pollers, owner, url))
+            made.append(Tenant(operator.executor, operator.pollers, owner, url))
             await made[-1].begin()
         yield made
         for tenant in made:

@@ -22,10 +22,12 @@ from crewline_operator.effects.actions import (
     TakeBackRun,
     Unfollow,
 )
-from crewline_operator.effects.executor import Executor, NotFollowed, Refused
+from crewline_operator.effects.errors import NotFollowed, NotRemoved, Refused
+from crewline_operator.effects.executor import Executor
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
+from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
@@ -34,6 +36,7 @@ from crewline_operator.model.marks import Mark
 from crewline_operator.model.moments import epoch_ms
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import Owner
+from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.redis.reading import Snapshot
@@ -61,11 +64,16 @@ class Operator:
         self.store = Store()
         self.pollers = Pollers(lambda _: None, 60.0)
         self.api = api
+        self.again: list[Key] = []
+        self.bulkheads = Bulkheads(self.again.append, 2)
         self.executor = Executor(
             api=api,
             store=self.store,
             pollers=self.pollers,
             events=EventRecorder(api),
+            bulkheads=self.bulkheads,
+            budget=WriteBudget(50, self.again.append),
+            requeue=lambda key, _: self.again.append(key),
         )
 
     async def do(self, *actions: Any, key: Key = EMAILS) -> None:
@@ -119,6 +127,25 @@ async def test_what_was_added_is_taken_back(operator: Operator, queue: Queue) ->
     seen = (await read_snapshots(queue.redis, [jobqueue().target]))[jobqueue().target]
     assert isinstance(seen, Snapshot)
     assert seen.schedulers == ()
+
+
+async def test_a_job_that_was_started_since_it_was_looked_at_is_not_taken_for_removed(
+    operator: Operator, queue: Queue, start_worker: Any
+) -> None:
+    started, end = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: Job) -> None:
+        started.set()
+        await end.wait()
+
+    await start_worker(handle)
+    job = await queue.add("digest", {}, job_id="run-1")
+    await asyncio.wait_for(started.wait(), 5)
+    with pytest.raises(NotRemoved, match="a worker has started job run-1"):
+        await operator.do(RemoveJob(REF, "run-1"), add(datetime(2026, 3, 1, tzinfo=UTC)), key=DIGEST)
+    assert (await queue.metrics()).waiting == 0
+    end.set()
+    await job.result(timeout=10)
 
 
 async def test_a_pause_is_told_by_the_one_that_made_it(
@@ -208,7 +235,13 @@ def scheduled() -> ScheduledJob:
 
 
 async def observed(operator: Operator, **status: Any) -> Any:
-    observer = ScheduledJobObserver(store=operator.store, pollers=operator.pollers, cluster_id="cluster-1")
+    observer = ScheduledJobObserver(
+        store=operator.store,
+        pollers=operator.pollers,
+        bulkheads=operator.bulkheads,
+        done=operator.executor.done,
+        cluster_id="cluster-1",
+    )
     return await observer.observe({"status": status}, scheduled(), None)
 
 
@@ -223,11 +256,11 @@ async def test_runs_are_observed_as_they_are(operator: Operator, queue: Queue, s
     await asyncio.gather(*(job.result(timeout=10) for job in ended), return_exceptions=True)
     await worker.stop()
     await queue.add("digest", {}, job_id="waits")
-    await queue.add("digest", {}, job_id="later", delay=3600)
+    await queue.add("digest", {}, job_id="later-1", delay=3600)
     soon = datetime(2096, 3, 1, tzinfo=UTC)
     await operator.do(add(DUE), add(soon), key=DIGEST)
     active = [{"id": job_id} for job_id in ("good", "bad", "waits", "gone")]
-    seen = await observed(operator, active=active, placed={"id": "later", "queueRef": "emails"})
+    seen = await observed(operator, active=active, placed={"id": "later-1", "queueRef": "emails"})
     assert isinstance(seen.runs, Runs)
     assert seen.runs.queue == REF
     assert abs(seen.runs.now - datetime.now(UTC)) < timedelta(minutes=1)
@@ -236,7 +269,7 @@ async def test_runs_are_observed_as_they_are(operator: Operator, queue: Queue, s
         "good": ("completed", None),
         "bad": ("failed", "no address"),
         "waits": ("waiting", None),
-        "later": ("delayed", None),
+        "later-1": ("delayed", None),
         "gone": ("unknown", None),
         f"u-{epoch_ms(DUE)}": ("waiting", None),
         f"u-{epoch_ms(soon)}": ("delayed", None),
@@ -258,6 +291,23 @@ async def test_why_runs_are_not_known_is_observed_too(operator: Operator, tmp_pa
     found = (await observed(operator)).runs
     assert isinstance(found, Fault)
     assert found.reason == "RedisUnreachable"
+
+
+async def test_why_a_queue_is_not_ready_is_no_old_message(operator: Operator) -> None:
+    def jobqueue_with(**reachable: Any) -> dict[str, Any]:
+        version[0] += 1
+        obj = jobqueue_object()
+        obj["metadata"]["resourceVersion"] = str(version[0])
+        return obj | {"status": {"conditions": [{"type": "RedisReachable", "message": "why"} | reachable]}}
+
+    version = [20]
+    await operator.do(Unfollow())
+    for old in ({"status": "True", "observedGeneration": 4}, {"status": "False", "observedGeneration": 3}):
+        operator.store.jobqueues.put(jobqueue_with(**old))
+        found = (await observed(operator)).runs
+        assert found.message == "JobQueue 'emails' has no Redis yet: it has not been looked at yet"
+    operator.store.jobqueues.put(jobqueue_with(status="False", observedGeneration=4))
+    assert (await observed(operator)).runs.message == "JobQueue 'emails' has no Redis yet: why"
 
 
 async def test_the_queue_that_a_run_was_placed_in_before_is_found(operator: Operator) -> None:

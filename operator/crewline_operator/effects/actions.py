@@ -12,6 +12,7 @@ from typing import Any
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.model.urgency import Urgency
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.reading import Target
 
@@ -67,6 +68,8 @@ class Apply:
     """Make the fields of `manifest` so, whoever owned them: a server-side apply."""
 
     manifest: Mapping[str, Any]
+    #: Of the object to change, which was found to be ours; None if there was none, and it is to be made.
+    uid: str | None = None
 
     @property
     def kind(self) -> str:
@@ -83,6 +86,9 @@ class WriteStatus:
     """Merge `patch` (RFC 7386) into the object's status."""
 
     patch: Mapping[str, Any]
+    urgency: Urgency = Urgency.MATERIAL
+    #: The object may be one that the API server does not take any more, whatever is changed of it.
+    may_be_refused: bool = False
 
 
 @dataclass(frozen=True)

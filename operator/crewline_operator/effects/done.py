@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from crewline_operator.model.owner import Owner
@@ -13,8 +14,8 @@ class Applied:
     """A manifest that was applied."""
 
     digest: str
-    #: The object's generation after that: another one means that somebody else has changed it since.
-    generation: int | None
+    #: Of the object after that (kube/fingerprint.py): another one means that somebody else has changed it since.
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,11 @@ class Done:
     claimed: Claimed | None = None
     #: When its queue was swept last, by the monotonic clock.
     swept: float | None = None
+
+    def status_age_seconds(self, now: float) -> float:
+        """How long ago this process wrote the status; inf if it has not."""
+        return math.inf if self.status_written is None else now - self.status_written
+
+    def sweep_age_seconds(self, now: float) -> float:
+        """How long ago this process swept its queue; inf if it has not."""
+        return math.inf if self.swept is None else now - self.swept

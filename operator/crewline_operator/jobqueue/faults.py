@@ -20,7 +20,8 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
         faults.append(
             Fault(
                 "NameTaken",
-                f"{observed.taken_name} exists and does not belong to this JobQueue: rename or delete one of them",
+                f"{observed.taken_name} exists and does not belong to this JobQueue, whose workers need the name: "
+                "make the JobQueue under another name, or delete what has it if nobody needs that",
             )
         )
     if observed.refusal is not None:
@@ -58,5 +59,5 @@ def _worker_fault(observed: Observed) -> Fault | None:
     fault = pod_fault(observed.pods)
     if fault is not None or ready_pods(observed.pods) >= observed.current_replicas:
         return fault
-    told = told_faults(observed.status)
-    return told[0] if told and told[0].reason in POD_REASONS else None
+    # It may have been hidden by others meanwhile.
+    return next((fault for fault in told_faults(observed.status) if fault.reason in POD_REASONS), None)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from crewline_operator.effects.done import Done
-from crewline_operator.jobqueue.children.labels import selector_of
+from crewline_operator.jobqueue.children.ownership import Standing, standing
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import resolve_endpoint
 from crewline_operator.jobqueue.observed import Code, Observed
 from crewline_operator.jobqueue.spec import JobQueue, named_queue
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, Api, Resource
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, Resource
 from crewline_operator.kube.store import Collection, Store
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
-from crewline_operator.model.key import Key, Object
-from crewline_operator.model.names import API_VERSION
+from crewline_operator.model.fields import Fields, Unreadable
+from crewline_operator.model.key import Key, Object, status_of
+from crewline_operator.model.names import JOBQUEUE_LABEL
 from crewline_operator.model.owner import Owner
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Pollers
@@ -36,12 +36,16 @@ class _Resolved:
         self.read_at = time.monotonic()
 
 
-@dataclass(frozen=True)
-class _Child:
-    """The workers' Deployment, or what is in its place: a stranger's, or an earlier JobQueue's that is about to go."""
+#: The kinds of children, and where they are asked for.
+CHILDREN = {"ServiceAccount": SERVICE_ACCOUNTS, "Deployment": DEPLOYMENTS}
 
-    deployment: Object | None = None
-    taken_name: str | None = None
+
+@dataclass
+class _Children:
+    """A JobQueue's children by kind, and what is in their places."""
+
+    own: dict[str, Object] = field(default_factory=dict)
+    foreign: list[str] = field(default_factory=list)
     stale: bool = False
 
 
@@ -89,7 +93,7 @@ class JobQueueObserver:
             now=datetime.now(UTC),
             clock=time.monotonic(),
             me=Owner(self._api.cluster_id, jobqueue.namespace, jobqueue.name, jobqueue.uid),
-            status=obj.get("status", {}),
+            status=status_of(obj),
             endpoint=endpoint,
             followed=followed,
             reading=reading,
@@ -100,19 +104,20 @@ class JobQueueObserver:
         if seen.first_read_pending:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
             return seen
-        child = await self._child(jobqueue)
+        children = await self._children(jobqueue)
         return replace(
             seen,
-            deployment=child.deployment,
+            deployment=children.own.get("Deployment"),
+            service_account=children.own.get("ServiceAccount"),
             pods=self._store.pods_of(jobqueue.namespace, jobqueue.name),
             code=await self._code(jobqueue),
             owner_gone=await self._is_gone(seen.holder, jobqueue),
             strays=await self._strays(reading, jobqueue),
-            taken_name=child.taken_name,
-            stale_child=child.stale,
+            taken_name=" and ".join(children.foreign) or None,
+            stale_child=children.stale,
             applied=dict(done.applied),
-            status_age_seconds=_age(done.status_written),
-            sweep_age_seconds=_age(done.swept),
+            status_age_seconds=done.status_age_seconds(time.monotonic()),
+            sweep_age_seconds=done.sweep_age_seconds(time.monotonic()),
         )
 
     async def _endpoint(self, key: Key, obj: Object, jobqueue: JobQueue) -> Endpoint | Fault:
@@ -135,7 +140,7 @@ class JobQueueObserver:
         if holder is None or not self._knows(holder):
             return False
         known = await self._find(self._store.jobqueues, JOBQUEUES, holder)
-        return known is None or named_queue(known) != (jobqueue.prefix, jobqueue.queue)
+        return known is None or _names_another(known, jobqueue)
 
     async def _strays(self, reading: Reading, jobqueue: JobQueue) -> list[str]:
         """Whose runs are not to come, though nobody could take them back when their ScheduledJob went."""
@@ -149,9 +154,12 @@ class JobQueueObserver:
         return strays
 
     def _adds_elsewhere(self, scheduledjob: Object, jobqueue: JobQueue) -> bool:
-        namespace, name = scheduledjob["metadata"]["namespace"], scheduledjob["spec"]["queueRef"]["name"]
-        target = self._store.jobqueues.get(namespace, name)
-        return target is not None and named_queue(target) != (jobqueue.prefix, jobqueue.queue)
+        try:
+            name = Fields(scheduledjob.get("spec"), "spec").required("queueRef").text("name")
+        except Unreadable:
+            return False
+        target = self._store.jobqueues.get(scheduledjob["metadata"]["namespace"], name)
+        return target is not None and _names_another(target, jobqueue)
 
     def _knows(self, owner: Owner) -> bool:
         """Whether it can be told here that an object is gone."""
@@ -166,41 +174,42 @@ class JobQueueObserver:
             known = await self._api.find(resource, owner.namespace, owner.name)
         return known if known is not None and known["metadata"]["uid"] == owner.uid else None
 
-    async def _child(self, jobqueue: JobQueue) -> _Child:
-        """What has the name of the workers' Deployment."""
-        deployment = self._store.deployments.get(jobqueue.namespace, jobqueue.name)
-        if deployment is not None and _is_owned(deployment, jobqueue):
-            return _Child(deployment)
+    async def _children(self, jobqueue: JobQueue) -> _Children:
+        """What has the names of the children."""
+        children = _Children()
+        for kind in CHILDREN:
+            found = await self._find_child(kind, jobqueue)
+            if found is None:
+                continue
+            match standing(found, jobqueue):
+                case Standing.OURS:
+                    children.own[kind] = found
+                case Standing.EARLIER:
+                    children.stale = True
+                case Standing.FOREIGN:
+                    children.foreign.append(f"{kind} {jobqueue.name!r}")
+        return children
+
+    async def _find_child(self, kind: str, jobqueue: JobQueue) -> Object | None:
+        """What has the name of a child, whoever made it."""
+        collection = self._store.of(kind)
+        known = collection.get(jobqueue.namespace, jobqueue.name)
+        if known is not None and standing(known, jobqueue) is Standing.OURS:
+            return known
         # The watch may lag, and it does not show objects without our label: ask before making one.
-        found = await self._api.find(DEPLOYMENTS, jobqueue.namespace, jobqueue.name)
-        if found is None:
-            return _Child()
-        if _is_owned(found, jobqueue):
-            self._store.deployments.put(found)
-            return _Child(found)
-        owner = _controller_of(found) or {}
-        if (owner.get("apiVersion"), owner.get("kind"), owner.get("name")) == (API_VERSION, "JobQueue", jobqueue.name):
-            return _Child(stale=True)
-        return _Child(taken_name=f"Deployment {jobqueue.name!r}")
+        found = await self._api.find(CHILDREN[kind], jobqueue.namespace, jobqueue.name)
+        if found is not None and JOBQUEUE_LABEL in (found["metadata"].get("labels") or {}):
+            collection.put(found)
+        return found
 
     async def _code(self, jobqueue: JobQueue) -> Code:
         name = jobqueue.worker.code_config_map
         return await self._codes.find(jobqueue.namespace, name) if name is not None else Code()
 
 
-def _age(moment: float | None) -> float:
-    return math.inf if moment is None else time.monotonic() - moment
-
-
-def _is_owned(obj: Object, jobqueue: JobQueue) -> bool:
-    owner = _controller_of(obj)
-    if owner is not None:
-        return bool(owner.get("uid") == jobqueue.uid)
-    # Left behind by `kubectl delete --cascade=orphan`: ours to take up again.
-    labels = obj["metadata"].get("labels") or {}
-    return all(labels.get(name) == value for name, value in selector_of(jobqueue).items())
-
-
-def _controller_of(obj: Object) -> Mapping[str, Any] | None:
-    owners = obj["metadata"].get("ownerReferences") or ()
-    return next((owner for owner in owners if owner.get("controller")), None)
+def _names_another(obj: Object, jobqueue: JobQueue) -> bool:
+    """Whether a JobQueue is for another queue than `jobqueue`. What can't be read is left as it was."""
+    try:
+        return named_queue(obj) != (jobqueue.prefix, jobqueue.queue)
+    except Unreadable:
+        return False

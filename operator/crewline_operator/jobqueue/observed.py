@@ -38,6 +38,7 @@ class Observed:
     endpoint: Endpoint | Fault
     status: Mapping[str, Any] = field(default_factory=dict)
     deployment: Object | None = None
+    service_account: Object | None = None
     pods: Sequence[Object] = ()
     #: What is read of the queue now, and the last read of it; that is empty until `followed` is what is wanted.
     followed: tuple[Endpoint, Target] | None = None
@@ -50,7 +51,7 @@ class Observed:
     unclaimed_since: float | None = None
     #: Uids of ScheduledJobs that are gone, or add to another queue by now, and of whose runs Redis still knows.
     strays: Sequence[str] = ()
-    #: What else has a child's name, such as "Deployment emails".
+    #: What else has a child's name, such as "Deployment 'emails'".
     taken_name: str | None = None
     #: A child of a deleted JobQueue of the same name is still there.
     stale_child: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -62,5 +63,7 @@ class Observed:
     #: The queue in which the placed run is, if that is another one: spec.queueRef was changed.
     earlier_queue: QueueRef | None = None
     placed: Placed | None = None
+    #: How long ago this process wrote the status.
+    status_age_seconds: float = math.inf
     #: What was said to the actions that were just tried, if they were not taken.
     refusal: Fault | None = None

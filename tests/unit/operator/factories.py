@@ -7,6 +7,7 @@ from typing import Any
 
 from crewline_operator.effects.done import Claimed
 from crewline_operator.jobqueue.children.deployment import DeploymentInputs, build_deployment
+from crewline_operator.jobqueue.children.service_account import build_service_account
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
 from crewline_operator.model.owner import Owner
@@ -67,6 +68,13 @@ def deployment(replicas: int, ready: int | None = None, **metadata: Any) -> dict
         "updatedReplicas": replicas,
         "readyReplicas": replicas if ready is None else ready,
     }
+    return built
+
+
+def service_account(**metadata: Any) -> dict[str, Any]:
+    """The ServiceAccount of `jobqueue()`."""
+    built = build_service_account(jobqueue())
+    built["metadata"] |= {"uid": "uid-s", "resourceVersion": "5"} | metadata
     return built
 
 

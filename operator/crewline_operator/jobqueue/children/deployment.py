@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewline_operator.jobqueue.children.labels import labels_of, metadata_of, selector_of
+from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.model.names import GROUP
 
@@ -36,14 +37,17 @@ class DeploymentInputs:
     #: A change of either rolls the pods: both are read once, when a worker starts.
     code_digest: str | None = None
     secret_digest: str | None = None
+    #: Why there are this many replicas.
+    decision: LastDecision | None = None
 
 
 def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
     """The manifest to apply."""
+    told = {LAST_DECISION: inputs.decision.annotation} if inputs.decision is not None else {}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata_of(jobqueue),
+        "metadata": metadata_of(jobqueue) | ({"annotations": told} if told else {}),
         "spec": {
             "replicas": inputs.replicas,
             "revisionHistoryLimit": 2,

@@ -9,6 +9,7 @@ from crewline_operator.effects.actions import Apply, Pause
 from crewline_operator.effects.done import Applied
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.plan import Plan, plan
+from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import Owner
@@ -65,5 +66,9 @@ def reading(**counts: Any) -> Reading:
     return Reading(snapshot=snapshot(**counts))
 
 
-def in_place(result: Plan, generation: int = 1) -> dict[str, Applied]:
-    return {action.kind: Applied(action.digest, generation) for action in actions(result, Apply)}
+def in_place(result: Plan, **seen: Any) -> dict[str, Applied]:
+    """What a plan applied to the children in `seen`, as it is remembered."""
+    children = {"Deployment": seen["deployment"], "ServiceAccount": seen["service_account"]}
+    return {
+        action.kind: Applied(action.digest, fingerprint(children[action.kind])) for action in actions(result, Apply)
+    }

@@ -122,6 +122,23 @@ def test_a_fault_of_the_workers_is_told_until_they_are_ready() -> None:
     assert [reason for _, reason in notes(mended)] == ["Recovered"]
 
 
+def test_a_fault_of_the_workers_is_still_told_when_another_that_hid_it_is_mended() -> None:
+    dead = {"state": {"terminated": {"exitCode": 78, "message": "ImportError: no handlers"}}}
+    one_job = {"deployment": deployment(1, 0), "reading": reading(waiting=1)}
+    broken = planned(observed(pods=[pod("r1", "2026-03-01T12:00:00Z", **dead)], **one_job))
+    starting = [pod("r2", "2026-03-01T12:01:00Z")]
+    hidden = planned(
+        observed(pods=starting, status=status_of(broken), **one_job | {"reading": Reading(fault=UNREACHABLE)})
+    )
+    assert [fault["reason"] for fault in status_of(hidden)["faults"]] == ["RedisUnreachable", "HandlerImportFailed"]
+    still = planned(
+        observed(pods=starting, status=status_of(hidden), **one_job | {"reading": Reading(fault=UNREACHABLE)})
+    )
+    assert [fault["reason"] for fault in status_of(still)["faults"]] == ["RedisUnreachable", "HandlerImportFailed"]
+    back = planned(observed(pods=starting, status=status_of(still), **one_job))
+    assert conditions(status_of(back))["Degraded"] == ("True", "HandlerImportFailed")
+
+
 def test_a_fault_of_the_workers_ends_with_the_last_of_them() -> None:
     before = {"conditions": [{"type": "Degraded", "status": "True", "reason": "WorkerCrashing", "message": "boom"}]}
     status = status_of(planned(observed(deployment=deployment(0), status=before)))

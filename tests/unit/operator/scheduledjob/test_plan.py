@@ -14,9 +14,12 @@ from crewline_operator.model.moments import epoch_ms, timestamp
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.model.settings import Settings
+from crewline_operator.model.urgency import Urgency
 from crewline_operator.scheduledjob.conditions import NEVER_RUNS, build_conditions
 from crewline_operator.scheduledjob.observed import Observed, Placed, Runs, RunState
-from crewline_operator.scheduledjob.plan import FOLLOW_SECONDS, LATE_SECONDS, Plan, plan, plan_gone
+from crewline_operator.scheduledjob.plan import FOLLOW_SECONDS, LATE_SECONDS, Plan, plan_gone
+from crewline_operator.scheduledjob.plan import plan as plan_with
 from crewline_operator.scheduledjob.spec import ScheduledJob, parse_scheduledjob
 
 from tests.unit.operator.factories import conditions, patched
@@ -44,6 +47,10 @@ def observed(after: timedelta = timedelta(seconds=1), *, states: Any = None, **p
     """A queue whose Redis answers, `after` noon."""
     now = NOON + after
     return Observed(**({"now": now, "me": ME, "runs": Runs(EMAILS, now, states or {})} | parts))
+
+
+def plan(scheduled: ScheduledJob, observed: Observed) -> Plan:
+    return plan_with(scheduled, observed, Settings())
 
 
 def actions(planned: Plan, kind: type[A]) -> list[A]:
@@ -112,6 +119,29 @@ def test_a_run_left_in_another_queue_is_taken_back_where_it_is_if_that_can_be_re
     assert [add.queue for add in actions(moved, AddRun)] == [reports]
     lost = plan(scheduled(queueRef={"name": "reports"}), replace(seen, earlier_queue=None))
     assert actions(lost, TakeBackRun) == []
+
+
+def urgencies(planned: Plan) -> list[Urgency]:
+    return [write.urgency for write in actions(planned, WriteStatus)]
+
+
+def test_what_was_decided_is_written_at_once_and_how_a_run_gets_on_at_intervals() -> None:
+    first = plan(scheduled(), observed())
+    assert urgencies(first) == [Urgency.NOW]
+    placed = id_at(NOON + FIVE)
+    due = plan(scheduled(), observed(FIVE, states={placed: RunState("waiting")}, status=written(first)))
+    assert urgencies(due) == [Urgency.NOW]
+    status = written(due, written(first))
+    following = {id_at(NOON + 2 * FIVE): RunState("delayed")}
+    runs = {"states": following | {placed: RunState("active")}, "status": status}
+    soon = plan(scheduled(), observed(FIVE + timedelta(seconds=2), status_age_seconds=1.5, **runs))
+    assert (urgencies(soon), soon.check_after_seconds) == ([], FOLLOW_SECONDS)
+    later = plan(scheduled(), observed(FIVE + timedelta(seconds=6), status_age_seconds=5.5, **runs))
+    assert urgencies(later) == [Urgency.NUMBERS]
+    ended = runs | {"states": following | {placed: RunState("completed", 5)}}
+    result = plan(scheduled(), observed(FIVE + timedelta(seconds=7), status_age_seconds=1, **ended))
+    assert urgencies(result) == [Urgency.MATERIAL]
+    assert written(result, status)["lastResult"]["state"] == "completed"
 
 
 FAULTS = [

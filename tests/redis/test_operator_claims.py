@@ -99,6 +99,16 @@ async def test_whoever_can_not_log_in_claims_nothing(tenants: list[Tenant], queu
     assert (await owner(queue), stranger.has_it) == (None, False)
 
 
+async def test_whoever_may_not_write_claims_nothing_and_is_told_so(tenants: list[Tenant], queue: Queue) -> None:
+    reader = tenants[-1]
+    await queue.redis.execute_command("ACL", "SETUSER", "nobody", "reset", "on", ">wrong", "~*", "+@all", "-set")
+    with pytest.raises(Refused) as refused:
+        await reader.claim()
+    assert refused.value.fault.reason == "RedisPermissionDenied"
+    assert (await owner(queue), reader.has_it) == (None, False)
+    await queue.redis.execute_command("ACL", "DELUSER", "nobody")
+
+
 async def test_a_claim_is_renewed_and_changes_hands_by_no_renewal(tenants: list[Tenant], queue: Queue) -> None:
     first, second, _ = tenants
     await first.claim()

@@ -23,7 +23,13 @@ from crewline_operator.model.fault import PERMISSION_DENIED, WRONG_TYPE, Fault
 
 def redis_fault(error: BaseException, shown: str) -> Fault:
     """What an error of redis-py means for the user."""
-    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError) or _is_auth(error):
+    if isinstance(error, NoPermissionError):
+        return Fault(
+            PERMISSION_DENIED,
+            f"Redis {shown} lets the user of the URL that spec.redis names not do what is needed: grant it the queue's "
+            "keys and the commands by an ACL rule, or name another user",
+        )
+    if isinstance(error, AuthenticationError | AuthorizationError) or _is_auth(error):
         return Fault(
             "RedisAuthFailed",
             f"Redis {shown} refuses the login: correct user and password in the URL that spec.redis names",
@@ -66,7 +72,7 @@ def refused_key(asked: Sequence[Sequence[Any]], answers: Sequence[Any]) -> Fault
 
 def _is_auth(error: BaseException) -> bool:
     # A server that has a password answers NOAUTH to a client without one, which is a plain ResponseError.
-    return isinstance(error, RedisError) and str(error).startswith(("NOAUTH", "WRONGPASS", "NOPERM"))
+    return isinstance(error, RedisError) and str(error).startswith(("NOAUTH", "WRONGPASS"))
 
 
 def _first_line(error: BaseException) -> str:

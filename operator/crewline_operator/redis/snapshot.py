@@ -1,7 +1,8 @@
 """Reads what queues hold at one moment, in two pipelined round trips for all queues of a Redis together.
 
 The first trip counts; the second asks only for what the first made known: due jobs, the oldest job's age, the running
-jobs' progress, and where there are none of these what has happened last. Nothing here reads more than RUNNING_MAX entries of anything.
+jobs' progress, and where there are none of these what has happened last. Nothing here reads more than RUNNING_MAX
+entries of anything.
 
 What Redis refuses for a key (its type, a user's rights) is the fault of the queue that has the key. Of a job that
 can't be read only its details are missing: any client may have put there what it is.

@@ -19,7 +19,6 @@ Why      A parent whose children were added apart could run before they are ther
          large. Who adds the same root again goes on with the tree that is there. If its producer dies, give_up_flow
          takes away what there is. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_types
 -- @include base/parse
 -- @include base/queue_at

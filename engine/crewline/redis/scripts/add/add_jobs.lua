@@ -20,11 +20,15 @@ Bound    200 jobs, 50 if some have a deduplication id (each may replace another,
          that is larger (4 ms a MB)
 Why      One call for many jobs costs Redis a fifth of one call each, and the clock is Redis' own. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_types
 -- @include base/trim_events
 -- @include base/parse
+-- @include base/fields
+-- @include base/most_id
 -- @include add/add_job
+-- @include place/mark_next_due
+-- @include place/push_job
+-- @include place/wake_worker
 
 -- Whole numbers in a row as text: all but the last digit is written once for ten of them.
 local function numbers_after(before, count)

@@ -10,10 +10,10 @@ Why      Its producer never heard that it was added, and its jobs would wait for
          run. What was there before the tree and only became a part of it stays, and so does what somebody has taken
          out of the tree since. From the first call on no part can be added to it. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_queue
 -- @include base/trim_events
 -- @include base/queue_at
+-- @include base/fields
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 -- @include add/flow_in_parts

@@ -8,7 +8,6 @@ Bound    100 jobs: called once all parts are there, until none is left
 Why      A leaf comes to where add_jobs would have put it; a parent goes on to wait for its children. If its producer
          dies meanwhile, whoever calls this goes on. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_types
 -- @include base/queue_at
 -- @include base/check_queue

@@ -7,9 +7,8 @@ Events   removed, for the planned iteration
 Bound    one schedule; an iteration that is due is looked for in `wait`, which takes as long as that is
 Why      An iteration that runs already ends as it would; it finds no schedule to go on with. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_queue
--- @include forget/delete_jobs
+-- @include base/fields
 -- @include forget/forget_jobs
 -- @include place/is_to_run
 -- @include place/remove_from_state

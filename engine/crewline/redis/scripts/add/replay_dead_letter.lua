@@ -17,9 +17,11 @@ Why      The letter goes to `completed` of its queue with the job's id as its re
 -- @include base/trim_events
 -- @include base/parse
 -- @include base/queue_at
+-- @include base/fields
 -- @include forget/retain_jobs
 -- @include place/rerun_job
 -- @include place/says_lifo
+-- @include place/wake_worker
 -- @include add/add_job
 
 local id, letters, letter_id = ARGV[2], queue_at(ARGV[3]), ARGV[4]

@@ -15,6 +15,7 @@ Why      A schedule whose rule did not change keeps its next iteration: deployin
 -- @include base/check_queue
 -- @include base/trim_events
 -- @include base/parse
+-- @include base/fields
 -- @include add/schedule_iteration
 -- @include forget/forget_jobs
 -- @include place/remove_from_state

@@ -11,10 +11,11 @@ Why      A job that runs is its worker's to end: only a mark is left, which the 
          the run that it is for, by its token. Where that run ends before in a way that would have the job run again (a
          retry, a hand-back, a worker that died), the job ends with it all the same. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_queue
 -- @include base/trim_events
+-- @include base/own_key
 -- @include end/end_from_outside
+-- @include end/finished
 -- @include place/remove_from_state
 
 check_queue(q)

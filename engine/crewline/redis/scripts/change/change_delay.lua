@@ -9,8 +9,10 @@ Why      The marker must tell idle workers of an earlier time. ]]
 -- @include base/keys
 -- @include base/clock
 -- @include base/check_queue
--- @include place/push_job
 -- @include base/trim_events
+-- @include base/fields
+-- @include place/delay_job
+-- @include place/mark_next_due
 
 check_queue(q)
 local id, delay = ARGV[2], ARGV[3]

@@ -9,6 +9,7 @@ Why      A job that is not waiting keeps its place; only its hash says what it w
 -- @include base/keys
 -- @include base/check_queue
 -- @include place/push_job
+-- @include place/wake_worker
 
 check_queue(q)
 local id, job, priority = ARGV[2], base .. ARGV[2], tonumber(ARGV[3])

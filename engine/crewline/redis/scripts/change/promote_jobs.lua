@@ -9,6 +9,8 @@ Why      A bounded batch, and each keeps its priority. ]]
 -- @include base/keys
 -- @include base/check_queue
 -- @include place/promote
+-- @include place/mark_next_due
+-- @include place/wake_worker
 -- @include base/trim_events
 
 check_queue(q)

@@ -14,14 +14,15 @@ Bound    most: 80, fewer where they hold 32 MB, and where jobs wait in a long li
 Why      A job under a lease is a worker's; taking it away would let its result write to a job that is gone.
          A schedule's next iteration is the schedule: remove that. A parent does not wait for a removed child. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_queue
 -- @include base/trim_events
+-- @include base/fields
 -- @include forget/forget_jobs
 -- @include forget/jobs_below
 -- @include place/is_next_iteration
 -- @include place/is_to_run
 -- @include place/remove_from_state
+-- @include end/child_removed
 
 local id, most = ARGV[2], tonumber(ARGV[4])
 if redis.pcall('HEXISTS', base .. id, 'name') ~= 1 then return -1 end

@@ -7,11 +7,11 @@ Events   waiting (prev failed or completed)
 Bound    one job
 Why      The result and the reason of the old run go with it, or readers would take them for the new one's. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_queue
 -- @include base/trim_events
 -- @include place/rerun_job
 -- @include place/says_lifo
+-- @include place/wake_worker
 
 check_queue(q)
 local id = ARGV[2]

@@ -8,11 +8,11 @@ Events   waiting (prev failed or completed), a job
 Bound    ARGV 4: 200, fewer where their options are 100 kB
 Why      A bounded batch: a million failed jobs must not hold Redis up. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_queue
 -- @include base/trim_events
 -- @include place/rerun_job
 -- @include place/says_lifo
+-- @include place/wake_worker
 
 check_queue(q)
 local finished = ARGV[2] == 'completed' and q.completed or q.failed

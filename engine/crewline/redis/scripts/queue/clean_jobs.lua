@@ -12,12 +12,14 @@ Events   cleaned
 Bound    limit: 200, fewer where they hold 32 MB
 Why      Jobs under a lease and schedules' next iterations are kept, as BullMQ's clean does. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_queue
 -- @include base/denied
 -- @include base/trim_events
+-- @include base/fields
 -- @include place/is_next_iteration
 -- @include place/remove_from_list
+-- @include place/mark_next_due
+-- @include place/wake_worker
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 

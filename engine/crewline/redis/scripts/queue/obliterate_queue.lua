@@ -9,7 +9,7 @@ Why      A paused queue only: workers that still fetch would go on with a queue 
          anew: a deduplication id that was kept would point at a stranger. Our own keys go as well; workers that live
          say so again within a second. ]]
 -- @include base/keys
--- @include base/clock
+-- @include base/own_key
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 

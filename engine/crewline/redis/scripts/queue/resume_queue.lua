@@ -9,7 +9,8 @@ Why      BullMQ 5 parks jobs in `paused`; they are merged into `wait`, never ren
          The queue stays paused until all are merged, or the first batch would run out of turn. ]]
 -- @include base/keys
 -- @include base/check_queue
--- @include place/push_job
+-- @include place/mark_next_due
+-- @include place/wake_worker
 
 check_queue(q)
 -- the right end runs first: what was parked is older than what came after, and its oldest ids come last

@@ -18,6 +18,8 @@ Why      BullMQ prunes only when a job finishes, so that an idle queue keeps wha
 -- @include base/denied
 -- @include base/parse
 -- @include base/check_queue
+-- @include base/fields
+-- @include base/own_key
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 

@@ -2,6 +2,7 @@
 -- @include base/fields
 -- @include base/most_id
 -- @include place/push_job
+-- @include place/delay_job
 -- Stores one job and puts it where it belongs; every way of adding goes through here.
 -- `delay` is milliseconds from now, or '@' and an absolute time: a job that waits for something before keeps that as `due`,
 -- while milliseconds count from when that has come. `extra` (a table) may hold

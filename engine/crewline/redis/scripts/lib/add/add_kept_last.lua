@@ -1,5 +1,8 @@
 -- @include base/parse
+-- @include base/fields
 -- @include add/add_job
+-- @include place/mark_next_due
+-- @include place/wake_worker
 -- The last of those that came while the job ran runs now (keepLastIfActive), and holds the deduplication id, whatever
 -- time to live that had, where the job that has ended held it.
 local function add_kept_last(ended, dedup_id)

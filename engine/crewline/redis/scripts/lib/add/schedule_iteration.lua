@@ -1,5 +1,9 @@
 -- @include base/parse
+-- @include base/clock
+-- @include base/fields
 -- @include add/add_job
+-- @include place/mark_next_due
+-- @include place/wake_worker
 -- When a schedule that repeats every `every` ms runs next. An iteration that is late keeps the grid, it does not shift it.
 local function next_of_every(prev, every, offset, start)
   local due

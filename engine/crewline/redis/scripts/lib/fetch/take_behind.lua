@@ -2,6 +2,7 @@
 -- @include base/fields
 -- @include base/own_key
 -- @include fetch/begin_attempt
+-- @include fetch/taken
 -- @include place/remove_from_list
 -- Finds jobs for a caller that has no room for the suspects before them. The suspects are only read, and stay where they
 -- are; where a look ended the next one goes on, whoever makes it, so that what is behind any number of them is reached.

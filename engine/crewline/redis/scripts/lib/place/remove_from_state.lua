@@ -1,4 +1,5 @@
--- @include place/push_job
+-- @include place/mark_next_due
+-- @include place/wake_worker
 -- Takes an id out of whatever state it is in; returns that state's name as BullMQ's events say it. The lists come last:
 -- to look through one takes as long as it is.
 local function remove_from_state(queue, id)

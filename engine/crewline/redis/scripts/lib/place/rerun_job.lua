@@ -1,4 +1,5 @@
 -- @include base/counts
+-- @include base/fields
 -- @include place/push_job
 -- @include place/unsuspect
 -- A parent waits again for a child that runs again.

@@ -20,6 +20,8 @@ LEASE_MS = 30_000
 #: The largest data that a queue takes by default, without its quotes; and what some jobs of a call may have.
 HUGE = "x" * (MAX_PAYLOAD_BYTES - 2)
 LARGE = "x" * 20_000
+#: Options as large as a client may write them: some scripts read those of each job that they look at.
+WIDE = json.dumps({"removeOnFail": {"age": 60}, "lifo": True, "tm": "x" * 100_000})
 
 #: Jobs with data and a result of so many bytes, and further fields, in a sorted set; what a client sends takes longer.
 _STORE = """

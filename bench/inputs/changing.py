@@ -6,7 +6,7 @@ from typing import Any
 
 from crewline import Queue
 
-from .base import HUGE, ended, huge, scenario, tree
+from .base import HUGE, WIDE, ended, huge, scenario, tree
 
 #: Entries of the long list in which one id is looked for.
 LONG = 1_000_000
@@ -47,6 +47,12 @@ async def _(queue: Queue) -> Any:
 async def _(queue: Queue) -> Any:
     await huge(queue, "completed", 200)
     return lambda: queue.retry_all("completed")
+
+
+@scenario("retry_jobs: 200 with options of 100 kB")
+async def _(queue: Queue) -> Any:
+    await ended(queue, "failed", 200, WIDE)
+    return queue.retry_all
 
 
 @scenario("remove_job: a tree of 1,000")

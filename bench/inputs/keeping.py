@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from crewline import Keep, Queue
 
-from .base import HUGE, ended, huge, scenario
-
-#: Options as large as a client may write them: a sweep reads those of each job that it looks at.
-WIDE = json.dumps({"removeOnFail": {"age": 60}, "tm": "x" * 100_000})
+from .base import HUGE, WIDE, ended, huge, scenario
 
 
 @scenario("clean_jobs: 1,000 failed children")
@@ -43,6 +39,8 @@ async def _(queue: Queue) -> Any:
     await ended(queue, "failed", 1000)
     for n in range(50):
         await queue.schedule(f"s{n}", "n", every=3600)
+    for n in range(500):
+        await queue.scripts.beat(queue.keys, f"w{n}", 60_000, "{}", "", [])
     await queue.pause()
     return queue.obliterate
 
@@ -92,9 +90,10 @@ async def sweep(queue: Queue) -> None:
         pass
 
 
-@scenario("read_clock, check_rights")
+@scenario("read_clock, check_rights, begin_sweep")
 async def _(queue: Queue) -> Any:
     async def act() -> None:
+        await queue.scripts.begin_sweep(1000)
         await queue.scripts.read_clock()
         await queue.scripts.check_rights("unused")
 

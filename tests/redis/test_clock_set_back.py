@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from crewline import Queue
-from crewline.redis.scripts import Fetched
+from crewline.redis.scripts import Fetched, Scripts
+from crewline.upkeep.maintainer import SWEEP_SECONDS, QueueMaintainer
 
 #: Ten minutes: what had a moment to go has so long to go then.
 BACK_MS = 600_000
@@ -51,6 +53,32 @@ async def test_a_queue_is_swept_all_the_same(queue: Queue, start_worker: Any, un
     await start_worker(handle)
     await until(lambda: queue.redis.zcard(queue.keys.delayed))
     await queue.schedules.remove("s")
+
+
+@pytest.mark.parametrize("left_ms", [BACK_MS, None, 0], ids=["set back", "for ever", "no gate"])
+async def test_one_of_many_workers_sweeps_a_queue(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, left_ms: int | None
+) -> None:
+    sleep, swept = asyncio.sleep, []
+
+    async def end(seconds: float) -> None:
+        if seconds == SWEEP_SECONDS:
+            raise asyncio.CancelledError
+        await sleep(seconds)
+
+    async def sweep(self: Scripts, state: str, *arguments: Any) -> tuple[int, bool]:
+        swept.append(state)
+        return 0, False
+
+    monkeypatch.setattr(asyncio, "sleep", end)
+    monkeypatch.setattr(Scripts, "sweep_jobs", sweep)
+    if left_ms != 0:
+        await queue.redis.set(queue.keys.extra("sweep"), "1", px=left_ms)
+    # they ask side by side
+    await asyncio.gather(*(queue.redis.ping() for _ in range(10)))
+    workers = [QueueMaintainer(queue, 1, 1, 3, None, None) for _ in range(10)]
+    await asyncio.gather(*(worker.sweep() for worker in workers), return_exceptions=True)
+    assert sorted(swept) == ["completed", "failed"]
 
 
 async def test_what_is_between_suspects_is_looked_for_all_the_same(queue: Queue) -> None:

@@ -195,3 +195,26 @@ async def test_a_call_carries_no_more_than_redis_settles_in_a_moment(
 
 async def _delayed(queue: Queue, count: int) -> bool:
     return (await queue.metrics()).delayed == count
+
+
+async def test_a_result_that_redis_has_taken_is_not_said_to_be_late_however_many_answers_are_lost(
+    queue: Queue, start_worker: Any, until: Any, calls: Calls, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    lost, extend = [True], Scripts.extend_leases
+
+    async def extend_leases(self: Scripts, lease_ms: int, *held: Any) -> list[str]:
+        answer = await extend(self, lease_ms, *held)
+        if lost:
+            lost.pop()
+            raise ConnectionError("the answer is lost")
+        return answer
+
+    async def handle(job: Job) -> None: ...
+
+    monkeypatch.setattr(Scripts, "extend_leases", extend_leases)
+    calls.lose_next_results = True
+    job = await queue.add("n", {})
+    worker = await start_worker(handle)
+    await job.result(timeout=10)
+    await until(lambda: not lost and not worker._slots.leases and not worker._committer.unwritten)
+    assert "was refused" not in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import redis as sync_redis
 from crewline import FlowJob, Job, Queue, Worker
 from crewline.redis.scripts import Result
+from redis.exceptions import ResponseError
 
 from tests.redis.needs import OF_WORKERS
 
@@ -116,3 +118,40 @@ async def test_a_parent_is_not_lost_where_it_can_not_be_put_anywhere(
     assert fetched.codes == [0]
     assert await flow.job.state() == "waiting-children"
     assert refused == ["bull:emails:parent: ERR The user executing the script can't run this command or subcommand"]
+
+
+@pytest.mark.parametrize("command", ["hdel", "hmget", "hset", "llen", "rpush", "xadd", "zadd", "zcard"])
+@pytest.mark.parametrize("delay", [0, 60])
+async def test_a_parent_that_can_not_be_let_run_as_it_should_is_in_one_state(
+    queue: Queue, admin: sync_redis.Redis, redis_url: str, command: str, delay: int
+) -> None:
+    options = {"job_id": "parent", "delay": delay}
+    # a limit is looked at once it was put where it runs from
+    await queue.set_global_concurrency(5)
+    await queue.add_flow(FlowJob("n", options=options, children=[FlowJob("n")]))
+    async with Queue("emails", redis=weak_url(admin, redis_url, *ALL_KEYS)) as weak:
+        asked: dict[str, Any] = {"letters": "", "token": "t", "lease_ms": 60_000, "worker": "w"}
+        (job,) = (await weak.scripts.finish_and_fetch([], room=1, **asked)).jobs
+        admin.execute_command("ACL", "SETUSER", "weak", f"-{command}")
+        # a refusal is an answer
+        with contextlib.suppress(ResponseError):
+            await weak.scripts.finish_and_fetch([Result(job.id, "t", "completed", "1")], room=0, **asked)
+    pipe = queue.redis.pipeline(transaction=False)
+    for key in (queue.keys.waiting_children, queue.keys.delayed):
+        pipe.zrange(key, 0, -1)
+    pipe.lrange(queue.keys.wait, 0, -1)
+    assert [each for ids in await pipe.execute() for each in ids].count(b"parent") == 1
+
+
+async def test_a_leaf_of_a_large_flow_that_can_not_be_put_anywhere_is_where_it_was(
+    queue: Queue, admin: sync_redis.Redis, redis_url: str
+) -> None:
+    await queue.redis.zadd(queue.keys.waiting_children, {"leaf": 1})
+    await queue.redis.rpush(queue.keys.extra("flow:root"), "whole", queue.keys.base, "leaf", "1")
+    await queue.redis.sadd(queue.keys.job("leaf") + ":dependencies", queue.keys.job("root") + ":adding")
+    await queue.redis.hset(queue.keys.job("leaf"), mapping={"name": "n", "opts": "{}", "priority": 0})
+    async with Queue("emails", redis=weak_url(admin, redis_url, *ALL_KEYS, "-lpush")) as weak:
+        with pytest.raises(ResponseError, match="run this command"):
+            await weak.scripts.release_flow("root")
+    assert await queue.job_state("leaf") == "waiting-children"
+    await queue.redis.flushall()

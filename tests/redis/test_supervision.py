@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crewline import Job, JobFailed, Queue, Worker
+from crewline import CrewlineError, Job, JobFailed, Queue, Worker
 from crewline.redis.scripts import Fetched, Scripts
 from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.worker import duties
@@ -106,6 +106,21 @@ async def test_the_thread_that_keeps_leases_survives_what_nobody_foresaw(
     assert await (await queue.add("n", {})).result(timeout=10) == 1
     assert "leases could not be prolonged (ZeroDivisionError: a bug)" in caplog.text
     assert "Traceback" in caplog.text
+
+
+async def test_a_worker_that_gets_no_thread_for_its_leases_ends_and_whoever_waits_for_it_is_told(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(self: LeaseKeeper) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(LeaseKeeper, "start", start)
+    worker = Worker("emails", _nothing, redis=redis_url)
+    ready = asyncio.create_task(worker.wait_ready())
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        await asyncio.wait_for(worker.run(), 10)
+    with pytest.raises(CrewlineError, match="ended before Redis had answered"):
+        await asyncio.wait_for(ready, 10)
 
 
 async def test_a_call_that_fails_unexpectedly_keeps_its_results_and_its_slots(
@@ -208,6 +223,7 @@ async def test_what_redis_refuses_a_duty_is_said_once_and_holds_up_no_other(
     queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("crewline.upkeep.maintainer.SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr("crewline.upkeep.maintainer.ROUND_MS", 45)
     await queue.redis.set(queue.keys.base + "repeat", "of another type")
     swept: list[str] = []
     sweep = Scripts.sweep_jobs

@@ -21,6 +21,8 @@ log = logging.getLogger("crewline.worker")
 
 #: Seconds between two sweeps of a queue.
 SWEEP_SECONDS = 60.0
+#: Milliseconds for which the one who begins a sweep keeps others from it: the next is due for all of them by then.
+ROUND_MS = round(SWEEP_SECONDS * 900)
 #: Calls that one sweep makes at most, a state; each looks at 200 jobs.
 SWEEP_CALLS = 20
 #: Seconds that a schedule's next iteration may take to be placed once the worker has stopped.
@@ -99,10 +101,10 @@ class QueueMaintainer:
     async def sweep_once(self) -> None:
         """One round of it, unless somebody else was first in this one."""
         try:
-            first = await self._first_in_this_round()
+            begins = await self._queue.scripts.begin_sweep(ROUND_MS)
         except UNAVAILABLE:
-            first = False  # said by the committer, once a state
-        for what, step in self._steps().items() if first else ():
+            begins = False  # said by Reach, once a state
+        for what, step in self._steps().items() if begins else ():
             # one that Redis refuses (a key of another type) holds up no other
             try:
                 await step()
@@ -150,17 +152,6 @@ class QueueMaintainer:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
         await end_tasks(*self._tasks)
-
-    async def _first_in_this_round(self) -> bool:
-        gate, most_ms = self._queue.keys.extra("sweep"), round(SWEEP_SECONDS * 900)
-        redis = self._queue.redis
-        if await redis.set(gate, "1", nx=True, px=most_ms):
-            return True
-        # the clock of Redis may have been set back: the gate would hold until it is there again
-        if 0 <= await redis.pttl(gate) <= most_ms:
-            return False
-        await redis.set(gate, "1", px=most_ms)
-        return True
 
     async def _advance(self, schedule_id: str, job: Job) -> None:
         try:

@@ -231,13 +231,15 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         guard_loop()
         self._loop_watch.begin()
-        self._leases.start()
-        duties: list[asyncio.Task[None]] = [
-            asyncio.create_task(supervised(name, duty), name=f"crewline-{name}")
-            for name, duty in self._duties().items()
-        ]
+        duties: list[asyncio.Task[None]] = []
         stopping = asyncio.create_task(self._stopping.wait())
         try:
+            # first: the system may have no thread to give
+            self._leases.start()
+            duties += [
+                asyncio.create_task(supervised(name, duty), name=f"crewline-{name}")
+                for name, duty in self._duties().items()
+            ]
             done, _ = await asyncio.wait([*duties, stopping], return_when=asyncio.FIRST_COMPLETED)
             if stopping not in done:
                 # a worker that looks alive but does nothing is worse than none

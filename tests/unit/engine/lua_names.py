@@ -34,7 +34,7 @@ def unmade(text: str) -> Iterator[str]:
     def names(start: int) -> list[str]:
         """Names with commas between them."""
         found = [tokens[start]]
-        while tokens[start + 1] == "," and tokens[start + 2].isidentifier():
+        while tokens[start + 1 : start + 2] == [","] and tokens[start + 2].isidentifier():
             start += 2
             found.append(tokens[start])
         return found

@@ -133,6 +133,7 @@ CALLS = {
     ),
     "pause_queue": Sends(lambda s: s.pause_queue(), {}),
     "promote_jobs": Sends(lambda s: s.promote_jobs(5, "1", "2"), {"how many at most": 5}, ([("1",), ("2",)],)),
+    "begin_sweep": Sends(lambda s: s.begin_sweep(5), {"round": 5}),
     "read_clock": Sends(lambda s: s.read_clock(), {}),
     "recover_stalled": Sends(
         lambda s: s.recover_stalled(5, 7, lease_ms=8, once=True, window=9),

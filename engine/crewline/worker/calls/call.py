@@ -55,6 +55,9 @@ class Call:
     def failed(self, error: BaseException) -> None:
         self.failures += 1
         self.unknown = self.unknown or not isinstance(error, REFUSALS)
+        for run, _ in self.carried:
+            # whatever call its result goes with from now on
+            run.unknown = run.unknown or self.unknown
 
     def pause_seconds(self) -> float:
         """How long to wait before it is sent again."""

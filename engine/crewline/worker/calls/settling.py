@@ -51,7 +51,7 @@ class Settling:
             elif code == EXPIRED and run.lease.started and not run.taken_again:
                 expired.append((run, result))
             else:
-                self._settled(run, result, code, call.unknown)
+                self._settled(run, result, code)
         call.carried = expired
 
     async def take_again(self, call: Call) -> None:
@@ -65,16 +65,16 @@ class Settling:
             again = True
         for run, result in call.carried:
             if run.job.id in lost:
-                self._settled(run, result, EXPIRED, call.unknown)
+                self._settled(run, result, EXPIRED)
             else:
                 run.taken_again = again
                 self._slots.ended.append((run, result))
         call.carried = []
         self._slots.work.set()
 
-    def _settled(self, run: Run, result: Result, code: int, unknown: bool) -> None:
+    def _settled(self, run: Run, result: Result, code: int) -> None:
         self._slots.forget_lease(run)
-        if not code or unknown:
+        if not code or run.unknown:
             return
         if run.refused is None:
             log.warning(

@@ -55,6 +55,7 @@ class Run:
         begun: the task has made its first step.
         stoppable: the task can be cancelled; a thread's can't.
         taken_again: its lease had run out and was taken again once: that is not done twice.
+        unknown: Redis may have its result already: the answer was lost.
         refused: why Redis refused its result by itself; '' if it was refused with others, None if it was not.
     """
 
@@ -69,6 +70,7 @@ class Run:
     begun: bool = False
     stoppable: bool = True
     taken_again: bool = False
+    unknown: bool = False
     refused: str | None = None
 
     @property

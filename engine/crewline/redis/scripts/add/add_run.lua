@@ -16,9 +16,13 @@ Why      A job that is done may be gone, so that its id would be taken once more
 -- @include base/keys
 -- @include base/clock
 -- @include base/check_queue
+-- @include base/fields
+-- @include base/parse
 -- @include base/trim_events
 -- @include add/add_job
 -- @include add/runs
+-- @include place/mark_next_due
+-- @include place/wake_worker
 
 check_queue(q, true)
 local uid, run, digest = ARGV[2], tonumber(ARGV[3]), ARGV[5]

@@ -10,9 +10,9 @@ Bound    one iteration: 4 ms a MB of its data
 Why      There is no scheduler process: whoever fetches an iteration plans the next. Only the iteration that the schedule
          points at may, so that two workers never plan it twice. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_queue
 -- @include base/trim_events
+-- @include base/fields
 -- @include add/schedule_iteration
 
 check_queue(q, true)

@@ -9,8 +9,8 @@ Bound    one job
 Why      It is told in the same call that the run was not decided: else the same time could not be added again, or,
          told a moment later, a run that came due meanwhile could run twice. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_queue
+-- @include base/parse
 -- @include base/trim_events
 -- @include add/runs
 

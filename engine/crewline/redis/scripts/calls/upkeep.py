@@ -37,6 +37,10 @@ class UpkeepCalls(Caller):
             self.tell_refused(reply[4:])
         return found
 
+    async def begin_sweep(self, round_ms: int) -> bool:
+        """Whether nobody began a sweep within that time: then this is the caller's."""
+        return bool(await self.call("begin_sweep", round_ms))
+
     async def sweep_jobs(self, state: str, keep: Keep, most: int = MOST_JOBS) -> tuple[int, bool]:
         """How many jobs went, and whether there are more to look at; ``keep`` is for those that say nothing."""
         written = bounds(KEEP_COMPLETED if state == "completed" else KEEP_FAILED)

@@ -9,7 +9,7 @@ Why      While a limit holds nobody sets the marker: workers that are idle for i
          or they sleep on until they poll. ]]
 -- @include base/keys
 -- @include base/check_queue
--- @include place/push_job
+-- @include place/wake_worker
 
 check_queue(q)
 for i = 2, #ARGV, 2 do

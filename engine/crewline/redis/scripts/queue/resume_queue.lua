@@ -9,14 +9,19 @@ Why      BullMQ 5 parks jobs in `paused`; they are merged into `wait`, never ren
          The queue stays paused until all are merged, or the first batch would run out of turn. ]]
 -- @include base/keys
 -- @include base/check_queue
--- @include place/push_job
+-- @include place/mark_next_due
+-- @include place/wake_worker
 
 check_queue(q)
 -- the right end runs first: what was parked is older than what came after, and its oldest ids come last
 local parked = redis.call('LRANGE', q.paused, 0, 1999)
 if #parked > 0 then
   redis.call('LTRIM', q.paused, #parked, -1)
-  redis.call('RPUSH', q.wait, unpack(parked))
+  local told = redis.pcall('RPUSH', q.wait, unpack(parked))
+  if type(told) ~= 'number' then
+    for i = #parked, 1, -1 do redis.call('LPUSH', q.paused, parked[i]) end
+    error(told, 0)
+  end
 end
 local left = redis.call('LLEN', q.paused)
 if left > 0 then return { 0, left } end

@@ -35,28 +35,28 @@ Why      An id without a lock whose lease would be over by now, counted from its
          One that counted too often is failed by whoever fetches it next (field defa), as in BullMQ. All go before their
          equals. ]]
 -- @include base/keys
--- @include base/clock
 -- @include base/check_queue
 -- @include base/trim_events
 -- @include base/counts
 -- @include base/denied
+-- @include base/fields
 -- @include end/cancelled
 -- @include end/end_from_outside
 -- @include end/hand_back
+-- @include end/finished
 -- @include upkeep/looks
+-- @include upkeep/passes_gate
 -- @include upkeep/stalled_job
 -- @include place/remove_from_list
+-- @include place/push_job
+-- @include place/wake_worker
 
 check_queue(q)
 local lease, once, first = tonumber(ARGV[5]), ARGV[6] == '1', ARGV[7] == ''
 local skip, window = tonumber(ARGV[7] == '' and 0 or ARGV[7]), tonumber(ARGV[8])
--- Redis' clock may have been set back, and the gate would hold until it is there again: none is set for as long as this
+-- that of a worker with a longer interval holds, but none has one as long as this
 local LONGEST_GATE = 60000
-if first and not redis.call('SET', ARGV[4], '1', 'NX', 'PX', ARGV[2]) then
-  local left = redis.call('PTTL', ARGV[4])
-  if left >= 0 and left <= math.max(tonumber(ARGV[2]), lease, LONGEST_GATE) then return {} end
-  redis.call('SET', ARGV[4], '1', 'PX', ARGV[2])
-end
+if first and not passes_gate(ARGV[4], ARGV[2], math.max(tonumber(ARGV[2]), lease, LONGEST_GATE)) then return {} end
 if ARGV[6] == '' then once = came_regularly(lease, first) end
 if first then
   if not once and redis.call('PTTL', ARGV[4]) < lease / 3 then
@@ -90,7 +90,7 @@ if #removed > 0 then redis.call('SREM', q.stalled, unpack(removed)) end
 -- the newest first, so that the oldest is the next to run
 local back, doomed, unbegun, finished = {}, {}, {}, finished_jobs()
 local function move()
-  remove_from_list(q.active, places)
+  remove_from_list(q.active, places, removed)
   for i = #found, 1, -1 do
     local id, kind, told = unpack(found[i])
     local reason = kind ~= 'gone' and cancelled(id, nil, told[6] or '')

@@ -19,7 +19,6 @@ Why      One call a beat for the registry that dashboards and the operator read,
 -- @include base/keys
 -- @include base/clock
 -- @include base/own_key
--- @include base/fields
 -- @include base/parse
 
 redis.call('ZREMRANGEBYSCORE', ARGV[2], '-inf', stamp)

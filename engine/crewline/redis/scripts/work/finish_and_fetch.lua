@@ -57,6 +57,7 @@ Why      Group commit: a worker's whole state change costs one round trip, howev
 -- @include base/clock
 -- @include base/check_types
 -- @include base/trim_events
+-- @include base/fields
 -- @include place/wake_worker
 
 local codes, ended, jobs, next_due, limited = {}, false, {}, 0, 0
@@ -73,6 +74,7 @@ end
 local room = tonumber(ARGV[7])
 if room > 0 or ARGV[11] ~= '' then
   -- @include fetch/lease_jobs
+  -- @include fetch/taken
   local whole_call
   whole_call, jobs, next_due, limited = pcall(lease_jobs, ARGV[4], ARGV[5], ARGV[6], room, tonumber(ARGV[8]),
     tonumber(ARGV[9]), tonumber(ARGV[11]), ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)

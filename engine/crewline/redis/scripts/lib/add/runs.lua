@@ -1,3 +1,4 @@
+-- @include base/clock
 -- @include base/own_key
 -- @include base/parse
 -- @include base/fields

@@ -1,3 +1,4 @@
+-- @include base/clock
 -- The last that came while another ran becomes a job as it is: its data may be long, and many that have one wait may end
 -- in one call.
 local function take_kept(extra, job, opts, delay, priority)

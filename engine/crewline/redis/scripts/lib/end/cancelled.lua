@@ -1,4 +1,3 @@
--- @include base/fields
 -- @include base/own_key
 -- @include base/parse
 -- Why a run was to be cancelled, if it was: a mark names the run by its token, and by its start for one whose lease is

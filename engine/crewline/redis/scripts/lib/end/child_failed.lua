@@ -1,3 +1,4 @@
+-- @include base/clock
 -- @include end/release_parent
 -- A child that failed for good: its own options say what becomes of the parent. Without any, it waits on.
 local function child_failed(parent_key, parent_json, child, reason)

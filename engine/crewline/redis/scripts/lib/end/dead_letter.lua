@@ -1,6 +1,5 @@
--- @include base/queue_at
--- @include base/trim_events
 -- @include base/parse
+-- @include base/clock
 -- @include add/add_job
 -- One byte that is no UTF-8 would make a whole letter unreadable: each becomes '?'.
 local function as_utf8(text, most)
@@ -41,11 +40,4 @@ local function dead_letter(name, letters, id, title, reason, stack, attempts, da
     ',"stack":' .. stack .. ',"attempts":' .. attempts .. ',"failedAt":' .. stamp ..
     ',"data":' .. data .. ',"options":' .. opts .. '}'
   return (add_job(letters, '', title, body, '{"attempts":1}', '0', '0', false))
-end
-
--- Once a call that has written letters.
-local function announce_letters(letters)
-  local queue = queue_at(letters)
-  wake_worker(queue)
-  trim_events(queue)
 end

@@ -1,6 +1,6 @@
 -- @include base/own_key
--- @include end/other_ways
 -- @include end/finished
+-- @include end/other_ways
 -- @include end/own_retention
 -- A job that somebody ended, and that no worker runs now: it fails. It was in state `prev`, and is in none. As with
 -- those that a worker ends, store_finished follows.

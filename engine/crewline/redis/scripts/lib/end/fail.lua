@@ -1,5 +1,7 @@
 -- @include base/counts
 -- @include base/queue_at
+-- @include base/clock
+-- @include base/fields
 -- @include end/child_failed
 -- @include end/append_trace
 -- @include end/dead_letter

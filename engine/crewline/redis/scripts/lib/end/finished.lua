@@ -1,3 +1,5 @@
+-- @include base/clock
+-- @include base/fields
 -- @include forget/delete_jobs
 -- @include forget/forget_ended
 -- @include end/other_ways

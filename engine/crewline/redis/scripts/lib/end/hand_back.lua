@@ -1,4 +1,5 @@
 -- @include base/counts
+-- @include base/fields
 -- @include place/push_job
 -- A start that was none: the job is as it was before the fetch.
 local function give_start_back(job)

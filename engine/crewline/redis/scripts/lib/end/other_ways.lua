@@ -1,6 +1,3 @@
--- @include base/trim_events
--- @include base/own_key
--- @include place/wake_worker
 -- The ways in which a job ends that are not the common one: it completed, has no parent and no deduplication id. They are
 -- made when the first job of a call needs one: to make a function costs a call half as much as a command.
 local ways
@@ -10,6 +7,7 @@ local function other_ways()
     -- @include end/cancelled
     -- @include end/own_retention
     -- @include end/fail
+    -- @include end/announce_letters
     -- @include end/retry_later
     -- @include end/hand_back
     -- @include end/take_back_crash
@@ -18,8 +16,8 @@ local function other_ways()
     -- @include add/add_kept_last
     -- @include place/unsuspect
     ways = {
-      mark_next_due = mark_next_due, cancelled = cancelled, own_retention = own_retention, fail = fail, announce_letters = announce_letters,
-      note_failure = note_failure, unsuspect = unsuspect,
+      mark_next_due = mark_next_due, cancelled = cancelled, own_retention = own_retention, fail = fail,
+      announce_letters = announce_letters, note_failure = note_failure, unsuspect = unsuspect,
       retry_later = retry_later, hand_back = hand_back, take_back_crash = take_back_crash,
       child_completed = child_completed, release_dedup = release_dedup, add_kept_last = add_kept_last,
     }

@@ -1,5 +1,9 @@
 -- @include base/counts
+-- @include base/clock
+-- @include base/fields
 -- @include end/append_trace
+-- @include place/delay_job
+-- @include place/push_job
 -- A job that failed and is tried again, now or after a delay. Returns where it went: delayed or wait.
 local function retry_later(id, job, reason, told)
   local delay = number(told.delay, 0)

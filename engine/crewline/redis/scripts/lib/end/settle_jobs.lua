@@ -1,8 +1,11 @@
 -- @include base/own_key
+-- @include base/fields
 -- @include end/other_ways
 -- @include end/refusal
 -- @include end/complete
 -- @include end/finished
+-- @include place/take_from_active
+-- @include place/wake_worker
 -- Ends jobs whose lease the caller still holds; see finish_and_fetch for the arguments.
 
 -- What a result says beyond its value, and its retention, which is all that most have to say.

@@ -1,4 +1,3 @@
--- @include base/fields
 -- @include place/wake_worker
 -- What of the rate is used up; and what is stored under `mark`, which is read along with it. What is no counter is taken
 -- away where there is a rate: INCRBY would raise when jobs are leased already.

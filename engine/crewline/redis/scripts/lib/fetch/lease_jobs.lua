@@ -1,11 +1,11 @@
 -- @include base/clock
+-- @include base/check_types
+-- @include base/fields
 -- @include place/wake_worker
 -- @include fetch/allowance
 -- @include fetch/begin_attempt
+-- @include fetch/taken
 -- Leases up to `room` runnable jobs; see finish_and_fetch for what is returned.
--- What was taken from where it waited, for undo_fetch.
-local taken = { scores = {}, due = {} }
-
 -- What was put aside in `scores` (prioritized jobs) keeps their counter alive: it comes back.
 local function take(room, prioritized, scores)
   local ids = redis.call('RPOP', q.wait, room) or {}
@@ -57,7 +57,7 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   local prioritized = settled or size.prioritized > 0
   local promoted = false
   if size.delayed > 0 then
-    -- @include place/promote_due
+    -- @include fetch/promote_due
     promoted = promote_due() > 0
     if promoted then prioritized = true end
   end

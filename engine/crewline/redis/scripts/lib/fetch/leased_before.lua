@@ -1,4 +1,5 @@
 -- @include base/denied
+-- @include base/clock
 -- @include place/wake_worker
 -- What a call with this token has leased: its answer was lost, and nobody else knows of these jobs. They are the
 -- newest in `active`; what is not among the first 1,000 any more comes back when its lease ends.

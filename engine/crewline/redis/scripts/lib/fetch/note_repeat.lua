@@ -1,3 +1,4 @@
+-- @include base/fields
 -- A call that was given up may reach Redis after its repeat (a link stalls for longer than its sender waits, and then
 -- delivers), and a repeat after a later one. Their sender hears the last one's answer only: nobody would run what any other
 -- of them leases. So a repeat leaves its number, for longer than networks keep packets; false if a later one did.

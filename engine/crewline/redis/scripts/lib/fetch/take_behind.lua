@@ -2,6 +2,7 @@
 -- @include base/fields
 -- @include base/own_key
 -- @include fetch/begin_attempt
+-- @include fetch/taken
 -- @include place/remove_from_list
 -- Finds jobs for a caller that has no room for the suspects before them. The suspects are only read, and stay where they
 -- are; where a look ended the next one goes on, whoever makes it, so that what is behind any number of them is reached.
@@ -71,7 +72,7 @@ local function take_behind(room, in_wait, in_prioritized)
 
   local found, ends, last, looked, places = look(q.wait, in_wait, room, MOST_PASSED)
   taken[#taken + 1] = found
-  remove_from_list(q.wait, places)
+  remove_from_list(q.wait, places, found)
   if last then told[1], told[2] = last, whole(in_wait + looked) end
   if ends then
     local urgent

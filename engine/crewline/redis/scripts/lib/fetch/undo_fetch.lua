@@ -1,11 +1,10 @@
 -- @include base/clock
+-- @include base/fields
 -- @include end/hand_back
 -- @include place/mark_next_due
 -- @include place/put_right
 -- @include place/wake_worker
 -- What a call has begun to fetch when Redis refused it: nobody hears of these jobs, so they go back as they were.
--- `taken`: lists of ids that were taken from where they waited, with `scores` by id of those from `prioritized`, and
--- `due` from `delayed`.
 local function undo_fetch(taken, token)
   for _, ids in ipairs(taken) do
     for i = #ids, 1, -1 do

@@ -1,4 +1,5 @@
 -- @include base/own_key
+-- @include base/fields
 -- @include end/child_removed
 -- @include forget/delete_jobs
 -- Forgets jobs that are in no state any more, the one way in which jobs go but for those that completed (delete_jobs

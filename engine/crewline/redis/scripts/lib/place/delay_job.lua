@@ -6,6 +6,7 @@ local function delay_job(queue, id, due)
   local top = redis.call('ZREVRANGEBYSCORE', queue.delayed, whole(last), whole(first), 'WITHSCORES', 'LIMIT', 0, 1)
   local score = first
   if top[2] then score = math.min(tonumber(top[2]) + 1, last) end
-  redis.call('ZADD', queue.delayed, whole(score), id)
+  -- as in push_job
   redis.call('XADD', queue.events, '*', 'event', 'delayed', 'jobId', id, 'delay', whole(due))
+  redis.call('ZADD', queue.delayed, whole(score), id)
 end

@@ -1,7 +1,4 @@
 -- @include base/fields
--- @include place/delay_job
--- @include place/mark_next_due
--- @include place/wake_worker
 -- The list that runnable jobs go to. As in BullMQ 6 that is `wait`, paused or not; but BullMQ 5 parks them in `paused`
 -- and, when it resumes, renames that over `wait`: what was put there meanwhile would be lost. Every resume brings back
 -- what is parked.
@@ -41,11 +38,12 @@ local function lifo_place(lifo, priority)
   return lifo and priority == 0
 end
 
+-- It is told before it is done: where Redis refuses one of both, the job is where it was.
 local function push_job(queue, id, priority, front, prev)
-  place_job(queue, id, priority, front)
   if prev then
     redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id, 'prev', prev)
   else
     redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id)
   end
+  place_job(queue, id, priority, front)
 end

@@ -1,5 +1,6 @@
 -- @include base/clock
 -- @include base/counts
+-- @include base/fields
 -- @include end/condemn
 -- @include place/push_job
 -- What becomes of an id without a lock: unbegun, lost, gone (it is no job), seen, or young. `told`: name, processedOn,

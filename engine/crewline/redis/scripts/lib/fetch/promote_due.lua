@@ -1,5 +1,7 @@
 -- @include base/clock
+-- @include base/fields
 -- @include place/promote
+-- @include fetch/taken
 -- Moves delayed jobs that are due to where they run from; at most 50 a call.
 local function promote_due()
   local due = redis.call('ZRANGEBYSCORE', q.delayed, '-inf', whole(now * 4096 + 4095), 'LIMIT', 0, 50)

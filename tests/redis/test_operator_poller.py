@@ -236,6 +236,32 @@ async def test_a_change_in_redis_is_told_once(polled: tuple[Pollers, Poller, lis
     assert told == [KEY], "a read without news is no news"
 
 
+async def test_a_queue_that_is_asked_for_is_read_at_once_and_no_other_with_it(redis: Redis, redis_url: str) -> None:
+    """As many new queues as there are would else be as many reads of all of them."""
+    told: list[Key] = []
+    pollers = Pollers(told.extend, 60.0)
+    emails, reports = Key("JobQueue", "shop", "emails"), Key("JobQueue", "shop", "reports")
+    pollers.watch(emails, Endpoint(redis_url, "shown"), EMAILS)
+    async with Queue("emails", redis=redis_url) as first, Queue("reports", redis=redis_url) as second:
+
+        async def waiting(key: Key) -> int | None:
+            snapshot = pollers.reading(key).snapshot
+            return None if snapshot is None else snapshot.waiting
+
+        try:
+            assert await until(lambda: waiting(emails), lambda seen: seen == 0) == 0
+            for queue in (first, second):
+                await queue.add("a", {})
+            pollers.watch(reports, Endpoint(redis_url, "shown"), Target("bull", "reports", "reports-dlq"))
+            assert await until(lambda: waiting(reports), lambda seen: seen == 1) == 1
+            assert await waiting(emails) == 0
+            pollers.wake(emails)
+            assert await until(lambda: waiting(emails), lambda seen: seen == 1) == 1
+            assert told == [emails, reports, emails]
+        finally:
+            await pollers.close()
+
+
 async def test_queues_of_one_redis_share_a_poller_which_goes_with_the_last(
     polled: tuple[Pollers, Poller, list[Key]], redis_url: str
 ) -> None:

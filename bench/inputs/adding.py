@@ -8,6 +8,7 @@ from typing import Any
 from crewline import Dedup, FlowJob, Queue
 from crewline.queue.dead_letters import DeadLetters
 from crewline.redis.scripts import Result
+from crewline.wire.options import encode_job
 
 from .base import HUGE, LARGE, LEASE_MS, ended, fetch, huge, scenario, tree
 
@@ -109,6 +110,24 @@ async def schedule(queue: Queue, data: Any) -> None:
     await queue.schedule("s", "n", data, every=3600, attempts=7)
     await queue.schedules.advance("s", first, {})
     await queue.schedules.remove("s")
+
+
+@scenario("add_run, take_back_run")
+async def _(queue: Queue) -> Any:
+    return lambda: runs(queue, 1)
+
+
+@scenario("add_run, take_back_run: 1 MiB")
+async def _(queue: Queue) -> Any:
+    return lambda: runs(queue, HUGE)
+
+
+async def runs(queue: Queue, data: Any) -> None:
+    soon = await queue.scripts.read_clock() + 3_600_000
+    job = encode_job("n", data)
+    for run_ms in (soon, soon + 1, 1):
+        await queue.scripts.add_run("uid", run_ms, "{}", "digest", job)
+    await queue.scripts.take_back_run("uid", True)
 
 
 @scenario("replay_dead_letter: with 1,000 old ones to prune")

@@ -12,21 +12,23 @@ import logging
 from typing import Any
 
 from crewline_operator.effects.executor import Executor
-from crewline_operator.jobqueue.claim import known_claims
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
+from crewline_operator.kube.budget import WriteBudget
+from crewline_operator.kube.errors import retry_after
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.intake import Intake
 from crewline_operator.loop.jobqueues import JobQueues
 from crewline_operator.loop.listing import Listing
 from crewline_operator.loop.metrics import Metrics
+from crewline_operator.loop.missed import MissedDeletions
 from crewline_operator.loop.scheduledjobs import ScheduledJobs
 from crewline_operator.loop.workqueue import WorkQueue
 from crewline_operator.model.key import Key
 from crewline_operator.model.settings import Settings
-from crewline_operator.redis.claims import Claims
+from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 
@@ -44,15 +46,18 @@ class Controller:
         self._codes = Codes(api)
         self._intake = Intake(store=self._store, work=self._work, on_code=self._codes.changed)
         self._listing = Listing(api=api, intake=self._intake, settings=settings)
+        self._missed = MissedDeletions(api=api, store=self._store, listing=self._listing, settings=settings)
         self._events = EventRecorder(api)
-        self._claims = Claims()
         self._pollers = Pollers(self._intake.on_reading, settings.poll_seconds)
+        self._bulkheads = Bulkheads(self._work.add, max(1, (settings.reconcilers - 1) // 2))
+        self._budget = WriteBudget(settings.status_writes_per_second, self._work.add)
         self._executor = Executor(
             api=api,
             store=self._store,
             pollers=self._pollers,
-            claims=self._claims,
             events=self._events,
+            bulkheads=self._bulkheads,
+            budget=self._budget,
             requeue=self._work.add_after,
         )
         self._observer = JobQueueObserver(
@@ -60,8 +65,8 @@ class Controller:
             store=self._store,
             codes=self._codes,
             pollers=self._pollers,
-            claims=self._claims,
             done=self._executor.done,
+            watch_namespaces=settings.watch_namespaces,
         )
         self._jobqueues = JobQueues(
             store=self._store,
@@ -73,8 +78,15 @@ class Controller:
         )
         self._scheduledjobs = ScheduledJobs(
             store=self._store,
-            observer=ScheduledJobObserver(store=self._store, pollers=self._pollers),
+            observer=ScheduledJobObserver(
+                store=self._store,
+                pollers=self._pollers,
+                bulkheads=self._bulkheads,
+                done=self._executor.done,
+                cluster_id=api.cluster_id,
+            ),
             executor=self._executor,
+            settings=settings,
             requeue=self._work.add_after,
         )
         self._listed = False
@@ -84,21 +96,28 @@ class Controller:
         """Whether the first list is in and reconciling has begun."""
         return self._listed
 
-    def on_object(self, kind: str, obj: dict[str, Any], gone: bool) -> None:
+    def on_object(self, kind: str, obj: dict[str, Any], event: str | None) -> None:
         """Take in what a watch has seen."""
-        self._intake.on_object(kind, obj, gone)
+        self._intake.on_object(kind, obj, event == "DELETED")
+        if event is None and self._listed:
+            self._missed.watch_began_anew(kind)
 
     async def run(self) -> None:
         """Run until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._events.run(), name="events")
+                group.create_task(self._budget.run(), name="status-budget")
                 await self._listing.first()
                 self._begin()
                 group.create_task(self._listing.again(self._resync), name="resync")
+                group.create_task(self._missed.run(), name="missed-deletions")
                 group.create_task(self._report_depth(), name="work-queue-depth")
                 await self._work.run(
-                    self._reconcile, workers=self._settings.reconcilers, observer=self._metrics.reconciled
+                    self._reconcile,
+                    workers=self._settings.reconcilers,
+                    observer=self._metrics.reconciled,
+                    retry_after=retry_after,
                 )
         finally:
             await self._pollers.close()
@@ -112,9 +131,6 @@ class Controller:
             await self._scheduledjobs.reconcile(key)
 
     def _begin(self) -> None:
-        # Before any JobQueue is reconciled, so that the order in which they are decides nothing.
-        for key, claim in known_claims(self._store.jobqueues):
-            self._claims.make(key, claim)
         self._listed = True
         log.info(
             "ready: %d JobQueues, %d ScheduledJobs in %s",
@@ -127,7 +143,6 @@ class Controller:
     def _resync(self) -> None:
         self._codes.reset()
         self._observer.reset()
-        self._executor.reset()
         self._intake.add_all()
 
     async def _report_depth(self) -> None:

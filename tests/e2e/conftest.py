@@ -8,9 +8,11 @@ import pytest
 
 from tests.cluster.fixtures import cluster, cluster_images, forward, kubectl, namespace
 from tests.e2e.fixtures import add_report, crewline, module_scene, scene, stage
+from tests.e2e.inside import crds, inside
 
 __all__ = [
-    "cluster", "cluster_images", "crewline", "forward", "kubectl", "module_scene", "namespace", "scene", "stage",
+    "cluster", "cluster_images", "crds", "crewline", "forward", "inside", "kubectl", "module_scene", "namespace",
+    "scene", "stage",
 ]  # fmt: skip
 
 # A node of our own is for machines where none of the other ways leads to a cluster, and it needs root.

@@ -198,6 +198,12 @@ class Scene:
 
         await self.cluster_kubectl("-n", SYSTEM, "scale", "deployment", OPERATOR, f"--replicas={replicas}")
         await until(f"the operator has {replicas} replicas", status, reached)
+        if not replicas:
+            # A Deployment does not count a pod that is on its way out, and that one may still write.
+            selector = f"app.kubernetes.io/instance={OPERATOR}"
+            await until(
+                "its pod is gone", lambda: self.kube.list("v1", "Pod", SYSTEM, selector), lambda pods: pods == []
+            )
 
     def describe(self) -> str:
         """What one wants to see when a test has failed."""

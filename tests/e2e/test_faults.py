@@ -145,3 +145,14 @@ async def environment(scene: Scene, name: str) -> dict[str, str]:
     assert deployment
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return {variable["name"]: variable.get("value", "") for variable in container["env"]}
+
+
+async def test_a_queue_whose_jobqueue_went_while_no_operator_ran_is_given_to_the_next(scene: Scene) -> None:
+    await scene.apply(jobqueue("went", queue="inherited"))
+    await scene.wait_condition("went", "Available", "ScaledToZero")
+    async with scene.without_operator():
+        await scene.delete("JobQueue", "went")
+        await scene.apply(jobqueue("heir", queue="inherited"))
+    await scene.wait_condition("heir", "Available", "ScaledToZero")
+    job = await scene.queue("inherited").add("hello", {"kept": 1})
+    assert (await job.result(timeout=60))["data"] == {"kept": 1}

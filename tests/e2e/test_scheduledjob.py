@@ -158,3 +158,15 @@ async def test_a_schedule_without_its_queue_waits_for_it(scene: Scene) -> None:
     assert "there is no JobQueue 'late'" in ready["message"]
     await scene.apply(jobqueue("late"))
     await scene.wait_condition("early", "Ready", "Scheduled", kind="ScheduledJob")
+
+
+async def test_a_scheduledjob_that_went_while_no_operator_ran_leaves_no_run_behind(scene: Scene) -> None:
+    await scene.apply(jobqueue("orphaned"), scheduledjob("orphan", "orphaned", "0 0 1 1 *"))
+    queue = scene.queue("orphaned")
+    await scene.wait("orphan", "is placed", lambda seen: "placed" in seen["status"], kind="ScheduledJob")
+    await scene.apply(scheduledjob("kept", "orphaned", "0 0 1 2 *"))
+    kept = await scene.wait("kept", "is placed", lambda seen: "placed" in seen["status"], kind="ScheduledJob")
+    async with scene.without_operator():
+        await scene.delete("ScheduledJob", "orphan")
+    await until("one run is left", queue.metrics, lambda counts: counts.delayed == 1)
+    assert await queue.job_state(kept["status"]["placed"]["id"]) == "delayed"

@@ -132,6 +132,7 @@ def test_any_job_data_passes_strict_validation(cluster: Cluster, crds: None) -> 
     [
         "* * * * *", "*/5 * * * *", "0 9 * * MON-FRI", "15,45 8-18/2 1,15 JAN,jul *", "0 0 L * *", "0 12 * * FRI#2",
         "0 12 * * 5L", "*/10 * * * * *", "30 0 0 1 1 *", "5/15  * * * *", "22-23,0-5 * * * *", "0 0 31 JAN,MAR *",
+        "0 0 1 JAN-3,4-dec MON-5,0-SAT", "0 0 * * FRI-7",
     ],
 )  # fmt: skip
 def test_a_cron_expression_passes(cluster: Cluster, crds: None, schedule: str) -> None:
@@ -155,6 +156,10 @@ def test_a_cron_expression_passes(cluster: Cluster, crds: None, schedule: str) -
         ("* * * * MON#6", "the day of week must be 0-7"),
         ("30-10 * * * *", "has a range that goes down: write its lower end first"),
         ("* * * * FRI-MON", "has a range that goes down"),
+        ("* * * * FRI-1", "has a range that goes down"),
+        ("* * * * 6-MON", "has a range that goes down"),
+        ("0 0 1 12-nov *", "has a range that goes down"),
+        ("0 0 1 DEC-1 *", "has a range that goes down"),
         ("0 0 30 2 *", "names a day that its month does not have"),
         ("0 0 31 JUN *", "names a day that its month does not have"),
     ],

@@ -100,3 +100,16 @@ async def test_changed_code_replaces_the_workers(scene: Scene) -> None:
     evening, second_pod = await until("another pod greets", greet, lambda said: said[1] != first_pod)
     assert evening == "good evening"
     assert second_pod in {pod["metadata"]["name"] for pod in await scene.pods("greeter")}
+
+
+async def test_a_worker_tells_the_kubelet_by_itself_that_it_is_ready_and_alive(scene: Scene) -> None:
+    await scene.apply(jobqueue("healthy", scaling={"minReplicas": 1}))
+    await scene.wait_condition("healthy", "Available", "WorkersReady")
+    (pod,) = await scene.pods("healthy")
+    (container,) = pod["spec"]["containers"]
+    assert container["startupProbe"]["httpGet"]["path"] == "/ready"
+    assert not [probe for name, probe in container.items() if name.endswith("Probe") and "exec" in probe]
+    port = container["livenessProbe"]["httpGet"]["port"]
+    path = f"/api/v1/namespaces/{scene.namespace}/pods/{pod['metadata']['name']}:{port}/proxy"
+    assert await scene.kubectl("get", "--raw", f"{path}/alive") == "alive\n"
+    assert await scene.kubectl("get", "--raw", f"{path}/ready") == "ready\n"

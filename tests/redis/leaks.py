@@ -22,7 +22,10 @@ OWN = {
 #: What a job may have beside its hash.
 PARTS = ("lock", "logs", "dependencies", "processed", "failed", "unsuccessful")
 #: Our additions that have no time to live, and why.
-LASTING = {"settings": "until somebody removes them, or obliterates the queue"}
+LASTING = {
+    "settings": "until somebody removes them, or obliterates the queue",
+    "runs": "until what schedules them is gone, or the queue is obliterated",
+}
 
 
 @dataclass

@@ -11,30 +11,36 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from crewline import Job, Queue, Reject, Worker
+from crewline import Job, Keep, Queue, Reject, Worker
 from crewline_operator.effects.actions import (
     INVALID_JOB,
-    AddJob,
-    DropClaim,
+    AddRun,
     Follow,
-    MakeClaim,
     Pause,
     RemoveJob,
+    Sweep,
+    TakeBackRun,
     Unfollow,
 )
-from crewline_operator.effects.executor import Executor, NotFollowed, Refused
-from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.effects.errors import NotFollowed, NotRemoved, Refused
+from crewline_operator.effects.executor import Executor
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
+from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
+from crewline_operator.model.marks import Mark
+from crewline_operator.model.moments import epoch_ms
 from crewline_operator.model.note import Note
-from crewline_operator.redis.claims import Claims
+from crewline_operator.model.owner import Owner
+from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.reading import Snapshot
+from crewline_operator.redis.snapshot import read_snapshots
 from crewline_operator.scaling.decide import History
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 from crewline_operator.scheduledjob.observed import Runs, RunState
@@ -52,19 +58,21 @@ NOWHERE = Endpoint("redis://127.0.0.1:1/0", "127.0.0.1:1/0")
 
 
 class Operator:
-    """An executor with a Redis and no cluster, and what it had looked at again."""
+    """An executor with a Redis and no cluster."""
 
     def __init__(self, api: Api) -> None:
         self.store = Store()
         self.pollers = Pollers(lambda _: None, 60.0)
-        self.again: list[Key] = []
         self.api = api
+        self.again: list[Key] = []
+        self.bulkheads = Bulkheads(self.again.append, 2)
         self.executor = Executor(
             api=api,
             store=self.store,
             pollers=self.pollers,
-            claims=Claims(),
             events=EventRecorder(api),
+            bulkheads=self.bulkheads,
+            budget=WriteBudget(50, self.again.append),
             requeue=lambda key, _: self.again.append(key),
         )
 
@@ -88,23 +96,56 @@ async def operator(stranger: Operator, redis_url: str) -> Operator:
     return stranger
 
 
-def add(job_id: str = "run-1", **options: Any) -> AddJob:
-    return AddJob(REF, "digest", {"n": 1}, {"job_id": job_id, "delay": 0, "priority": 0} | options)
+OWNER = Owner("cluster-1", "shop", "digest", "u")
 
 
-async def test_a_job_is_added_once_however_often_that_is_asked_for(operator: Operator, queue: Queue) -> None:
-    await operator.do(add(attempts=7), key=DIGEST)
-    await operator.do(add(), add("run-2", delay=datetime.now(UTC) + timedelta(hours=1)), key=DIGEST)
+def add(run: datetime, **options: Any) -> AddRun:
+    job_id = f"u-{epoch_ms(run)}"
+    return AddRun(REF, OWNER, run, "digest", {"n": 1}, {"job_id": job_id, "priority": 0} | options, "d")
+
+
+async def test_a_run_is_added_once_however_often_that_is_asked_for(operator: Operator, queue: Queue) -> None:
+    due, later = datetime(2026, 3, 1, tzinfo=UTC), datetime(2096, 3, 1, tzinfo=UTC)
+    await operator.do(add(due, attempts=7), key=DIGEST)
+    await operator.do(add(due), add(later), add(later), key=DIGEST)
     counts = await queue.metrics()
     assert (counts.waiting, counts.delayed) == (1, 1)
-    job = await queue.get_job("run-1")
+    job = await queue.get_job(f"u-{epoch_ms(due)}")
     assert job is not None
     assert (job.name, job.data, job.attempts) == ("digest", {"n": 1}, 7)
+    seen = (await read_snapshots(queue.redis, [jobqueue().target]))[jobqueue().target]
+    assert isinstance(seen, Snapshot)
+    assert seen.schedulers == (OWNER,)
 
 
-async def test_a_job_is_taken_back(operator: Operator, queue: Queue) -> None:
-    await operator.do(add(), RemoveJob(REF, "run-1"), RemoveJob(REF, "run-1", optional=True), key=DIGEST)
+async def test_what_was_added_is_taken_back(operator: Operator, queue: Queue) -> None:
+    due, later = datetime(2026, 3, 1, tzinfo=UTC), datetime(2096, 3, 1, tzinfo=UTC)
+    gone = TakeBackRun(REF, "u", forget=True, optional=True)
+    await operator.do(add(due), add(later), RemoveJob(REF, f"u-{epoch_ms(due)}"), gone, key=DIGEST)
+    counts = await queue.metrics()
+    assert (counts.waiting, counts.delayed) == (0, 0)
+    seen = (await read_snapshots(queue.redis, [jobqueue().target]))[jobqueue().target]
+    assert isinstance(seen, Snapshot)
+    assert seen.schedulers == ()
+
+
+async def test_a_job_that_was_started_since_it_was_looked_at_is_not_taken_for_removed(
+    operator: Operator, queue: Queue, start_worker: Any
+) -> None:
+    started, end = asyncio.Event(), asyncio.Event()
+
+    async def handle(_: Job) -> None:
+        started.set()
+        await end.wait()
+
+    await start_worker(handle)
+    job = await queue.add("digest", {}, job_id="run-1")
+    await asyncio.wait_for(started.wait(), 5)
+    with pytest.raises(NotRemoved, match="a worker has started job run-1"):
+        await operator.do(RemoveJob(REF, "run-1"), add(datetime(2026, 3, 1, tzinfo=UTC)), key=DIGEST)
     assert (await queue.metrics()).waiting == 0
+    end.set()
+    await job.result(timeout=10)
 
 
 async def test_a_pause_is_told_by_the_one_that_made_it(
@@ -120,39 +161,57 @@ async def test_a_pause_is_told_by_the_one_that_made_it(
     assert told == ["JobQueue shop/emails: QueuePaused: no more", "JobQueue shop/emails: QueueResumed: go on"]
 
 
+async def test_retention_is_kept_on_a_queue_without_workers(
+    operator: Operator, queue: Queue, start_worker: Any
+) -> None:
+    async def handle(_: Job) -> None:
+        pass
+
+    worker: Worker = await start_worker(handle)
+    told = await queue.add("says", {}, remove_on_complete=Keep(age_seconds=3600))
+    silent = await queue.add("says nothing", {}, remove_on_complete=False)
+    for job in (told, silent):
+        await job.result(timeout=10)
+    await worker.stop()
+    for job in (told, silent):
+        await queue.redis.zadd(queue.keys.completed, {job.id: 1})
+    await queue.redis.delete(queue.keys.extra("sweep"))
+    before = await queue.redis.client_list()
+    await operator.do(Sweep(REF))
+    assert [await job.state() for job in (told, silent)] == ["unknown", "completed"]
+    assert operator.executor.done(EMAILS).swept is not None
+    assert len(await queue.redis.client_list()) <= len(before), "no connection is kept for it"
+
+
+DUE = datetime(2026, 3, 1, tzinfo=UTC)
+GONE = TakeBackRun(REF, "u", forget=True, optional=True)
+
+
 async def test_a_job_that_no_queue_takes_is_refused_and_nothing_after_it_is_done(
     operator: Operator, queue: Queue
 ) -> None:
+    runs = [DUE + timedelta(minutes=minutes) for minutes in range(3)]
     with pytest.raises(Refused) as refused:
-        await operator.do(add(), add("run-2", priority=-1), add("run-3"), key=DIGEST)
+        await operator.do(add(runs[0]), add(runs[1], priority=-1), add(runs[2]), key=DIGEST)
     assert refused.value.fault.reason == INVALID_JOB
     assert refused.value.fault.message.startswith("spec.job: ")
-    assert [await queue.job_state(f"run-{n}") for n in (1, 2, 3)] == ["waiting", "unknown", "unknown"]
+    assert [await queue.job_state(f"u-{epoch_ms(run)}") for run in runs] == ["waiting", "unknown", "unknown"]
 
 
 async def test_a_redis_that_does_not_answer_is_told_but_for_what_may_fail(stranger: Operator) -> None:
     await stranger.do(Follow(NOWHERE, jobqueue().target))
     with pytest.raises(Refused) as refused:
-        await stranger.do(add(), key=DIGEST)
+        await stranger.do(add(DUE), key=DIGEST)
     assert refused.value.fault.reason == "RedisUnreachable"
     assert refused.value.fault.message.startswith("Redis of JobQueue 'emails' can't be reached")
-    await stranger.do(RemoveJob(REF, "run-1", optional=True), key=DIGEST)
+    await stranger.do(GONE, key=DIGEST)
 
 
 async def test_what_is_followed_no_more_is_not_reached(operator: Operator) -> None:
     await operator.do(Unfollow())
     with pytest.raises(NotFollowed):
-        await operator.do(add(), key=DIGEST)
-    await operator.do(RemoveJob(REF, "run-1", optional=True), key=DIGEST)
-
-
-async def test_whom_a_claim_concerns_is_looked_at_again(operator: Operator) -> None:
-    claim, other = claim_of(jobqueue(), "shown"), Key("JobQueue", "shop", "mails")
-    await operator.do(MakeClaim(claim))
-    assert operator.again == []
-    await operator.do(MakeClaim(claim), key=other)
-    await operator.do(DropClaim(), key=other)
-    assert operator.again == [EMAILS, EMAILS]
+        await operator.do(add(DUE), key=DIGEST)
+    await operator.do(GONE, key=DIGEST)
 
 
 async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_server(stranger: Operator) -> None:
@@ -162,12 +221,11 @@ async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_serve
         store=stranger.store,
         codes=Codes(stranger.api),
         pollers=stranger.pollers,
-        claims=Claims(),
         done=stranger.executor.done,
     )
     seen = await observer.observe(jobqueue_object(), jobqueue(), History())
     assert seen.first_read_pending
-    assert (seen.followed, seen.claim, stranger.pollers.followed(EMAILS)) == (None, None, None)
+    assert (seen.followed, seen.claimed, stranger.pollers.followed(EMAILS)) == (None, None, None)
 
 
 def scheduled() -> ScheduledJob:
@@ -177,7 +235,13 @@ def scheduled() -> ScheduledJob:
 
 
 async def observed(operator: Operator, **status: Any) -> Any:
-    observer = ScheduledJobObserver(store=operator.store, pollers=operator.pollers)
+    observer = ScheduledJobObserver(
+        store=operator.store,
+        pollers=operator.pollers,
+        bulkheads=operator.bulkheads,
+        done=operator.executor.done,
+        cluster_id="cluster-1",
+    )
     return await observer.observe({"status": status}, scheduled(), None)
 
 
@@ -191,9 +255,12 @@ async def test_runs_are_observed_as_they_are(operator: Operator, queue: Queue, s
     ended = [await queue.add("digest", {}, job_id=job_id) for job_id in ("good", "bad")]
     await asyncio.gather(*(job.result(timeout=10) for job in ended), return_exceptions=True)
     await worker.stop()
-    await operator.do(add("waits"), add("later", delay=3600), key=DIGEST)
+    await queue.add("digest", {}, job_id="waits")
+    await queue.add("digest", {}, job_id="later-1", delay=3600)
+    soon = datetime(2096, 3, 1, tzinfo=UTC)
+    await operator.do(add(DUE), add(soon), key=DIGEST)
     active = [{"id": job_id} for job_id in ("good", "bad", "waits", "gone")]
-    seen = await observed(operator, active=active, placed={"id": "later", "queueRef": "emails"})
+    seen = await observed(operator, active=active, placed={"id": "later-1", "queueRef": "emails"})
     assert isinstance(seen.runs, Runs)
     assert seen.runs.queue == REF
     assert abs(seen.runs.now - datetime.now(UTC)) < timedelta(minutes=1)
@@ -202,9 +269,13 @@ async def test_runs_are_observed_as_they_are(operator: Operator, queue: Queue, s
         "good": ("completed", None),
         "bad": ("failed", "no address"),
         "waits": ("waiting", None),
-        "later": ("delayed", None),
+        "later-1": ("delayed", None),
         "gone": ("unknown", None),
+        f"u-{epoch_ms(DUE)}": ("waiting", None),
+        f"u-{epoch_ms(soon)}": ("delayed", None),
     }
+    assert seen.runs.mark == Mark(OWNER, epoch_ms(DUE), epoch_ms(soon), "d")
+    assert seen.me == OWNER
     assert seen.runs.states["gone"] == RunState("unknown")
     assert seen.runs.states["good"].finished_ms
 
@@ -220,6 +291,23 @@ async def test_why_runs_are_not_known_is_observed_too(operator: Operator, tmp_pa
     found = (await observed(operator)).runs
     assert isinstance(found, Fault)
     assert found.reason == "RedisUnreachable"
+
+
+async def test_why_a_queue_is_not_ready_is_no_old_message(operator: Operator) -> None:
+    def jobqueue_with(**reachable: Any) -> dict[str, Any]:
+        version[0] += 1
+        obj = jobqueue_object()
+        obj["metadata"]["resourceVersion"] = str(version[0])
+        return obj | {"status": {"conditions": [{"type": "RedisReachable", "message": "why"} | reachable]}}
+
+    version = [20]
+    await operator.do(Unfollow())
+    for old in ({"status": "True", "observedGeneration": 4}, {"status": "False", "observedGeneration": 3}):
+        operator.store.jobqueues.put(jobqueue_with(**old))
+        found = (await observed(operator)).runs
+        assert found.message == "JobQueue 'emails' has no Redis yet: it has not been looked at yet"
+    operator.store.jobqueues.put(jobqueue_with(status="False", observedGeneration=4))
+    assert (await observed(operator)).runs.message == "JobQueue 'emails' has no Redis yet: why"
 
 
 async def test_the_queue_that_a_run_was_placed_in_before_is_found(operator: Operator) -> None:

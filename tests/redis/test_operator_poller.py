@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from crewline import Job, Queue, Reject, Worker
+from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Poller, Pollers
-from crewline_operator.redis.reading import Snapshot, Target
+from crewline_operator.redis.reading import Reading, Snapshot, Target
 from crewline_operator.redis.snapshot import RUNNING_MAX, read_snapshots
 from redis.asyncio import Redis
 
@@ -43,7 +45,9 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def snapshot(redis: Redis) -> Snapshot:
-    return (await read_snapshots(redis, [EMAILS]))[EMAILS]
+    seen = (await read_snapshots(redis, [EMAILS]))[EMAILS]
+    assert isinstance(seen, Snapshot)
+    return seen
 
 
 async def test_a_queue_that_nobody_used_yet_is_empty(redis: Redis) -> None:
@@ -61,6 +65,36 @@ async def test_jobs_are_counted_by_state_and_the_oldest_waiting_one_is_found(que
     assert seen.oldest_waiting_ms == int(timestamp or 0)
     assert seen.next_due_ms is not None
     assert 3_590_000 < seen.next_due_ms - seen.now_ms <= 3_600_000
+
+
+async def test_a_job_waits_from_when_it_could_first_run(queue: Queue, redis: Redis) -> None:
+    async def oldest(job: Job, **fields: Any) -> int:
+        """Since when the job, which waits alone, is said to wait: milliseconds after it was added."""
+        if fields:
+            await redis.hset(queue.keys.job(job.id), mapping=fields)
+        seen = await until(lambda: snapshot(redis), lambda seen: seen.oldest_waiting_ms is not None)
+        timestamp = int(await redis.hget(queue.keys.job(job.id), "timestamp") or 0)
+        assert await queue.remove(job.id)
+        return int(seen.oldest_waiting_ms) - timestamp
+
+    assert await oldest(await queue.add("due", {}, delay=0.02)) == 20, "nobody has moved it to those that wait"
+    job = await queue.add("moved", {}, delay=0.02)
+    await until(lambda: snapshot(redis), lambda seen: seen.due == 1)
+    await queue.promote_all()
+    assert await oldest(job) == 20
+    moment = datetime.now(UTC) + timedelta(milliseconds=200)
+    job = await queue.add("for a moment", {}, delay=moment)
+    await until(lambda: snapshot(redis), lambda seen: seen.due == 1)
+    added = int(await redis.hget(queue.keys.job(job.id), "timestamp") or 0)
+    await queue.promote_all()
+    assert await oldest(job) + added == round(moment.timestamp() * 1000)
+    job = await queue.add("by hand", {}, delay=3600)
+    await queue.promote_all()
+    assert await oldest(job) == 0, "it was not moved when its time came"
+    job = await queue.add("again", {})
+    assert await oldest(job, timestamp=1_700_000_000_000, processedOn=1_700_000_000_005) == 5
+    for broken in ("no JSON", "[1]", '{"delay": "soon"}', '{"delay": -5}', '{"delay": true}', '{"delay": 1e999}'):
+        assert await oldest(await queue.add("broken", {}), opts=broken) == 0
 
 
 async def test_a_delayed_job_counts_as_due_once_its_time_has_come(queue: Queue, redis: Redis) -> None:
@@ -100,6 +134,35 @@ async def test_running_jobs_are_shown_with_worker_and_progress(
     assert all(run.started_ms and 0 <= seen.now_ms - run.started_ms < 60_000 for run in seen.running)
     release.set()
     await until(lambda: snapshot(redis), lambda seen: seen.completed == 25)
+
+
+async def test_a_job_that_comes_and_goes_between_two_looks_has_happened(
+    queue: Queue, redis: Redis, start_worker: StartWorker
+) -> None:
+    async def handle(_: Job) -> None:
+        pass
+
+    await start_worker(handle)
+    marks = [(await snapshot(redis)).mark]
+    for delay in (0, 0, 0.01):
+        job = await queue.add("short", {}, delay=delay, remove_on_complete=True)
+        await job.result(timeout=10)
+        await until(lambda: snapshot(redis), lambda seen: seen.demand.total == 0)
+        marks.append((await snapshot(redis)).mark)
+    assert len(set(marks)) == 4
+    assert (await snapshot(redis)).mark == marks[-1], "and nothing has happened since"
+
+
+async def test_a_job_that_was_there_before_and_runs_between_two_looks_has_happened(queue: Queue, redis: Redis) -> None:
+    job = await queue.add("later", {}, delay=3600)
+    before = await snapshot(redis)
+    await queue.promote_all()
+    await redis.rpoplpush(queue.keys.wait, queue.keys.active)
+    await redis.lpop(queue.keys.active)
+    await redis.delete(queue.keys.job(job.id))
+    after = await snapshot(redis)
+    assert (before.demand.total, after.demand.total) == (0, 0)
+    assert before.mark != after.mark, "though no job was added"
 
 
 async def test_dead_letters_are_counted(queue: Queue, redis: Redis, start_worker: StartWorker) -> None:
@@ -171,6 +234,32 @@ async def test_a_change_in_redis_is_told_once(polled: tuple[Pollers, Poller, lis
     before = poller.reading(KEY).snapshot
     await until(reading, lambda seen: seen.now_ms > before.now_ms)
     assert told == [KEY], "a read without news is no news"
+
+
+async def test_a_queue_that_is_asked_for_is_read_at_once_and_no_other_with_it(redis: Redis, redis_url: str) -> None:
+    """As many new queues as there are would else be as many reads of all of them."""
+    told: list[Key] = []
+    pollers = Pollers(told.extend, 60.0)
+    emails, reports = Key("JobQueue", "shop", "emails"), Key("JobQueue", "shop", "reports")
+    pollers.watch(emails, Endpoint(redis_url, "shown"), EMAILS)
+    async with Queue("emails", redis=redis_url) as first, Queue("reports", redis=redis_url) as second:
+
+        async def waiting(key: Key) -> int | None:
+            snapshot = pollers.reading(key).snapshot
+            return None if snapshot is None else snapshot.waiting
+
+        try:
+            assert await until(lambda: waiting(emails), lambda seen: seen == 0) == 0
+            for queue in (first, second):
+                await queue.add("a", {})
+            pollers.watch(reports, Endpoint(redis_url, "shown"), Target("bull", "reports", "reports-dlq"))
+            assert await until(lambda: waiting(reports), lambda seen: seen == 1) == 1
+            assert await waiting(emails) == 0
+            pollers.wake(emails)
+            assert await until(lambda: waiting(emails), lambda seen: seen == 1) == 1
+            assert told == [emails, reports, emails]
+        finally:
+            await pollers.close()
 
 
 async def test_queues_of_one_redis_share_a_poller_which_goes_with_the_last(
@@ -245,3 +334,71 @@ async def test_a_user_that_may_not_name_its_connections_may_be_read_with(queue: 
     finally:
         await pollers.close()
         await queue.redis.execute_command("ACL", "DELUSER", "plain")  # type: ignore[no-untyped-call]
+
+
+def other(name: str) -> tuple[Key, Target]:
+    return Key("JobQueue", "shop", name), Target("bull", name, f"{name}-dlq")
+
+
+async def test_a_key_of_the_wrong_type_is_the_fault_of_its_own_queue(redis: Redis, queue: Queue) -> None:
+    _, reports = other("reports")
+    await queue.add("a", {})
+    await redis.set("bull:reports:wait", "no list")
+    seen = await read_snapshots(redis, [reports, EMAILS])
+    assert isinstance(seen[EMAILS], Snapshot) and seen[EMAILS].waiting == 1
+    fault = seen[reports]
+    assert isinstance(fault, Fault) and fault.reason == "RedisWrongType"
+    assert "'bull:reports:wait'" in fault.message
+    await redis.delete("bull:reports:wait")
+
+
+async def test_jobs_that_are_no_jobs_are_shown_as_far_as_they_can_be_read(redis: Redis, queue: Queue) -> None:
+    for state, job_id in ((queue.keys.wait, "x"), (queue.keys.active, "y")):
+        await redis.lpush(state, job_id)
+        await redis.set(queue.keys.job(job_id), "no hash")
+    seen = await snapshot(redis)
+    assert (seen.waiting, seen.active, seen.oldest_waiting_ms) == (1, 1, None)
+    assert [(run.id, run.name, run.started_ms) for run in seen.running] == [("y", "", None)]
+    await redis.delete(queue.keys.wait, queue.keys.active, queue.keys.job("x"), queue.keys.job("y"))
+
+
+async def test_what_a_user_may_not_read_is_the_fault_of_that_queue_and_nothing_of_another_shows(
+    redis: Redis, redis_url: str
+) -> None:
+    allowed = ("~bull:emails:*", "~bull:emails-dlq:*", "~bull-crewline:emails:*", "+@all", "-@dangerous")
+    await redis.execute_command("ACL", "SETUSER", "shop", "reset", "on", ">pw", *allowed)
+    told: list[Key] = []
+    pollers = Pollers(told.extend, 0.05)
+    endpoint = Endpoint(redis_url.replace("redis://", "redis://shop:pw@"), "shown")
+    key, reports = other("reports")
+    poller = pollers.watch(KEY, endpoint, EMAILS)
+    pollers.watch(key, endpoint, reports)
+
+    async def readings() -> Any:
+        return (poller.reading(KEY), poller.reading(key))
+
+    fine, refused = await until(readings, lambda seen: all(each != Reading() for each in seen))
+    assert fine.snapshot is not None and fine.fault is None
+    assert refused.snapshot is None and refused.fault.reason == "RedisPermissionDenied"
+    assert "'bull:reports:" in refused.fault.message and "emails" not in refused.fault.message
+    await pollers.close()
+    await redis.execute_command("ACL", "DELUSER", "shop")
+
+
+async def test_a_fault_of_a_queue_is_told_once_and_gone_once_it_is_mended(
+    polled: tuple[Pollers, Poller, list[Key]], redis: Redis
+) -> None:
+    _, poller, told = polled
+    await redis.set("bull:emails:delayed", "no set")
+
+    async def reading() -> Reading:
+        return poller.reading(KEY)
+
+    await until(reading, lambda seen: seen.fault is not None)
+    told.clear()
+    await poller.poll_once()
+    assert told == []
+    await redis.delete("bull:emails:delayed")
+    mended = await until(reading, lambda seen: seen.fault is None)
+    assert mended.snapshot is not None
+    assert told == [KEY]

@@ -26,6 +26,7 @@ from crewline.cli.common import (
     RedisOption,
     read_keep,
 )
+from crewline.cli.health import Health
 from crewline.cli.printing import complain
 from crewline.cli.usage import EXIT_FAILED, EXIT_HANDLER, EXIT_USAGE, TIME, Command, fail, one_of
 from crewline.errors import HandlerNotFound, InvalidOption
@@ -113,6 +114,16 @@ def run_worker(
     ready_file: Annotated[
         Path | None, typer.Option(envvar="CREWLINE_READY_FILE", help="Made once the first fetch was answered.")
     ] = None,
+    health_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="CREWLINE_HEALTH_PORT",
+            min=0,
+            max=65535,
+            help="Serve GET /ready and GET /alive there, for Kubernetes' probes.",
+            show_default="none",
+        ),
+    ] = None,
     log_level: Annotated[
         str,
         typer.Option(
@@ -143,6 +154,11 @@ def run_worker(
         from crewline.cli.reload import reload_worker
 
         raise typer.Exit(reload_worker(handler, code_path, grace_seconds))
+    try:
+        # before the handler is imported, which may take long: who asks meanwhile is answered once it is
+        health = None if health_port is None else Health(health_port)
+    except InvalidOption as error:
+        _refuse(str(error), EXIT_USAGE)
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s %(message)s", stream=sys.stderr
     )
@@ -163,7 +179,7 @@ def run_worker(
             dead_letter_queue=dead_letter_queue,
             **{name: value for name, value in keep.items() if value is not None},  # type: ignore[arg-type]
         )  # fmt: skip
-        await _serve(worker, ready_file)
+        await _serve(worker, ready_file, health)
 
     with contextlib.suppress(ImportError):
         import uvloop
@@ -185,10 +201,12 @@ def run_worker(
     process.leave(code)
 
 
-async def _serve(worker: object, ready_file: Path | None) -> None:
+async def _serve(worker: object, ready_file: Path | None, health: Health | None) -> None:
     from crewline.worker import Worker
 
     assert isinstance(worker, Worker)
+    if health is not None:
+        health.trouble = worker.trouble
     loop = asyncio.get_running_loop()
 
     def told_to_stop(name: str) -> None:
@@ -208,6 +226,8 @@ async def _serve(worker: object, ready_file: Path | None) -> None:
     if ready.done() and not ready.exception():
         log.info("ready: queue %s as %s", worker.queue.name, worker.name)
         _mark_ready(ready_file)
+        if health is not None:
+            health.ready.set()
     else:
         ready.cancel()
     await running

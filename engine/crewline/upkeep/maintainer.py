@@ -95,18 +95,22 @@ class QueueMaintainer:
     async def sweep(self) -> None:
         """Keeps retention true and schedules going on an idle queue; runs until cancelled."""
         while True:
-            try:
-                begins = await self._queue.scripts.begin_sweep(ROUND_MS)
-            except UNAVAILABLE:
-                begins = False  # said by Reach, once a state
-            for what, step in self._steps().items() if begins else ():
-                # one that Redis refuses (a key of another type) holds up no other
-                try:
-                    await step()
-                    self._complaints.over(what)
-                except UNAVAILABLE as error:
-                    self._complaints.tell(what, error)
+            await self.sweep_once()
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def sweep_once(self) -> None:
+        """One round of it, unless somebody else was first in this one."""
+        try:
+            begins = await self._queue.scripts.begin_sweep(ROUND_MS)
+        except UNAVAILABLE:
+            begins = False  # said by Reach, once a state
+        for what, step in self._steps().items() if begins else ():
+            # one that Redis refuses (a key of another type) holds up no other
+            try:
+                await step()
+                self._complaints.over(what)
+            except UNAVAILABLE as error:
+                self._complaints.tell(what, error)
 
     def _steps(self) -> dict[str, Callable[[], Awaitable[None]]]:
         return {

@@ -51,6 +51,17 @@ class LoopWatch:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
+    @property
+    def held(self) -> bool:
+        """Whether the loop has not answered for a while."""
+        asked = self._asked
+        return asked is not None and time.monotonic() - asked > TELL_SECONDS
+
+    @property
+    def over(self) -> bool:
+        """Whether what holds the loop has done so beyond its time."""
+        return self._over and self._asked is not None
+
     def gives_up(self) -> bool:
         """Whether what runs has held the loop beyond its time, so that its leases are to end; asked now and then.
 

@@ -31,6 +31,7 @@ from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.duties import supervised
 from crewline.worker.handlers.forks import guard_loop
 from crewline.worker.handlers.targets import Execution, Handler, Targets
+from crewline.worker.liveness import Liveness
 from crewline.worker.loopwatch import LoopWatch
 from crewline.worker.processes.messages import Where
 from crewline.worker.registry.live import LiveSettings
@@ -165,6 +166,7 @@ class Worker:
             self.queue, slots, self.name, LiveSettings(queue, self._tuning.follow), self._interruptions.cancel
         )
         self._stop = Stop(slots, self._isolator, verdicts, self._watch, self._committer)
+        self._liveness = Liveness(slots, reach, self._loop_watch)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -197,6 +199,13 @@ class Worker:
     def resume(self) -> None:
         """Fetches again, unless the queue's settings say that its workers are paused."""
         self._slots.admit("paused")
+
+    def trouble(self) -> str:
+        """What keeps this worker from its work although its process lives, '' if nothing does; for any thread.
+
+        A Redis that is away is none: the worker tries it, and goes on once it is back.
+        """
+        return self._liveness.trouble()
 
     async def wait_ready(self) -> None:
         """Returns once Redis has answered the first fetch; CrewlineError if the worker ends before that."""

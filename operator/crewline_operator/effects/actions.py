@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
-from crewline_operator.redis.claims import Claim
+from crewline_operator.model.urgency import Urgency
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.reading import Target
 
@@ -19,15 +21,33 @@ INVALID_JOB = "InvalidJob"
 
 
 @dataclass(frozen=True)
-class MakeClaim:
-    """Have the object counted among those that want a queue. JobQueues that want the same one are looked at again."""
+class Claim:
+    """Claim a queue that nobody has, or that `instead_of` has; who has it then comes with the next read.
 
-    claim: Claim
+    `shown` is the Redis as it may be shown, for the plan to know which queue it is that was claimed.
+    """
+
+    queue: QueueRef
+    owner: Owner
+    shown: str
+    instead_of: Owner | None = None
 
 
 @dataclass(frozen=True)
-class DropClaim:
-    """The object wants no queue any more; whoever wants the same one is looked at again."""
+class KeepClaim:
+    """Let the claim hold on. May fail in silence: it holds for a while, and is asked for again."""
+
+    queue: QueueRef
+    owner: Owner
+    shown: str
+
+
+@dataclass(frozen=True)
+class GiveUpClaim:
+    """Leave the queue to others. May fail in silence: then they take it over once they see that its object is gone."""
+
+    queue: QueueRef
+    owner: Owner
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,8 @@ class Apply:
     """Make the fields of `manifest` so, whoever owned them: a server-side apply."""
 
     manifest: Mapping[str, Any]
+    #: Of the object to change, which was found to be ours; None if there was none, and it is to be made.
+    uid: str | None = None
 
     @property
     def kind(self) -> str:
@@ -64,6 +86,9 @@ class WriteStatus:
     """Merge `patch` (RFC 7386) into the object's status."""
 
     patch: Mapping[str, Any]
+    urgency: Urgency = Urgency.MATERIAL
+    #: The object may be one that the API server does not take any more, whatever is changed of it.
+    may_be_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,22 +101,49 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class AddJob:
-    """Add a job. `options` are those of `Queue.add`, a job id among them, so that it is added once."""
+class Sweep:
+    """Keep the retention of a queue that no worker looks after, and its schedules going. May fail in silence."""
 
     queue: QueueRef
+
+
+@dataclass(frozen=True)
+class AddRun:
+    """Add the job of a run, at most once whatever became of it. Of those that lie ahead the queue has this one alone.
+
+    `options` are those of `Queue.add`; `digest` changes with what the job is made from.
+    """
+
+    queue: QueueRef
+    owner: Owner
+    run: datetime
     name: str
     data: Mapping[str, Any]
     options: Mapping[str, Any]
+    digest: str
+
+
+@dataclass(frozen=True)
+class TakeBackRun:
+    """Take back the run that lies ahead. With `forget` the object is gone, and nothing is known of its runs any more.
+
+    One that is `optional` may fail in silence.
+    """
+
+    queue: QueueRef
+    uid: str
+    forget: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True)
 class RemoveJob:
-    """Take a job out of its queue unless a worker runs it. One that is `optional` may fail in silence."""
+    """Take a job out of its queue unless a worker runs it."""
 
     queue: QueueRef
     job_id: str
-    optional: bool = False
 
 
-Action = MakeClaim | DropClaim | Follow | Unfollow | Apply | WriteStatus | Pause | AddJob | RemoveJob | Note
+ClaimAction = Claim | KeepClaim | GiveUpClaim
+RunAction = AddRun | TakeBackRun | RemoveJob
+Action = ClaimAction | Follow | Unfollow | Apply | WriteStatus | Pause | Sweep | RunAction | Note

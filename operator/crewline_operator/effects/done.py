@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+
+from crewline_operator.model.owner import Owner
+from crewline_operator.model.queue_ref import QueueRef
 
 
 @dataclass(frozen=True)
@@ -10,8 +14,20 @@ class Applied:
     """A manifest that was applied."""
 
     digest: str
-    #: The object's generation after that: another one means that somebody else has changed it since.
-    generation: int | None
+    #: Of the object after that (kube/fingerprint.py): another one means that somebody else has changed it since.
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A queue that the object has, as far as this process knows."""
+
+    queue: QueueRef
+    owner: Owner
+    #: The Redis, as it may be shown.
+    shown: str
+    #: When the claim was made or renewed last, by the monotonic clock.
+    renewed: float
 
 
 @dataclass
@@ -22,3 +38,14 @@ class Done:
     applied: dict[str, Applied] = field(default_factory=dict)
     #: By the monotonic clock; None if this process has not written it yet.
     status_written: float | None = None
+    claimed: Claimed | None = None
+    #: When its queue was swept last, by the monotonic clock.
+    swept: float | None = None
+
+    def status_age_seconds(self, now: float) -> float:
+        """How long ago this process wrote the status; inf if it has not."""
+        return math.inf if self.status_written is None else now - self.status_written
+
+    def sweep_age_seconds(self, now: float) -> float:
+        """How long ago this process swept its queue; inf if it has not."""
+        return math.inf if self.swept is None else now - self.swept

@@ -1,4 +1,4 @@
-"""Carries out what plans ask for: the only place from where the operator changes anything.
+"""Carries out what plans ask for: the only place from where the operator changes anything, but for Events.
 
 Actions are done in their order, and the first that fails ends it, so that a plan can rely on what it has put before.
 What the user has to be told of (a manifest or a job that is refused, a Redis that does not take one) goes back to the
@@ -7,64 +7,37 @@ plan as `Refused`. Whatever else fails is raised as it is, and the work queue tr
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+import math
+from collections.abc import Callable, Iterable
 from typing import assert_never
 
-from crewline.errors import CrewlineError
-from crewline.queue.queue import Queue
-from crewline.redis.connection import UNAVAILABLE
-
 from crewline_operator.effects.actions import (
-    INVALID_JOB,
     Action,
-    AddJob,
+    AddRun,
     Apply,
-    DropClaim,
+    Claim,
     Follow,
-    MakeClaim,
+    GiveUpClaim,
+    KeepClaim,
     Pause,
     RemoveJob,
+    Sweep,
+    TakeBackRun,
     Unfollow,
     WriteStatus,
 )
-from crewline_operator.effects.done import Applied, Done
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, ApiError
+from crewline_operator.effects.done import Done
+from crewline_operator.effects.errors import Changed, Gone, NotItsTurn
+from crewline_operator.effects.objects import Objects
+from crewline_operator.effects.queues import Queues
+from crewline_operator.kube.api import Api
+from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
-from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.note import Note
-from crewline_operator.model.queue_ref import QueueRef
-from crewline_operator.redis.claims import Claims
-from crewline_operator.redis.faults import redis_fault
+from crewline_operator.redis.bulkhead import Bulkheads, Busy
 from crewline_operator.redis.poller import Pollers
-
-RESOURCES = {
-    "JobQueue": JOBQUEUES,
-    "ScheduledJob": SCHEDULEDJOBS,
-    "Deployment": DEPLOYMENTS,
-    "ServiceAccount": SERVICE_ACCOUNTS,
-}
-#: Answers to an apply that will be the same until the user changes something: bad request, forbidden, invalid.
-REFUSALS = (400, 403, 422)
-#: One change of a queue, several round trips included.
-REDIS_TIMEOUT_SECONDS = 10.0
-
-
-class NotFollowed(Exception):
-    """The JobQueue by whose connection a queue is reached went away after the plan was made."""
-
-
-class Refused(Exception):
-    """An action was not taken, and the user has to know; those before it are done, those after it are not."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
 
 
 class Executor:
@@ -76,16 +49,18 @@ class Executor:
         api: Api,
         store: Store,
         pollers: Pollers,
-        claims: Claims,
         events: EventRecorder,
+        bulkheads: Bulkheads,
+        budget: WriteBudget,
         requeue: Callable[[Key, float], None],
     ) -> None:
-        self._api = api
         self._store = store
         self._pollers = pollers
-        self._claims = claims
         self._events = events
+        self._budget = budget
         self._requeue = requeue
+        self._objects = Objects(api=api, store=store, budget=budget)
+        self._queues = Queues(pollers=pollers, bulkheads=bulkheads)
         self._done: dict[Key, Done] = {}
 
     def done(self, key: Key) -> Done:
@@ -95,107 +70,64 @@ class Executor:
     def forget(self, key: Key) -> None:
         """An object is gone."""
         self._done.pop(key, None)
+        self._budget.forget(key)
 
-    def reset(self) -> None:
-        """Forget what was applied, so that plans ask for it again: the full resync."""
-        for done in self._done.values():
-            done.applied.clear()
+    async def carry_out(self, key: Key, obj: Object | None, actions: Iterable[Action]) -> bool:
+        """Do `actions` for an object; `obj` is None if it is gone. Raises Refused, and what the calls raise.
 
-    async def carry_out(self, key: Key, obj: Object | None, actions: Iterable[Action]) -> None:
-        """Do `actions` for an object; `obj` is None if it is gone. Raises Refused, and what the calls raise."""
-        for action in actions:
-            match action:
-                case MakeClaim(claim):
-                    self._look_again(self._claims.make(key, claim))
-                case DropClaim():
-                    self._look_again(self._claims.drop(key))
-                case Follow(endpoint, target):
-                    self._pollers.watch(key, endpoint, target)
-                case Unfollow():
-                    self._pollers.unwatch(key)
-                case Apply():
-                    await self._apply(key, action)
-                case WriteStatus():
-                    await self._write_status(key, action)
-                case Pause():
-                    await self._pause(key, obj, action)
-                case AddJob():
-                    await self._add_job(action)
-                case RemoveJob():
-                    await self._remove_job(action)
-                case Note():
-                    self._note(key, obj, action)
-                case _:
-                    assert_never(action)
-
-    async def _apply(self, key: Key, action: Apply) -> None:
+        Gives whether all of them were done. If not, the object is looked at again without being asked for.
+        """
         try:
-            applied = await self._api.apply(RESOURCES[action.kind], action.manifest)
-        except ApiError as error:
-            if error.status not in REFUSALS:
-                raise
-            name = action.manifest["metadata"]["name"]
-            message = f"the API server refuses {action.kind} {name!r}: {error}: correct spec.worker"
-            raise Refused(Fault("ApplyRefused", message)) from error
+            for action in actions:
+                # Whatever fences writes is to be asked here: all of them pass, one by one.
+                await self._do(key, obj, action)
+        except Gone:
+            # No watch has said so yet, or it never will: the object is looked at again as one that is gone.
+            if obj is not None:
+                self._store.of(key.kind).remove(obj, math.inf)
+            self._requeue(key, 0)
+        except Changed:
+            self._requeue(key, 0)
+        except (Busy, NotItsTurn):
+            # It is looked at again when there is room at its Redis, or when it is its turn to write.
+            pass
+        else:
+            return True
+        return False
+
+    async def _do(self, key: Key, obj: Object | None, action: Action) -> None:
         done = self._done.setdefault(key, Done())
-        done.applied[action.kind] = Applied(action.digest, applied["metadata"].get("generation"))
-        if action.kind == self._store.deployments.kind:
-            self._store.deployments.put(applied)
-
-    async def _write_status(self, key: Key, action: WriteStatus) -> None:
-        try:
-            written = await self._api.patch_status(RESOURCES[key.kind], key.namespace, key.name, action.patch)
-        except ApiError as error:
-            if error.not_found:
-                # It was deleted meanwhile; the watch will say so.
-                return
-            raise
-        self._done.setdefault(key, Done()).status_written = time.monotonic()
-        self._store.of(key.kind).put(written)
-
-    async def _pause(self, key: Key, obj: Object | None, action: Pause) -> None:
-        queue = self._queue(action.queue)
-        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-            changed = await (queue.pause() if action.paused else queue.resume())
-        self._pollers.wake(action.queue.jobqueue)
-        if changed:
-            self._note(key, obj, action.note)
-
-    async def _add_job(self, action: AddJob) -> None:
-        async with _told(action.queue):
-            await self._queue(action.queue).add(action.name, dict(action.data), **action.options)
-
-    async def _remove_job(self, action: RemoveJob) -> None:
-        if not action.optional:
-            async with _told(action.queue):
-                await self._queue(action.queue).remove(action.job_id)
-            return
-        with contextlib.suppress(NotFollowed, *UNAVAILABLE):
-            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                await self._queue(action.queue).remove(action.job_id)
+        match action:
+            case Claim():
+                await self._queues.claim(key, action, done)
+            case KeepClaim():
+                await self._queues.keep_claim(key, action, done)
+            case GiveUpClaim():
+                await self._queues.give_up_claim(key, action, done)
+            case Follow(endpoint, target):
+                self._pollers.watch(key, endpoint, target)
+            case Unfollow():
+                self._pollers.unwatch(key)
+            case Apply():
+                await self._objects.apply(key, obj, action, done)
+            case WriteStatus():
+                await self._objects.write_status(key, obj, action, done)
+            case Pause(note=note):
+                if await self._queues.pause(key, action):
+                    self._note(key, obj, note)
+            case Sweep():
+                await self._queues.sweep(key, action, done)
+            case AddRun():
+                await self._queues.add_run(key, action)
+            case TakeBackRun():
+                await self._queues.take_back_run(key, action)
+            case RemoveJob():
+                await self._queues.remove_job(key, action)
+            case Note():
+                self._note(key, obj, action)
+            case _:
+                assert_never(action)
 
     def _note(self, key: Key, obj: Object | None, note: Note) -> None:
         if obj is not None:
             self._events.record(key.kind, obj, note)
-
-    def _queue(self, ref: QueueRef) -> Queue:
-        queue = self._pollers.queue(ref)
-        if queue is None:
-            raise NotFollowed(f"{ref.jobqueue} is followed no more")
-        return queue
-
-    def _look_again(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            self._requeue(key, 0)
-
-
-@asynccontextmanager
-async def _told(queue: QueueRef) -> AsyncIterator[None]:
-    """A call for a job, bounded in time; what is wrong with the job or with Redis is for the object's status."""
-    try:
-        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-            yield
-    except CrewlineError as error:
-        raise Refused(Fault(INVALID_JOB, f"spec.job: {error}")) from error
-    except UNAVAILABLE as error:
-        raise Refused(redis_fault(error, f"of JobQueue {queue.jobqueue.name!r}")) from error

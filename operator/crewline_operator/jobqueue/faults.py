@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+from crewline_operator.jobqueue.claim import DUPLICATE
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pods import POD_REASONS, deployment_fault, pod_fault, ready_pods
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import told_faults
 from crewline_operator.model.fault import Fault
+from crewline_operator.model.owner import Owner, claim_key
 
 
 def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
     """All that is wrong, what hides the others first."""
     faults: list[Fault] = []
-    if observed.older_twin is not None:
-        faults.append(
-            Fault(
-                "DuplicateQueue",
-                f"JobQueue {observed.older_twin} has the same queue {jobqueue.queue!r} in the same Redis and is older: "
-                "give one of them another spec.queue, or delete one",
-            )
-        )
+    if observed.holder is not None:
+        faults.append(_duplicate(jobqueue, observed.holder, observed.me))
     if observed.taken_name is not None:
         faults.append(
             Fault(
                 "NameTaken",
-                f"{observed.taken_name} exists and does not belong to this JobQueue: rename or delete one of them",
+                f"{observed.taken_name} exists and does not belong to this JobQueue, whose workers need the name: "
+                "make the JobQueue under another name, or delete what has it if nobody needs that",
             )
         )
     if observed.refusal is not None:
@@ -45,10 +42,22 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
     return faults
 
 
+def _duplicate(jobqueue: JobQueue, holder: Owner, me: Owner) -> Fault:
+    mend = "give one of them another spec.queue, or delete one"
+    if holder.cluster == me.cluster:
+        return Fault(DUPLICATE, f"JobQueue {holder} has queue {jobqueue.queue!r} of this Redis: {mend}")
+    key = claim_key(jobqueue.prefix, jobqueue.queue)
+    return Fault(
+        DUPLICATE,
+        f"JobQueue {holder} of another cluster has queue {jobqueue.queue!r} of this Redis: {mend}; if that cluster is "
+        f"gone for good, wait an hour, or delete key {key!r} in Redis",
+    )
+
+
 def _worker_fault(observed: Observed) -> Fault | None:
     """What keeps the workers from running. Told until they are ready: pods that start anew have mended nothing yet."""
     fault = pod_fault(observed.pods)
     if fault is not None or ready_pods(observed.pods) >= observed.current_replicas:
         return fault
-    told = told_faults(observed.status)
-    return told[0] if told and told[0].reason in POD_REASONS else None
+    # It may have been hidden by others meanwhile.
+    return next((fault for fault in told_faults(observed.status) if fault.reason in POD_REASONS), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crewline_operator.jobqueue.decision import decision_in, decision_on
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import Outcome
@@ -9,15 +10,17 @@ from crewline_operator.kube.conditions import find_condition
 from crewline_operator.model.note import Note
 
 
-def notes_of(jobqueue: JobQueue, observed: Observed, outcome: Outcome) -> list[Note]:
-    """What is to be said of a plan that came to `outcome`."""
-    notes: list[Note] = []
-    if outcome.creating:
-        notes.append(Note("Normal", "Created", f"created Deployment and ServiceAccount {jobqueue.name}"))
-    if outcome.decision_from is not None or (outcome.creating and outcome.desired):
-        before = outcome.decision_from or 0
-        reason = "ScaledUp" if outcome.desired > before else "ScaledDown"
-        notes.append(Note("Normal", reason, f"{before} -> {outcome.desired} workers: {outcome.decision.reason}"))
+def made_notes(jobqueue: JobQueue) -> list[Note]:
+    """What is to be said once the children are made."""
+    return [Note("Normal", "Created", f"created Deployment and ServiceAccount {jobqueue.name}")]
+
+
+def notes_of(observed: Observed, outcome: Outcome) -> list[Note]:
+    """What is to be said of a plan that came to `outcome`, once its status is written."""
+    earlier = decision_on(observed.deployment)
+    told = decision_in(observed.status)
+    # One that was made but not told of yet: the write of the status failed, or had to wait.
+    notes = [each.note for each in (earlier, outcome.decided) if each is not None and each != told]
     return notes + _fault_notes(observed, outcome)
 
 

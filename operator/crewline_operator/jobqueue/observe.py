@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from crewline_operator.effects.done import Done
-from crewline_operator.jobqueue.children.labels import selector_of
-from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.jobqueue.children.ownership import Standing, standing
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import resolve_endpoint
 from crewline_operator.jobqueue.observed import Code, Observed
-from crewline_operator.jobqueue.spec import JobQueue
-from crewline_operator.kube.api import DEPLOYMENTS, Api
-from crewline_operator.kube.store import Store
+from crewline_operator.jobqueue.spec import JobQueue, named_queue
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, Resource
+from crewline_operator.kube.store import Collection, Store
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
-from crewline_operator.model.key import Key, Object
-from crewline_operator.model.names import API_VERSION
-from crewline_operator.redis.claims import Claims
+from crewline_operator.model.fields import Fields, Unreadable
+from crewline_operator.model.key import Key, Object, status_of
+from crewline_operator.model.names import JOBQUEUE_LABEL
+from crewline_operator.model.owner import Owner
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.redis.reading import Reading
@@ -37,12 +36,16 @@ class _Resolved:
         self.read_at = time.monotonic()
 
 
-@dataclass(frozen=True)
-class _Child:
-    """The workers' Deployment, or what is in its place: a stranger's, or an earlier JobQueue's that is about to go."""
+#: The kinds of children, and where they are asked for.
+CHILDREN = {"ServiceAccount": SERVICE_ACCOUNTS, "Deployment": DEPLOYMENTS}
 
-    deployment: Object | None = None
-    taken_name: str | None = None
+
+@dataclass
+class _Children:
+    """A JobQueue's children by kind, and what is in their places."""
+
+    own: dict[str, Object] = field(default_factory=dict)
+    foreign: list[str] = field(default_factory=list)
     stale: bool = False
 
 
@@ -50,14 +53,21 @@ class JobQueueObserver:
     """Observes JobQueues and changes nothing. What it remembers saves calls; losing it costs no more than these."""
 
     def __init__(
-        self, *, api: Api, store: Store, codes: Codes, pollers: Pollers, claims: Claims, done: Callable[[Key], Done]
+        self,
+        *,
+        api: Api,
+        store: Store,
+        codes: Codes,
+        pollers: Pollers,
+        done: Callable[[Key], Done],
+        watch_namespaces: Sequence[str] = (),
     ) -> None:
         self._api = api
         self._store = store
         self._codes = codes
         self._pollers = pollers
-        self._claims = claims
         self._done = done
+        self._watch_namespaces = watch_namespaces
         self._resolved: dict[Key, _Resolved] = {}
 
     def reset(self) -> None:
@@ -68,41 +78,46 @@ class JobQueueObserver:
         """A JobQueue is gone."""
         self._resolved.pop(key, None)
 
-    async def observe(self, obj: Object, jobqueue: JobQueue, history: History) -> Observed:
+    async def observe(
+        self, obj: Object, jobqueue: JobQueue, history: History, unclaimed_since: float | None = None
+    ) -> Observed:
         """What a plan for `jobqueue` is made from. Raises what the API server's calls raise."""
         key = jobqueue.key
         endpoint = await self._endpoint(key, obj, jobqueue)
         followed = self._pollers.followed(key)
-        older: Key | None = None
         reading = Reading()
-        if isinstance(endpoint, Endpoint):
-            older = self._claims.older(key, claim_of(jobqueue, endpoint.shown))
-            if followed == (endpoint, jobqueue.target):
-                reading = self._pollers.reading(key)
+        if isinstance(endpoint, Endpoint) and followed == (endpoint, jobqueue.target):
+            reading = self._pollers.reading(key)
+        done = self._done(key)
         seen = Observed(
             now=datetime.now(UTC),
-            status=obj.get("status", {}),
+            clock=time.monotonic(),
+            me=Owner(self._api.cluster_id, jobqueue.namespace, jobqueue.name, jobqueue.uid),
+            status=status_of(obj),
             endpoint=endpoint,
             followed=followed,
             reading=reading,
-            claim=self._claims.of(key),
-            older_twin=f"{older.namespace}/{older.name}" if older is not None else None,
+            claimed=done.claimed,
+            unclaimed_since=unclaimed_since,
             history=history,
         )
         if seen.first_read_pending:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
             return seen
-        child = await self._child(jobqueue)
-        done = self._done(key)
+        children = await self._children(jobqueue)
         return replace(
             seen,
-            deployment=child.deployment,
+            deployment=children.own.get("Deployment"),
+            service_account=children.own.get("ServiceAccount"),
             pods=self._store.pods_of(jobqueue.namespace, jobqueue.name),
             code=await self._code(jobqueue),
-            taken_name=child.taken_name,
-            stale_child=child.stale,
+            owner_gone=await self._is_gone(seen.holder, jobqueue),
+            strays=await self._strays(reading, jobqueue),
+            taken_name=" and ".join(children.foreign) or None,
+            stale_child=children.stale,
             applied=dict(done.applied),
-            status_age_seconds=math.inf if done.status_written is None else time.monotonic() - done.status_written,
+            status_age_seconds=done.status_age_seconds(time.monotonic()),
+            sweep_age_seconds=done.sweep_age_seconds(time.monotonic()),
         )
 
     async def _endpoint(self, key: Key, obj: Object, jobqueue: JobQueue) -> Endpoint | Fault:
@@ -120,37 +135,81 @@ class JobQueueObserver:
             self._resolved.pop(key, None)
         return resolved
 
-    async def _child(self, jobqueue: JobQueue) -> _Child:
-        """What has the name of the workers' Deployment."""
-        deployment = self._store.deployments.get(jobqueue.namespace, jobqueue.name)
-        if deployment is not None and _is_owned(deployment, jobqueue):
-            return _Child(deployment)
+    async def _is_gone(self, holder: Owner | None, jobqueue: JobQueue) -> bool:
+        """Whether another JobQueue that has the queue is gone for good, or is for another queue by now."""
+        if holder is None or not self._knows(holder):
+            return False
+        known = await self._find(self._store.jobqueues, JOBQUEUES, holder)
+        return known is None or _names_another(known, jobqueue)
+
+    async def _strays(self, reading: Reading, jobqueue: JobQueue) -> list[str]:
+        """Whose runs are not to come, though nobody could take them back when their ScheduledJob went."""
+        strays = []
+        for owner in reading.snapshot.schedulers if reading.snapshot is not None else ():
+            if not self._knows(owner):
+                continue
+            known = await self._find(self._store.scheduledjobs, SCHEDULEDJOBS, owner)
+            if known is None or self._adds_elsewhere(known, jobqueue):
+                strays.append(owner.uid)
+        return strays
+
+    def _adds_elsewhere(self, scheduledjob: Object, jobqueue: JobQueue) -> bool:
+        try:
+            name = Fields(scheduledjob.get("spec"), "spec").required("queueRef").text("name")
+        except Unreadable:
+            return False
+        target = self._store.jobqueues.get(scheduledjob["metadata"]["namespace"], name)
+        return target is not None and _names_another(target, jobqueue)
+
+    def _knows(self, owner: Owner) -> bool:
+        """Whether it can be told here that an object is gone."""
+        watched = not self._watch_namespaces or owner.namespace in self._watch_namespaces
+        return watched and owner.cluster == self._api.cluster_id
+
+    async def _find(self, watched: Collection, resource: Resource, owner: Owner) -> Object | None:
+        """The object that `owner` names, None if it is gone for good."""
+        known = watched.get(owner.namespace, owner.name)
+        if known is None or known["metadata"]["uid"] != owner.uid:
+            # The watch may lag.
+            known = await self._api.find(resource, owner.namespace, owner.name)
+        return known if known is not None and known["metadata"]["uid"] == owner.uid else None
+
+    async def _children(self, jobqueue: JobQueue) -> _Children:
+        """What has the names of the children."""
+        children = _Children()
+        for kind in CHILDREN:
+            found = await self._find_child(kind, jobqueue)
+            if found is None:
+                continue
+            match standing(found, jobqueue):
+                case Standing.OURS:
+                    children.own[kind] = found
+                case Standing.EARLIER:
+                    children.stale = True
+                case Standing.FOREIGN:
+                    children.foreign.append(f"{kind} {jobqueue.name!r}")
+        return children
+
+    async def _find_child(self, kind: str, jobqueue: JobQueue) -> Object | None:
+        """What has the name of a child, whoever made it."""
+        collection = self._store.of(kind)
+        known = collection.get(jobqueue.namespace, jobqueue.name)
+        if known is not None and standing(known, jobqueue) is Standing.OURS:
+            return known
         # The watch may lag, and it does not show objects without our label: ask before making one.
-        found = await self._api.find(DEPLOYMENTS, jobqueue.namespace, jobqueue.name)
-        if found is None:
-            return _Child()
-        if _is_owned(found, jobqueue):
-            self._store.deployments.put(found)
-            return _Child(found)
-        owner = _controller_of(found) or {}
-        if (owner.get("apiVersion"), owner.get("kind"), owner.get("name")) == (API_VERSION, "JobQueue", jobqueue.name):
-            return _Child(stale=True)
-        return _Child(taken_name=f"Deployment {jobqueue.name!r}")
+        found = await self._api.find(CHILDREN[kind], jobqueue.namespace, jobqueue.name)
+        if found is not None and JOBQUEUE_LABEL in (found["metadata"].get("labels") or {}):
+            collection.put(found)
+        return found
 
     async def _code(self, jobqueue: JobQueue) -> Code:
         name = jobqueue.worker.code_config_map
         return await self._codes.find(jobqueue.namespace, name) if name is not None else Code()
 
 
-def _is_owned(obj: Object, jobqueue: JobQueue) -> bool:
-    owner = _controller_of(obj)
-    if owner is not None:
-        return bool(owner.get("uid") == jobqueue.uid)
-    # Left behind by `kubectl delete --cascade=orphan`: ours to take up again.
-    labels = obj["metadata"].get("labels") or {}
-    return all(labels.get(name) == value for name, value in selector_of(jobqueue).items())
-
-
-def _controller_of(obj: Object) -> Mapping[str, Any] | None:
-    owners = obj["metadata"].get("ownerReferences") or ()
-    return next((owner for owner in owners if owner.get("controller")), None)
+def _names_another(obj: Object, jobqueue: JobQueue) -> bool:
+    """Whether a JobQueue is for another queue than `jobqueue`. What can't be read is left as it was."""
+    try:
+        return named_queue(obj) != (jobqueue.prefix, jobqueue.queue)
+    except Unreadable:
+        return False

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from crewline_operator.effects.done import Applied
+from crewline_operator.effects.done import Applied, Claimed
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
-from crewline_operator.redis.claims import Claim
+from crewline_operator.model.owner import Owner
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.reading import Reading, Target
 from crewline_operator.scaling.decide import History
@@ -29,19 +29,29 @@ class Code:
 class Observed:
     """All that a plan is made from, besides the JobQueue itself."""
 
+    #: The operator's wall clock, which may be wrong: for moments that are told, and for nothing that is decided.
     now: datetime
+    #: The monotonic clock, in seconds: what is decided by time is decided by this one, or by Redis'.
+    clock: float
+    #: The JobQueue, as a claim names it.
+    me: Owner
     endpoint: Endpoint | Fault
     status: Mapping[str, Any] = field(default_factory=dict)
     deployment: Object | None = None
+    service_account: Object | None = None
     pods: Sequence[Object] = ()
     #: What is read of the queue now, and the last read of it; that is empty until `followed` is what is wanted.
     followed: tuple[Endpoint, Target] | None = None
     reading: Reading = field(default_factory=Reading)
     code: Code = field(default_factory=Code)
-    claim: Claim | None = None
-    #: The older JobQueue on the same Redis queue, as namespace/name.
-    older_twin: str | None = None
-    #: What else has a child's name, such as "Deployment emails".
+    #: Whether the JobQueue that has the queue, if it is another one, is gone as far as this cluster can tell.
+    owner_gone: bool = False
+    #: What this process has claimed for the JobQueue, and since when nobody was seen to have the queue.
+    claimed: Claimed | None = None
+    unclaimed_since: float | None = None
+    #: Uids of ScheduledJobs that are gone, or add to another queue by now, and of whose runs Redis still knows.
+    strays: Sequence[str] = ()
+    #: What else has a child's name, such as "Deployment 'emails'".
     taken_name: str | None = None
     #: A child of a deleted JobQueue of the same name is still there.
     stale_child: bool = False
@@ -51,6 +61,8 @@ class Observed:
     #: What this process applied last, by the kind of the child, and how long ago it wrote the status.
     applied: Mapping[str, Applied] = field(default_factory=dict)
     status_age_seconds: float = math.inf
+    #: How long ago it swept the queue.
+    sweep_age_seconds: float = math.inf
 
     @property
     def current_replicas(self) -> int:
@@ -59,6 +71,19 @@ class Observed:
             return 0
         replicas: int = self.deployment["spec"].get("replicas", 1)
         return replicas
+
+    @property
+    def holder(self) -> Owner | None:
+        """Another JobQueue that has the queue, and keeps it."""
+        snapshot = self.reading.snapshot
+        owner = snapshot.owner if snapshot is not None else None
+        # A cluster's id changes with its certificate; a uid stays.
+        return None if owner is None or owner.uid == self.me.uid or self.owner_gone else owner
+
+    @property
+    def claim_age_seconds(self) -> float:
+        """How long ago this process claimed the queue, or renewed the claim."""
+        return math.inf if self.claimed is None else self.clock - self.claimed.renewed
 
     @property
     def first_read_pending(self) -> bool:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewline_operator.effects.actions import Pause
+from crewline_operator.jobqueue.claim import DUPLICATE
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.kube.conditions import Condition, find_condition
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import Owner
 from crewline_operator.redis.reading import Snapshot
 
 BY_SPEC = "SpecPaused"
@@ -31,8 +33,15 @@ class PauseState:
     action: Pause | None = None
 
 
-def pause_state(jobqueue: JobQueue, status: Mapping[str, Any], snapshot: Snapshot | None) -> PauseState:
-    """Whether the queue is paused, by whom, and what to do about it."""
+def pause_state(
+    jobqueue: JobQueue, status: Mapping[str, Any], snapshot: Snapshot | None, holder: Owner | None
+) -> PauseState:
+    """Whether the queue is paused, by whom, and what to do. `holder` is another JobQueue that has the queue."""
+    if holder is not None and snapshot is not None:
+        # It is that one's to pause.
+        state = "is paused" if snapshot.paused else "is not paused"
+        message = f"the queue {state}, and spec.paused changes nothing: JobQueue {holder} has the queue"
+        return PauseState(Condition("Paused", snapshot.paused, DUPLICATE, message))
     before = find_condition(status, "Paused")
     if jobqueue.paused:
         message = "spec.paused is true: workers take no more jobs; set it to false to go on"

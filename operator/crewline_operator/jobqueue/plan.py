@@ -10,36 +10,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from crewline_operator.effects.actions import (
     Action,
     Apply,
-    DropClaim,
     Follow,
-    MakeClaim,
+    GiveUpClaim,
+    Sweep,
+    TakeBackRun,
     Unfollow,
     WriteStatus,
 )
+from crewline_operator.effects.done import Applied, Claimed
 from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, DeploymentInputs, build_deployment
 from crewline_operator.jobqueue.children.service_account import build_service_account
-from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.jobqueue.claim import claim_step, moved_claim
+from crewline_operator.jobqueue.decision import LastDecision, decision_on
 from crewline_operator.jobqueue.faults import find_faults
-from crewline_operator.jobqueue.notes import notes_of
+from crewline_operator.jobqueue.notes import made_notes, notes_of
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pause import pause_state
-from crewline_operator.jobqueue.pods import PODS_REFUSED, deployment_fault
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import NUMBERS, Outcome, build_status
+from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition, find_condition, with_condition
+from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.kube.status import is_material, merge_patch
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
-from crewline_operator.model.key import Object
+from crewline_operator.model.key import Object, status_of
+from crewline_operator.model.moments import timestamp
+from crewline_operator.model.note import Note
 from crewline_operator.model.settings import Settings
+from crewline_operator.model.urgency import Urgency
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.scaling.decide import Decision, History, decide
 
 #: Garbage collection takes an old child away within this, when a JobQueue is made anew under the same name.
 STALE_CHILD_SECONDS = 1.0
+#: A queue without workers is swept this often: retention is told in hours and days.
+SWEEP_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,8 @@ class Plan:
     #: The whole status to have. It is not written as long as only numbers moved and it was written just now. None as
     #: long as there is nothing to decide by.
     status: dict[str, Any] | None = None
+    #: For the next plan to know: since when nobody was seen to have the queue.
+    unclaimed_since: float | None = None
 
 
 def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
@@ -64,89 +76,144 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     if observed.first_read_pending:
         # What follows the queue has the JobQueue looked at again.
         return Plan(following, observed.history)
+    claim = claim_step(jobqueue, observed)
+    if claim.pending:
+        return Plan(
+            [*following, *claim.actions],
+            observed.history,
+            claim.check_after_seconds,
+            unclaimed_since=claim.unclaimed_since,
+        )
     faults = find_faults(jobqueue, observed)
     current = observed.current_replicas
     decision = _decision(jobqueue, observed, current)
-    manifests = _manifests(jobqueue, observed, decision, settings)
-    replicas = decision.replicas if manifests else current
-    pause = pause_state(jobqueue, observed.status, observed.reading.snapshot)
+    applies = _may_apply(observed)
+    replicas = decision.replicas if applies else current
+    decided = None
+    if applies and replicas != current:
+        decided = LastDecision(timestamp(observed.now), current, replicas, decision.reason)
+    pause = pause_state(jobqueue, observed.status, observed.reading.snapshot, observed.holder)
     outcome = Outcome(
         desired=replicas,
-        decision_from=current if manifests and observed.deployment is not None and replicas != current else None,
-        decision=decision,
+        decided=decided,
         faults=faults,
         pause=pause.condition,
-        creating=bool(manifests) and observed.deployment is None,
+        creating=applies and observed.deployment is None,
     )
+    manifests = _manifests(jobqueue, observed, replicas, decided, settings) if applies else []
     status = build_status(jobqueue, outcome, observed)
     writes, written_in = _status_writes(status, observed, settings)
-    actions: list[Action] = [*following, *_applies(manifests, observed), *writes]
-    if pause.action is not None and observed.older_twin is None:
-        # A queue that is an older JobQueue's is that one's to pause.
+    applied = [*_applies(manifests, observed), *(made_notes(jobqueue) if outcome.creating else ())]
+    # Before any worker that this plan makes can fetch them.
+    strays = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
+    # Other Events know by the status what was told: they come after it, and before what may fail.
+    actions = [*strays, *following, *claim.actions, *applied, *writes, *notes_of(observed, outcome)]
+    if pause.action is not None:
         actions.append(pause.action)
-    checks = [decision.check_after_seconds, FAULT_CHECK_SECONDS if faults else None, written_in]
+    sweeps, swept_in = _sweeps(jobqueue, observed, replicas)
+    actions += sweeps
+    checks = [
+        swept_in,
+        decision.check_after_seconds,
+        FAULT_CHECK_SECONDS if faults else None,
+        written_in,
+        claim.check_after_seconds,
+    ]
     return Plan(
-        actions=[*actions, *notes_of(jobqueue, observed, outcome)],
+        actions=actions,
         history=decision.history,
         check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
         status=status,
     )
 
 
-def plan_gone() -> list[Action]:
+def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
+    """What to do for a JobQueue that can't be read: say so, and leave all that is there as it is."""
+    status = status_of(obj)
+    generation = obj["metadata"].get("generation", 1)
+    degraded = Condition("Degraded", True, fault.reason, fault.message)
+    wanted = {
+        **status,
+        "observedGeneration": generation,
+        "faults": [{"reason": fault.reason, "message": fault.message[:MESSAGE_MAX_CHARS]}],
+        "conditions": with_condition(status, degraded, generation, now),
+    }
+    known = find_condition(status, "Degraded").get("reason") == fault.reason
+    notes = [] if known else [Note("Warning", fault.reason, fault.message)]
+    patch = merge_patch(status, wanted)
+    return [*([WriteStatus(patch, may_be_refused=True)] if patch else []), *notes]
+
+
+def plan_gone(claimed: Claimed | None) -> list[Action]:
     """What to do when a JobQueue is gone. Its Deployment goes by garbage collection; its jobs are the user's."""
-    return [Unfollow(), DropClaim()]
+    given_up = [GiveUpClaim(claimed.queue, claimed.owner)] if claimed is not None else []
+    return [*given_up, Unfollow()]
 
 
 def _following(jobqueue: JobQueue, observed: Observed) -> list[Action]:
-    """Have the queue read, and counted as this JobQueue's."""
+    """Have the queue read, and no other."""
     if not isinstance(observed.endpoint, Endpoint):
-        # The claim stays: a Secret that is away for a moment gives the queue to nobody else.
         return [Unfollow()] if observed.followed is not None else []
-    actions: list[Action] = []
-    claim = claim_of(jobqueue, observed.endpoint.shown)
-    if observed.claim != claim:
-        actions.append(MakeClaim(claim))
+    actions: list[Action] = [*moved_claim(jobqueue, observed)]
     if observed.followed != (observed.endpoint, jobqueue.target):
         actions.append(Follow(observed.endpoint, jobqueue.target))
     return actions
 
 
 def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:
-    if observed.older_twin is not None:
-        return Decision(0, f"JobQueue {observed.older_twin} runs this queue -> 0 replicas", None, observed.history)
+    if observed.holder is not None:
+        return Decision(0, f"JobQueue {observed.holder} runs this queue -> 0 replicas", None, observed.history)
     snapshot = observed.reading.snapshot
+    if snapshot is None and observed.claimed is None:
+        # The queue may be another JobQueue's.
+        return Decision(current, "the queue can't be read: workers stay as they are", None, observed.history)
     demand = snapshot.demand if snapshot is not None else None
-    return decide(jobqueue.scaling, demand, current, observed.history, observed.now.timestamp())
+    return decide(jobqueue.scaling, demand, current, observed.history, observed.clock)
 
 
-def _manifests(jobqueue: JobQueue, observed: Observed, decision: Decision, settings: Settings) -> list[dict[str, Any]]:
-    """The children to have; none if they are to be left as they are."""
+def _may_apply(observed: Observed) -> bool:
+    """Whether the children are to be as the spec and the demand want them; else they are left as they are."""
     if observed.taken_name is not None or observed.refusal is not None or isinstance(observed.endpoint, Fault):
-        return []
-    if observed.deployment is None and (observed.older_twin is not None or observed.code.missing):
-        return []
+        return False
+    return observed.deployment is not None or not (observed.holder is not None or observed.code.missing)
+
+
+def _manifests(
+    jobqueue: JobQueue, observed: Observed, replicas: int, decided: LastDecision | None, settings: Settings
+) -> list[dict[str, Any]]:
+    """The children to have."""
     inputs = DeploymentInputs(
-        replicas=decision.replicas,
+        replicas=replicas,
         image=jobqueue.worker.image or settings.worker_image,
         image_pull_policy=jobqueue.worker.image_pull_policy or settings.worker_image_pull_policy,
         # While the ConfigMap is missing the workers that run keep their code: no rollout into nothing.
         code_digest=_applied_code(observed.deployment) if observed.code.missing else observed.code.digest,
-        secret_digest=observed.endpoint.secret_digest,
+        secret_digest=observed.endpoint.secret_digest if isinstance(observed.endpoint, Endpoint) else None,
+        decision=decided or decision_on(observed.deployment),
     )
     return [build_service_account(jobqueue), build_deployment(jobqueue, inputs)]
 
 
-def _applies(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Apply]:
+def _applies(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Action]:
     """Those manifests that are not in place as far as this process knows."""
-    deployment, applied = observed.deployment, observed.applied
-    known = applied["Deployment"].generation if "Deployment" in applied else None
-    seen = deployment["metadata"].get("generation") if deployment is not None else None
-    fault = deployment_fault(deployment)
-    # Refused pods may lack their service account, which is not watched: apply it again.
-    drifted = seen != known or (fault is not None and fault.reason == PODS_REFUSED)
-    wanted = [Apply(manifest) for manifest in manifests]
-    return [each for each in wanted if drifted or each.kind not in applied or applied[each.kind].digest != each.digest]
+    children = {"Deployment": observed.deployment, "ServiceAccount": observed.service_account}
+    applies: list[Action] = []
+    for manifest in manifests:
+        child = children[manifest["kind"]]
+        action = Apply(manifest, child["metadata"]["uid"] if child is not None else None)
+        if child is None or observed.applied.get(action.kind) != Applied(action.digest, fingerprint(child)):
+            applies.append(action)
+    return applies
+
+
+def _sweeps(jobqueue: JobQueue, observed: Observed, replicas: int) -> tuple[list[Sweep], float | None]:
+    """Sweep a queue that no worker looks after, or say in how many seconds that is to be done."""
+    snapshot = observed.reading.snapshot
+    workers = replicas or observed.current_replicas or observed.pods
+    if workers or snapshot is None or observed.holder is not None or not (snapshot.completed or snapshot.failed):
+        return [], None
+    left = SWEEP_SECONDS - observed.sweep_age_seconds
+    return ([Sweep(jobqueue.queue_ref)], SWEEP_SECONDS) if left <= 0 else ([], left)
 
 
 def _status_writes(
@@ -156,8 +223,10 @@ def _status_writes(
     patch = merge_patch(observed.status, status)
     if not patch:
         return [], None
-    if is_material(patch, NUMBERS) or observed.status_age_seconds >= settings.status_seconds:
-        return [WriteStatus(patch)], None
+    if is_material(patch, NUMBERS):
+        return [WriteStatus(patch, Urgency.MATERIAL)], None
+    if observed.status_age_seconds >= settings.status_seconds:
+        return [WriteStatus(patch, Urgency.NUMBERS)], None
     return [], settings.status_seconds - observed.status_age_seconds
 
 

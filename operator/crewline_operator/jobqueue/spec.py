@@ -1,6 +1,7 @@
 """A JobQueue as the operator reads it: the API server's JSON with its defaults, as typed values.
 
-The CRD validates and defaults; nothing is checked twice here. Defaults that depend on another field are applied here.
+The CRD validates and defaults what is written. What was written under an older schema is read by the same rules, so
+that defaults are here, too, and a field that can't be read is told with its name.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from crewline_operator.model.fields import Fields
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.reading import Target
@@ -50,7 +52,6 @@ class JobQueue:
     name: str
     uid: str
     generation: int
-    created: str
     queue: str
     redis_url: str | None
     redis_secret: SecretKey | None
@@ -74,46 +75,68 @@ class JobQueue:
         return QueueRef(self.key, self.prefix, self.queue)
 
 
+def named_queue(obj: Object) -> tuple[str, str]:
+    """The prefix and the queue that a JobQueue is for. Raises Unreadable."""
+    spec = Fields(obj.get("spec"), "spec")
+    queue = spec.optional_text("queue") or obj["metadata"]["name"]
+    return spec.required("redis").optional_text("prefix") or "bull", queue
+
+
 def parse_jobqueue(obj: Object) -> JobQueue:
-    """Read a JobQueue that the API server has validated."""
-    metadata, spec = obj["metadata"], obj["spec"]
-    redis, worker, scaling = spec["redis"], spec["worker"], spec.get("scaling", {})
-    secret = redis.get("urlFrom", {}).get("secretKeyRef")
-    queue = spec.get("queue") or metadata["name"]
-    concurrency = worker.get("concurrency", 10)
+    """Read a JobQueue as it is stored. Raises Unreadable."""
+    metadata, spec = obj["metadata"], Fields(obj.get("spec"), "spec")
+    redis = spec.required("redis")
+    prefix, queue = named_queue(obj)
+    worker = _worker(spec.required("worker"))
     return JobQueue(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         generation=metadata.get("generation", 1),
-        created=metadata.get("creationTimestamp", ""),
         queue=queue,
-        redis_url=redis.get("url"),
-        redis_secret=SecretKey(secret["name"], secret["key"]) if secret else None,
-        prefix=redis.get("prefix", "bull"),
-        paused=spec.get("paused", False),
-        dead_letter_queue=spec.get("deadLetter", {}).get("queue") or f"{queue}-dlq",
-        worker=WorkerSpec(
-            image=worker.get("image"),
-            image_pull_policy=worker.get("imagePullPolicy"),
-            handler=worker.get("handler"),
-            code_config_map=worker.get("code", {}).get("configMap"),
-            command=tuple(worker.get("command", ())),
-            args=tuple(worker.get("args", ())),
-            concurrency=concurrency,
-            execution=worker.get("execution", "async"),
-            timeout_seconds=worker.get("timeoutSeconds"),
-            grace_seconds=worker.get("gracePeriodSeconds", 30),
-            env=tuple(worker.get("env", ())),
-            env_from=tuple(worker.get("envFrom", ())),
-            resources=worker.get("resources", {}),
-        ),
-        scaling=ScalingSpec(
-            mode=scaling.get("mode", "operator"),
-            min_replicas=scaling.get("minReplicas", 0),
-            max_replicas=scaling.get("maxReplicas", 10),
-            jobs_per_replica=scaling.get("jobsPerReplica", concurrency),
-            idle_seconds=scaling.get("idleSeconds", 60),
-            replicas=spec.get("replicas"),
-        ),
+        redis_url=redis.optional_text("url"),
+        redis_secret=_secret_key(redis),
+        prefix=prefix,
+        paused=spec.flag("paused"),
+        dead_letter_queue=spec.inner("deadLetter").optional_text("queue") or f"{queue}-dlq",
+        worker=worker,
+        scaling=_scaling(spec, worker),
+    )
+
+
+def _secret_key(redis: Fields) -> SecretKey | None:
+    if "urlFrom" not in redis:
+        return None
+    secret = redis.required("urlFrom").required("secretKeyRef")
+    return SecretKey(secret.text("name"), secret.text("key"))
+
+
+def _worker(worker: Fields) -> WorkerSpec:
+    return WorkerSpec(
+        image=worker.optional_text("image"),
+        image_pull_policy=worker.optional_text("imagePullPolicy"),
+        handler=worker.optional_text("handler"),
+        code_config_map=worker.inner("code").optional_text("configMap"),
+        command=worker.texts("command"),
+        args=worker.texts("args"),
+        concurrency=worker.integer("concurrency", low=1) if "concurrency" in worker else 10,
+        execution=worker.optional_text("execution") or "async",
+        timeout_seconds=worker.optional_integer("timeoutSeconds"),
+        grace_seconds=worker.integer("gracePeriodSeconds") if "gracePeriodSeconds" in worker else 30,
+        env=worker.objects("env"),
+        env_from=worker.objects("envFrom"),
+        resources=worker.mapping("resources"),
+    )
+
+
+def _scaling(spec: Fields, worker: WorkerSpec) -> ScalingSpec:
+    scaling = spec.inner("scaling")
+    per_replica = scaling.integer("jobsPerReplica", low=1) if "jobsPerReplica" in scaling else worker.concurrency
+    return ScalingSpec(
+        mode=scaling.optional_text("mode") or "operator",
+        min_replicas=scaling.optional_integer("minReplicas") or 0,
+        max_replicas=scaling.integer("maxReplicas", low=1) if "maxReplicas" in scaling else 10,
+        jobs_per_replica=per_replica,
+        idle_seconds=scaling.integer("idleSeconds") if "idleSeconds" in scaling else 60,
+        replicas=spec.optional_integer("replicas"),
     )

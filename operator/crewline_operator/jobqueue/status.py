@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewline_operator.jobqueue.children.labels import selector_text
+from crewline_operator.jobqueue.decision import LastDecision, decision_in, decision_on
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition, merge_conditions
-from crewline_operator.model.fault import Fault
+from crewline_operator.model.fault import QUEUE_FAULTS, Fault
 from crewline_operator.model.key import Object
-from crewline_operator.model.moments import timestamp, timestamp_ms
+from crewline_operator.model.moments import timestamp_ms
 from crewline_operator.redis.reading import Running, Snapshot
-from crewline_operator.scaling.decide import Decision
 
 #: Fields that move all the time and are therefore written at intervals only.
-NUMBERS = ("counts", "oldestWaitingSince", "oldestWaitingSeconds", "running")
+NUMBERS = ("counts", "oldestWaitingSince", "running")
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,8 @@ class Outcome:
     """What the plan came to."""
 
     desired: int
-    #: Replicas before this plan, if it changes them.
-    decision_from: int | None
-    decision: Decision
+    #: The change of replicas that this plan makes, if it makes one.
+    decided: LastDecision | None
     faults: list[Fault]
     #: Whether the queue is paused.
     pause: Condition
@@ -63,15 +62,9 @@ def build_status(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> di
     else:
         # The last numbers that were read are better than none; RedisReachable says that they are old.
         status |= {name: earlier[name] for name in NUMBERS if name in earlier}
-    if outcome.decision_from is not None or (outcome.creating and outcome.desired):
-        status["lastDecision"] = {
-            "time": timestamp(observed.now),
-            "from": outcome.decision_from or 0,
-            "to": outcome.desired,
-            "reason": outcome.decision.reason,
-        }
-    elif "lastDecision" in earlier:
-        status["lastDecision"] = earlier["lastDecision"]
+    decision = outcome.decided or decision_on(observed.deployment) or decision_in(earlier)
+    if decision is not None:
+        status["lastDecision"] = decision.status
     if outcome.faults:
         status["faults"] = [
             {"reason": fault.reason, "message": fault.message[:MESSAGE_MAX_CHARS]} for fault in outcome.faults
@@ -84,13 +77,18 @@ def build_status(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> di
         _scaling_active(jobqueue, outcome, observed),
         outcome.pause,
     ]
-    status["conditions"] = merge_conditions(earlier.get("conditions") or (), wanted, jobqueue.generation, observed.now)
+    status["conditions"] = merge_conditions(earlier, wanted, jobqueue.generation, observed.now)
     return status
 
 
 def told_faults(status: Mapping[str, Any]) -> list[Fault]:
     """The faults that a status tells, what hides the others first."""
-    return [Fault(fault["reason"], fault["message"]) for fault in status.get("faults") or ()]
+    told = status.get("faults")
+    return [
+        Fault(str(fault.get("reason")), str(fault.get("message")))
+        for fault in (told if isinstance(told, list) else ())
+        if isinstance(fault, Mapping)
+    ]
 
 
 def _workers(deployment: Object | None, desired: int) -> _Workers:
@@ -116,9 +114,8 @@ def _numbers(snapshot: Snapshot) -> dict[str, Any]:
     }
     oldest = snapshot.oldest_waiting_ms
     since = timestamp_ms(oldest) if oldest is not None else None
-    if oldest is not None and since is not None:
+    if since is not None:
         numbers["oldestWaitingSince"] = since
-        numbers["oldestWaitingSeconds"] = max(0, (snapshot.now_ms - oldest) // 1000)
     if snapshot.running:
         numbers["running"] = [_running(job) for job in snapshot.running]
     return numbers
@@ -139,7 +136,7 @@ def _running(job: Running) -> dict[str, Any]:
 def _available(workers: _Workers, outcome: Outcome, observed: Observed) -> Condition:
     stops_all = outcome.faults[0] if outcome.faults else None
     if stops_all is not None and (
-        observed.older_twin is not None
+        observed.holder is not None
         or observed.taken_name is not None
         or observed.refusal is not None
         or isinstance(observed.endpoint, Fault)
@@ -179,13 +176,14 @@ def _degraded(faults: list[Fault]) -> Condition:
 def _redis_reachable(observed: Observed) -> Condition:
     if isinstance(observed.endpoint, Fault):
         return Condition("RedisReachable", False, observed.endpoint.reason, observed.endpoint.message)
-    if observed.reading.fault is not None:
-        return Condition("RedisReachable", False, observed.reading.fault.reason, observed.reading.fault.message)
+    fault = observed.reading.fault
+    if fault is not None and fault.reason not in QUEUE_FAULTS:
+        return Condition("RedisReachable", False, fault.reason, fault.message)
     return Condition("RedisReachable", True, "Connected", f"Redis {observed.endpoint.shown} answers")
 
 
 def _scaling_active(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> Condition:
-    if observed.older_twin is not None or observed.taken_name is not None:
+    if observed.holder is not None or observed.taken_name is not None:
         return Condition("ScalingActive", False, outcome.faults[0].reason, outcome.faults[0].message)
     if jobqueue.scaling.mode == "external":
         return Condition("ScalingActive", True, "External", "spec.replicas decides the number of workers")

@@ -7,10 +7,12 @@ field manager: what others set on them stays, what the operator sets is taken ba
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,6 +20,7 @@ import aiohttp
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as kube_config
 
+from crewline_operator.kube.errors import ApiError, retry_after_header
 from crewline_operator.model.names import FIELD_MANAGER
 
 log = logging.getLogger(__name__)
@@ -25,19 +28,6 @@ log = logging.getLogger(__name__)
 REQUEST_TIMEOUT_SECONDS = 15.0
 #: Objects a page of a list, so that a big cluster neither times out nor fills the memory at once.
 LIST_PAGE = 500
-
-
-class ApiError(Exception):
-    """The API server refused a call. `status` is the HTTP code, `reason` Kubernetes' word for it."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
-
-    @property
-    def not_found(self) -> bool:
-        return self.status == 404
 
 
 class Resource:
@@ -71,6 +61,8 @@ class Api:
 
     def __init__(self, client: kube_client.ApiClient) -> None:
         self._client = client
+        #: The same for all operators of a cluster, and another one for those of another cluster.
+        self.cluster_id = _cluster_id(client.configuration)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
         """One object."""
@@ -102,26 +94,62 @@ class Api:
                 return items, int(version) if version.isdigit() else 0
             query["continue"] = metadata["continue"]
 
-    async def apply(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Server-side apply: make the fields of `manifest` so, whoever owned them; the object as it is then."""
+    async def has_any(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str | None = None
+    ) -> bool:
+        """Whether there is any object in a namespace or in the cluster."""
+        query: dict[str, Any] = {"limit": 1} | ({"labelSelector": label_selector} if label_selector else {})
+        return bool((await self._call("GET", resource.path(namespace), query=query)).get("items"))
+
+    async def apply(self, resource: Resource, manifest: Mapping[str, Any], *, uid: str | None = None) -> dict[str, Any]:
+        """Server-side apply: make the fields of `manifest` so, whoever owned them; the object as it is then.
+
+        Without `uid` the object is made. Raises a Conflict, and leaves what is there as it was, if there is one
+        already, or if the one there is has another uid: somebody else has made it since it was looked for.
+        """
+        conflict = ApiError(
+            409, "Conflict", f"{manifest['kind']} {manifest['metadata']['name']!r} was made by somebody else meanwhile"
+        )
+        if uid is not None:
+            try:
+                _, changed = await self._apply(resource, _with_metadata(manifest, uid=uid), force=True)
+            except ApiError as error:
+                raise conflict if "metadata.uid" in error.fields else error from error
+            return changed
+        status, made = await self._apply(resource, manifest, force=False)
+        if status == 201:
+            return made
+        # An apply that is not forced has overwritten nothing: an empty one takes back what it added.
+        empty = {name: manifest[name] for name in ("apiVersion", "kind")}
+        identity = {name: manifest["metadata"][name] for name in ("name", "namespace")}
+        await self._apply(resource, _with_metadata(empty, **identity), force=False)
+        raise conflict
+
+    async def _apply(
+        self, resource: Resource, manifest: Mapping[str, Any], *, force: bool
+    ) -> tuple[int, dict[str, Any]]:
         metadata = manifest["metadata"]
-        return await self._call(
+        return await self._answer(
             "PATCH",
             resource.path(metadata["namespace"], metadata["name"]),
-            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            query={"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"},
             body=manifest,
             content_type="application/apply-patch+yaml",
         )
 
     async def patch_status(
-        self, resource: Resource, namespace: str, name: str, status_patch: Mapping[str, Any]
+        self, resource: Resource, obj: Mapping[str, Any], status_patch: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """JSON merge patch of the status subresource; the object as it is then."""
+        """JSON merge patch of the status of `obj`; the object as it is then.
+
+        Raises a Conflict if the object has another version by now: what was decided by this one may be wrong for it.
+        """
+        metadata = obj["metadata"]
         return await self._call(
             "PATCH",
-            resource.path(namespace, name, "status"),
+            resource.path(metadata["namespace"], metadata["name"], "status"),
             query={"fieldManager": FIELD_MANAGER},
-            body={"status": status_patch},
+            body={"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": status_patch},
             content_type="application/merge-patch+json",
         )
 
@@ -135,7 +163,11 @@ class Api:
             "PATCH", resource.path(namespace, name), body=patch, content_type="application/merge-patch+json"
         )
 
-    async def _call(
+    async def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        _, answer = await self._answer(method, path, **request)
+        return answer
+
+    async def _answer(
         self,
         method: str,
         path: str,
@@ -143,7 +175,8 @@ class Api:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
-    ) -> dict[str, Any]:
+    ) -> tuple[int, dict[str, Any]]:
+        """The HTTP code and the answer of a call that succeeded."""
         headers: dict[str, str] = {"Accept": "application/json", "Content-Type": content_type}
         # The token is read again when it has been rotated.
         await self._client.update_params_for_auth(headers, None, ["BearerToken"], path, method, body)
@@ -162,8 +195,27 @@ class Api:
             answer = {"message": text.decode(errors="replace")[:300]}
         if not 200 <= response.status <= 299:
             message = answer.get("message") or f"{method} {path}: HTTP {response.status}"
-            raise ApiError(response.status, answer.get("reason") or "", message)
-        return answer
+            causes = (answer.get("details") or {}).get("causes") or ()
+            fields = [str(cause.get("field")) for cause in causes]
+            raise ApiError(
+                response.status,
+                answer.get("reason") or "",
+                message,
+                fields=fields,
+                retry_after_seconds=retry_after_header(response.headers.get("Retry-After")),
+            )
+        return response.status, answer
+
+
+def _with_metadata(manifest: Mapping[str, Any], **metadata: str) -> dict[str, Any]:
+    return {**manifest, "metadata": {**manifest.get("metadata", {}), **metadata}}
+
+
+def _cluster_id(configuration: kube_client.Configuration) -> str:
+    # Every cluster has a certificate of its own, and to read it takes no right that an operator in one namespace lacks.
+    path = configuration.ssl_ca_cert
+    told = Path(path).read_bytes().strip() if path else str(configuration.host).encode()
+    return hashlib.sha256(told).hexdigest()[:16]
 
 
 @asynccontextmanager

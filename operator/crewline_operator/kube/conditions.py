@@ -26,23 +26,34 @@ class Condition:
     message: str
 
 
+def conditions_of(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The conditions of a status, but for what is none: what is stored may be of another schema."""
+    found = status.get("conditions")
+    return [
+        each
+        for each in (found if isinstance(found, list) else ())
+        if isinstance(each, Mapping) and isinstance(each.get("type"), str)
+    ]
+
+
 def merge_conditions(
-    earlier: Sequence[Mapping[str, Any]], wanted: Sequence[Condition], generation: int, now: datetime
+    earlier: Mapping[str, Any], wanted: Sequence[Condition], generation: int, now: datetime
 ) -> list[dict[str, Any]]:
-    """The conditions to write, given those in the status now. Conditions nobody wants any more are dropped."""
-    known = {condition.get("type"): condition for condition in earlier}
+    """The conditions to write, given the status as it is now. Conditions nobody wants any more are dropped."""
+    known = {condition["type"]: condition for condition in conditions_of(earlier)}
     merged = []
     for condition in wanted:
         before = known.get(condition.type)
         status = {True: "True", False: "False", None: "Unknown"}[condition.status]
-        since = before["lastTransitionTime"] if before and before.get("status") == status else timestamp(now)
+        stays = before is not None and before.get("status") == status
+        since = before.get("lastTransitionTime") if before is not None and stays else None
         merged.append(
             {
                 "type": condition.type,
                 "status": status,
                 "reason": condition.reason,
                 "message": condition.message[:MESSAGE_MAX_CHARS],
-                "lastTransitionTime": since,
+                "lastTransitionTime": since if isinstance(since, str) else timestamp(now),
                 "observedGeneration": generation,
             }
         )
@@ -51,4 +62,12 @@ def merge_conditions(
 
 def find_condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
     """A condition of a status; {} if it has none of that type."""
-    return next((each for each in status.get("conditions") or () if each.get("type") == type_), {})
+    return next((each for each in conditions_of(status) if each["type"] == type_), {})
+
+
+def with_condition(
+    status: Mapping[str, Any], condition: Condition, generation: int, now: datetime
+) -> list[dict[str, Any]]:
+    """The conditions of a status with one of them, or one more, as it is wanted, and the others as they are."""
+    (written,) = merge_conditions(status, [condition], generation, now)
+    return [written, *(dict(each) for each in conditions_of(status) if each["type"] != condition.type)]

@@ -15,7 +15,8 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import Any
 
-from crewline_operator.kube.api import EVENTS, Api, ApiError
+from crewline_operator.kube.api import EVENTS, Api
+from crewline_operator.kube.errors import ApiError, retry_after
 from crewline_operator.model.fault import describe
 from crewline_operator.model.key import Object
 from crewline_operator.model.moments import timestamp
@@ -65,6 +66,7 @@ class EventRecorder:
                 await self._write(namespace, event)
             except Exception as error:
                 log.debug("an Event could not be written: %s", describe(error))
+                await asyncio.sleep(retry_after(error))
 
     async def _write(self, namespace: str, event: dict[str, Any]) -> None:
         name = event["metadata"]["name"]

@@ -27,3 +27,17 @@ def merge_patch(earlier: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[s
 def is_material(patch: Mapping[str, Any], numbers: Collection[str]) -> bool:
     """Whether a patch holds more than the fields named in `numbers`."""
     return any(key not in numbers for key in patch)
+
+
+def patched(status: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """What a JSON merge patch (RFC 7386) makes of a status."""
+    result = dict(status)
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            before = result.get(key)
+            result[key] = patched(before if isinstance(before, Mapping) else {}, value)
+        else:
+            result[key] = value
+    return result

@@ -15,8 +15,8 @@ import kopf
 from crewline_operator.model.names import GROUP, JOBQUEUE_LABEL, VERSION
 from crewline_operator.model.settings import Settings
 
-#: Called with the kind, the object, and whether it is gone.
-OnObject = Callable[[str, dict[str, Any], bool], None]
+#: Called with the kind, the object, and the event's type: None if the object was listed.
+OnObject = Callable[[str, dict[str, Any], str | None], None]
 
 #: Every namespace has this ConfigMap, and no handler is in it.
 NOT_CODE = "metadata.name!=kube-root-ca.crt"
@@ -29,13 +29,14 @@ def make_registry(on_object: OnObject, on_stop: Callable[[], Awaitable[None]]) -
     def forward(kind: str) -> Callable[..., Awaitable[None]]:
         async def handler(event: Any, **_: Any) -> None:
             # A copy of plain dicts: kopf's own views stay with kopf.
-            on_object(kind, dict(event["object"]), event["type"] == "DELETED")
+            on_object(kind, dict(event["object"]), event["type"])
 
         return handler
 
     kopf.on.event(GROUP, VERSION, "jobqueues", registry=registry, id="jobqueues")(forward("JobQueue"))
     kopf.on.event(GROUP, VERSION, "scheduledjobs", registry=registry, id="scheduledjobs")(forward("ScheduledJob"))
     kopf.on.event("apps", "v1", "deployments", registry=registry, id="deployments")(forward("Deployment"))
+    kopf.on.event("", "v1", "serviceaccounts", registry=registry, id="serviceaccounts")(forward("ServiceAccount"))
     kopf.on.event("", "v1", "pods", registry=registry, id="pods")(forward("Pod"))
     kopf.on.event("", "v1", "configmaps", registry=registry, id="configmaps")(forward("ConfigMap"))
     kopf.on.login(registry=registry, id="login")(log_in)
@@ -55,6 +56,7 @@ def make_kopf_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.watching.label_selectors["apps", "v1", "deployments"] = JOBQUEUE_LABEL
+    settings.watching.label_selectors["", "v1", "serviceaccounts"] = JOBQUEUE_LABEL
     settings.watching.label_selectors["", "v1", "pods"] = JOBQUEUE_LABEL
     settings.watching.field_selectors["", "v1", "configmaps"] = NOT_CODE
     # A watch whose server has died without a word is renewed.

@@ -35,24 +35,27 @@ class Intake:
             self._add("JobQueue", users)
             return
         collection = self._store.of(kind)
+        known = collection.get(namespace, name)
         if gone:
             collection.remove(obj)
         elif not collection.put(obj):
             return
         if kind in RECONCILED:
-            self._work.add(Key(kind, namespace, name))
-            if kind == "JobQueue":
-                self._add("ScheduledJob", self._store.scheduledjobs_of(namespace, name))
-        else:
-            jobqueue = obj["metadata"].get("labels", {}).get(JOBQUEUE_LABEL)
-            if jobqueue:
-                self._work.add(Key("JobQueue", namespace, jobqueue))
+            if gone or known is None or _is_edited(known, obj):
+                # Whatever failed for it before is no reason to wait.
+                self._work.forget(Key(kind, namespace, name))
+            elif collection.expects(obj):
+                # The watch is faster than the answer to our own write.
+                return
+        self._concern(kind, obj)
 
     def on_list(self, kind: str, objects: list[dict[str, Any]], version: int, namespace: str | None) -> None:
-        """Take in a list of the API server: only what it lacks has to be looked at, the rest is looked at anyway."""
-        gone = self._store.of(kind).replace(objects, version, namespace)
-        if kind in RECONCILED:
-            self._add(kind, gone)
+        """Take in a list of the API server: what it has or lacks that was not known."""
+        replaced = self._store.of(kind).replace(objects, version, namespace)
+        for obj in replaced.gone:
+            self._work.forget(_key(kind, obj))
+        for obj in (*replaced.kept, *replaced.gone):
+            self._concern(kind, obj)
 
     def on_reading(self, keys: Iterable[Key]) -> None:
         """Take in that something else was read of these JobQueues' Redis queues."""
@@ -64,6 +67,28 @@ class Intake:
         for kind in RECONCILED:
             self._add(kind, self._store.of(kind))
 
+    def _concern(self, kind: str, obj: Object) -> None:
+        """Have those looked at that a change of `obj` concerns."""
+        namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+        if kind in RECONCILED:
+            self._work.add(Key(kind, namespace, name))
+            if kind == "JobQueue":
+                self._add("ScheduledJob", self._store.scheduledjobs_of(namespace, name))
+        else:
+            jobqueue = (obj["metadata"].get("labels") or {}).get(JOBQUEUE_LABEL)
+            if jobqueue:
+                self._work.add(Key("JobQueue", namespace, jobqueue))
+
     def _add(self, kind: str, objects: Iterable[Object]) -> None:
         for obj in objects:
-            self._work.add(Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"]))
+            self._work.add(_key(kind, obj))
+
+
+def _key(kind: str, obj: Object) -> Key:
+    return Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def _is_edited(known: Object, obj: Object) -> bool:
+    """Whether somebody wants something else of an object than before."""
+    names = ("uid", "generation", "deletionTimestamp")
+    return any(known["metadata"].get(name) != obj["metadata"].get(name) for name in names)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import aiohttp
 
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, Api, ApiError
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
+from crewline_operator.kube.errors import ApiError
 from crewline_operator.loop.intake import Intake
 from crewline_operator.model.fault import describe
 from crewline_operator.model.names import JOBQUEUE_LABEL
@@ -23,6 +24,7 @@ LISTED = (
     ("JobQueue", JOBQUEUES, None),
     ("ScheduledJob", SCHEDULEDJOBS, None),
     ("Deployment", DEPLOYMENTS, JOBQUEUE_LABEL),
+    ("ServiceAccount", SERVICE_ACCOUNTS, JOBQUEUE_LABEL),
     ("Pod", PODS, JOBQUEUE_LABEL),
 )
 #: CRDs that kubectl applied belong to kubectl, and the chart's next upgrade is refused over them.
@@ -47,6 +49,7 @@ class Listing:
             try:
                 await self._list_all()
             except ApiError as error:
+                wait_seconds = max(wait_seconds, error.retry_after_seconds)
                 mend = f" ({CRDS_MISSING})" if error.not_found else ""
                 log.warning("can't list: %s%s; trying again in %.1f s", error, mend, wait_seconds)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -67,8 +70,13 @@ class Listing:
                 continue
             on_listed()
 
-    async def _list_all(self) -> None:
+    async def list_kind(self, kind: str) -> None:
+        """List one kind now. Raises what `Api.list` raises."""
+        await self._list_all(kind)
+
+    async def _list_all(self, only: str | None = None) -> None:
         for namespace in self._settings.watch_namespaces or (None,):
             for kind, resource, label in LISTED:
-                objects, version = await self._api.list(resource, namespace, label_selector=label)
-                self._intake.on_list(kind, objects, version, namespace)
+                if only in (None, kind):
+                    objects, version = await self._api.list(resource, namespace, label_selector=label)
+                    self._intake.on_list(kind, objects, version, namespace)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from crewline_operator.effects.executor import Executor, Refused
+from crewline_operator.effects.errors import Refused
+from crewline_operator.effects.executor import Executor
 from crewline_operator.kube.store import Store
+from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key
+from crewline_operator.model.settings import Settings
+from crewline_operator.redis.bulkhead import Busy
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 from crewline_operator.scheduledjob.observed import Placed
-from crewline_operator.scheduledjob.plan import plan, plan_gone
+from crewline_operator.scheduledjob.plan import plan, plan_gone, plan_unreadable
 from crewline_operator.scheduledjob.spec import parse_scheduledjob
 
 
@@ -18,9 +23,16 @@ class ScheduledJobs:
     """Has the jobs of all ScheduledJobs added."""
 
     def __init__(
-        self, *, store: Store, observer: ScheduledJobObserver, executor: Executor, requeue: Callable[[Key, float], None]
+        self,
+        *,
+        store: Store,
+        observer: ScheduledJobObserver,
+        executor: Executor,
+        settings: Settings,
+        requeue: Callable[[Key, float], None],
     ) -> None:
         self._store = store
+        self._settings = settings
         self._observer = observer
         self._executor = executor
         self._requeue = requeue
@@ -31,16 +43,24 @@ class ScheduledJobs:
         """Bring one ScheduledJob in line. Raises what the API server's calls raise; then it is to be tried again."""
         obj = self._store.scheduledjobs.get(key.namespace, key.name)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
-            await self._executor.carry_out(key, None, plan_gone(self._placed.pop(key, None)))
-            self._executor.forget(key)
+            if await self._executor.carry_out(key, None, plan_gone(self._placed.get(key))):
+                self._placed.pop(key, None)
+                self._executor.forget(key)
             return
-        scheduled = parse_scheduledjob(obj)
-        observed = await self._observer.observe(obj, scheduled, self._placed.get(key))
-        planned = plan(scheduled, observed)
+        try:
+            scheduled = parse_scheduledjob(obj)
+            observed = await self._observer.observe(obj, scheduled, self._placed.get(key))
+        except Unreadable as unreadable:
+            await self._executor.carry_out(key, obj, plan_unreadable(obj, unreadable.fault, datetime.now(UTC)))
+            return
+        except Busy:
+            # There is no room at its Redis: it is looked at again when there is.
+            return
+        planned = plan(scheduled, observed, self._settings)
         try:
             await self._executor.carry_out(key, obj, planned.actions)
         except Refused as refused:
-            planned = plan(scheduled, replace(observed, refusal=refused.fault))
+            planned = plan(scheduled, replace(observed, refusal=refused.fault), self._settings)
             await self._executor.carry_out(key, obj, planned.actions)
         finally:
             self._placed[key] = planned.placed

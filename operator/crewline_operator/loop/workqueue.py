@@ -4,7 +4,8 @@ Watches and pollers only put keys in here; what happened is not remembered, beca
 whole object anyway. So a burst of a hundred events costs one reconcile. The promises:
 
 - a key is never reconciled by two workers at once; a key added while it is being reconciled runs once more;
-- a reconcile that raises is tried again after an exponentially growing delay of its own key, up to a cap;
+- a reconcile that raises is tried again after an exponentially growing delay of its own key, up to a cap, and not
+  before, whatever is seen of its object meanwhile; an edit by its user ends that;
 - one slow or failing object takes at most one worker, for at most `timeout_seconds`.
 """
 
@@ -25,6 +26,8 @@ from crewline_operator.model.fault import describe
 log = logging.getLogger(__name__)
 
 K = TypeVar("K")
+#: Entries of the timer's heap that may count no more, beside as many as there are keys for later.
+HEAP_SLACK = 64
 #: Called after each reconcile: key, seconds it took, the error if it failed.
 Observer = Callable[[K, float, BaseException | None], None]
 
@@ -51,6 +54,8 @@ class WorkQueue(Generic[K]):
         #: Keys for later. A key's entry in the heap counts only if its time is the one in `_due`.
         self._due: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
+        #: Failed keys, and when the next try of each is: until then they are not made ready.
+        self._held: dict[K, float] = {}
         self._sequence = 0
         self._failures: dict[K, int] = {}
         self._has_ready = asyncio.Event()
@@ -60,7 +65,9 @@ class WorkQueue(Generic[K]):
         return len(self._ready)
 
     def add(self, key: K) -> None:
-        """Reconcile `key` as soon as a worker is free."""
+        """Reconcile `key` as soon as a worker is free; one that has failed at its next try."""
+        if key in self._held:
+            return
         self._due.pop(key, None)
         if key in self._dirty:
             return
@@ -75,16 +82,13 @@ class WorkQueue(Generic[K]):
             self.add(key)
             return
         due = self._clock() + seconds
-        if self._due.get(key, due + 1) <= due:
-            return
-        self._due[key] = due
-        self._sequence += 1
-        heapq.heappush(self._heap, (due, self._sequence, key))
-        self._has_due.set()
+        if key not in self._held and self._due.get(key, due + 1) > due:
+            self._plan(key, due)
 
     def forget(self, key: K) -> None:
-        """Drop what is planned for `key`: its object is gone."""
+        """Drop what is planned for `key` and that it has failed: its object is gone, or is another one now."""
         self._due.pop(key, None)
+        self._held.pop(key, None)
         self._failures.pop(key, None)
 
     def promote_due(self) -> float | None:
@@ -96,19 +100,34 @@ class WorkQueue(Generic[K]):
                 heapq.heappop(self._heap)
             elif due <= now:
                 heapq.heappop(self._heap)
+                self._held.pop(key, None)
                 self.add(key)
             else:
                 return due - now
         return None
 
-    def failed(self, key: K) -> float:
+    def failed(self, key: K, at_least_seconds: float = 0.0) -> float:
         """Plan another try of `key`; seconds until then."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         seconds = min(self._backoff_cap_seconds, self._backoff_seconds * 2.0 ** min(failures, 30))
         seconds *= 1 + random.uniform(-self._jitter, self._jitter)
-        self.add_after(key, seconds)
+        # Whoever asks to be called later by many is spread, too, and never called before.
+        seconds = max(seconds, at_least_seconds * (1 + random.uniform(0, self._jitter)))
+        self._held[key] = self._clock() + seconds
+        self._dirty.discard(key)
+        self._plan(key, self._held[key])
         return seconds
+
+    def _plan(self, key: K, due: float) -> None:
+        self._due[key] = due
+        self._sequence += 1
+        heapq.heappush(self._heap, (due, self._sequence, key))
+        if len(self._heap) > 2 * len(self._due) + HEAP_SLACK:
+            # Entries that were planned over: without this there would be one for each plan ever made.
+            self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._heap)
+        self._has_due.set()
 
     @contextlib.contextmanager
     def processing(self, key: K) -> Iterator[None]:
@@ -137,12 +156,19 @@ class WorkQueue(Generic[K]):
         workers: int,
         timeout_seconds: float = 60.0,
         observer: Observer[K] | None = None,
+        retry_after: Callable[[BaseException], float] = lambda _: 0.0,
     ) -> None:
-        """Reconcile keys with `workers` tasks until cancelled."""
+        """Reconcile keys with `workers` tasks until cancelled.
+
+        Args:
+            retry_after: seconds for which whoever was asked does not want to be asked again, by the error of it.
+        """
         async with asyncio.TaskGroup() as group:
             group.create_task(self._promote(), name="workqueue-timer")
             for number in range(workers):
-                group.create_task(self._work(reconcile, timeout_seconds, observer), name=f"workqueue-worker-{number}")
+                group.create_task(
+                    self._work(reconcile, timeout_seconds, observer, retry_after), name=f"workqueue-worker-{number}"
+                )
 
     async def _promote(self) -> None:
         while True:
@@ -153,7 +179,11 @@ class WorkQueue(Generic[K]):
                     await self._has_due.wait()
 
     async def _work(
-        self, reconcile: Callable[[K], Awaitable[None]], timeout_seconds: float, observer: Observer[K] | None
+        self,
+        reconcile: Callable[[K], Awaitable[None]],
+        timeout_seconds: float,
+        observer: Observer[K] | None,
+        retry_after: Callable[[BaseException], float],
     ) -> None:
         while True:
             key = await self.get()
@@ -165,7 +195,7 @@ class WorkQueue(Generic[K]):
                         await reconcile(key)
                 except Exception as caught:
                     error = caught
-                    seconds = self.failed(key)
+                    seconds = self.failed(key, retry_after(caught))
                     log.warning("%s: %s; trying again in %.1f s", key, describe(caught), seconds)
                     log.debug("%s", key, exc_info=caught)
                 else:

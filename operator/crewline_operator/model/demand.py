@@ -13,6 +13,8 @@ class Demand:
     due: int
     active: int
     paused: bool = False
+    #: Another one for each job that was added and each that was run, also between two reads.
+    mark: str = ""
 
     @property
     def total(self) -> int:

@@ -13,6 +13,11 @@ class Fault:
     message: str
 
 
+#: Redis answers, and refuses what one queue is read by.
+WRONG_TYPE = "RedisWrongType"
+PERMISSION_DENIED = "RedisPermissionDenied"
+QUEUE_FAULTS = (WRONG_TYPE, PERMISSION_DENIED)
+
 #: Faults that only the user can mend are looked at again this often; most are seen through a watch before.
 FAULT_CHECK_SECONDS = 5.0
 

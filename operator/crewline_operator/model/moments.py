@@ -23,6 +23,11 @@ def parse_timestamp(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def moment_ms(epoch_ms: int) -> datetime:
+    """The moment that epoch milliseconds name."""
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)
+
+
 def epoch_ms(moment: datetime) -> int:
     """A moment in epoch milliseconds, as Redis and job ids have it."""
     return round(moment.timestamp() * 1000)

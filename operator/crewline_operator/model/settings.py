@@ -27,6 +27,8 @@ class Settings:
     poll_seconds: float = 1.0
     #: Numbers in a status are written this often at most.
     status_seconds: float = 5.0
+    #: Statuses written a second at most, of all objects together.
+    status_writes_per_second: float = 50.0
 
 
 def settings_from_env(env: Mapping[str, str]) -> Settings:
@@ -46,6 +48,9 @@ def settings_from_env(env: Mapping[str, str]) -> Settings:
         resync_seconds=_number(env, "CREWLINE_RESYNC_SECONDS", defaults.resync_seconds, low=10, high=86400),
         poll_seconds=_number(env, "CREWLINE_POLL_SECONDS", defaults.poll_seconds, low=0.1, high=60),
         status_seconds=_number(env, "CREWLINE_STATUS_SECONDS", defaults.status_seconds, low=0.5, high=600),
+        status_writes_per_second=_number(
+            env, "CREWLINE_STATUS_WRITES_PER_SECOND", defaults.status_writes_per_second, low=1, high=10000
+        ),
     )
 
 

@@ -1,70 +1,48 @@
-"""Two JobQueues on one Redis queue would fight over its workers and settings: the older one keeps it.
+"""The claim on a queue: a key in Redis that says which JobQueue runs it.
 
-Redis is told apart by host, port and database as the URL names them: two names for one host are not seen through.
+Two JobQueues on one queue would fight over its workers and settings. The claim is where the queue is, so that it is the
+same queue however its Redis is reached, and whoever may not log in there claims nothing; operators of other clusters
+see it, too. Whoever has it keeps it: it is given up when its JobQueue is deleted or is for another queue. One that its
+operator does not renew, since the whole cluster is gone, ends after CLAIM_SECONDS.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from redis.asyncio import Redis
+from redis.exceptions import WatchError
 
-from crewline_operator.model.key import Key
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The queue a JobQueue is for, and how old that JobQueue is."""
-
-    redis: str
-    prefix: str
-    queue: str
-    created: str
-    uid: str
-
-    @property
-    def queue_identity(self) -> tuple[str, str, str]:
-        return self.redis, self.prefix, self.queue
-
-    @property
-    def age(self) -> tuple[str, str]:
-        """Smaller is older. Kubernetes' creation times are whole seconds, so the uid decides between equals."""
-        return self.created, self.uid
+from crewline_operator.model.owner import CLAIM_SECONDS, Owner
 
 
-class Claims:
-    """All claims there are."""
+async def take_claim(redis: Redis, key: str, owner: Owner, instead_of: Owner | None) -> bool:
+    """Claim a queue that nobody has, or that `instead_of` has; whether `owner` has it now."""
+    if instead_of is None:
+        return bool(await redis.set(key, owner.encode(), nx=True, ex=CLAIM_SECONDS))
+    return await _replace(redis, key, instead_of, owner)
 
-    def __init__(self) -> None:
-        self._claims: dict[Key, Claim] = {}
-        self._by_queue: dict[tuple[str, str, str], set[Key]] = {}
 
-    def of(self, key: Key) -> Claim | None:
-        """What a JobQueue claims."""
-        return self._claims.get(key)
+async def renew_claim(redis: Redis, key: str) -> None:
+    """Let a claim hold on. Whose it is does not change, whoever has it by now."""
+    await redis.expire(key, CLAIM_SECONDS)
 
-    def older(self, key: Key, claim: Claim) -> Key | None:
-        """The oldest JobQueue that claims the same queue and is older than `claim`, which `key` makes or would make."""
-        others = [other for other in self._by_queue.get(claim.queue_identity, ()) if other != key]
-        oldest = min(others, key=lambda other: self._claims[other].age, default=None)
-        return oldest if oldest is not None and self._claims[oldest].age < claim.age else None
 
-    def make(self, key: Key, claim: Claim) -> list[Key]:
-        """Claim a queue, in place of the one that was claimed before. Gives those for which something changed."""
-        if self._claims.get(key) == claim:
-            return []
-        changed = self.drop(key)
-        self._claims[key] = claim
-        same = self._by_queue.setdefault(claim.queue_identity, set())
-        changed += [other for other in same if other not in changed]
-        same.add(key)
-        return changed
+async def give_up_claim(redis: Redis, key: str, owner: Owner) -> bool:
+    """Take a claim away if it is still `owner`'s; whether it was."""
+    return await _replace(redis, key, owner, None)
 
-    def drop(self, key: Key) -> list[Key]:
-        """Give up a claim. Gives those for which something changed."""
-        claim = self._claims.pop(key, None)
-        if claim is None:
-            return []
-        same = self._by_queue[claim.queue_identity]
-        same.discard(key)
-        if not same:
-            del self._by_queue[claim.queue_identity]
-        return list(same)
+
+async def _replace(redis: Redis, key: str, before: Owner, after: Owner | None) -> bool:
+    async with redis.pipeline() as pipe:
+        await pipe.watch(key)
+        if await pipe.get(key) != before.encode().encode():
+            return False
+        pipe.multi()  # type: ignore[no-untyped-call]
+        if after is None:
+            pipe.delete(key)
+        else:
+            pipe.set(key, after.encode(), ex=CLAIM_SECONDS)
+        try:
+            await pipe.execute()
+        except WatchError:
+            return False
+    return True

@@ -5,6 +5,10 @@ A URL may carry a password: messages of redis-py are passed on only where they c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from crewline.redis.connection import is_wrong_type
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -14,12 +18,18 @@ from redis.exceptions import (
     RedisError,
 )
 
-from crewline_operator.model.fault import Fault
+from crewline_operator.model.fault import PERMISSION_DENIED, WRONG_TYPE, Fault
 
 
 def redis_fault(error: BaseException, shown: str) -> Fault:
     """What an error of redis-py means for the user."""
-    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError) or _is_auth(error):
+    if isinstance(error, NoPermissionError):
+        return Fault(
+            PERMISSION_DENIED,
+            f"Redis {shown} lets the user of the URL that spec.redis names not do what is needed: grant it the queue's "
+            "keys and the commands by an ACL rule, or name another user",
+        )
+    if isinstance(error, AuthenticationError | AuthorizationError) or _is_auth(error):
         return Fault(
             "RedisAuthFailed",
             f"Redis {shown} refuses the login: correct user and password in the URL that spec.redis names",
@@ -39,9 +49,30 @@ def redis_fault(error: BaseException, shown: str) -> Fault:
     )
 
 
+def refused_key(asked: Sequence[Sequence[Any]], answers: Sequence[Any]) -> Fault | None:
+    """Why one queue can't be read by these commands, each of which has a key; raises what is no fault of its keys."""
+    for (command, key, *_), answer in zip(asked, answers, strict=True):
+        if not isinstance(answer, Exception):
+            continue
+        if is_wrong_type(answer):
+            return Fault(
+                WRONG_TYPE,
+                f"key {key!r} in Redis is of another type than a queue's: rename or delete it, or give spec.queue "
+                "or spec.deadLetter.queue another name",
+            )
+        if isinstance(answer, NoPermissionError):
+            return Fault(
+                PERMISSION_DENIED,
+                f"the user of the URL that spec.redis names may not {str(command).upper()} key {key!r}: grant it the "
+                "queue's keys by an ACL rule, or name another user",
+            )
+        raise answer
+    return None
+
+
 def _is_auth(error: BaseException) -> bool:
     # A server that has a password answers NOAUTH to a client without one, which is a plain ResponseError.
-    return isinstance(error, RedisError) and str(error).startswith(("NOAUTH", "WRONGPASS", "NOPERM"))
+    return isinstance(error, RedisError) and str(error).startswith(("NOAUTH", "WRONGPASS"))
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,7 +1,8 @@
 """Reads all queues of a Redis in one go, each second: one connection and one task per Redis, never per queue.
 
-A Redis that can't be read is told to its own queues only, with one log line when it goes and one when it comes back;
-tries go on with backoff. Whoever asks gets the last snapshot or the fault, never a number that is older than the fault.
+A Redis that can't be reached is told to its own queues only, with one log line when it goes and one when it comes back;
+tries go on with backoff. A queue that Redis refuses to have read is told so alone. Whoever asks gets the last snapshot
+or the fault, never a number that is older than the fault.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from crewline.queue.queue import Queue
 from crewline.redis.connection import connect
@@ -52,6 +53,8 @@ class Poller:
         self._fault: Fault | None = None
         self._failures = 0
         self._wake = asyncio.Event()
+        #: What is read again at once, and not with all the others.
+        self._woken: set[Key] = set()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -74,7 +77,7 @@ class Poller:
         if self._targets.get(key) != target:
             self._targets[key] = target
             self._readings.pop(key, None)
-            self._wake.set()
+            self.wake(key)
 
     def unwatch(self, key: Key) -> None:
         self._targets.pop(key, None)
@@ -86,24 +89,35 @@ class Poller:
     def reading(self, key: Key) -> Reading:
         return self._readings.get(key, Reading())
 
-    def wake(self) -> None:
-        """Read again at once."""
+    def wake(self, key: Key) -> None:
+        """Read the queue of the JobQueue `key` again at once."""
+        self._woken.add(key)
         self._wake.set()
 
     async def _poll_forever(self) -> None:
+        clock = asyncio.get_running_loop().time
+        all_at = clock()
         while True:
             self._wake.clear()
-            await self.poll_once()
-            wait_seconds = self._interval_seconds
-            if self._failures:
-                wait_seconds = min(BACKOFF_CAP_SECONDS, self._interval_seconds * 2.0 ** (self._failures - 1))
+            woken, self._woken = self._woken, set()
+            if clock() >= all_at or self._failures:
+                await self.poll_once()
+                wait_seconds = self._interval_seconds
+                if self._failures:
+                    wait_seconds = min(BACKOFF_CAP_SECONDS, self._interval_seconds * 2.0 ** (self._failures - 1))
+                all_at = clock() + wait_seconds
+            else:
+                # As many new queues as there are would else be as many reads of all of them.
+                await self.poll_once(woken)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_seconds):
+                async with asyncio.timeout_at(all_at):
                     await self._wake.wait()
 
-    async def poll_once(self) -> None:
-        """One read of all queues, and word of what changed. Never raises: a fault is a result too."""
-        targets = dict(self._targets)
+    async def poll_once(self, only: Collection[Key] | None = None) -> None:
+        """One read of all queues, or of some, and word of what changed. Never raises: a fault is a result too."""
+        targets = {key: target for key, target in self._targets.items() if only is None or key in only}
+        if only is not None and not targets:
+            return
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 snapshots = await read_snapshots(self.redis, list(dict.fromkeys(targets.values())))
@@ -122,7 +136,7 @@ class Poller:
         self._readings = dict.fromkeys(self._targets, Reading(fault=fault))
         self._on_change(changed)
 
-    def _succeeded(self, targets: dict[Key, Target], snapshots: dict[Target, Snapshot]) -> None:
+    def _succeeded(self, targets: dict[Key, Target], found: dict[Target, Snapshot | Fault]) -> None:
         if self._fault is not None:
             log.info("RedisRecovered: Redis %s answers again", self.endpoint.shown)
             self._fault = None
@@ -130,10 +144,9 @@ class Poller:
         for key, target in targets.items():
             if self._targets.get(key) != target:
                 continue
-            earlier = self._readings.get(key, Reading()).snapshot
-            snapshot = snapshots[target]
-            self._readings[key] = Reading(snapshot=snapshot)
-            if earlier is None or snapshot.moved_since(earlier):
+            earlier, seen = self._readings.get(key, Reading()), found[target]
+            self._readings[key] = reading = Reading(fault=seen) if isinstance(seen, Fault) else Reading(snapshot=seen)
+            if reading.differs_from(earlier):
                 changed.append(key)
         self._on_change(changed)
 
@@ -192,7 +205,7 @@ class Pollers:
         """Read the Redis of the JobQueue `key` again at once."""
         poller = self._by_key.get(key)
         if poller is not None:
-            poller.wake()
+            poller.wake(key)
 
     async def close(self) -> None:
         await asyncio.gather(*(poller.stop() for poller in self._pollers.values()), *self._stopping)

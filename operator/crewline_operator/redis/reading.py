@@ -7,6 +7,7 @@ from typing import Any
 
 from crewline_operator.model.demand import Demand
 from crewline_operator.model.fault import Fault
+from crewline_operator.model.owner import Owner
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,16 @@ class Snapshot:
     next_due_ms: int | None = None
     oldest_waiting_ms: int | None = None
     running: tuple[Running, ...] = ()
+    #: What has happened: the counter of ids, and the last event's id where there is no job.
+    mark: str = ""
+    #: The JobQueue that claims the queue.
+    owner: Owner | None = None
+    #: The ScheduledJobs that add to the queue, as far as Redis knows of their runs.
+    schedulers: tuple[Owner, ...] = ()
 
     @property
     def demand(self) -> Demand:
-        return Demand(self.waiting, self.due, self.active, self.paused)
+        return Demand(self.waiting, self.due, self.active, self.paused, self.mark)
 
     def moved_since(self, earlier: Snapshot) -> bool:
         """Whether anything but the clock differs."""
@@ -57,7 +64,8 @@ class Snapshot:
     def _without_clock(self) -> tuple[Any, ...]:
         return (
             self.waiting, self.active, self.delayed, self.due, self.completed, self.failed, self.dead, self.paused,
-            self.oldest_waiting_ms, self.running,
+            self.oldest_waiting_ms, self.running, self.owner,
+            self.schedulers,
         )  # fmt: skip
 
 
@@ -67,3 +75,9 @@ class Reading:
 
     snapshot: Snapshot | None = None
     fault: Fault | None = None
+
+    def differs_from(self, earlier: Reading) -> bool:
+        """Whether anything but the clock differs."""
+        if self.snapshot is None or earlier.snapshot is None:
+            return self != earlier
+        return self.snapshot.moved_since(earlier.snapshot)

@@ -1,7 +1,8 @@
 """How many workers a queue should have: a pure function of its demand, its recent demand and the clock.
 
 Up at once, down only to the highest number that was wanted in the last STABLE_SECONDS, so that a queue whose jobs come
-in bursts does not flap. To minReplicas only when there was no job at all for idleSeconds. A number that could not
+in bursts does not flap. To minReplicas only when there was no job at all for idleSeconds, which the queue's own counter
+and events tell: a short job is seen by no look at what is there now. A number that could not
 be read never scales anything: without a demand the workers stay as they are.
 """
 
@@ -23,8 +24,10 @@ class History:
 
     #: (time, replicas wanted) of the last STABLE_SECONDS.
     wanted: tuple[tuple[float, int], ...] = ()
-    #: Since when there has been no job; None while there is one.
+    #: Since when there has been no job, and none has come and gone unseen; None while there is one.
     idle_since: float | None = None
+    #: What had happened then.
+    mark: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Decision:
 
 
 def decide(spec: ScalingSpec, demand: Demand | None, current: int, history: History, now: float) -> Decision:
-    """The number of workers for `demand`; None means that it could not be read. `now` is in seconds."""
+    """The number of workers for `demand`; None means that it could not be read. `now` is monotonic, in seconds."""
     if spec.mode == "external":
         return _external(spec, current, history)
     if demand is None:
@@ -54,8 +57,10 @@ def decide(spec: ScalingSpec, demand: Demand | None, current: int, history: Hist
     # A process that has just started knows no earlier wish: it takes what it finds for one.
     earlier = history.wanted or ((now, current),)
     recent = (*((t, n) for t, n in earlier if now - t < STABLE_SECONDS and n > wanted), (now, wanted))
-    idle_since = None if jobs else (now if history.idle_since is None else history.idle_since)
-    history = History(recent, idle_since)
+    # What happens in a paused queue needs no worker.
+    moved = demand.mark != history.mark and not demand.paused
+    idle_since = None if jobs else (now if moved or history.idle_since is None else history.idle_since)
+    history = History(recent, idle_since, demand.mark)
     if wanted >= current:
         return Decision(wanted, _why(spec, demand, wanted), None, history)
     if idle_since is None:

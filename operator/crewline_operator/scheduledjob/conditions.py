@@ -17,13 +17,12 @@ def build_conditions(
     scheduled: ScheduledJob, status: Mapping[str, Any], fault: Fault | None, now: datetime
 ) -> list[dict[str, Any]]:
     """The conditions to write, given those in `status`."""
-    earlier = status.get("conditions") or ()
     wanted = [_ready(scheduled, fault)]
     if fault is None or fault == NEVER_RUNS:
-        return merge_conditions(earlier, [*wanted, _suspended(scheduled)], scheduled.generation, now)
+        return merge_conditions(status, [*wanted, _suspended(scheduled)], scheduled.generation, now)
     # Suspending takes effect with the plan that takes the placed run back, so a fault leaves it as it was.
     kept = find_condition(status, "Suspended")
-    return merge_conditions(earlier, wanted, scheduled.generation, now) + ([dict(kept)] if kept else [])
+    return merge_conditions(status, wanted, scheduled.generation, now) + ([dict(kept)] if kept else [])
 
 
 def _ready(scheduled: ScheduledJob, fault: Fault | None) -> Condition:

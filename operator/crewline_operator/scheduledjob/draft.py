@@ -23,6 +23,8 @@ class RunDraft:
     """A plan of runs in the making."""
 
     remove: list[str] = field(default_factory=list)
+    #: The run ahead, which is not to come.
+    take_back: str | None = None
     add: list[Add] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     missed: int = 0

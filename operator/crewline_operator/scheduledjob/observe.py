@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,80 +12,120 @@ from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire.text import text
 
+from crewline_operator.effects.done import Done
 from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.kube.conditions import find_condition
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
-from crewline_operator.model.key import Object
+from crewline_operator.model.fields import Unreadable
+from crewline_operator.model.key import Key, Object, status_of
+from crewline_operator.model.marks import marks_key, read_mark
+from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.scheduledjob.observed import Observed, Placed, Runs, RunState
-from crewline_operator.scheduledjob.spec import ScheduledJob
+from crewline_operator.scheduledjob.spec import ScheduledJob, check_status
 
 #: All of an observation's calls to Redis.
 REDIS_TIMEOUT_SECONDS = 10.0
+QUEUE_NOT_READY = "QueueNotReady"
 
 
 class ScheduledJobObserver:
     """Observes ScheduledJobs and changes nothing."""
 
-    def __init__(self, *, store: Store, pollers: Pollers) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        pollers: Pollers,
+        bulkheads: Bulkheads,
+        done: Callable[[Key], Done],
+        cluster_id: str,
+    ) -> None:
+        self._cluster_id = cluster_id
         self._store = store
         self._pollers = pollers
+        self._bulkheads = bulkheads
+        self._done = done
 
     async def observe(self, obj: Object, scheduled: ScheduledJob, placed: Placed | None) -> Observed:
-        """What a plan for `scheduled` is made from. Never raises for a Redis that does not answer: that is told."""
-        status = obj.get("status", {})
+        """What a plan for `scheduled` is made from. Never raises for a Redis that does not answer: that is told.
+
+        Raises Unreadable if runs can't be decided by the status, and Busy.
+        """
+        status = status_of(obj)
+        check_status(status)
+        key = Key("ScheduledJob", scheduled.namespace, scheduled.name)
         placed_in = status.get("placed", {}).get("queueRef", scheduled.queue_ref)
         queue = self._queue(scheduled)
         return Observed(
             now=datetime.now(UTC),
-            runs=queue if isinstance(queue, Fault) else await self._runs(scheduled, status, queue),
+            me=Owner(self._cluster_id, scheduled.namespace, scheduled.name, scheduled.uid),
+            runs=queue if isinstance(queue, Fault) else await self._runs(key, scheduled, status, queue),
             status=status,
             earlier_queue=self._ref(scheduled.namespace, placed_in) if placed_in != scheduled.queue_ref else None,
             placed=placed,
+            status_age_seconds=self._done(key).status_age_seconds(time.monotonic()),
         )
 
     def _queue(self, scheduled: ScheduledJob) -> QueueRef | Fault:
         """The queue that gets the jobs, or why there is none."""
         name = scheduled.queue_ref
-        ref = self._ref(scheduled.namespace, name)
-        if ref is None:
+        jobqueue = self._store.jobqueues.get(scheduled.namespace, name)
+        if jobqueue is None:
             return Fault(
                 "QueueNotFound",
                 f"spec.queueRef: there is no JobQueue {name!r} in namespace {scheduled.namespace!r}: "
                 "create it, or name another",
             )
+        try:
+            ref = parse_jobqueue(jobqueue).queue_ref
+        except Unreadable as unreadable:
+            return Fault(QUEUE_NOT_READY, f"JobQueue {name!r} can't be read: {unreadable.fault.message}")
         if self._pollers.followed(ref.jobqueue) is None:
             return self._not_ready(scheduled)
         return self._pollers.reading(ref.jobqueue).fault or ref
 
     def _not_ready(self, scheduled: ScheduledJob) -> Fault:
-        jobqueue = self._store.jobqueues.get(scheduled.namespace, scheduled.queue_ref) or {}
-        reachable = find_condition(jobqueue.get("status", {}), "RedisReachable")
-        why = reachable.get("message", "it is new")
-        return Fault("QueueNotReady", f"JobQueue {scheduled.queue_ref!r} has no Redis yet: {why}")
+        jobqueue = self._store.jobqueues.get(scheduled.namespace, scheduled.queue_ref) or {"metadata": {}}
+        reachable = find_condition(status_of(jobqueue), "RedisReachable")
+        # What it says may be of an earlier spec, or of before the operator came.
+        is_told = reachable.get("status") == "False"
+        is_of_now = reachable.get("observedGeneration") == jobqueue["metadata"].get("generation")
+        why = reachable.get("message") if is_told and is_of_now else "it has not been looked at yet"
+        return Fault(QUEUE_NOT_READY, f"JobQueue {scheduled.queue_ref!r} has no Redis yet: {why}")
 
     def _ref(self, namespace: str, name: str) -> QueueRef | None:
         obj = self._store.jobqueues.get(namespace, name)
-        return parse_jobqueue(obj).queue_ref if obj is not None else None
+        try:
+            return parse_jobqueue(obj).queue_ref if obj is not None else None
+        except Unreadable:
+            return None
 
-    async def _runs(self, scheduled: ScheduledJob, status: Mapping[str, Any], ref: QueueRef) -> Runs | Fault:
-        queue = self._pollers.queue(ref)
-        if queue is None:
+    async def _runs(self, key: Key, scheduled: ScheduledJob, status: Mapping[str, Any], ref: QueueRef) -> Runs | Fault:
+        followed, queue = self._pollers.followed(ref.jobqueue), self._pollers.queue(ref)
+        if followed is None or queue is None:
             return self._not_ready(scheduled)
+        endpoint, _ = followed
         ids = [run["id"] for run in status.get("active") or ()]
         placed = status.get("placed")
         if placed and placed.get("queueRef") == scheduled.queue_ref:
             ids.append(placed["id"])
         try:
-            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                seconds, microseconds = await queue.redis.time()
-                states = {job_id: await _run_state(queue, job_id) for job_id in ids}
+            with self._bulkheads.enter(endpoint, key):
+                async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                    seconds, microseconds = await queue.redis.time()
+                    stored: Any = await queue.redis.hget(marks_key(ref.prefix, ref.queue), scheduled.uid)
+                    mark = read_mark(scheduled.uid, stored)
+                    if mark is not None:
+                        ids += [scheduled.job_id_ms(ms) for ms in (mark.decided_ms, mark.ahead_ms) if ms]
+                    states = {job_id: await _run_state(queue, job_id) for job_id in dict.fromkeys(ids)}
         except UNAVAILABLE as error:
             return redis_fault(error, f"of JobQueue {scheduled.queue_ref!r}")
-        return Runs(ref, datetime.fromtimestamp(seconds + microseconds / 1e6, UTC), states)
+        return Runs(ref, datetime.fromtimestamp(seconds + microseconds / 1e6, UTC), states, mark)
 
 
 async def _run_state(queue: Queue, job_id: str) -> RunState:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from crewline_operator.model.fault import Fault
+from crewline_operator.model.marks import Mark
+from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
 
 UNFINISHED = ("waiting", "active", "delayed", "waiting-children")
@@ -28,10 +31,10 @@ class RunState:
 
 @dataclass(frozen=True)
 class Placed:
-    """The next run, which is in Redis ahead of its time."""
+    """Where Redis knows of runs, the next one among them, which is there ahead of its time."""
 
     queue: QueueRef
-    job_id: str
+    uid: str
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,25 @@ class Runs:
     #: Redis' clock: the one that delayed jobs become due by.
     now: datetime
     states: Mapping[str, RunState] = field(default_factory=dict)
+    #: What Redis says is decided; the status may say less, if it could not be written.
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True)
 class Observed:
     """All that a plan is made from, besides the ScheduledJob itself."""
 
+    #: The operator's wall clock, which may be wrong: for moments that are told, and for nothing that is decided.
     now: datetime
+    #: The ScheduledJob, as Redis is told of it.
+    me: Owner
     #: Why they are not known, if there is no such queue, or its Redis does not answer.
     runs: Runs | Fault
     status: Mapping[str, Any] = field(default_factory=dict)
     #: The queue in which the placed run is, if that is another one: spec.queueRef was changed.
     earlier_queue: QueueRef | None = None
     placed: Placed | None = None
+    #: How long ago this process wrote the status.
+    status_age_seconds: float = math.inf
     #: What was said to the actions that were just tried, if they were not taken.
     refusal: Fault | None = None

@@ -1,20 +1,25 @@
 """From what a ScheduledJob asks for and what was observed to what is to be done: a pure function.
 
-Jobs are taken back and added first, the status is written after them: a job's id names its run, so that what was added
-before the operator died is not added twice when the plan is made again.
+Jobs are taken back and added first, the status is written after them: Redis keeps what was decided, so that what was
+added before the operator died is not added twice when the plan is made again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from crewline_operator.effects.actions import INVALID_JOB, Action, AddJob, RemoveJob, WriteStatus
-from crewline_operator.kube.conditions import find_condition
-from crewline_operator.kube.status import merge_patch
+from crewline_operator.effects.actions import INVALID_JOB, Action, AddRun, RemoveJob, TakeBackRun, WriteStatus
+from crewline_operator.kube.conditions import Condition, find_condition, with_condition
+from crewline_operator.kube.status import is_material, merge_patch
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
+from crewline_operator.model.key import Object, status_of
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import Owner
+from crewline_operator.model.settings import Settings
+from crewline_operator.model.urgency import Urgency
 from crewline_operator.scheduledjob.conditions import NEVER_RUNS, build_conditions
 from crewline_operator.scheduledjob.observed import Observed, Placed, Runs
 from crewline_operator.scheduledjob.runs import RunPlan, plan_runs
@@ -25,6 +30,10 @@ from crewline_operator.scheduledjob.spec import ScheduledJob
 FOLLOW_SECONDS = 2.0
 #: A timer of the operator must not come before Redis' clock says that a run is due.
 LATE_SECONDS = 0.02
+#: What runs are decided by: jobs were added for it, and would be again if it were not written.
+DECIDED = ("decidedUntil", "decidedFor", "placed", "lastScheduleTime", "missedRuns", "skippedRuns")
+#: Fields that move on their own, and are therefore written at intervals only.
+NUMBERS = ("active", "activeCount")
 INVALID_SCHEDULE = "InvalidSchedule"
 
 
@@ -39,27 +48,43 @@ class Plan:
     check_after_seconds: float | None = None
 
 
-def plan(scheduled: ScheduledJob, observed: Observed) -> Plan:
+def plan(scheduled: ScheduledJob, observed: Observed, settings: Settings) -> Plan:
     """What to do for a ScheduledJob now."""
     try:
         schedule = Schedule(scheduled.schedule, scheduled.time_zone)
     except InvalidSchedule as error:
-        return _stopped(scheduled, observed, Fault(INVALID_SCHEDULE, str(error)))
+        return _stopped(scheduled, observed, Fault(INVALID_SCHEDULE, str(error)), settings)
     if observed.refusal is not None:
-        return _stopped(scheduled, observed, observed.refusal)
+        return _stopped(scheduled, observed, observed.refusal, settings)
     if isinstance(observed.runs, Fault):
-        return _stopped(scheduled, observed, observed.runs)
-    return _scheduled(scheduled, schedule, observed, observed.runs)
+        return _stopped(scheduled, observed, observed.runs, settings)
+    return _scheduled(scheduled, schedule, observed, observed.runs, settings)
+
+
+def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
+    """What to do for a ScheduledJob that can't be read: say so, and leave its runs as they are."""
+    status = status_of(obj)
+    generation = obj["metadata"].get("generation", 1)
+    ready = Condition("Ready", False, fault.reason, fault.message)
+    wanted = {
+        **status,
+        "observedGeneration": generation,
+        "conditions": with_condition(status, ready, generation, now),
+    }
+    known = find_condition(status, "Ready").get("reason") == fault.reason
+    notes = [] if known else [Note("Warning", fault.reason, fault.message)]
+    patch = merge_patch(status, wanted)
+    return [*([WriteStatus(patch, may_be_refused=True)] if patch else []), *notes]
 
 
 def plan_gone(placed: Placed | None) -> list[Action]:
     """What to do when a ScheduledJob is gone: its next run must not come. Nothing holds up a deletion."""
-    return [RemoveJob(placed.queue, placed.job_id, optional=True)] if placed is not None else []
+    return [TakeBackRun(placed.queue, placed.uid, forget=True, optional=True)] if placed is not None else []
 
 
-def _stopped(scheduled: ScheduledJob, observed: Observed, fault: Fault) -> Plan:
+def _stopped(scheduled: ScheduledJob, observed: Observed, fault: Fault, settings: Settings) -> Plan:
     """Nothing can be decided: leave the runs as they are, and say why."""
-    writes = _status_writes(scheduled, observed, dict(observed.status), fault)
+    writes, _ = _status_writes(scheduled, observed, dict(observed.status), fault, settings)
     waits_for_an_edit = fault.reason in (INVALID_SCHEDULE, INVALID_JOB)
     return Plan(
         actions=[*writes, *_fault_notes(observed, fault)],
@@ -68,51 +93,69 @@ def _stopped(scheduled: ScheduledJob, observed: Observed, fault: Fault) -> Plan:
     )
 
 
-def _scheduled(scheduled: ScheduledJob, schedule: Schedule, observed: Observed, runs: Runs) -> Plan:
-    planned = plan_runs(scheduled, schedule, observed.status, runs.states, runs.now)
+def _scheduled(scheduled: ScheduledJob, schedule: Schedule, observed: Observed, runs: Runs, settings: Settings) -> Plan:
+    planned = plan_runs(scheduled, schedule, observed.status, runs.states, runs.now, runs.mark)
     fault = NEVER_RUNS if planned.next_run is None and not scheduled.suspend else None
     checks = [FOLLOW_SECONDS] if planned.status["activeCount"] else []
     if planned.next_run is not None:
         checks.append(max(0.0, (planned.next_run - runs.now).total_seconds()) + LATE_SECONDS)
-    placed = planned.status.get("placed")
-    actions: list[Action] = [*_removes(planned, observed, runs), *_adds(scheduled, planned, runs)]
-    actions += _status_writes(scheduled, observed, planned.status, fault)
+    writes, written_in = _status_writes(scheduled, observed, planned.status, fault, settings)
+    actions: list[Action] = [
+        *_removes(scheduled, planned, observed, runs),
+        *_adds(scheduled, planned, runs, observed.me),
+        *writes,
+    ]
     actions += _fault_notes(observed, fault)
     actions += planned.notes
     return Plan(
         actions=actions,
-        placed=Placed(runs.queue, placed["id"]) if placed is not None else None,
-        check_after_seconds=min(checks, default=None),
+        placed=Placed(runs.queue, scheduled.uid),
+        check_after_seconds=min([*checks, *([written_in] if written_in is not None else [])], default=None),
     )
 
 
-def _removes(planned: RunPlan, observed: Observed, runs: Runs) -> list[RemoveJob]:
-    removes = [RemoveJob(runs.queue, job_id) for job_id in planned.remove]
+def _removes(
+    scheduled: ScheduledJob, planned: RunPlan, observed: Observed, runs: Runs
+) -> list[RemoveJob | TakeBackRun]:
+    removes: list[RemoveJob | TakeBackRun] = [RemoveJob(runs.queue, job_id) for job_id in planned.remove]
+    if planned.take_back is not None:
+        removes.append(TakeBackRun(runs.queue, scheduled.uid))
     if planned.remove_elsewhere is not None and observed.earlier_queue is not None:
-        _, job_id = planned.remove_elsewhere
-        removes.append(RemoveJob(observed.earlier_queue, job_id, optional=True))
+        removes.append(TakeBackRun(observed.earlier_queue, scheduled.uid, forget=True, optional=True))
     return removes
 
 
-def _adds(scheduled: ScheduledJob, planned: RunPlan, runs: Runs) -> list[AddJob]:
+def _adds(scheduled: ScheduledJob, planned: RunPlan, runs: Runs, me: Owner) -> list[AddRun]:
     attempts = {} if scheduled.attempts is None else {"attempts": scheduled.attempts}
-    adds = []
-    for add in planned.add:
-        # A run that is due already must not be delayed: it would lose its priority's place.
-        delay = add.run if add.run > runs.now else 0
-        options = {"job_id": add.job_id, "delay": delay, "priority": scheduled.priority} | attempts
-        adds.append(AddJob(runs.queue, scheduled.job_name, scheduled.data, options))
-    return adds
+    return [
+        AddRun(
+            queue=runs.queue,
+            owner=me,
+            run=add.run,
+            name=scheduled.job_name,
+            data=scheduled.data,
+            options={"job_id": add.job_id, "priority": scheduled.priority} | attempts,
+            digest=scheduled.job_digest,
+        )
+        for add in planned.add
+    ]
 
 
 def _status_writes(
-    scheduled: ScheduledJob, observed: Observed, status: dict[str, Any], fault: Fault | None
-) -> list[WriteStatus]:
-    """Write the status with its conditions, if anything in it moved."""
+    scheduled: ScheduledJob, observed: Observed, status: dict[str, Any], fault: Fault | None, settings: Settings
+) -> tuple[list[WriteStatus], float | None]:
+    """Write what moved of the status with its conditions, or say in how many seconds it may be."""
     status["observedGeneration"] = scheduled.generation
     status["conditions"] = build_conditions(scheduled, observed.status, fault, observed.now)
     patch = merge_patch(observed.status, status)
-    return [WriteStatus(patch)] if patch else []
+    if not patch:
+        return [], None
+    if is_material(patch, NUMBERS):
+        urgency = Urgency.NOW if any(name in DECIDED for name in patch) else Urgency.MATERIAL
+        return [WriteStatus(patch, urgency)], None
+    if observed.status_age_seconds >= settings.status_seconds:
+        return [WriteStatus(patch, Urgency.NUMBERS)], None
+    return [], settings.status_seconds - observed.status_age_seconds
 
 
 def _fault_notes(observed: Observed, fault: Fault | None) -> list[Note]:

@@ -2,19 +2,20 @@
 
 Every run that is due is decided once, and `decidedUntil` in the status says up to when. With policy Allow the next run
 is already in Redis as a delayed job, so it is on time even if no operator runs then; Forbid and Replace have to look
-at the last run first and are decided when due. A job's id names its run, so that whatever is done twice adds one
-job: the jobs go to Redis first, the status after them.
+at the last run first and are decided when due. The jobs go to Redis first, the status after them, and Redis keeps what
+was decided, so that whatever is done twice adds one job. Where Redis knows more than the status, that was not written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from crewline_operator.kube.conditions import find_condition
-from crewline_operator.model.moments import parse_timestamp, timestamp
+from crewline_operator.model.marks import Mark
+from crewline_operator.model.moments import moment_ms, parse_timestamp, timestamp
 from crewline_operator.model.note import Note
 from crewline_operator.scheduledjob.draft import Add, RunDraft
 from crewline_operator.scheduledjob.observed import RunState
@@ -28,6 +29,8 @@ class RunPlan:
     """What to do in Redis, in this order: remove, add; then what to write."""
 
     remove: list[str]
+    #: The run ahead, which is taken back before another one is added.
+    take_back: str | None
     #: A JobQueue and the id of a run placed there before spec.queueRef was changed.
     remove_elsewhere: tuple[str, str] | None
     add: list[Add]
@@ -37,27 +40,34 @@ class RunPlan:
 
 
 def plan_runs(
-    scheduled: ScheduledJob, schedule: Schedule, status: Mapping[str, Any], runs: Mapping[str, RunState], now: datetime
+    scheduled: ScheduledJob,
+    schedule: Schedule,
+    status: Mapping[str, Any],
+    runs: Mapping[str, RunState],
+    now: datetime,
+    mark: Mark | None = None,
 ) -> RunPlan:
-    """What to do now. `runs` has the placed run and the status' active ones as they are in Redis."""
+    """What to do now. `runs` has the status' and the mark's runs as they are in Redis."""
     draft = RunDraft()
     decided_until = _decided_until(scheduled, status, now)
     next_run = None if scheduled.suspend else schedule.next_after(now)
-    placed_run = _take_placed(status, now, draft)
+    taken = _take_added(scheduled, status, mark, decided_until, now, draft)
+    placed_run = max(taken, default=None)
     if not scheduled.suspend:
         due = schedule.due(decided_until, now)
         if due.latest is not None:
-            on_time = 1 if placed_run is not None and placed_run > decided_until else 0
+            on_time = sum(1 for run in taken if run > decided_until)
             decided_until = due.latest
             if placed_run is None or placed_run < due.latest:
                 _decide(scheduled, status, runs, due.latest, due.count - on_time, now, draft)
             else:
                 _note_missed(due.count - on_time, draft)
-    placed = _place(scheduled, status, runs, next_run, now, draft)
-    before = status.get("placed", {})
+    before = _placed(scheduled, status, mark, now) or {}
+    placed = _place(scheduled, before, runs, next_run, now, draft)
     moved = before and before.get("queueRef") != scheduled.queue_ref and run_of(before["id"]) > now
     return RunPlan(
         remove=draft.remove,
+        take_back=draft.take_back,
         remove_elsewhere=(before["queueRef"], before["id"]) if moved else None,
         add=draft.add,
         status=build_run_status(
@@ -70,28 +80,55 @@ def plan_runs(
 
 def run_of(job_id: str) -> datetime:
     """The run that a job id names."""
-    return datetime.fromtimestamp(int(job_id.rpartition("-")[2]) / 1000, UTC)
+    return moment_ms(int(job_id.rpartition("-")[2]))
 
 
 def _decided_until(scheduled: ScheduledJob, status: Mapping[str, Any], now: datetime) -> datetime:
     """Up to when runs are decided. What passed while suspended, or under another schedule, is not made up for."""
     if "decidedUntil" not in status:
-        return scheduled.created
+        # The API server's clock may be ahead of Redis'.
+        return min(scheduled.created, now)
     was_suspended = find_condition(status, "Suspended").get("status") == "True"
     if was_suspended != scheduled.suspend or status.get("decidedFor") != scheduled.decided_for:
         return now
     return parse_timestamp(status["decidedUntil"])
 
 
-def _take_placed(status: Mapping[str, Any], now: datetime, draft: RunDraft) -> datetime | None:
-    """Note that the placed run has become due: it was in Redis before, so it is on time, whoever was away."""
+def _take_added(
+    scheduled: ScheduledJob,
+    status: Mapping[str, Any],
+    mark: Mark | None,
+    decided_until: datetime,
+    now: datetime,
+    draft: RunDraft,
+) -> list[datetime]:
+    """Note runs that were added and have become due: those in Redis before are on time, whoever was away."""
     placed_id = status.get("placed", {}).get("id")
-    if not placed_id or run_of(placed_id) > now:
-        return None
-    draft.last_run = run_of(placed_id)
-    draft.started.append(placed_id)
-    draft.notes.append(_scheduled_note(placed_id, draft.last_run))
-    return draft.last_run
+    added = {run_of(placed_id)} if placed_id else set()
+    # What is told by the status as well is told already.
+    added |= {run for run in _marked(mark) if run > decided_until}
+    taken = sorted(run for run in added if run <= now)
+    for run in taken:
+        job_id = scheduled.job_id(run)
+        draft.last_run = run
+        draft.started.append(job_id)
+        draft.notes.append(_scheduled_note(job_id, run))
+    return taken
+
+
+def _marked(mark: Mark | None) -> list[datetime]:
+    return [moment_ms(ms) for ms in (mark.decided_ms, mark.ahead_ms) if ms] if mark is not None else []
+
+
+def _placed(scheduled: ScheduledJob, status: Mapping[str, Any], mark: Mark | None, now: datetime) -> Any:
+    """The run ahead that Redis has: what it says itself, else what the status says."""
+    placed = status.get("placed")
+    if mark is None or mark.ahead_ms is None or moment_ms(mark.ahead_ms) <= now:
+        return placed
+    if placed and placed.get("queueRef") != scheduled.queue_ref:
+        # It was in another queue, and is to be taken back there first.
+        return placed
+    return {"id": scheduled.job_id_ms(mark.ahead_ms), "queueRef": scheduled.queue_ref, "job": mark.digest}
 
 
 def _decide(
@@ -145,14 +182,13 @@ def _may_start(
 
 def _place(
     scheduled: ScheduledJob,
-    status: Mapping[str, Any],
+    before: Mapping[str, Any],
     runs: Mapping[str, RunState],
     next_run: datetime | None,
     now: datetime,
     draft: RunDraft,
 ) -> dict[str, Any] | None:
     """Have the next run, and no other, in Redis ahead of its time."""
-    before = status.get("placed")
     wanted: dict[str, Any] | None = None
     if next_run is not None and scheduled.concurrency_policy == "Allow":
         wanted = {
@@ -161,7 +197,7 @@ def _place(
             "job": scheduled.job_digest,
         }
     if before and before != wanted and run_of(before["id"]) > now and before.get("queueRef") == scheduled.queue_ref:
-        draft.remove.append(before["id"])
+        draft.take_back = before["id"]
     if wanted and next_run is not None:
         in_redis = before == wanted and runs.get(wanted["id"], RunState("unknown")).state != "unknown"
         if not in_redis:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from crewline_operator.model.fields import Fields, Unreadable
 from crewline_operator.model.key import Object
-from crewline_operator.model.moments import epoch_ms, parse_timestamp
+from crewline_operator.model.moments import epoch_ms, parse_timestamp, timestamp_ms
+
+STATUS_MEND = "delete the ScheduledJob and create it again"
 
 
 @dataclass(frozen=True)
@@ -46,27 +49,58 @@ class ScheduledJob:
 
     def job_id(self, run: datetime) -> str:
         """The id of the job for a run: the same whoever adds it, so that it is added once."""
-        return f"{self.uid}-{epoch_ms(run)}"
+        return self.job_id_ms(epoch_ms(run))
+
+    def job_id_ms(self, run_ms: int) -> str:
+        """The same for a run in epoch milliseconds."""
+        return f"{self.uid}-{run_ms}"
 
 
 def parse_scheduledjob(obj: Object) -> ScheduledJob:
-    """Read a ScheduledJob that the API server has validated."""
-    metadata, spec = obj["metadata"], obj["spec"]
-    job = spec["job"]
+    """Read a ScheduledJob as it is stored. Raises Unreadable."""
+    metadata, spec = obj["metadata"], Fields(obj.get("spec"), "spec")
+    job = spec.required("job")
     return ScheduledJob(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         generation=metadata.get("generation", 1),
         created=parse_timestamp(metadata["creationTimestamp"]),
-        queue_ref=spec["queueRef"]["name"],
-        schedule=spec["schedule"],
-        time_zone=spec.get("timeZone", "Etc/UTC"),
-        suspend=spec.get("suspend", False),
-        concurrency_policy=spec.get("concurrencyPolicy", "Allow"),
-        deadline_seconds=spec.get("startingDeadlineSeconds"),
-        job_name=job["name"],
-        data=job.get("data", {}),
-        priority=job.get("priority", 0),
-        attempts=job.get("attempts"),
+        queue_ref=spec.required("queueRef").text("name"),
+        schedule=spec.text("schedule"),
+        time_zone=spec.optional_text("timeZone") or "Etc/UTC",
+        suspend=spec.flag("suspend"),
+        concurrency_policy=spec.optional_text("concurrencyPolicy") or "Allow",
+        deadline_seconds=spec.optional_integer("startingDeadlineSeconds"),
+        job_name=job.text("name"),
+        data=job.mapping("data"),
+        priority=job.optional_integer("priority") or 0,
+        attempts=job.optional_integer("attempts"),
     )
+
+
+def check_status(status: Mapping[str, Any]) -> None:
+    """Raise Unreadable if a status is nothing that runs can be decided by."""
+    fields = Fields(status, "status", "InvalidStatus")
+    for name in ("decidedUntil", "lastScheduleTime"):
+        _check_moment(fields, name)
+    for name in ("missedRuns", "skippedRuns"):
+        fields.optional_integer(name)
+    for run in fields.objects("active"):
+        Fields(run, "status.active[]", "InvalidStatus").text("id")
+    if "placed" in fields:
+        placed = fields.required("placed")
+        placed.text("queueRef")
+        due_ms = placed.text("id").rpartition("-")[2]
+        if not due_ms.isascii() or not due_ms.isdigit() or timestamp_ms(int(due_ms)) is None:
+            raise Unreadable("InvalidStatus", f"{placed.path}.id names no run: {STATUS_MEND}")
+
+
+def _check_moment(fields: Fields, name: str) -> None:
+    text = fields.optional_text(name)
+    try:
+        aware = text is None or parse_timestamp(text).tzinfo is not None
+    except ValueError:
+        aware = False
+    if not aware:
+        raise Unreadable("InvalidStatus", f"{fields.path}.{name} is no time: {STATUS_MEND}")

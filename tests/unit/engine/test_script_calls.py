@@ -79,6 +79,11 @@ CALLS = {
     "add_jobs": Sends(
         lambda s: s.add_jobs(JOBS), {"shapes": 2}, ([*SHAPES], [(1, "a", "1"), (2, "", "2"), (1, "c", "3")]), (),
     ),
+    "add_run": Sends(
+        lambda s: s.add_run("O", 5, "{}", "D", JOBS[0]),
+        {"uid": "O", "run": 5, "told": "{}", "digest": "D", "name": "n", "data (JSON text)": "1",
+         "opts (JSON text)": "{}", "priority": "1"},
+    ),
     "append_log": Sends(
         lambda s: s.append_log("J", "line", 7, "T"),
         {"id": "J", "line": "line", "how many lines to keep": 7, "token of the worker that runs it": "T"},
@@ -155,6 +160,7 @@ CALLS = {
         {'"completed" or "failed"': "failed", "count or ''": 5, "age in seconds or ''": 7,
          "how many jobs to look at": 9, "written count or ''": "", "written age or ''": 604800}, reply=(0, 0),
     ),
+    "take_back_run": Sends(lambda s: s.take_back_run("O", True), {"uid as add_run has it": "O", "forget": "1"}),
     "update_data": Sends(lambda s: s.update_data("J", "1"), {"id": "J", "data (JSON text)": "1"}),
     "update_progress": Sends(
         lambda s: s.update_progress("J", "1", "T"),

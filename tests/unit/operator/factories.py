@@ -5,14 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from crewline_operator.effects.done import Claimed
 from crewline_operator.jobqueue.children.deployment import DeploymentInputs, build_deployment
-from crewline_operator.jobqueue.claim import claim_of
+from crewline_operator.jobqueue.children.service_account import build_service_account
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
+from crewline_operator.model.owner import Owner
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.reading import Reading, Snapshot
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+#: The monotonic clock then.
+CLOCK = 5000.0
+ME = Owner("cluster-1", "shop", "emails", "uid-1")
 ENDPOINT = Endpoint("redis://redis.shop.svc:6379/0", "redis.shop.svc:6379/0")
 
 
@@ -50,7 +55,7 @@ def jobqueue(**spec: Any) -> JobQueue:
 
 def snapshot(**counts: Any) -> Snapshot:
     numbers = {"waiting": 0, "active": 0, "delayed": 0, "due": 0, "completed": 0, "failed": 0, "dead": 0}
-    return Snapshot(**({"now_ms": 1_000_000, "paused": False} | numbers | counts))
+    return Snapshot(**({"now_ms": 1_000_000, "paused": False, "owner": ME} | numbers | counts))
 
 
 def deployment(replicas: int, ready: int | None = None, **metadata: Any) -> dict[str, Any]:
@@ -66,13 +71,22 @@ def deployment(replicas: int, ready: int | None = None, **metadata: Any) -> dict
     return built
 
 
+def service_account(**metadata: Any) -> dict[str, Any]:
+    """The ServiceAccount of `jobqueue()`."""
+    built = build_service_account(jobqueue())
+    built["metadata"] |= {"uid": "uid-s", "resourceVersion": "5"} | metadata
+    return built
+
+
 def observed(**parts: Any) -> Observed:
-    """A queue that is followed, without jobs and without a Deployment yet; keyword arguments replace parts of it."""
+    """A queue that is followed and claimed, without jobs and without a Deployment; keyword arguments replace parts."""
     known = jobqueue()
     defaults: dict[str, Any] = {
         "now": NOW,
+        "clock": CLOCK,
+        "me": ME,
         "endpoint": ENDPOINT,
-        "claim": claim_of(known, ENDPOINT.shown),
+        "claimed": Claimed(known.queue_ref, ME, ENDPOINT.shown, CLOCK),
         "followed": (ENDPOINT, known.target),
         "reading": Reading(snapshot=snapshot()),
     }

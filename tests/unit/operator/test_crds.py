@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,20 @@ def number_of(term: str) -> int:
     if term.isdigit():
         return int(term)
     return MONTHS.index(term) + 1 if term in MONTHS else DAYS.index(term) if term in DAYS else 0
+
+
+def test_a_range_that_goes_down_from_a_name_to_a_number_or_back_is_told_from_one_that_does_not() -> None:
+    rules = field("scheduledjob", "spec.schedule")["x-kubernetes-validations"]
+    (rule,) = [each["rule"] for each in rules if "(1-FRI, JAN-3)" in each["message"]]
+    refused = [re.compile(pattern) for pattern in re.findall(r"matches\('([^']+)'\)", rule)]
+    assert len(refused) == 2
+    for names, numbers, before in ((DAYS, range(8), "0 0 * * "), (MONTHS, range(1, 13), "0 0 1 ")):
+        for name, number, form in itertools.product(names, numbers, ("{}-{}", "{}-0{}")):
+            for ends in ((name, str(number)), (str(number), name)):
+                term = form.format(*ends) if number < 10 and ends[0] == name else "-".join(ends)
+                for shown in (term, f"1,{term}", f"{term},12", f"{term}/2", f"{term} *"):
+                    found = any(pattern.search((before + shown).upper()) for pattern in refused)
+                    assert found == goes_down(term), shown
 
 
 ACCEPTED = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from crewline.redis.connection import redact
@@ -25,6 +26,7 @@ class Reach:
 
     Attributes:
         reached: set from then on.
+        tried: when a call was answered last, or was not, by the monotonic clock.
     """
 
     def __init__(self, url: str, on_reached: Callable[[], None]) -> None:
@@ -35,6 +37,7 @@ class Reach:
         self._away_ms = 0.0
         self._moved = asyncio.Event()
         self.reached = asyncio.Event()
+        self.tried = time.monotonic()
 
     async def wants(self, index: int) -> None:
         """Returns while so many calls, counted from 0, should be in flight beside this one."""
@@ -43,6 +46,7 @@ class Reach:
 
     def answered(self, call: object) -> None:
         """Redis has carried the call out."""
+        self.tried = time.monotonic()
         self.heard(call)
         if not self.reached.is_set():
             self.reached.set()
@@ -57,6 +61,7 @@ class Reach:
 
     def failed(self, call: object, error: Exception, held: int) -> None:
         """Redis did not take the call; ``held`` results wait for it. Said once, until it takes all calls again."""
+        self.tried = time.monotonic()
         if not self._failing:
             log.error(
                 "Redis at %s does not take our calls (%s: %s): holding %d results, trying again",

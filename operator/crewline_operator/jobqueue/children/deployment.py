@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewline_operator.jobqueue.children.labels import labels_of, metadata_of, selector_of
+from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.model.names import GROUP
 
 CONTAINER = "worker"
 CODE_PATH = "/opt/code"
-READY_FILE = "/tmp/ready"
+#: Where a worker answers the kubelet.
+HEALTH_PORT = 10808
 #: The user of the worker image; any other image must bear running as it, too.
 USER_ID = 10001
-#: Seconds a worker has to hand back its jobs after its grace period, before the kubelet kills it.
-HAND_BACK_SECONDS = 5
+#: Seconds a worker has after its grace period, before the kubelet kills it: SIGTERM comes up to 2 s late, to hand back
+#: its jobs takes 4 s at most, to end its process 3 s.
+HAND_BACK_SECONDS = 10
 
 CODE_DIGEST = f"{GROUP}/code-digest"
 SECRET_DIGEST = f"{GROUP}/redis-secret-digest"
@@ -34,14 +37,17 @@ class DeploymentInputs:
     #: A change of either rolls the pods: both are read once, when a worker starts.
     code_digest: str | None = None
     secret_digest: str | None = None
+    #: Why there are this many replicas.
+    decision: LastDecision | None = None
 
 
 def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
     """The manifest to apply."""
+    told = {LAST_DECISION: inputs.decision.annotation} if inputs.decision is not None else {}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata_of(jobqueue),
+        "metadata": metadata_of(jobqueue) | ({"annotations": told} if told else {}),
         "spec": {
             "replicas": inputs.replicas,
             "revisionHistoryLimit": 2,
@@ -110,14 +116,32 @@ def _container(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
     if worker.code_config_map:
         container["volumeMounts"].append({"name": "code", "mountPath": CODE_PATH, "readOnly": True})
     if worker.handler:
-        # The worker makes the file when its handler is imported and Redis has answered.
-        container["readinessProbe"] = {
-            "exec": {"command": ["test", "-f", READY_FILE]},
-            "periodSeconds": 1,
-            "timeoutSeconds": 5,
-            "failureThreshold": 3,
-        }
+        container |= _probes()
     return container
+
+
+def _probes() -> dict[str, Any]:
+    """By HTTP, so that an image needs no shell and the kubelet makes no process; none that can make a worker unready.
+
+    Of workers that are to go those that are not ready go first, however busy they are.
+    """
+    return {
+        # The worker answers once Redis has answered it, and is asked when it can be there: a start leaves no Event.
+        # After some 20 minutes without an answer it is started anew.
+        "startupProbe": {
+            "httpGet": {"path": "/ready", "port": HEALTH_PORT},
+            "initialDelaySeconds": 1,
+            "periodSeconds": 1,
+            "timeoutSeconds": 10,
+            "failureThreshold": 120,
+        },
+        "livenessProbe": {
+            "httpGet": {"path": "/alive", "port": HEALTH_PORT},
+            "periodSeconds": 20,
+            "timeoutSeconds": 10,
+            "failureThreshold": 6,
+        },
+    }
 
 
 def _env(jobqueue: JobQueue) -> list[dict[str, Any]]:
@@ -132,7 +156,7 @@ def _env(jobqueue: JobQueue) -> list[dict[str, Any]]:
         "CREWLINE_GRACE_SECONDS": worker.grace_seconds,
         "CREWLINE_DEAD_LETTER_QUEUE": jobqueue.dead_letter_queue,
         "CREWLINE_CODE_PATH": CODE_PATH if worker.code_config_map else None,
-        "CREWLINE_READY_FILE": READY_FILE if worker.handler else None,
+        "CREWLINE_HEALTH_PORT": HEALTH_PORT if worker.handler else None,
     }
     env: list[dict[str, Any]] = [_redis_url(jobqueue)]
     env += [{"name": name, "value": str(value)} for name, value in values.items() if value is not None]

@@ -15,9 +15,12 @@ def labels_of(jobqueue: JobQueue) -> dict[str, str]:
         "app.kubernetes.io/instance": jobqueue.name,
         "app.kubernetes.io/component": "worker",
         "app.kubernetes.io/part-of": "crewline",
-        "app.kubernetes.io/managed-by": "crewline",
-        JOBQUEUE_LABEL: jobqueue.name,
-    }
+    } | ownership_labels(jobqueue)
+
+
+def ownership_labels(jobqueue: JobQueue) -> dict[str, str]:
+    """What a child is known by that has lost its owner."""
+    return {"app.kubernetes.io/managed-by": "crewline", JOBQUEUE_LABEL: jobqueue.name}
 
 
 def selector_of(jobqueue: JobQueue) -> dict[str, str]:

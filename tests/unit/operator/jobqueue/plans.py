@@ -9,8 +9,10 @@ from crewline_operator.effects.actions import Apply, Pause
 from crewline_operator.effects.done import Applied
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.plan import Plan, plan
+from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import Owner
 from crewline_operator.model.settings import Settings
 from crewline_operator.redis.reading import Reading
 
@@ -23,6 +25,9 @@ SETTINGS = Settings(worker_image="worker:1")
 MISSING = Fault("MissingSecret", "create it")
 
 WITH_CODE = {"worker": {"handler": "h:h", "code": {"configMap": "c"}}}
+
+#: Another JobQueue of the cluster, on the same queue.
+MAILS = Owner("cluster-1", "shop", "mails", "uid-2")
 
 UNREACHABLE = Fault("RedisUnreachable", "Redis redis:6379/0 does not answer")
 
@@ -61,5 +66,9 @@ def reading(**counts: Any) -> Reading:
     return Reading(snapshot=snapshot(**counts))
 
 
-def in_place(result: Plan, generation: int = 1) -> dict[str, Applied]:
-    return {action.kind: Applied(action.digest, generation) for action in actions(result, Apply)}
+def in_place(result: Plan, **seen: Any) -> dict[str, Applied]:
+    """What a plan applied to the children in `seen`, as it is remembered."""
+    children = {"Deployment": seen["deployment"], "ServiceAccount": seen["service_account"]}
+    return {
+        action.kind: Applied(action.digest, fingerprint(children[action.kind])) for action in actions(result, Apply)
+    }

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from crewline.cli import process
+from crewline.worker import stopping
 from crewline_operator.jobqueue.children.deployment import (
     CODE_DIGEST,
     SECRET_DIGEST,
@@ -14,6 +17,8 @@ from crewline_operator.jobqueue.children.service_account import build_service_ac
 
 from tests.unit.operator.factories import jobqueue
 
+#: Measured: how long after a pod's deletion SIGTERM may come, while its time runs.
+SIGNAL_SECONDS = 2.0
 HANDLER = {"handler": "handlers:handle", "concurrency": 7, "execution": "thread", "gracePeriodSeconds": 20}
 
 
@@ -81,7 +86,7 @@ def test_the_worker_gets_its_settings_in_the_environment() -> None:
         "CREWLINE_TIMEOUT_SECONDS": "60",
         "CREWLINE_GRACE_SECONDS": "20",
         "CREWLINE_DEAD_LETTER_QUEUE": "graveyard",
-        "CREWLINE_READY_FILE": "/tmp/ready",
+        "CREWLINE_HEALTH_PORT": "10808",
     }
 
 
@@ -96,8 +101,13 @@ def test_a_redis_url_in_a_secret_stays_there() -> None:
     assert env(redis=redis)["CREWLINE_REDIS_URL"] == {"secretKeyRef": {"name": "redis", "key": "url"}}
 
 
-def test_the_pod_outlives_the_grace_period_so_that_jobs_are_handed_back() -> None:
-    assert pod(worker=HANDLER)["terminationGracePeriodSeconds"] == 25
+@pytest.mark.parametrize("grace", [0, 20, 86400])
+def test_the_pod_lives_for_as_long_as_a_drain_may_take(grace: int) -> None:
+    """Its jobs are handed back after the grace period, and the process ends by itself after that."""
+    drain = grace + stopping.END_SECONDS + process.TASKS_SECONDS + process.HOOKS_SECONDS
+    assert (
+        pod(worker=HANDLER | {"gracePeriodSeconds": grace})["terminationGracePeriodSeconds"] >= drain + SIGNAL_SECONDS
+    )
 
 
 def test_code_is_mounted_read_only_and_importable() -> None:
@@ -119,9 +129,12 @@ def test_a_changed_handler_or_secret_rolls_the_pods_and_nothing_else_does() -> N
 
 
 def test_a_handler_is_ready_when_it_says_so_and_a_foreign_program_at_once() -> None:
-    assert container(worker=HANDLER)["readinessProbe"]["exec"]["command"] == ["test", "-f", "/tmp/ready"]
+    handler = container(worker=HANDLER)
+    assert handler["startupProbe"]["httpGet"] == {"path": "/ready", "port": 10808}
+    assert handler["livenessProbe"]["httpGet"] == {"path": "/alive", "port": 10808}
+    assert "readinessProbe" not in handler, "one that fails under load would have busy workers killed first"
     foreign = {"command": ["node", "worker.js"], "args": ["--fast"], "image": "mails:3", "concurrency": 5}
-    assert "readinessProbe" not in container(worker=foreign)
+    assert not {"readinessProbe", "startupProbe", "livenessProbe"} & container(worker=foreign).keys()
     assert (container(worker=foreign)["command"], container(worker=foreign)["args"]) == (
         ["node", "worker.js"],
         ["--fast"],

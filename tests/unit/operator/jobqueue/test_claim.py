@@ -1,22 +1,107 @@
-"""Which queue a JobQueue claims, as far as it is known before its Redis is looked for."""
+"""Who has the queue: claimed before anything is decided, kept, given up, and taken over from who is gone."""
 
 from __future__ import annotations
 
-from crewline_operator.jobqueue.claim import claim_of, known_claims
-from crewline_operator.model.key import Key
+import pytest
+from crewline_operator.effects.actions import Claim, GiveUpClaim, KeepClaim
+from crewline_operator.effects.done import Claimed
+from crewline_operator.jobqueue.claim import PATIENCE_SECONDS
+from crewline_operator.model.owner import RENEW_SECONDS, UNKNOWN, Owner, read_owner
+from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.reading import Reading
 
-from tests.unit.operator.factories import ENDPOINT, jobqueue, jobqueue_object
+from tests.unit.operator.factories import CLOCK, ENDPOINT, ME, conditions, deployment, jobqueue, message, observed
+from tests.unit.operator.jobqueue.plans import (
+    MAILS,
+    UNREACHABLE,
+    actions,
+    manifest,
+    manifests,
+    planned,
+    reading,
+    status_of,
+)
 
-SECRET = {"urlFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}}
+REF = jobqueue().queue_ref
+FAR = Owner("cluster-2", "shop", "mails", "uid-2")
 
 
-def test_a_url_in_the_spec_tells_the_claim() -> None:
-    known = dict(known_claims([jobqueue_object()]))
-    assert known == {Key("JobQueue", "shop", "emails"): claim_of(jobqueue(), ENDPOINT.shown)}
+def claimed(seconds_ago: float) -> Claimed:
+    return Claimed(REF, ME, ENDPOINT.shown, CLOCK - seconds_ago)
 
 
-def test_a_url_in_a_secret_is_told_by_the_status_and_by_nothing_before_that() -> None:
-    fresh = jobqueue_object(redis=SECRET)
-    assert dict(known_claims([fresh])) == {}
-    seen = fresh | {"status": {"redis": "redis.shop.svc:6379/0"}}
-    assert dict(known_claims([seen])) == {jobqueue().key: claim_of(jobqueue(redis=SECRET), "redis.shop.svc:6379/0")}
+def test_a_queue_that_nobody_has_is_claimed_before_anything_is_decided() -> None:
+    result = planned(observed(claimed=None, reading=reading(waiting=50, owner=None)))
+    assert result.actions == [Claim(REF, ME, ENDPOINT.shown)]
+    assert result.status is None
+
+
+def test_what_it_has_is_renewed_in_time() -> None:
+    assert actions(planned(observed(claimed=claimed(RENEW_SECONDS - 1))), KeepClaim) == []
+    late = planned(observed(claimed=claimed(RENEW_SECONDS), deployment=deployment(0)))
+    assert actions(late, KeepClaim) == [KeepClaim(REF, ME, ENDPOINT.shown)]
+    assert late.check_after_seconds == RENEW_SECONDS
+
+
+def test_after_a_restart_it_keeps_what_it_has() -> None:
+    result = planned(observed(claimed=None, deployment=deployment(2), reading=reading(waiting=15)))
+    assert actions(result, KeepClaim) == [KeepClaim(REF, ME, ENDPOINT.shown)]
+    assert manifest(result, "Deployment")["spec"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("holder", [MAILS, FAR, UNKNOWN])
+def test_a_queue_that_another_has_is_left_to_it(holder: Owner) -> None:
+    result = planned(observed(claimed=None, reading=reading(waiting=50, owner=holder)))
+    assert actions(result, Claim) == manifests(result) == []
+    assert conditions(status_of(result))["Degraded"] == ("True", "DuplicateQueue")
+    lost = planned(observed(deployment=deployment(3), reading=reading(waiting=50, owner=holder)))
+    assert actions(lost, GiveUpClaim) == [GiveUpClaim(REF, ME)], "what this process knew of it holds no more"
+    assert manifest(lost, "Deployment")["spec"]["replicas"] == 0
+
+
+def test_one_of_another_cluster_is_named_as_such_with_the_way_out() -> None:
+    result = planned(observed(reading=reading(owner=FAR)))
+    told = message(status_of(result), "Degraded")
+    assert "JobQueue shop/mails of another cluster has queue 'emails'" in told
+    assert "delete key 'bull-crewline:emails:claim' in Redis" in told
+
+
+def test_one_that_is_gone_is_followed_in_its_claim() -> None:
+    result = planned(observed(claimed=None, reading=reading(waiting=50, owner=MAILS), owner_gone=True))
+    assert result.actions == [Claim(REF, ME, ENDPOINT.shown, instead_of=MAILS)]
+
+
+def test_its_own_claim_from_before_the_clusters_certificate_changed_is_made_anew() -> None:
+    before = Owner("cluster-0", ME.namespace, ME.name, ME.uid)
+    result = planned(observed(reading=reading(waiting=50, owner=before)))
+    assert result.actions == [Claim(REF, ME, ENDPOINT.shown, instead_of=before)]
+
+
+def test_where_redis_lost_the_claim_whoever_had_the_queue_comes_first() -> None:
+    told = status_of(planned(observed(reading=reading(owner=MAILS))))
+    lost = planned(observed(status=told, claimed=None, reading=reading(owner=None)))
+    assert (lost.actions, lost.check_after_seconds, lost.unclaimed_since) == ([], PATIENCE_SECONDS, CLOCK)
+    since = CLOCK - PATIENCE_SECONDS
+    freed = planned(observed(status=told, claimed=None, reading=reading(owner=None), unclaimed_since=since))
+    assert freed.actions == [Claim(REF, ME, ENDPOINT.shown)]
+
+
+def test_without_a_claim_that_is_known_no_workers_are_made_for_a_redis_that_does_not_answer() -> None:
+    always = {"scaling": {"mode": "operator", "minReplicas": 2, "maxReplicas": 10, "idleSeconds": 60}}
+    seen = observed(claimed=None, deployment=deployment(0), reading=Reading(fault=UNREACHABLE))
+    assert manifest(planned(seen, **always), "Deployment")["spec"]["replicas"] == 0
+    had = observed(deployment=deployment(0), reading=Reading(fault=UNREACHABLE))
+    assert manifest(planned(had, **always), "Deployment")["spec"]["replicas"] == 2
+
+
+def test_a_queue_in_another_redis_is_given_up_and_a_new_password_gives_up_nothing() -> None:
+    moved = Endpoint("redis://other:6379/0", "other:6379/0")
+    assert actions(planned(observed(endpoint=moved, reading=Reading())), GiveUpClaim) == [GiveUpClaim(REF, ME)]
+    same = Endpoint("redis://:new@redis.shop.svc:6379/0", ENDPOINT.shown)
+    assert actions(planned(observed(endpoint=same, reading=Reading())), GiveUpClaim) == []
+
+
+@pytest.mark.parametrize("stored", [b"", b"{", b"[]", b"1", b'{"uid": "u"}', b"\xff", b"[" * 100_000])
+def test_what_is_no_claim_is_somebody_elses(stored: bytes) -> None:
+    assert read_owner(stored) == UNKNOWN
+    assert read_owner(ME.encode().encode()) == ME

@@ -12,6 +12,7 @@ from crewline_operator.redis.reading import Reading
 
 from tests.unit.operator.factories import conditions, deployment, message, observed
 from tests.unit.operator.jobqueue.plans import (
+    MAILS,
     UNREACHABLE,
     WITH_CODE,
     manifest,
@@ -75,12 +76,12 @@ def test_a_config_map_that_goes_missing_rolls_nothing() -> None:
     assert manifest(result, "Deployment")["spec"]["replicas"] == 3, "scaling goes on"
 
 
-def test_the_newer_of_two_jobqueues_on_one_queue_gets_no_workers_and_names_the_older() -> None:
-    result = planned(observed(older_twin="shop/mails", reading=reading(waiting=50)))
+def test_of_two_jobqueues_on_one_queue_that_which_came_later_gets_no_workers_and_names_the_other() -> None:
+    result = planned(observed(reading=reading(waiting=50, owner=MAILS)))
     assert manifests(result) == []
     assert conditions(status_of(result))["Available"] == ("False", "DuplicateQueue")
-    assert "JobQueue shop/mails has the same queue 'emails'" in message(status_of(result), "Degraded")
-    had_some = planned(observed(older_twin="shop/mails", deployment=deployment(2), reading=reading(waiting=50)))
+    assert "JobQueue shop/mails has queue 'emails' of this Redis" in message(status_of(result), "Degraded")
+    had_some = planned(observed(deployment=deployment(2), reading=reading(waiting=50, owner=MAILS)))
     assert manifest(had_some, "Deployment")["spec"]["replicas"] == 0
 
 
@@ -121,6 +122,23 @@ def test_a_fault_of_the_workers_is_told_until_they_are_ready() -> None:
     assert [reason for _, reason in notes(mended)] == ["Recovered"]
 
 
+def test_a_fault_of_the_workers_is_still_told_when_another_that_hid_it_is_mended() -> None:
+    dead = {"state": {"terminated": {"exitCode": 78, "message": "ImportError: no handlers"}}}
+    one_job = {"deployment": deployment(1, 0), "reading": reading(waiting=1)}
+    broken = planned(observed(pods=[pod("r1", "2026-03-01T12:00:00Z", **dead)], **one_job))
+    starting = [pod("r2", "2026-03-01T12:01:00Z")]
+    hidden = planned(
+        observed(pods=starting, status=status_of(broken), **one_job | {"reading": Reading(fault=UNREACHABLE)})
+    )
+    assert [fault["reason"] for fault in status_of(hidden)["faults"]] == ["RedisUnreachable", "HandlerImportFailed"]
+    still = planned(
+        observed(pods=starting, status=status_of(hidden), **one_job | {"reading": Reading(fault=UNREACHABLE)})
+    )
+    assert [fault["reason"] for fault in status_of(still)["faults"]] == ["RedisUnreachable", "HandlerImportFailed"]
+    back = planned(observed(pods=starting, status=status_of(still), **one_job))
+    assert conditions(status_of(back))["Degraded"] == ("True", "HandlerImportFailed")
+
+
 def test_a_fault_of_the_workers_ends_with_the_last_of_them() -> None:
     before = {"conditions": [{"type": "Degraded", "status": "True", "reason": "WorkerCrashing", "message": "boom"}]}
     status = status_of(planned(observed(deployment=deployment(0), status=before)))
@@ -141,3 +159,13 @@ def test_what_hides_other_faults_comes_first_and_the_others_are_named_too() -> N
     assert conditions(status_of(result))["Degraded"] == ("True", "RedisUnreachable")
     assert "; also: MissingConfigMap: " in message(status_of(result), "Degraded")
     assert result.check_after_seconds is not None
+
+
+def test_a_queue_that_redis_refuses_to_have_read_is_told_and_redis_is_reachable() -> None:
+    refused = Reading(fault=Fault("RedisWrongType", "key 'bull:emails:wait' is of another type"))
+    result = planned(observed(deployment=deployment(2), reading=refused))
+    assert manifest(result, "Deployment")["spec"]["replicas"] == 2
+    seen = conditions(status_of(result))
+    assert seen["RedisReachable"] == ("True", "Connected")
+    assert seen["Degraded"] == ("True", "RedisWrongType")
+    assert seen["ScalingActive"] == ("False", "RedisWrongType")

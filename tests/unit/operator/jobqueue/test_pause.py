@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 from crewline_operator.redis.reading import Reading
 
-from tests.unit.operator.factories import conditions, deployment, observed
-from tests.unit.operator.jobqueue.plans import UNREACHABLE, pause, planned, reading, status_of
+from tests.unit.operator.factories import conditions, deployment, message, observed
+from tests.unit.operator.jobqueue.plans import MAILS, UNREACHABLE, pause, planned, reading, status_of
 
 
-def test_the_newer_twin_does_not_pause_the_olders_queue() -> None:
-    assert pause(planned(observed(older_twin="shop/mails", deployment=deployment(0)), paused=True)) is None
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_queue_that_another_jobqueue_has_is_that_ones_to_pause(paused: bool) -> None:
+    result = planned(observed(deployment=deployment(0), reading=reading(owner=MAILS, paused=paused)), paused=True)
+    assert pause(result) is None
+    assert conditions(status_of(result))["Paused"] == (str(paused), "DuplicateQueue")
+    assert "JobQueue shop/mails has the queue" in message(status_of(result), "Paused")
 
 
 def test_spec_paused_pauses_the_queue_and_its_end_resumes_it_once_redis_agrees() -> None:

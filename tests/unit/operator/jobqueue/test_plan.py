@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from crewline_operator.effects.actions import Apply, DropClaim, Follow, MakeClaim, Pause, Unfollow, WriteStatus
-from crewline_operator.jobqueue.claim import claim_of
-from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, Plan, plan_gone
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from crewline_operator.effects.actions import (
+    Apply,
+    Follow,
+    GiveUpClaim,
+    KeepClaim,
+    Pause,
+    Sweep,
+    TakeBackRun,
+    Unfollow,
+    WriteStatus,
+)
+from crewline_operator.jobqueue.decision import LAST_DECISION
+from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, SWEEP_SECONDS, Plan, plan_gone
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import RENEW_SECONDS
 from crewline_operator.redis.reading import Reading, Target
 from crewline_operator.scaling.decide import History
 
-from tests.unit.operator.factories import ENDPOINT, conditions, deployment, jobqueue, observed
+from tests.unit.operator.factories import (
+    CLOCK,
+    ENDPOINT,
+    ME,
+    NOW,
+    conditions,
+    deployment,
+    jobqueue,
+    observed,
+    service_account,
+)
 from tests.unit.operator.jobqueue.plans import (
+    MAILS,
     MISSING,
     UNREACHABLE,
     actions,
@@ -68,17 +94,16 @@ def test_nothing_is_planned_before_redis_was_read_once() -> None:
         assert actions(planned(observed(**known)), WriteStatus)
 
 
-def test_a_new_jobqueue_is_counted_and_followed_before_anything_is_decided() -> None:
-    known = jobqueue()
-    fresh = planned(observed(claim=None, followed=None, reading=Reading()))
-    assert fresh.actions == [MakeClaim(claim_of(known, ENDPOINT.shown)), Follow(ENDPOINT, known.target)]
+def test_a_new_jobqueue_is_followed_before_anything_is_decided() -> None:
+    fresh = planned(observed(claimed=None, followed=None, reading=Reading()))
+    assert fresh.actions == [Follow(ENDPOINT, jobqueue().target)]
     assert fresh.check_after_seconds is None, "the first read has it looked at again"
 
 
-def test_another_queue_is_claimed_and_followed_in_place_of_the_old_one() -> None:
+def test_another_queue_is_followed_in_place_of_the_old_one_which_is_given_up() -> None:
     moved = planned(observed(reading=Reading()), queue="letters")
     assert moved.actions == [
-        MakeClaim(claim_of(jobqueue(queue="letters"), ENDPOINT.shown)),
+        GiveUpClaim(jobqueue().queue_ref, ME),
         Follow(ENDPOINT, Target("bull", "letters", "letters-dlq")),
     ]
 
@@ -90,8 +115,28 @@ def test_without_a_usable_redis_url_nothing_is_followed_and_the_claim_stays() ->
     assert still.actions == []
 
 
-def test_a_jobqueue_that_is_gone_is_followed_no_more_and_claims_nothing() -> None:
-    assert plan_gone() == [Unfollow(), DropClaim()]
+def test_a_jobqueue_that_is_gone_gives_its_queue_up_and_is_followed_no_more() -> None:
+    assert plan_gone(observed().claimed) == [GiveUpClaim(jobqueue().queue_ref, ME), Unfollow()]
+    assert plan_gone(None) == [Unfollow()]
+
+
+def test_runs_of_a_scheduledjob_that_is_gone_are_taken_back_before_a_worker_is_made() -> None:
+    result = planned(observed(strays=["uid-8", "uid-9"], reading=reading(waiting=5)))
+    taken = [TakeBackRun(jobqueue().queue_ref, uid, forget=True, optional=True) for uid in ("uid-8", "uid-9")]
+    assert list(result.actions[:2]) == taken
+    assert isinstance(result.actions[2], Apply)
+
+
+def test_a_queue_without_workers_is_swept_now_and_then_if_there_is_anything_to_sweep() -> None:
+    swept = planned(observed(deployment=deployment(0), reading=reading(failed=1)))
+    assert (actions(swept, Sweep), swept.check_after_seconds) == ([Sweep(jobqueue().queue_ref)], SWEEP_SECONDS)
+    soon = planned(observed(deployment=deployment(0), reading=reading(completed=1), sweep_age_seconds=290.0))
+    assert (actions(soon, Sweep), soon.check_after_seconds) == ([], 10.0)
+    assert actions(planned(observed(deployment=deployment(0), reading=reading())), Sweep) == []
+    pod = {"metadata": {"name": "p"}}
+    for others in ({"deployment": deployment(1)}, {"reading": reading(failed=1, owner=MAILS)}, {"pods": [pod]}):
+        seen = {"deployment": deployment(0), "reading": reading(failed=1)} | others
+        assert actions(planned(observed(**seen)), Sweep) == [], "its workers, or another JobQueue, see to it"
 
 
 def test_an_old_child_of_the_same_name_is_waited_for() -> None:
@@ -99,33 +144,120 @@ def test_an_old_child_of_the_same_name_is_waited_for() -> None:
     assert (waiting.actions, waiting.check_after_seconds) == ([], STALE_CHILD_SECONDS)
 
 
+def test_a_wall_clock_that_is_an_hour_off_decides_the_same() -> None:
+    def lives(hours: list[int]) -> list[tuple[int, float | None]]:
+        """What is decided second by second for a queue without jobs, with the wall clock so much off each time."""
+        history, decided = History(), []
+        for second, off in enumerate(hours):
+            seen = {"now": NOW + timedelta(hours=off, seconds=second), "clock": CLOCK + second, "history": history}
+            result = planned(observed(deployment=deployment(3), **seen), scaling=scaling)
+            history = result.history
+            decided.append((manifest(result, "Deployment")["spec"]["replicas"], result.check_after_seconds))
+        return decided
+
+    scaling = {"mode": "operator", "minReplicas": 0, "maxReplicas": 5, "idleSeconds": 60}
+    assert lives([0, 1, 1, 0, -1, -1]) == lives([0] * 6) == [(3, 15 - second) for second in range(6)]
+
+
 def test_what_is_done_comes_in_an_order_that_a_death_between_bears() -> None:
-    """The pause is known by the status, and Events tell of what was done."""
-    result = planned(observed(claim=None, reading=reading(waiting=50)), paused=True)
-    assert [type(action) for action in result.actions] == [MakeClaim, Apply, Apply, WriteStatus, Pause, Note, Note]
+    """The pause is known by the status, Events tell of what was done, and the pause alone may fail for the Redis."""
+    result = planned(observed(claimed=None, reading=reading(waiting=50)), paused=True)
+    kinds = [type(action) for action in result.actions]
+    assert kinds == [KeepClaim, Apply, Apply, Note, WriteStatus, Note, Pause]
+
+
+#: Two workers for 15 jobs, in place.
+STEADY: dict[str, Any] = {"deployment": deployment(2), "service_account": service_account()}
+
+
+def kinds_applied(result: Plan) -> list[str]:
+    return [action.kind for action in actions(result, Apply)]
 
 
 def test_what_is_in_place_is_neither_applied_nor_written_again() -> None:
-    first = planned(observed(deployment=deployment(2), reading=reading(waiting=15)))
-    known = {"deployment": deployment(2), "reading": reading(waiting=15), "status": status_of(first)}
-    again = planned(observed(applied=in_place(first), **known))
-    assert (again.actions, again.check_after_seconds) == ([], None)
-    assert [action.kind for action in actions(planned(observed(**known)), Apply)] == ["ServiceAccount", "Deployment"]
+    first = planned(observed(reading=reading(waiting=15), **STEADY))
+    known = {"reading": reading(waiting=15), "status": status_of(first)} | STEADY
+    again = planned(observed(applied=in_place(first, **STEADY), **known))
+    assert (again.actions, again.check_after_seconds) == ([], RENEW_SECONDS)
+    assert kinds_applied(planned(observed(**known))) == ["ServiceAccount", "Deployment"]
 
 
-def test_what_somebody_else_changed_or_a_quota_refused_is_applied_again() -> None:
-    first = planned(observed(deployment=deployment(2), reading=reading(waiting=15)))
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        ({"deployment": deployment(2, generation=7)}, "Deployment"),
+        ({"deployment": deployment(2, labels={})}, "Deployment"),
+        ({"deployment": deployment(2, ownerReferences=[])}, "Deployment"),
+        ({"deployment": deployment(2, uid="uid-e")}, "Deployment"),
+        ({"service_account": service_account(labels={})}, "ServiceAccount"),
+        ({"service_account": service_account() | {"automountServiceAccountToken": True}}, "ServiceAccount"),
+        ({"service_account": None}, "ServiceAccount"),
+    ],
+)
+def test_what_somebody_else_changed_is_applied_again(changed: dict[str, Any], kind: str) -> None:
+    first = planned(observed(reading=reading(waiting=15), **STEADY))
+    applied = in_place(first, **STEADY)
+    result = planned(observed(reading=reading(waiting=15), applied=applied, **STEADY | changed))
+    assert kinds_applied(result) == [kind]
+
+
+def test_what_others_keep_on_a_child_is_theirs() -> None:
+    first = planned(observed(reading=reading(waiting=15), **STEADY))
+    revised = deployment(2, annotations={"deployment.kubernetes.io/revision": "2"}, resourceVersion="9")
+    result = planned(
+        observed(reading=reading(waiting=15), applied=in_place(first, **STEADY), **STEADY | {"deployment": revised})
+    )
+    assert kinds_applied(result) == []
+
+
+def test_while_a_quota_refuses_pods_nothing_is_applied_that_is_in_place() -> None:
     refused = deployment(2)
-    refused["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": "no service account"}]
-    for drifted in (deployment(2, generation=7), refused):
-        result = planned(observed(deployment=drifted, reading=reading(waiting=15), applied=in_place(first)))
-        assert [action.kind for action in actions(result, Apply)] == ["ServiceAccount", "Deployment"]
+    refused["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]
+    known = STEADY | {"deployment": refused}
+    first = planned(observed(reading=reading(waiting=15), **known))
+    again = planned(observed(reading=reading(waiting=15), applied=in_place(first, **known), **known))
+    assert kinds_applied(again) == []
+    assert again.check_after_seconds is not None
 
 
 def test_only_the_manifest_that_changed_is_applied() -> None:
-    first = planned(observed(deployment=deployment(2), reading=reading(waiting=15)))
-    more = planned(observed(deployment=deployment(2), reading=reading(waiting=45), applied=in_place(first)))
-    assert [action.kind for action in actions(more, Apply)] == ["Deployment"]
+    first = planned(observed(reading=reading(waiting=15), **STEADY))
+    more = planned(observed(reading=reading(waiting=45), applied=in_place(first, **STEADY), **STEADY))
+    assert kinds_applied(more) == ["Deployment"]
+
+
+def applied_deployment(result: Plan) -> dict[str, Any]:
+    """The Deployment as it is after the plan."""
+    built: dict[str, Any] = {**manifest(result, "Deployment")}
+    before = deployment(built["spec"]["replicas"])
+    return built | {"metadata": before["metadata"] | built["metadata"], "status": before["status"]}
+
+
+def test_a_decision_whose_status_was_not_written_is_told_by_the_next_plan() -> None:
+    scaled = planned(observed(deployment=deployment(0), reading=reading(waiting=40)))
+    after = applied_deployment(scaled)
+    again = planned(observed(deployment=after, reading=reading(waiting=40)))
+    assert status_of(again)["lastDecision"] == status_of(scaled)["lastDecision"]
+    assert ("Normal", "ScaledUp") in notes(again)
+    told = planned(observed(deployment=after, reading=reading(waiting=40), status=status_of(again)))
+    assert notes(told) == []
+    assert applied_deployment(told)["metadata"] == after["metadata"]
+
+
+def test_a_decision_that_follows_one_that_was_not_told_leaves_both_events() -> None:
+    first = planned(observed(deployment=deployment(0), reading=reading(waiting=40)))
+    second = planned(observed(deployment=applied_deployment(first), reading=reading(waiting=60)))
+    told = [note.message.partition(":")[0] for note in actions(second, Note)]
+    assert told == ["0 -> 4 workers", "4 -> 6 workers"]
+    assert status_of(second)["lastDecision"]["to"] == 6
+
+
+def test_a_decision_that_can_not_be_read_is_left_as_the_status_has_it() -> None:
+    known = {"time": "2026-03-01T11:00:00Z", "from": 1, "to": 2, "reason": "busy"}
+    for text in ("", "{", "5", '{"time": 3}'):
+        odd = deployment(2, annotations={LAST_DECISION: text})
+        result = planned(observed(deployment=odd, reading=reading(waiting=15), status={"lastDecision": known}))
+        assert status_of(result)["lastDecision"] == known
 
 
 def test_numbers_wait_for_their_time_and_what_matters_does_not() -> None:

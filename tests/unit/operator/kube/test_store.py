@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from crewline_operator.kube.store import Store
@@ -42,20 +43,66 @@ def test_a_late_deletion_does_not_remove_the_successor_of_the_same_name() -> Non
     assert versions(store) == {"a": "9"}
 
 
+def test_what_is_known_already_is_not_kept_again() -> None:
+    store = Store()
+    assert store.pods.put(pod("a", 7))
+    assert not store.pods.put(pod("a", 7))
+
+
+def test_nothing_that_was_on_its_way_brings_back_what_is_gone() -> None:
+    store = Store()
+    store.pods.put(pod("a", 5))
+    store.pods.remove(pod("a", 9))
+    assert store.pods.replace([pod("a", 5)], list_version=8).kept == [], "the list was begun before the deletion"
+    assert not store.pods.put(pod("a", 8)), "an answer to a write from before the deletion"
+    store.pods.put(pod("b", 5, uid="u2"))
+    store.pods.replace([], list_version=20)
+    assert not store.pods.put(pod("b", 19, uid="u2")), "no watch has told of this deletion"
+    store.pods.put(pod("c", 5, uid="u3"))
+    store.pods.remove(pod("c", 5, uid="u3"), math.inf)
+    assert not store.pods.put(pod("c", 6, uid="u3")), "it was not there when it was asked for"
+    assert versions(store) == {}
+
+
+def test_a_deletion_that_comes_before_its_object_is_remembered_too() -> None:
+    store = Store()
+    store.pods.remove(pod("a", 9))
+    assert not store.pods.put(pod("a", 5))
+
+
+def test_what_left_a_watch_and_returned_is_let_in() -> None:
+    """An object that loses the label a watch selects by is told as deleted, and comes back with its label."""
+    store = Store()
+    store.pods.put(pod("a", 5))
+    store.pods.remove(pod("a", 9))
+    assert store.pods.put(pod("a", 10))
+
+
+def test_a_predecessor_does_not_come_back_over_its_successor_of_the_same_second() -> None:
+    store = Store()
+    store.pods.put(pod("a", 5, uid="old"))
+    store.pods.put(pod("a", 9, uid="new"))
+    assert not store.pods.put(pod("a", 6, uid="old"))
+    store.pods.remove(pod("a", 10, uid="new"))
+    assert not store.pods.put(pod("a", 6, uid="old"))
+    assert versions(store) == {}
+
+
 def test_a_list_removes_what_is_gone_but_not_what_came_after_it() -> None:
     store = Store()
     store.pods.put(pod("gone", 3))
     store.pods.put(pod("stays", 4))
     store.pods.put(pod("newer", 12))
-    gone = store.pods.replace([pod("stays", 4)], list_version=10)
-    assert [each["metadata"]["name"] for each in gone] == ["gone"]
-    assert versions(store) == {"stays": "4", "newer": "12"}
+    replaced = store.pods.replace([pod("stays", 4), pod("new", 9)], list_version=10)
+    assert [each["metadata"]["name"] for each in replaced.gone] == ["gone"]
+    assert [each["metadata"]["name"] for each in replaced.kept] == ["new"]
+    assert versions(store) == {"stays": "4", "newer": "12", "new": "9"}
 
 
 def test_a_list_of_one_namespace_leaves_the_others() -> None:
     store = Store()
     store.pods.put(pod("a", 3))
-    assert store.pods.replace([], list_version=10, namespace="other") == []
+    assert store.pods.replace([], list_version=10, namespace="other").gone == []
     assert versions(store) == {"a": "3"}
 
 

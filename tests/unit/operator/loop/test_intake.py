@@ -79,13 +79,67 @@ async def test_a_config_map_concerns_those_whose_handler_it_holds() -> None:
     assert seen.codes == [("shop/emails-handlers", True), ("shop/emails-handlers", False)]
 
 
-async def test_of_a_list_only_what_it_lacks_is_looked_at_at_once() -> None:
+async def test_of_a_list_only_what_was_not_known_is_looked_at() -> None:
     seen = Seen()
     seen.intake.on_object("ScheduledJob", scheduledjob("3"), gone=False)
     await seen.added()
     seen.intake.on_list("JobQueue", [jobqueue_object()], 12, None)
+    assert await seen.added() == {EMAILS, DIGEST}
+    seen.intake.on_list("JobQueue", [jobqueue_object()], 13, None)
     assert await seen.added() == set()
     seen.intake.on_list("ScheduledJob", [], 12, None)
     assert await seen.added() == {DIGEST}
+    seen.intake.on_list("Deployment", [deployment(1)], 13, None)
+    assert await seen.added() == {EMAILS}
+    seen.intake.on_list("Deployment", [], 14, None)
+    assert await seen.added() == {EMAILS}
     seen.intake.add_all()
+    assert await seen.added() == {EMAILS}
+
+
+async def test_an_edit_or_a_deletion_ends_the_backoff_of_what_failed_before() -> None:
+    seen = Seen()
+    seen.intake.on_object("JobQueue", jobqueue_object(), gone=False)
+    await seen.added()
+
+    def event(version: str, generation: int) -> dict[str, Any]:
+        obj = jobqueue_object()
+        obj["metadata"] |= {"resourceVersion": version, "generation": generation}
+        return obj
+
+    seen.work.failed(EMAILS)
+    seen.intake.on_object("JobQueue", event("11", 4), gone=False)
+    assert await seen.added() == set(), "its status has changed, or a label"
+    seen.intake.on_object("JobQueue", event("12", 5), gone=False)
+    assert await seen.added() == {EMAILS}
+    seen.work.failed(EMAILS)
+    seen.intake.on_object("JobQueue", event("13", 5), gone=True)
+    assert await seen.added() == {EMAILS}
+    seen.work.failed(DIGEST)
+    seen.intake.on_object("ScheduledJob", scheduledjob(), gone=False)
+    assert await seen.added() == {DIGEST}
+    seen.work.failed(DIGEST)
+    seen.intake.on_list("ScheduledJob", [], 20, None)
+    assert await seen.added() == {DIGEST}
+
+
+async def test_an_own_write_of_a_status_concerns_nobody_and_one_by_others_does() -> None:
+    seen = Seen()
+    seen.intake.on_object("JobQueue", jobqueue_object(), gone=False)
+    await seen.added()
+
+    def event(version: str, **status: Any) -> dict[str, Any]:
+        obj = jobqueue_object() | {"status": status}
+        obj["metadata"] |= {"resourceVersion": version}
+        return obj
+
+    with seen.store.jobqueues.expecting(jobqueue_object(), {"ready": "1/1"}):
+        seen.intake.on_object("JobQueue", event("11", ready="1/1"), gone=False)
+        assert await seen.added() == set(), "the watch was faster than the answer"
+        seen.intake.on_object("JobQueue", event("12", ready="9/9"), gone=False)
+        assert await seen.added() == {EMAILS}
+    assert seen.store.jobqueues.put(event("13", ready="1/1"))
+    seen.intake.on_object("JobQueue", event("13", ready="1/1"), gone=False)
+    assert await seen.added() == set(), "the answer was faster than the watch"
+    seen.intake.on_object("JobQueue", event("14"), gone=False)
     assert await seen.added() == {EMAILS}

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from crewline_operator.loop.workqueue import WorkQueue
+from crewline_operator.loop.workqueue import HEAP_SLACK, WorkQueue
 
 
 class Clock:
@@ -92,15 +92,97 @@ async def test_one_key_is_never_reconciled_twice_at_once_and_others_go_on_beside
     assert most["slow"] == 1
 
 
+async def taken(queue: WorkQueue[str]) -> list[str]:
+    """The keys that are ready, which are reconciled with that."""
+    keys = [await queue.get() for _ in range(len(queue))]
+    for key in keys:
+        with queue.processing(key):
+            pass
+    return keys
+
+
 async def test_a_failing_key_is_tried_again_later_and_each_time_later_up_to_the_cap() -> None:
     clock = Clock()
     queue: WorkQueue[str] = WorkQueue(clock=clock, backoff_seconds=1, backoff_cap_seconds=5, jitter=0)
-    delays = [queue.failed("a") for _ in range(5)]
-    assert delays == [1, 2, 4, 5, 5]
-    assert queue.promote_due() == pytest.approx(1), "the earliest try counts"
-    clock.now += 1
+    for expected in (1, 2, 4, 5, 5):
+        assert queue.failed("a") == expected
+        clock.now += expected - 0.1
+        assert queue.promote_due() == pytest.approx(0.1)
+        clock.now += 0.1
+        queue.promote_due()
+        assert await taken(queue) == ["a"]
+
+
+async def test_a_failing_key_waits_for_its_next_try_whatever_is_seen_of_it_meanwhile() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock=clock, backoff_seconds=8, jitter=0)
+    with queue.processing("a"):
+        queue.add("a")
+        queue.failed("a")
+    queue.add("a")
+    queue.add_after("a", 1)
+    queue.add_after("a", 0)
+    clock.now += 7.9
+    assert queue.promote_due() == pytest.approx(0.1)
+    assert len(queue) == 0
+    clock.now += 0.1
     queue.promote_due()
-    assert await queue.get() == "a"
+    assert await taken(queue) == ["a"]
+    queue.add("a")
+    assert await taken(queue) == ["a"], "it has had its try"
+
+
+async def test_a_failing_key_that_is_forgotten_may_be_added_at_once() -> None:
+    queue: WorkQueue[str] = WorkQueue(backoff_seconds=8, jitter=0)
+    queue.failed("a")
+    queue.forget("a")
+    queue.add("a")
+    assert await taken(queue) == ["a"]
+    assert queue.failed("a") == 8, "and its backoff begins anew"
+
+
+async def test_who_wants_to_be_left_alone_is_not_asked_before() -> None:
+    queue: WorkQueue[str] = WorkQueue(clock=Clock(), backoff_seconds=1, jitter=0.2)
+    assert 30 <= queue.failed("a", 30) <= 36
+    assert queue.failed("b", 0.1) >= 0.8
+
+
+async def test_an_error_says_when_its_key_is_tried_again() -> None:
+    queue: WorkQueue[str] = WorkQueue(backoff_seconds=0.001)
+    asked, told = asyncio.Event(), []
+
+    async def reconcile(_: str) -> None:
+        raise ConnectionError("busy")
+
+    def retry_after(error: BaseException) -> float:
+        told.append(str(error))
+        asked.set()
+        return 600
+
+    task = asyncio.create_task(queue.run(reconcile, workers=1, retry_after=retry_after))
+    queue.add("a")
+    await asyncio.wait_for(asked.wait(), 5)
+    await asyncio.sleep(0)
+    queue.add("a")
+    remaining = queue.promote_due()
+    task.cancel()
+    assert (told, len(queue)) == (["busy"], 0)
+    assert remaining is not None and remaining > 590
+
+
+async def test_plans_that_are_planned_over_do_not_pile_up() -> None:
+    clock = Clock()
+    queue: WorkQueue[str] = WorkQueue(clock=clock)
+    for round_ in range(1000):
+        for key in ("a", "b", "c"):
+            queue.add_after(key, 3600 - round_)
+            queue.add(key)
+        await taken(queue)
+        queue.add_after("d", 3600 - round_)
+    assert len(queue._heap) <= 2 * len(queue._due) + HEAP_SLACK
+    clock.now += 3600
+    queue.promote_due()
+    assert await taken(queue) == ["d"]
 
 
 async def test_success_ends_the_backoff() -> None:

@@ -114,6 +114,21 @@ def test_a_job_starts_the_idle_time_anew() -> None:
     assert queue.at(120, jobs()).replicas == 0
 
 
+def test_a_job_that_came_and_went_between_two_looks_starts_the_idle_time_anew() -> None:
+    queue = Queue(1, idle_seconds=60)
+    for second in range(300):
+        assert queue.at(second, Demand(0, 0, 0, mark=f"job {second}")).replicas == 1
+    assert queue.at(358, Demand(0, 0, 0, mark="job 299")).replicas == 1
+    assert queue.at(359, Demand(0, 0, 0, mark="job 299")).replicas == 0
+
+
+def test_what_is_added_to_a_paused_queue_keeps_no_worker() -> None:
+    queue = Queue(1, idle_seconds=60)
+    for second in range(60):
+        queue.at(second, Demand(second, 0, 0, paused=True, mark=f"job {second}"))
+    assert queue.at(60, Demand(60, 0, 0, paused=True, mark="job 60")).replicas == 0
+
+
 def test_an_unreadable_demand_does_not_count_as_idle_time_that_ends() -> None:
     queue = Queue(3, idle_seconds=10)
     queue.at(0, jobs(active=30))

@@ -7,15 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
-from crewline_operator.effects.actions import INVALID_JOB, AddJob, RemoveJob, WriteStatus
+from crewline_operator.effects.actions import INVALID_JOB, AddRun, TakeBackRun, WriteStatus
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.key import Key
 from crewline_operator.model.moments import epoch_ms, timestamp
 from crewline_operator.model.note import Note
+from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.model.settings import Settings
+from crewline_operator.model.urgency import Urgency
 from crewline_operator.scheduledjob.conditions import NEVER_RUNS, build_conditions
 from crewline_operator.scheduledjob.observed import Observed, Placed, Runs, RunState
-from crewline_operator.scheduledjob.plan import FOLLOW_SECONDS, LATE_SECONDS, Plan, plan, plan_gone
+from crewline_operator.scheduledjob.plan import FOLLOW_SECONDS, LATE_SECONDS, Plan, plan_gone
+from crewline_operator.scheduledjob.plan import plan as plan_with
 from crewline_operator.scheduledjob.spec import ScheduledJob, parse_scheduledjob
 
 from tests.unit.operator.factories import conditions, patched
@@ -24,6 +28,8 @@ A = TypeVar("A")
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 FIVE = timedelta(minutes=5)
 EMAILS = QueueRef(Key("JobQueue", "shop", "emails"), "bull", "emails")
+ME = Owner("cluster-1", "shop", "digest", "uid-9")
+PLACED = Placed(EMAILS, "uid-9")
 UNREACHABLE = Fault("RedisUnreachable", "Redis of JobQueue 'emails' does not answer in time")
 
 
@@ -40,7 +46,11 @@ def scheduled(**spec: Any) -> ScheduledJob:
 def observed(after: timedelta = timedelta(seconds=1), *, states: Any = None, **parts: Any) -> Observed:
     """A queue whose Redis answers, `after` noon."""
     now = NOON + after
-    return Observed(**({"now": now, "runs": Runs(EMAILS, now, states or {})} | parts))
+    return Observed(**({"now": now, "me": ME, "runs": Runs(EMAILS, now, states or {})} | parts))
+
+
+def plan(scheduled: ScheduledJob, observed: Observed) -> Plan:
+    return plan_with(scheduled, observed, Settings())
 
 
 def actions(planned: Plan, kind: type[A]) -> list[A]:
@@ -64,11 +74,10 @@ def id_at(run: datetime) -> str:
 def test_the_next_run_goes_to_redis_with_its_time_and_the_status_after_it() -> None:
     planned = plan(scheduled(), observed())
     add, write = planned.actions
-    assert add == AddJob(
-        EMAILS, "digest", {"n": 1}, {"job_id": id_at(NOON + FIVE), "delay": NOON + FIVE, "priority": 3}
-    )
+    options = {"job_id": id_at(NOON + FIVE), "priority": 3}
+    assert add == AddRun(EMAILS, ME, NOON + FIVE, "digest", {"n": 1}, options, scheduled().job_digest)
     assert isinstance(write, WriteStatus)
-    assert planned.placed == Placed(EMAILS, id_at(NOON + FIVE))
+    assert planned.placed == PLACED
     assert planned.check_after_seconds == 299 + LATE_SECONDS
     assert conditions(written(planned)) == {"Ready": ("True", "Scheduled"), "Suspended": ("False", "NotSuspended")}
     assert all(each["observedGeneration"] == 4 for each in written(planned)["conditions"])
@@ -76,9 +85,10 @@ def test_the_next_run_goes_to_redis_with_its_time_and_the_status_after_it() -> N
 
 def test_a_run_that_is_due_is_not_delayed_and_is_told_after_it_was_added() -> None:
     planned = plan(scheduled(concurrencyPolicy="Forbid", job={"name": "digest", "attempts": 7}), observed(FIVE))
-    (add,) = actions(planned, AddJob)
-    assert add.options == {"job_id": id_at(NOON + FIVE), "delay": 0, "priority": 0, "attempts": 7}
-    assert [type(action) for action in planned.actions] == [AddJob, WriteStatus, Note]
+    (add,) = actions(planned, AddRun)
+    assert add.run == NOON + FIVE
+    assert add.options == {"job_id": id_at(NOON + FIVE), "priority": 0, "attempts": 7}
+    assert [type(action) for action in planned.actions] == [AddRun, WriteStatus, Note]
     assert notes(planned) == [("Normal", "JobScheduled")]
     assert planned.check_after_seconds == FOLLOW_SECONDS, "what has not ended is followed"
 
@@ -94,8 +104,8 @@ def test_a_steady_schedule_asks_for_nothing() -> None:
 def test_suspending_takes_the_placed_run_back() -> None:
     first = plan(scheduled(), observed())
     held = plan(scheduled(suspend=True), observed(status=written(first), placed=first.placed))
-    assert actions(held, RemoveJob) == [RemoveJob(EMAILS, id_at(NOON + FIVE))]
-    assert (held.placed, held.check_after_seconds) == (None, None)
+    assert actions(held, TakeBackRun) == [TakeBackRun(EMAILS, "uid-9")]
+    assert (held.placed, held.check_after_seconds) == (PLACED, None)
     seen = conditions(written(held, written(first)))
     assert seen == {"Ready": ("False", "Suspended"), "Suspended": ("True", "Suspended")}
 
@@ -105,10 +115,33 @@ def test_a_run_left_in_another_queue_is_taken_back_where_it_is_if_that_can_be_re
     reports = QueueRef(Key("JobQueue", "shop", "reports"), "bull", "reports")
     seen = observed(runs=Runs(reports, NOON, {}), status=written(first), earlier_queue=EMAILS)
     moved = plan(scheduled(queueRef={"name": "reports"}), seen)
-    assert actions(moved, RemoveJob) == [RemoveJob(EMAILS, id_at(NOON + FIVE), optional=True)]
-    assert [add.queue for add in actions(moved, AddJob)] == [reports]
+    assert actions(moved, TakeBackRun) == [TakeBackRun(EMAILS, "uid-9", forget=True, optional=True)]
+    assert [add.queue for add in actions(moved, AddRun)] == [reports]
     lost = plan(scheduled(queueRef={"name": "reports"}), replace(seen, earlier_queue=None))
-    assert actions(lost, RemoveJob) == []
+    assert actions(lost, TakeBackRun) == []
+
+
+def urgencies(planned: Plan) -> list[Urgency]:
+    return [write.urgency for write in actions(planned, WriteStatus)]
+
+
+def test_what_was_decided_is_written_at_once_and_how_a_run_gets_on_at_intervals() -> None:
+    first = plan(scheduled(), observed())
+    assert urgencies(first) == [Urgency.NOW]
+    placed = id_at(NOON + FIVE)
+    due = plan(scheduled(), observed(FIVE, states={placed: RunState("waiting")}, status=written(first)))
+    assert urgencies(due) == [Urgency.NOW]
+    status = written(due, written(first))
+    following = {id_at(NOON + 2 * FIVE): RunState("delayed")}
+    runs = {"states": following | {placed: RunState("active")}, "status": status}
+    soon = plan(scheduled(), observed(FIVE + timedelta(seconds=2), status_age_seconds=1.5, **runs))
+    assert (urgencies(soon), soon.check_after_seconds) == ([], FOLLOW_SECONDS)
+    later = plan(scheduled(), observed(FIVE + timedelta(seconds=6), status_age_seconds=5.5, **runs))
+    assert urgencies(later) == [Urgency.NUMBERS]
+    ended = runs | {"states": following | {placed: RunState("completed", 5)}}
+    result = plan(scheduled(), observed(FIVE + timedelta(seconds=7), status_age_seconds=1, **ended))
+    assert urgencies(result) == [Urgency.MATERIAL]
+    assert written(result, status)["lastResult"]["state"] == "completed"
 
 
 FAULTS = [
@@ -144,5 +177,5 @@ def test_a_schedule_that_never_comes_is_told_and_suspending_it_takes_effect() ->
 
 
 def test_when_it_is_gone_its_placed_run_is_taken_back_if_that_can_be_done() -> None:
-    assert plan_gone(Placed(EMAILS, "uid-9-1")) == [RemoveJob(EMAILS, "uid-9-1", optional=True)]
+    assert plan_gone(PLACED) == [TakeBackRun(EMAILS, "uid-9", forget=True, optional=True)]
     assert plan_gone(None) == []

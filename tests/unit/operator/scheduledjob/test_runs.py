@@ -6,7 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from crewline_operator.model.marks import Mark
 from crewline_operator.model.moments import epoch_ms, timestamp
+from crewline_operator.model.owner import Owner
+from crewline_operator.scheduledjob.draft import Add
 from crewline_operator.scheduledjob.runs import RunPlan, plan_runs
 from crewline_operator.scheduledjob.schedule import Schedule
 from crewline_operator.scheduledjob.spec import parse_scheduledjob
@@ -28,8 +31,11 @@ class Scheduled:
             "job": {"name": "digest", "data": {"n": 1}},
         } | spec
         self.status: dict[str, Any] = {}
-        #: Job id -> state, as Redis has them.
+        #: Job id -> state, as Redis has them, and what it has of them beside.
         self.redis: dict[str, RunState] = {}
+        self.decided_ms = 0
+        self.ahead_ms: int | None = None
+        self.digest: str | None = None
         self.added: list[str] = []
         self.removed: list[str] = []
         self.notes: list[str] = []
@@ -40,20 +46,38 @@ class Scheduled:
         scheduled = parse_scheduledjob({"metadata": metadata, "spec": self.spec})
         ids = [run["id"] for run in self.status.get("active", ())]
         ids += [self.status["placed"]["id"]] if "placed" in self.status else []
+        mark = Mark(Owner("c", "shop", "digest", "uid-9"), self.decided_ms, self.ahead_ms, self.digest)
+        ids += [scheduled.job_id_ms(ms) for ms in (mark.decided_ms, mark.ahead_ms) if ms]
         runs = {job_id: self.redis.get(job_id, RunState("unknown")) for job_id in ids}
-        planned = plan_runs(scheduled, Schedule(scheduled.schedule, scheduled.time_zone), self.status, runs, now)
-        for job_id in planned.remove:
+        planned = plan_runs(scheduled, Schedule(scheduled.schedule, scheduled.time_zone), self.status, runs, now, mark)
+        taken_back = [planned.take_back] if planned.take_back is not None else []
+        for job_id in planned.remove + taken_back:
             self.removed.append(job_id)
             del self.redis[job_id]
+        if taken_back:
+            self.ahead_ms = None
         for add in planned.add:
-            if add.job_id not in self.redis:
-                self.added.append(add.job_id)
-                self.redis[add.job_id] = RunState("delayed" if add.run > now else "waiting")
+            self.add(add, now, scheduled.job_digest)
         if write:
             suspended = "True" if scheduled.suspend else "False"
             self.status = planned.status | {"conditions": [{"type": "Suspended", "status": suspended}]}
             self.notes += [note.reason for note in planned.notes]
         return planned
+
+    def add(self, add: Add, now: datetime, digest: str) -> None:
+        """As the engine's add_run does."""
+        run_ms = epoch_ms(add.run)
+        if self.ahead_ms is not None and self.ahead_ms <= epoch_ms(now):
+            self.decided_ms, self.ahead_ms = max(self.decided_ms, self.ahead_ms), None
+        if run_ms <= self.decided_ms or add.job_id in self.redis:
+            return
+        assert add.run <= now or self.ahead_ms in (None, run_ms), "the run ahead is taken back first"
+        self.added.append(add.job_id)
+        if add.run > now:
+            self.ahead_ms, self.digest = run_ms, digest
+        else:
+            self.decided_ms = run_ms
+        self.redis[add.job_id] = RunState("delayed" if add.run > now else "waiting")
 
     def set(self, job_id: str, state: str, **fields: Any) -> None:
         self.redis[job_id] = RunState(state, **fields)
@@ -102,6 +126,49 @@ def test_an_operator_that_dies_between_redis_and_status_adds_nothing_twice() -> 
     sj.reconcile(NOON + FIVE + timedelta(seconds=30))
     assert sj.added == [id_at(NOON + FIVE), id_at(NOON + 2 * FIVE)]
     assert sj.status["lastScheduleTime"] == "2026-03-01T12:05:00Z"
+
+
+@pytest.mark.parametrize("policy", ["Allow", "Forbid", "Replace"])
+def test_a_run_whose_job_is_done_and_gone_is_not_added_again_where_the_status_could_not_be_written(policy: str) -> None:
+    sj = Scheduled(concurrencyPolicy=policy)
+    sj.reconcile(NOON + timedelta(seconds=1))
+    for seconds in (0, 10, 20):
+        sj.reconcile(NOON + FIVE + timedelta(seconds=seconds), write=False)
+        sj.redis.pop(id_at(NOON + FIVE), None)
+    sj.reconcile(NOON + FIVE + timedelta(seconds=30))
+    assert sj.added.count(id_at(NOON + FIVE)) == 1
+    assert sj.status["lastScheduleTime"] == "2026-03-01T12:05:00Z"
+    assert sj.status["lastResult"] == {"id": id_at(NOON + FIVE), "state": "removed"}
+    assert (sj.status["missedRuns"], sj.notes) == (0, ["JobScheduled"])
+
+
+def test_a_run_that_was_placed_and_came_while_no_status_could_be_written_was_on_time() -> None:
+    sj = Scheduled()
+    sj.reconcile(NOON + timedelta(seconds=1), write=False)
+    sj.redis.clear()
+    sj.reconcile(NOON + FIVE + timedelta(seconds=1))
+    assert sj.added == [id_at(NOON + FIVE), id_at(NOON + 2 * FIVE)]
+    assert (sj.status["missedRuns"], sj.notes) == (0, ["JobScheduled"])
+    sj.reconcile(NOON + FIVE + timedelta(seconds=2))
+    assert sj.notes == ["JobScheduled"], "and is told once"
+
+
+def test_a_run_that_was_placed_for_another_schedule_is_taken_back_though_no_status_says_so() -> None:
+    sj = Scheduled()
+    sj.reconcile(NOON + timedelta(seconds=1), write=False)
+    sj.spec["schedule"] = "*/2 * * * *"
+    sj.reconcile(NOON + timedelta(seconds=2))
+    assert sj.removed == [id_at(NOON + FIVE)]
+    assert sj.status["placed"]["id"] == id_at(NOON + timedelta(minutes=2))
+
+
+def test_a_run_that_came_before_it_was_suspended_is_told_once() -> None:
+    sj = Scheduled()
+    sj.reconcile(NOON + timedelta(seconds=1))
+    sj.spec["suspend"] = True
+    for minutes in (6, 7, 8):
+        sj.reconcile(NOON + timedelta(minutes=minutes))
+    assert (sj.removed, sj.notes) == ([], ["JobScheduled"])
 
 
 def test_after_an_absence_the_placed_run_was_on_time_and_the_most_recent_missed_one_is_made_up_for() -> None:

@@ -96,6 +96,15 @@ class AddCalls(Caller):
     async def remove_schedule(self, schedule: str) -> bool:
         return bool(await self.code_of("remove_schedule", schedule))
 
+    async def add_run(self, uid: str, run_ms: int, told: str, digest: str, job: Encoded) -> bool:
+        """Adds a run, as ``<uid>-<run_ms>``; whether it was added. The job's own id and delay are not looked at."""
+        name, opts, _, priority = job.shape[:4]
+        return bool(await self.call("add_run", uid, run_ms, told, digest, name, job.data, opts, priority))
+
+    async def take_back_run(self, uid: str, forget: bool) -> bool:
+        """Takes back the run that lies ahead; whether there was one."""
+        return bool(await self.call("take_back_run", uid, "1" if forget else ""))
+
     async def replay_dead_letter(
         self,
         job_id: str,

@@ -44,6 +44,8 @@ local function store_job(queue, id, job, name, data, opts, delay, priority, lifo
     redis.call('XADD', queue.events, '*', 'event', 'waiting-children', 'jobId', id)
     return 'children'
   elseif delay ~= '0' then
+    -- since when it waits is told by nothing else, once it has come to wait
+    if moment then redis.call('HSET', job, 'due', moment) end
     delay_job(queue, id, due)
     return 'delayed'
   end

@@ -1,0 +1,85 @@
+"""What is written to the API server: children and statuses."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from crewline_operator.effects.actions import Apply, WriteStatus
+from crewline_operator.effects.done import Applied, Done
+from crewline_operator.effects.errors import Changed, Gone, NotItsTurn, Refused
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
+from crewline_operator.kube.budget import WriteBudget
+from crewline_operator.kube.errors import ApiError
+from crewline_operator.kube.fingerprint import fingerprint
+from crewline_operator.kube.status import patched
+from crewline_operator.kube.store import Store, version_of
+from crewline_operator.model.fault import Fault
+from crewline_operator.model.key import Key, Object, status_of
+
+log = logging.getLogger(__name__)
+
+RESOURCES = {
+    "JobQueue": JOBQUEUES,
+    "ScheduledJob": SCHEDULEDJOBS,
+    "Deployment": DEPLOYMENTS,
+    "ServiceAccount": SERVICE_ACCOUNTS,
+}
+#: Answers to an apply that will be the same until the user changes something: bad request, forbidden, invalid.
+REFUSALS = (400, 403, 422)
+
+
+class Objects:
+    """Writes objects, and keeps in the store what they are then."""
+
+    def __init__(self, *, api: Api, store: Store, budget: WriteBudget) -> None:
+        self._api = api
+        self._store = store
+        self._budget = budget
+
+    async def apply(self, key: Key, obj: Object | None, action: Apply, done: Done) -> None:
+        """Apply a child of `obj`. Raises Refused and Gone."""
+        try:
+            applied = await self._api.apply(RESOURCES[action.kind], action.manifest, uid=action.uid)
+        except ApiError as error:
+            if error.status in (404, 409):
+                # A child goes with its owner, of which no watch may have told.
+                await self._check_there(key, obj)
+            if error.status not in REFUSALS:
+                raise
+            name = action.manifest["metadata"]["name"]
+            message = f"the API server refuses {action.kind} {name!r}: {error}: correct spec.worker"
+            raise Refused(Fault("ApplyRefused", message)) from error
+        done.applied[action.kind] = Applied(action.digest, fingerprint(applied))
+        self._store.of(action.kind).put(applied)
+
+    async def write_status(self, key: Key, obj: Object | None, action: WriteStatus, done: Done) -> None:
+        """Patch the status of `obj`. Raises NotItsTurn, Changed and Gone."""
+        if obj is None:
+            return
+        if not self._budget.take(key, action.urgency, done.status_written):
+            raise NotItsTurn
+        collection = self._store.of(key.kind)
+        try:
+            with collection.expecting(obj, patched(status_of(obj), action.patch)):
+                written = await self._api.patch_status(RESOURCES[key.kind], obj, action.patch)
+        except ApiError as error:
+            if error.status in REFUSALS and action.may_be_refused:
+                log.warning("%s: the API server takes no status for it: %s", key, error)
+                return
+            if error.status not in (404, 409):
+                raise
+            found = await self._check_there(key, obj)
+            if version_of(found) == version_of(obj):
+                raise
+            raise Changed from error
+        done.status_written = time.monotonic()
+        collection.put(written)
+
+    async def _check_there(self, key: Key, obj: Object | None) -> Object:
+        """The object as it is now, which is kept. Raises Gone if it is not there, or another one of its name is."""
+        found = await self._api.find(RESOURCES[key.kind], key.namespace, key.name)
+        if found is None or obj is None or found["metadata"]["uid"] != obj["metadata"]["uid"]:
+            raise Gone
+        self._store.of(key.kind).put(found)
+        return found

@@ -1,0 +1,146 @@
+"""What is written to Redis: claims, pauses, runs. Each call is bounded in time, and few are at one Redis at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from crewline.errors import CrewlineError
+from crewline.queue.queue import Queue
+from crewline.redis.connection import UNAVAILABLE
+from crewline.wire.options import encode_job
+
+from crewline_operator.effects.actions import (
+    INVALID_JOB,
+    AddRun,
+    Claim,
+    GiveUpClaim,
+    KeepClaim,
+    Pause,
+    RemoveJob,
+    Sweep,
+    TakeBackRun,
+)
+from crewline_operator.effects.done import Claimed, Done
+from crewline_operator.effects.errors import NotFollowed, NotRemoved, Refused
+from crewline_operator.model.fault import Fault
+from crewline_operator.model.key import Key
+from crewline_operator.model.moments import epoch_ms
+from crewline_operator.model.owner import claim_key
+from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.redis.bulkhead import Bulkheads
+from crewline_operator.redis.claims import give_up_claim, renew_claim, take_claim
+from crewline_operator.redis.faults import redis_fault
+from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.sweep import sweep_queue
+
+#: One change of a queue, several round trips included.
+REDIS_TIMEOUT_SECONDS = 10.0
+
+
+class Queues:
+    """Changes queues, by the connections that they are read by. All raise Busy, and NotFollowed if nothing is told."""
+
+    def __init__(self, *, pollers: Pollers, bulkheads: Bulkheads) -> None:
+        self._pollers = pollers
+        self._bulkheads = bulkheads
+
+    async def claim(self, key: Key, action: Claim, done: Done) -> None:
+        """Claim a queue. Raises Refused if its Redis does not answer."""
+        at = claim_key(action.queue.prefix, action.queue.queue)
+        try:
+            async with self._at(action.queue, key) as queue:
+                async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                    taken = await take_claim(queue.redis, at, action.owner, action.instead_of)
+        except UNAVAILABLE as error:
+            raise Refused(redis_fault(error, action.shown)) from error
+        if taken:
+            done.claimed = _claimed(action)
+        self._pollers.wake(action.queue.jobqueue)
+
+    async def keep_claim(self, key: Key, action: KeepClaim, done: Done) -> None:
+        """Renew a claim."""
+        async with _may_fail(), self._at(action.queue, key) as queue:
+            await renew_claim(queue.redis, claim_key(action.queue.prefix, action.queue.queue))
+            done.claimed = _claimed(action)
+
+    async def give_up_claim(self, key: Key, action: GiveUpClaim, done: Done) -> None:
+        """Give up a claim."""
+        async with _may_fail(), self._at(action.queue, key) as queue:
+            await give_up_claim(queue.redis, claim_key(action.queue.prefix, action.queue.queue), action.owner)
+        done.claimed = None
+
+    async def pause(self, key: Key, action: Pause) -> bool:
+        """Pause a queue or resume it; whether that changed anything."""
+        async with self._at(action.queue, key) as queue:
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                changed = await (queue.pause() if action.paused else queue.resume())
+        self._pollers.wake(action.queue.jobqueue)
+        return changed
+
+    async def sweep(self, key: Key, action: Sweep, done: Done) -> None:
+        """Keep the retention of a queue."""
+        async with _may_fail(), self._at(action.queue, key) as queue:
+            done.swept = time.monotonic()
+            await sweep_queue(queue)
+
+    async def add_run(self, key: Key, action: AddRun) -> None:
+        """Add the job of a run. Raises Refused."""
+        async with self._at(action.queue, key) as queue, _told(action.queue):
+            job = encode_job(action.name, dict(action.data), **action.options)
+            owner = action.owner
+            await queue.scripts.add_run(owner.uid, epoch_ms(action.run), owner.encode(), action.digest, job)
+
+    async def take_back_run(self, key: Key, action: TakeBackRun) -> None:
+        """Take back the run that lies ahead. Raises Refused if it is not optional."""
+        told = _may_fail() if action.optional else _told(action.queue)
+        async with told, self._at(action.queue, key) as queue:
+            await queue.scripts.take_back_run(action.uid, action.forget)
+
+    async def remove_job(self, key: Key, action: RemoveJob) -> None:
+        """Remove a job. Raises Refused, and NotRemoved if it is there and a worker runs it."""
+        async with self._at(action.queue, key) as queue, _told(action.queue):
+            removed = await queue.remove(action.job_id)
+            if not removed and await queue.job_state(action.job_id) != "unknown":
+                raise NotRemoved(f"a worker has started job {action.job_id} since it was looked at")
+
+    @asynccontextmanager
+    async def _at(self, ref: QueueRef, key: Key) -> AsyncIterator[Queue]:
+        """A queue, reached for the object `key`, and closed after: its scripts would keep a connection each.
+
+        Raises NotFollowed and Busy.
+        """
+        followed, queue = self._pollers.followed(ref.jobqueue), self._pollers.queue(ref)
+        if followed is None or queue is None:
+            raise NotFollowed(f"{ref.jobqueue} is followed no more")
+        endpoint, _ = followed
+        with self._bulkheads.enter(endpoint, key):
+            async with queue:
+                yield queue
+
+
+def _claimed(action: Claim | KeepClaim) -> Claimed:
+    return Claimed(action.queue, action.owner, action.shown, time.monotonic())
+
+
+@asynccontextmanager
+async def _may_fail() -> AsyncIterator[None]:
+    """Calls to Redis, bounded in time, that nothing is to wait for where it does not answer."""
+    with contextlib.suppress(NotFollowed, *UNAVAILABLE):
+        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+            yield
+
+
+@asynccontextmanager
+async def _told(queue: QueueRef) -> AsyncIterator[None]:
+    """A call for a job, bounded in time; what is wrong with the job or with Redis is for the object's status."""
+    try:
+        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+            yield
+    except CrewlineError as error:
+        raise Refused(Fault(INVALID_JOB, f"spec.job: {error}")) from error
+    except UNAVAILABLE as error:
+        raise Refused(redis_fault(error, f"of JobQueue {queue.jobqueue.name!r}")) from error

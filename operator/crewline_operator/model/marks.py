@@ -1,0 +1,38 @@
+"""What Redis keeps of the runs of each ScheduledJob that adds to a queue: what the engine's add_run has written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from crewline.wire.keys import Keys
+
+from crewline_operator.model.owner import Owner
+
+
+def marks_key(prefix: str, queue: str) -> str:
+    """Where they are: a hash by the uid of the ScheduledJob."""
+    return Keys(prefix, queue).extra("runs")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is decided of one ScheduledJob's runs. Times are epoch milliseconds."""
+
+    owner: Owner
+    #: No run up to then is added any more; 0 if there was none.
+    decided_ms: int
+    #: The run that lay ahead when it was added, and what its job was made from.
+    ahead_ms: int | None = None
+    digest: str | None = None
+
+
+def read_mark(uid: str, stored: bytes | None) -> Mark | None:
+    """A mark as it is stored; None if there is none that can be read."""
+    try:
+        told = json.loads(stored or b"")
+        owner = Owner(str(told["cluster"]), str(told["namespace"]), str(told["name"]), uid)
+        ahead, digest = told.get("ahead"), told.get("job")
+        return Mark(owner, int(told["decided"]), int(ahead) if ahead else None, str(digest) if digest else None)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None

@@ -1,0 +1,15 @@
+"""How much the write of a status matters."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Urgency(IntEnum):
+    """The smaller the more."""
+
+    #: What was done can't be undone, and might be done twice if it were not written: others wait.
+    NOW = 0
+    #: Readiness, replicas, faults, decisions.
+    MATERIAL = 1
+    NUMBERS = 2

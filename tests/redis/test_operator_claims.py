@@ -1,0 +1,142 @@
+"""The claim on a queue, on a real Redis: who logs in first has it, until it gives it up or is gone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from crewline import Queue
+from crewline_operator.effects.actions import Claim, Follow, GiveUpClaim, KeepClaim, Unfollow
+from crewline_operator.effects.errors import Refused
+from crewline_operator.effects.executor import Executor
+from crewline_operator.kube.api import Api
+from crewline_operator.model.key import Key
+from crewline_operator.model.owner import CLAIM_SECONDS, Owner, claim_key
+from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.reading import Snapshot, Target
+from crewline_operator.redis.snapshot import read_snapshots
+from kubernetes.aio import client as kube_client
+
+from tests.redis.test_operator_executor import Operator
+
+KEY = claim_key("bull", "emails")
+TARGET = Target("bull", "emails", "emails-dlq")
+
+
+class Tenant:
+    """A JobQueue on the queue `emails`, with an operator of its own."""
+
+    def __init__(self, executor: Executor, pollers: Pollers, owner: Owner, url: str) -> None:
+        self.key = Key("JobQueue", owner.namespace, owner.name)
+        self.ref = QueueRef(self.key, "bull", "emails")
+        self.executor = executor
+        self.pollers = pollers
+        self.owner = owner
+        self.url = url
+
+    async def begin(self) -> None:
+        await self.executor.carry_out(self.key, None, [Follow(Endpoint(self.url, "shown"), TARGET)])
+
+    async def claim(self, instead_of: Owner | None = None) -> None:
+        await self.executor.carry_out(self.key, None, [Claim(self.ref, self.owner, "shown", instead_of)])
+
+    async def keep(self) -> None:
+        await self.executor.carry_out(self.key, None, [KeepClaim(self.ref, self.owner, "shown")])
+
+    async def give_up(self) -> None:
+        await self.executor.carry_out(self.key, None, [GiveUpClaim(self.ref, self.owner)])
+
+    @property
+    def has_it(self) -> bool:
+        return self.executor.done(self.key).claimed is not None
+
+
+@pytest_asyncio.fixture
+async def tenants(redis_url: str) -> AsyncIterator[list[Tenant]]:
+    """Two of one name in two clusters, and one that does not know the password."""
+    made = []
+    async with kube_client.ApiClient() as client:
+        api = Api(client)
+        wrong = redis_url.replace("redis://", "redis://nobody:wrong@")
+        for cluster, url in (("one", redis_url), ("two", redis_url), ("one", wrong)):
+            operator = Operator(api)
+            owner = Owner(cluster, "shop", "emails", f"uid-{len(made)}")
+            made.append(Tenant(operator.executor, operator.pollers, owner, url))
+            await made[-1].begin()
+        yield made
+        for tenant in made:
+            await tenant.pollers.close()
+
+
+async def owner(queue: Queue) -> Owner | None:
+    seen = (await read_snapshots(queue.redis, [TARGET]))[TARGET]
+    assert isinstance(seen, Snapshot)
+    return seen.owner
+
+
+async def test_whoever_comes_first_keeps_the_queue_until_it_gives_it_up(tenants: list[Tenant], queue: Queue) -> None:
+    first, second, _ = tenants
+    assert await owner(queue) is None
+    await first.claim()
+    await second.claim()
+    assert (await owner(queue), first.has_it, second.has_it) == (first.owner, True, False)
+    await second.give_up()
+    assert await owner(queue) == first.owner, "it was not the second's to give up"
+    await first.give_up()
+    assert (await owner(queue), first.has_it) == (None, False)
+    await second.claim()
+    assert await owner(queue) == second.owner
+
+
+async def test_whoever_can_not_log_in_claims_nothing(tenants: list[Tenant], queue: Queue) -> None:
+    stranger = tenants[-1]
+    with pytest.raises(Refused) as refused:
+        await stranger.claim()
+    assert refused.value.fault.reason == "RedisAuthFailed"
+    assert (await owner(queue), stranger.has_it) == (None, False)
+
+
+async def test_whoever_may_not_write_claims_nothing_and_is_told_so(tenants: list[Tenant], queue: Queue) -> None:
+    reader = tenants[-1]
+    await queue.redis.execute_command("ACL", "SETUSER", "nobody", "reset", "on", ">wrong", "~*", "+@all", "-set")
+    with pytest.raises(Refused) as refused:
+        await reader.claim()
+    assert refused.value.fault.reason == "RedisPermissionDenied"
+    assert (await owner(queue), reader.has_it) == (None, False)
+    await queue.redis.execute_command("ACL", "DELUSER", "nobody")
+
+
+async def test_a_claim_is_renewed_and_changes_hands_by_no_renewal(tenants: list[Tenant], queue: Queue) -> None:
+    first, second, _ = tenants
+    await first.claim()
+    await queue.redis.expire(KEY, 10)
+    await first.keep()
+    assert await queue.redis.ttl(KEY) > CLAIM_SECONDS - 10
+    await second.keep()
+    assert await owner(queue) == first.owner
+    await queue.redis.delete(KEY)
+    await first.keep()
+    assert await owner(queue) is None, "a claim that is lost is made anew by a plan, not by a renewal"
+
+
+async def test_a_claim_is_taken_over_from_the_one_that_is_gone_and_from_nobody_else(
+    tenants: list[Tenant], queue: Queue
+) -> None:
+    first, second, _ = tenants
+    gone = Owner("one", "shop", "mails", "uid-of-old")
+    await first.claim()
+    await second.claim(instead_of=gone)
+    assert (await owner(queue), second.has_it) == (first.owner, False)
+    await second.claim(instead_of=first.owner)
+    assert (await owner(queue), second.has_it) == (second.owner, True)
+
+
+async def test_a_claim_is_given_up_in_silence_where_its_queue_is_followed_no_more(tenants: list[Tenant]) -> None:
+    first = tenants[0]
+    await first.claim()
+    await first.executor.carry_out(first.key, None, [Unfollow()])
+    await first.give_up()
+    assert not first.has_it

@@ -1,0 +1,56 @@
+"""What the API server, or what stands before it, says when it takes no calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from crewline_operator.kube.api import JOBQUEUES, Api
+from crewline_operator.kube.errors import RETRY_AFTER_CAP_SECONDS, ApiError, retry_after
+from kubernetes.aio import client as kube_client
+
+
+@asynccontextmanager
+async def busy(status: int, headers: Mapping[str, str]) -> AsyncIterator[Api]:
+    """An API behind something that takes no calls."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=status, headers=headers, text="too many requests")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", refuse)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        configuration = kube_client.Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
+        configuration.retries = None
+        async with kube_client.ApiClient(configuration) as client:
+            yield Api(client)
+    finally:
+        await runner.cleanup()
+
+
+ANSWERS = [
+    (429, {"Retry-After": "7"}, 7.0),
+    (503, {"Retry-After": "1"}, 1.0),
+    (429, {"Retry-After": "86400"}, RETRY_AFTER_CAP_SECONDS),
+    (429, {}, 0.0),
+    (503, {"Retry-After": "Fri, 01 Jan 2027 00:00:00 GMT"}, 0.0),
+]
+
+
+@pytest.mark.parametrize(("status", "headers", "seconds"), ANSWERS)
+async def test_for_how_long_it_wants_to_be_left_alone_is_known(
+    status: int, headers: dict[str, str], seconds: float
+) -> None:
+    async with busy(status, headers) as api:
+        with pytest.raises(ApiError, match="too many requests") as refused:
+            await api.get(JOBQUEUES, "shop", "emails")
+    assert (refused.value.status, retry_after(refused.value)) == (status, seconds)
+
+
+def test_other_errors_ask_for_nothing() -> None:
+    assert retry_after(TimeoutError()) == 0

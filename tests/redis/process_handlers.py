@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -67,6 +68,16 @@ def work(job: Any) -> Any:
             raise Unspeakable
         case "fork":
             return fork()
+        case "signal itself":
+            for number in (signal.SIGTERM, signal.SIGINT):
+                os.kill(os.getpid(), number)
+            return "went on"
+        case "end a fork":
+            if (copy := os.fork()) == 0:
+                time.sleep(30)
+                os._exit(0)
+            os.kill(copy, signal.SIGTERM)
+            return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
         case "leave a copy":
             if (copy := os.fork()) == 0:
                 time.sleep(600)

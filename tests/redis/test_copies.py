@@ -107,6 +107,13 @@ async def test_a_copy_past_its_time_is_killed(queue: Queue, children: Children, 
     await until(lambda: not runs(pid))
 
 
+async def test_a_copy_takes_no_notice_of_what_tells_its_worker_to_stop(queue: Queue, children: Children) -> None:
+    job = await stored(queue, {"do": "signal itself"})
+    assert (await children.run(job, WORK, timeout=30, alone=True)).value == "went on"
+    job = await stored(queue, {"do": "end a fork"})
+    assert (await children.run(job, WORK, timeout=30, alone=True)).value == -signal.SIGTERM
+
+
 async def test_a_copy_can_be_killed_while_what_it_was_copied_from_stands_still(
     queue: Queue, children: Children, until: Any
 ) -> None:

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from crewline.wire.text import reason_of
-from crewline.worker.processes.child.parent import end_with
+from crewline.worker.processes.child.parent import end_with, ignore_workers_signals
 from crewline.worker.processes.child.running import Child
 from crewline.worker.processes.child.template import Template, can_be_copied, held_now
 from crewline.worker.processes.messages import HEADER, MARK_SIZE, WORKERS_SIGNALS, Answer, Hello, framed
@@ -26,9 +26,7 @@ def main(descriptors: list[int], worker: int) -> None:
         worker: the process id of the worker, which it does not outlive.
     """
     end_with(worker)
-    for number in WORKERS_SIGNALS:
-        # not SIG_IGN: programs that a handler starts would inherit it, and could not be told to end
-        signal.signal(number, lambda *_: None)
+    ignore_workers_signals()
     # blocked by the worker's thread that made this process, lest one comes before this moment
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKERS_SIGNALS)
     line, mark, *control = descriptors

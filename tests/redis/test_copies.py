@@ -143,10 +143,10 @@ async def test_what_children_are_copied_from_is_killed_where_it_stands_still(
     await until(lambda: not runs(template) and not runs(pid))
     assert len([line for line in caplog.messages if "stands still: it is killed" in line]) == 1
     following = await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)
-    assert following.value == os.getpid()
+    assert following.value not in (template, os.getpid()) and children.copying
 
 
-async def test_copies_end_with_what_they_are_copied_from_and_have_not_told_on_themselves(
+async def test_copies_end_with_what_they_are_copied_from_and_the_next_is_copied_from_another(
     queue: Queue, children: Children, until: Any
 ) -> None:
     job = await stored(queue, {"seconds": 600})
@@ -157,7 +157,21 @@ async def test_copies_end_with_what_they_are_copied_from_and_have_not_told_on_th
         await running
     await until(lambda: not runs(pid))
     following = await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)
-    assert following.value == os.getpid()
+    assert following.value not in (template, os.getpid()) and children.copying
+
+
+async def test_all_that_come_after_what_children_are_copied_from_has_died_are_copied_from_one(
+    queue: Queue, children: Children
+) -> None:
+    template = (await children.run(await stored(queue, {}), PARENT, timeout=None, alone=True)).value
+    os.kill(template, signal.SIGKILL)
+    jobs = [await stored(queue, {}) for _ in range(10)]
+    running = [children.run(job, PARENT, timeout=60, alone=True) for job in jobs]
+    ends = await asyncio.gather(*running, return_exceptions=True)
+    # whoever came before its end was known has none
+    copied = {end.value for end in ends if not isinstance(end, ChildUnavailable)}  # type: ignore[union-attr]
+    copied.add((await children.run(await stored(queue, {}), PARENT, timeout=60, alone=True)).value)
+    assert len(copied) == 1 and not copied & {template, os.getpid()}
 
 
 async def test_what_children_are_copied_from_ends_once_none_has_come_for_long(

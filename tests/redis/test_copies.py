@@ -98,6 +98,14 @@ async def test_a_copy_that_ends_says_how(queue: Queue, children: Children, until
     assert caught.value.code == -signal.SIGKILL
 
 
+async def test_a_copy_that_something_ends_between_handler_and_answer_says_what(
+    queue: Queue, children: Children, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ChildDied, match="process exited with code 1"):
+        await children.run(await stored(queue, {"do": "break stdout"}), WORK, timeout=30, alone=True)
+    assert "MemoryError: no words left" in capfd.readouterr().err
+
+
 async def test_a_copy_past_its_time_is_killed(queue: Queue, children: Children, until: Any) -> None:
     job = await stored(queue, {"do": "in C"})
     running = asyncio.create_task(children.run(job, WORK, timeout=1, alone=True))

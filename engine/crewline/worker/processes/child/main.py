@@ -8,6 +8,7 @@ import pickle
 import signal
 import socket
 import sys
+import traceback
 from typing import Any
 
 from crewline.wire.text import reason_of
@@ -69,11 +70,17 @@ def _serve(line: socket.socket, mark: int, control: socket.socket | None = None)
         end_with(template)
         child.is_copy()
         line, mark = copy
+        code = 1
         try:
             _answer(line, mark, child)
+            code = 0
+        except OSError:
+            code = 0  # the worker has hung up
+        except BaseException:
+            traceback.print_exc()
         finally:
             # what the module registered to be done at exit is done by the process that imported it
-            os._exit(0)
+            os._exit(code)
     _answer(line, mark, child)
 
 

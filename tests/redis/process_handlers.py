@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import io
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -67,6 +69,18 @@ def work(job: Any) -> Any:
             raise Unspeakable
         case "fork":
             return fork()
+        case "signal itself":
+            for number in (signal.SIGTERM, signal.SIGINT):
+                os.kill(os.getpid(), number)
+            return "went on"
+        case "end a fork":
+            if (copy := os.fork()) == 0:
+                time.sleep(30)
+                os._exit(0)
+            os.kill(copy, signal.SIGTERM)
+            return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+        case "break stdout":
+            sys.stdout = Unflushable()
         case "leave a copy":
             if (copy := os.fork()) == 0:
                 time.sleep(600)
@@ -102,6 +116,11 @@ def untellable() -> SyntaxError:
     error = SyntaxError("the reason")
     error.text, error.offset = 5, 1  # type: ignore[assignment]
     return error
+
+
+class Unflushable(io.StringIO):
+    def flush(self) -> None:
+        raise MemoryError("no words left")
 
 
 class Unspeakable(Exception):

@@ -98,6 +98,14 @@ async def test_a_copy_that_ends_says_how(queue: Queue, children: Children, until
     assert caught.value.code == -signal.SIGKILL
 
 
+async def test_a_copy_that_something_ends_between_handler_and_answer_says_what(
+    queue: Queue, children: Children, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ChildDied, match="process exited with code 1"):
+        await children.run(await stored(queue, {"do": "break stdout"}), WORK, timeout=30, alone=True)
+    assert "MemoryError: no words left" in capfd.readouterr().err
+
+
 async def test_a_copy_past_its_time_is_killed(queue: Queue, children: Children, until: Any) -> None:
     job = await stored(queue, {"do": "in C"})
     running = asyncio.create_task(children.run(job, WORK, timeout=1, alone=True))
@@ -105,6 +113,13 @@ async def test_a_copy_past_its_time_is_killed(queue: Queue, children: Children, 
     with pytest.raises(TimeoutError, match=r"timed out after 1 s: its process was killed"):
         await running
     await until(lambda: not runs(pid))
+
+
+async def test_a_copy_takes_no_notice_of_what_tells_its_worker_to_stop(queue: Queue, children: Children) -> None:
+    job = await stored(queue, {"do": "signal itself"})
+    assert (await children.run(job, WORK, timeout=30, alone=True)).value == "went on"
+    job = await stored(queue, {"do": "end a fork"})
+    assert (await children.run(job, WORK, timeout=30, alone=True)).value == -signal.SIGTERM
 
 
 async def test_a_copy_can_be_killed_while_what_it_was_copied_from_stands_still(
@@ -136,10 +151,10 @@ async def test_what_children_are_copied_from_is_killed_where_it_stands_still(
     await until(lambda: not runs(template) and not runs(pid))
     assert len([line for line in caplog.messages if "stands still: it is killed" in line]) == 1
     following = await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)
-    assert following.value == os.getpid()
+    assert following.value not in (template, os.getpid()) and children.copying
 
 
-async def test_copies_end_with_what_they_are_copied_from_and_have_not_told_on_themselves(
+async def test_copies_end_with_what_they_are_copied_from_and_the_next_is_copied_from_another(
     queue: Queue, children: Children, until: Any
 ) -> None:
     job = await stored(queue, {"seconds": 600})
@@ -150,7 +165,21 @@ async def test_copies_end_with_what_they_are_copied_from_and_have_not_told_on_th
         await running
     await until(lambda: not runs(pid))
     following = await children.run(await stored(queue, {}), PARENT, timeout=30, alone=True)
-    assert following.value == os.getpid()
+    assert following.value not in (template, os.getpid()) and children.copying
+
+
+async def test_all_that_come_after_what_children_are_copied_from_has_died_are_copied_from_one(
+    queue: Queue, children: Children
+) -> None:
+    template = (await children.run(await stored(queue, {}), PARENT, timeout=None, alone=True)).value
+    os.kill(template, signal.SIGKILL)
+    jobs = [await stored(queue, {}) for _ in range(10)]
+    running = [children.run(job, PARENT, timeout=60, alone=True) for job in jobs]
+    ends = await asyncio.gather(*running, return_exceptions=True)
+    # whoever came before its end was known has none
+    copied = {end.value for end in ends if not isinstance(end, ChildUnavailable)}  # type: ignore[union-attr]
+    copied.add((await children.run(await stored(queue, {}), PARENT, timeout=60, alone=True)).value)
+    assert len(copied) == 1 and not copied & {template, os.getpid()}
 
 
 async def test_what_children_are_copied_from_ends_once_none_has_come_for_long(

@@ -239,6 +239,46 @@ async def test_a_process_that_multiprocessing_forks_does_its_work_and_ends(redis
         await all_is_well(queue, forks, [await queue.add("forks", 1)])
 
 
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("kind", ["async", "thread"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_to_a_child_ends_it_and_is_not_the_workers(
+    redis_url: str, forks: Forks, number: signal.Signals, kind: str, loop: Any
+) -> None:
+    told = asyncio.Queue[signal.Signals]()
+
+    def end_child() -> None:
+        if forks.fork():
+            time.sleep(30)
+            os._exit(0)
+        # at once: it may not have begun
+        os.kill(forks.pids[-1], number)
+        forks.note("ran")
+
+    async def handle_async(job: Job) -> Any:
+        if job.name != "plain":
+            end_child()
+        return job.data
+
+    def handle(job: SyncJob) -> Any:
+        if job.name != "plain":
+            end_child()
+        return job.data
+
+    async def scene() -> None:
+        asyncio.get_running_loop().add_signal_handler(number, told.put_nowait, number)
+        async with working(redis_url, handle_async if kind == "async" else handle) as queue:
+            await all_is_well(queue, forks, [await queue.add("forks", n) for n in range(5)])
+            assert told.empty()
+            os.kill(os.getpid(), number)
+            assert await told.get() == number and told.empty()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(asyncio.wait_for(scene(), 30))
+    # 1: a KeyboardInterrupt that came back to the worker
+    assert set(forks.codes()) <= {-number, 1 if number == signal.SIGINT else -number}
+
+
 async def test_a_queue_that_was_used_before_a_fork_can_be_used_on_both_sides(redis_url: str, forks: Forks) -> None:
     async with Queue("emails", redis=redis_url) as queue:
         await queue.add("before", 1)

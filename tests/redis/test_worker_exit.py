@@ -13,10 +13,16 @@ import pytest
 from crewline import Job, Queue
 
 HANDLERS = """
-import asyncio, atexit, sys, threading, time
+import asyncio, atexit, multiprocessing, sys, threading, time
 
 print("imported")
 atexit.register(lambda: print("hook ran"))
+
+def pool(job):
+    if job.name == "pool":
+        with multiprocessing.get_context("fork").Pool(2) as workers:
+            return next(workers.imap_unordered(time.sleep, [0.1] * 100), "done") or "done"
+    return "done"
 
 async def handle(job):
     loop = asyncio.get_running_loop()
@@ -49,9 +55,9 @@ async def start(redis_url: str, tmp_path: Path) -> AsyncIterator[Start]:
     (tmp_path / "handlers.py").write_text(HANDLERS)
     processes: list[asyncio.subprocess.Process] = []
 
-    async def start(*arguments: str) -> asyncio.subprocess.Process:
+    async def start(*arguments: str, handler: str = "handle") -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
-            str(Path(sys.executable).parent / "crewline"), "worker", "handlers:handle", "--grace-seconds", "0.2",
+            str(Path(sys.executable).parent / "crewline"), "worker", f"handlers:{handler}", "--grace-seconds", "0.2",
             *arguments, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env={"CREWLINE_QUEUE": "emails", "CREWLINE_REDIS_URL": redis_url, "PATH": "/usr/bin"},
         )  # fmt: skip
@@ -115,6 +121,18 @@ async def test_a_handler_that_stops_the_loop_ends_as_any_other(start: Start, que
     _, err = await told_to_stop(process)
     assert process.returncode == 0
     assert "stopped the event loop: the worker goes on" in err
+
+
+@pytest.mark.parametrize("execution", ["thread", "process"])
+async def test_a_pool_that_a_handler_ends_does_not_end_the_worker(start: Start, queue: Queue, execution: str) -> None:
+    process = await start("--execution", execution, handler="pool")
+    for _ in range(3):
+        assert await (await queue.add("pool", {})).result(timeout=30) == "done"
+    assert await (await queue.add("n", {})).result(timeout=10) == "done"
+    assert process.returncode is None
+    _, err = await told_to_stop(process)
+    assert process.returncode == 0
+    assert err.count("draining") == 1
 
 
 async def test_a_handler_that_cancels_all_there_is_ends_the_worker_with_a_word(start: Start, queue: Queue) -> None:

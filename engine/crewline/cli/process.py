@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Coroutine
@@ -23,8 +24,8 @@ HOOKS_SECONDS = 2.0
 def run(work: Coroutine[Any, Any, None]) -> None:
     """Runs the worker to its end, whatever a task of a handler's does to the loop.
 
-    A SystemExit in a task that a handler made leaves the event loop by its door, and so does `loop.stop()`; it is that
-    handler's failure, which awaits the task, and the loop goes on as if nothing had been.
+    A SystemExit or KeyboardInterrupt in a task that a handler made leaves the event loop by its door, and so does
+    `loop.stop()`; it is that handler's failure, which awaits the task, and the loop goes on as if nothing had been.
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -37,6 +38,11 @@ def run(work: Coroutine[Any, Any, None]) -> None:
                 if task.done():
                     raise
                 log.error("something that a handler started called sys.exit(%r): the worker goes on", error.code)
+            except KeyboardInterrupt:
+                # as long as it is the interpreter's to raise, it may be a person's
+                if task.done() or signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                    raise
+                log.error("something that a handler started raised KeyboardInterrupt: the worker goes on")
             except RuntimeError:
                 if task.done():
                     raise
@@ -64,7 +70,7 @@ def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
     for task in tasks:
         task.cancel()
     if tasks:
-        with contextlib.suppress(SystemExit, RuntimeError):
+        with contextlib.suppress(SystemExit, KeyboardInterrupt, RuntimeError):
             _, left = loop.run_until_complete(asyncio.wait(tasks, timeout=TASKS_SECONDS))
             if left:
                 log.warning("%d tasks that handlers have started do not end when they are cancelled", len(left))

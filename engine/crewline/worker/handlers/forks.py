@@ -8,6 +8,7 @@ returns, raises, or lets the event loop go on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import threading
@@ -15,6 +16,7 @@ import weakref
 from collections import deque
 
 from crewline import forks
+from crewline.worker.handlers import signals
 
 #: What such a child ends with, unless it is told otherwise by sys.exit().
 EXIT_CODE = 1
@@ -40,6 +42,7 @@ def guard_loop() -> None:
 
 
 def _before() -> None:
+    signals.hold()
     # here, since a child has no running loop
     try:
         _forking.loop = asyncio.get_running_loop()
@@ -48,6 +51,11 @@ def _before() -> None:
 
 
 def _begin() -> None:
+    try:
+        with contextlib.suppress(ValueError):  # an interpreter within this one has no signals
+            signals.leave_to_parent(loops=bool(_guarded))
+    finally:
+        signals.go_on()
     loop: asyncio.AbstractEventLoop | None = getattr(_forking, "loop", None)
     if loop is not None and loop in _guarded:
         end = loop.call_soon(os._exit, EXIT_CODE)
@@ -58,4 +66,4 @@ def _begin() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_child=_begin)
+    os.register_at_fork(before=_before, after_in_parent=signals.go_on, after_in_child=_begin)

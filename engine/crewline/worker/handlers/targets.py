@@ -21,7 +21,7 @@ class Target:
     """One handler, looked at once.
 
     Attributes:
-        call: the function.
+        call: the function; it has a hash.
         execution: where it runs.
         validate: turns a job's data into the handler's second argument; None if it takes the job alone.
     """
@@ -49,7 +49,8 @@ class Targets:
     def __init__(self, handler: Handler, execution: Execution | None) -> None:
         self._execution = execution
         self._router = handler if isinstance(handler, Router) else None
-        self._known: dict[Callable[..., Any], Target] = {}
+        # by identity, which lasts as long as the target: a callable object need not have a hash
+        self._known: dict[int, tuple[Callable[..., Any], Target]] = {}
         if self._router is None:
             assert not isinstance(handler, Router)
             self._only: Target | None = self._examine(handler)
@@ -61,7 +62,7 @@ class Targets:
                 self._examine(each)
 
     def all(self) -> list[Target]:
-        return list(self._known.values())
+        return [target for _, target in self._known.values()]
 
     def find(self, job: Job) -> Target:
         """The target of a job; HandlerNotFound if no route takes its name, InvalidOption if that can't run so."""
@@ -72,9 +73,12 @@ class Targets:
         return self._examine(self._router.find(job.name))
 
     def _examine(self, handler: Callable[..., Any]) -> Target:
-        if handler not in self._known:
-            self._known[handler] = Target(handler, self._execution_of(handler), _validator(handler))
-        return self._known[handler]
+        if id(handler) not in self._known:
+            self._known[id(handler)] = (
+                handler,
+                Target(_hashable(handler), self._execution_of(handler), _validator(handler)),
+            )
+        return self._known[id(handler)][1]
 
     def _execution_of(self, handler: Callable[..., Any]) -> Execution:
         plain = inspect.isroutine(handler) or isinstance(handler, functools.partial)
@@ -93,6 +97,23 @@ def _name(handler: Any) -> str:
     return getattr(handler, "__qualname__", None) or repr(handler)
 
 
+def _hashable(handler: Callable[..., Any]) -> Callable[..., Any]:
+    try:
+        hash(handler)
+    except TypeError:
+        return functools.partial(handler)
+    return handler
+
+
+def _annotated(handler: Any) -> Any:
+    """What bears the annotations of a handler's parameters."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    if inspect.isclass(handler):
+        return handler.__init__
+    return handler if inspect.isroutine(handler) else type(handler).__call__
+
+
 def _validator(handler: Callable[..., Any]) -> Callable[[Any], Any] | None:
     """How a job's data becomes the handler's second parameter, by that parameter's annotation."""
     try:
@@ -107,8 +128,9 @@ def _validator(handler: Callable[..., Any]) -> Callable[[Any], Any] | None:
     if len(required) > 2:
         raise InvalidOption(f"handler {_name(handler)} must take (job) or (job, data), not {len(required)} arguments")
     try:
-        wanted = get_type_hints(handler).get(required[1].name, Any)
-    except NameError as error:
+        wanted = get_type_hints(_annotated(handler)).get(required[1].name, Any)
+    except Exception as error:
+        # an annotation in quotes may raise anything
         raise InvalidOption(f"handler {_name(handler)}: its annotation can't be read: {error}") from None
     if wanted is Any:
         return lambda data: data

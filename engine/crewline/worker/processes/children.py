@@ -94,16 +94,23 @@ class Children:
                 return link, answer
             except (TimeoutError, Hangup) as error:
                 ended = await self._living.end(link)
-                if link.begun and isinstance(error, TimeoutError):
+                late = isinstance(error, TimeoutError)
+                if late and link.begun:
                     raise TimeoutError(f"timed out after {timeout:g} s: its process was killed") from None
                 if link.begun or self._living.closed:
                     raise ended from None
+                if late and tried == MOST_TRIED:
+                    raise TimeoutError(f"timed out after {timeout:g} s: its process had not begun with it") from None
                 if tried == MOST_TRIED:
                     # none of them has run anything of the job's
                     raise ChildUnavailable(
                         f"{MOST_TRIED} processes, one after the other, ended before they began: {ended}"
                     ) from None
-                log.warning("job %s of queue %s: %s before it began: another runs it", job.id, job.queue_name, ended)
+                log.warning(
+                    "job %s of queue %s: %s: another runs it",
+                    job.id, job.queue_name,
+                    f"a process had not begun with it after {timeout:g} s" if late else f"{ended} before it began",
+                )  # fmt: skip
             except BaseException:
                 await self._living.end(link)
                 raise

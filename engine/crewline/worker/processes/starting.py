@@ -60,9 +60,10 @@ class Starter:
         return link
 
     async def copy(self, spec: str) -> Link:
-        """The same, copied where that can be."""
+        """The same, copied where that can be; where what others were copied from has ended, there is another first."""
         async with self._making[spec]:
-            if spec not in self._templates:
+            known = self._templates.get(spec)
+            if spec not in self._templates or (known is not None and not known.open):
                 link, made = await self._start(spec, template=True)
                 # only now: a start that did not come to an end tells nothing of the next
                 self._templates[spec] = made

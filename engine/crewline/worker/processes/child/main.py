@@ -8,10 +8,11 @@ import pickle
 import signal
 import socket
 import sys
+import traceback
 from typing import Any
 
 from crewline.wire.text import reason_of
-from crewline.worker.processes.child.parent import end_with
+from crewline.worker.processes.child.parent import end_with, ignore_workers_signals
 from crewline.worker.processes.child.running import Child
 from crewline.worker.processes.child.template import Template, can_be_copied, held_now
 from crewline.worker.processes.messages import HEADER, MARK_SIZE, WORKERS_SIGNALS, Answer, Hello, framed
@@ -26,9 +27,7 @@ def main(descriptors: list[int], worker: int) -> None:
         worker: the process id of the worker, which it does not outlive.
     """
     end_with(worker)
-    for number in WORKERS_SIGNALS:
-        # not SIG_IGN: programs that a handler starts would inherit it, and could not be told to end
-        signal.signal(number, lambda *_: None)
+    ignore_workers_signals()
     # blocked by the worker's thread that made this process, lest one comes before this moment
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKERS_SIGNALS)
     line, mark, *control = descriptors
@@ -71,11 +70,17 @@ def _serve(line: socket.socket, mark: int, control: socket.socket | None = None)
         end_with(template)
         child.is_copy()
         line, mark = copy
+        code = 1
         try:
             _answer(line, mark, child)
+            code = 0
+        except OSError:
+            code = 0  # the worker has hung up
+        except BaseException:
+            traceback.print_exc()
         finally:
             # what the module registered to be done at exit is done by the process that imported it
-            os._exit(0)
+            os._exit(code)
     _answer(line, mark, child)
 
 

@@ -1,4 +1,4 @@
-"""A child does not outlive who made it."""
+"""A child does not outlive who made it, and ends when that one says so: by no signal to the whole group."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import signal
 import sys
 import threading
 import time
+
+from crewline.worker.handlers.signals import ignore
+from crewline.worker.processes.messages import WORKERS_SIGNALS
 
 #: Linux' prctl: the signal that comes when the thread that made this process ends.
 PR_SET_PDEATHSIG = 1
@@ -29,6 +32,13 @@ def end_with(worker: int) -> None:
     if os.getppid() != worker:
         # it ended before this process could ask to be told
         os._exit(1)
+
+
+def ignore_workers_signals() -> None:
+    """Takes no notice of what tells the worker to stop."""
+    for number in WORKERS_SIGNALS:
+        # not SIG_IGN: programs that a handler starts would inherit it, and could not be told to end
+        signal.signal(number, ignore)
 
 
 def _watch(worker: int) -> None:

@@ -19,7 +19,8 @@ import socket
 import sys
 from pathlib import Path
 
-from crewline.worker.processes.messages import CONTROL, ENDED, MADE, NOT_MADE
+from crewline.worker.processes.child.parent import ignore_workers_signals
+from crewline.worker.processes.messages import CONTROL, ENDED, MADE, NOT_MADE, WORKERS_SIGNALS
 
 
 def held_now() -> set[tuple[str, str]]:
@@ -98,11 +99,17 @@ class Template:
             # what is in a buffer would be written by each
             with contextlib.suppress(AttributeError, OSError, ValueError):
                 stream.flush()
+        # one to the whole group is no copy's end either: each waits until the copy takes no notice of it
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, WORKERS_SIGNALS)
         try:
             pid = os.fork()
+            if pid == 0:
+                ignore_workers_signals()
         except OSError:
             self._control.send(CONTROL.pack(ENDED, number, NOT_MADE))
             return -1
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if pid == 0:
             self._control.close()
             for descriptor in self._living:

@@ -61,7 +61,7 @@ def list_letters(
         tell(to_json({"queue": queue, "dead_letter_queue": where, "count": count, "letters": told}))
         return
     if not letters:
-        say(f"no dead letters of {queue}")
+        tell(f"no dead letters of {queue}")
         return
     from rich.table import Table
 
@@ -76,7 +76,7 @@ def list_letters(
         )  # fmt: skip
     draw(table)
     place = "" if dead_letter_queue is None else f" --dead-letter-queue {dead_letter_queue}"
-    say(f"replay one with: crewline dlq replay <letter> -q {queue}{place}")
+    tell(f"replay one with: crewline dlq replay <letter> -q {queue}{place}")
 
 
 @app.command("show")
@@ -96,7 +96,7 @@ def show(
         async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
             return await DeadLetters(origin).get(letter_id)
 
-    say(to_json(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
+    tell(to_json(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
 
 
 @app.command("replay")

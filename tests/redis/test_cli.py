@@ -120,7 +120,7 @@ async def test_dead_letters_are_listed_with_reason_and_replayed_once(
     await queue.add("n", "fail", attempts=1)
     await until(DeadLetters(queue).count)
     code, out, _ = await _run(crewline, "dlq", "list")
-    assert code == 0 and "as told" in out and "1 dead letters of emails" in out
+    assert code == 0 and "as told" in out and "dead letters of emails, of 1 in emails-dlq" in out
     await queue.pause()
     code, out, _ = await _run(crewline, "dlq", "replay", "1", "--json")
     assert code == 0 and json.loads(out)["replayed"] == 1
@@ -128,6 +128,35 @@ async def test_dead_letters_are_listed_with_reason_and_replayed_once(
     assert code == 0 and json.loads(out)["replayed"] == 0
     code, _, err = await _run(crewline, "dlq", "replay", "99")
     assert code == 1 and "no dead letter 99" in err
+
+
+async def test_a_listing_of_dead_letters_says_whose_they_are_and_how_many_wait_where(
+    crewline: Any, redis_url: str, start_worker: Any, until: Any
+) -> None:
+    from crewline import DeadLetters
+
+    async def fail(job: Job) -> None:
+        raise ValueError("as told")
+
+    async with (
+        Queue("emails", redis=redis_url, dead_letter_queue="graveyard") as emails,
+        Queue("other", redis=redis_url, dead_letter_queue="graveyard") as other,
+    ):
+        await start_worker(fail, "other", dead_letter_queue="graveyard")
+        await other.add("n", 1, attempts=1)
+        await until(DeadLetters(other).count)
+        code, out, _ = await _run(crewline, "dlq", "list", "--dead-letter-queue", "graveyard")
+        assert (code, out) == (0, "no dead letters of emails\n")
+        await start_worker(fail, dead_letter_queue="graveyard")
+        await emails.add("mine", 1, attempts=1)
+        await until(DeadLetters(emails).list)
+    code, out, _ = await _run(crewline, "dlq", "list", "--dead-letter-queue", "graveyard")
+    assert code == 0 and "dead letters of emails, of 2 in graveyard" in out
+    assert out.count("as told") == 1 and "-q emails --dead-letter-queue graveyard" in out
+    code, out, _ = await _run(crewline, "dlq", "list", "--dead-letter-queue", "graveyard", "--json")
+    told = json.loads(out)
+    assert (told["dead_letter_queue"], told["count"]) == ("graveyard", 2)
+    assert [letter["queue"] for letter in told["letters"]] == ["emails"]
 
 
 async def test_a_handler_that_cant_be_imported_ends_the_worker_with_78_and_says_why(crewline: Any) -> None:

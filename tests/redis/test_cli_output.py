@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crewline import Job, Queue
+from crewline import DeadLetters, Job, Queue
 
 from tests.redis.test_cli import _run
 from tests.redis.test_cli import crewline as crewline
@@ -77,12 +77,41 @@ async def test_a_verb_whose_words_nobody_reads_has_done_its_work(queue: Queue, r
 @pytest.mark.parametrize(
     "arguments",
     [["jobs", "list"], ["jobs", "list", "--json"], ["jobs", "show", "1"], ["queues"], ["queues", "--json"], ["metrics"],
-     ["top", "--once"], ["events", "--after", "0"], ["events", "--after", "0", "--json"]],
+     ["top", "--once"], ["events", "--after", "0"], ["events", "--after", "0", "--json"], ["jobs", "list", "failed"],
+     ["queues", "--prefix", "none"], ["dlq", "list"]],
     ids=" ".join,
 )  # fmt: skip
 async def test_a_look_that_nobody_reads_ends_without_a_word(queue: Queue, redis_url: str, arguments: list[str]) -> None:
     await queue.add("n", 1)
     assert await _unread(redis_url, *arguments) == (1, "")
+
+
+async def test_a_dead_letter_that_cant_be_shown_is_told(
+    queue: Queue, redis_url: str, start_worker: Any, until: Any
+) -> None:
+    async def fail(job: Job) -> None:
+        raise ValueError("no")
+
+    await start_worker(fail)
+    await queue.add("n", 1, attempts=1)
+    await until(DeadLetters(queue).count)
+    assert await _unread(redis_url, "dlq", "show", "1") == (1, "")
+    assert await _unread(redis_url, "dlq", "list") == (1, "")
+    full = os.open("/dev/full", os.O_WRONLY)
+    said = "crewline: the output can't be written: No space left on device\n"
+    assert await _into(full, redis_url, "dlq", "show", "1") == (1, said)
+    os.close(full)
+
+
+async def test_a_job_that_is_shown_keeps_its_lines_whole_whatever_their_length(
+    queue: Queue, redis_url: str, tmp_path: Path
+) -> None:
+    text = "several words " * 30
+    job = await queue.add("n", {"text": text})
+    out = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    code, err = await _into(out, redis_url, "jobs", "show", job.id)
+    os.close(out)
+    assert (code, err) == (0, "") and text in (tmp_path / "out").read_text()
 
 
 async def test_output_that_cant_be_written_is_told_and_stops_no_work(queue: Queue, redis_url: str) -> None:

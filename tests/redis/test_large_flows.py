@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -227,3 +228,77 @@ async def test_a_large_tree_that_redis_refuses_keeps_no_other_from_being_settled
         await each.pause()
         await each.obliterate()
     assert await _nothing_is_left(queue)
+
+
+async def test_a_large_tree_that_is_added_again_after_its_root_has_ended_runs_all_its_jobs_again(
+    queue: Queue, start_worker: Any
+) -> None:
+    async def handle(job: Job) -> Any:
+        return sorted((await job.children_values()).values()) or job.data
+
+    await start_worker(handle, concurrency=20)
+    for night in range(2):
+        leaves = [FlowJob("leaf", night * 1000 + n) for n in range(150)]
+        flow = await queue.add_flow(
+            FlowJob("root", 0, children=leaves, options={"job_id": "nightly", "remove_on_complete": True})
+        )
+        assert flow.job.added and all(leaf.job.added for leaf in flow.children)
+        assert await flow.job.result(timeout=30) == [night * 1000 + n for n in range(150)]
+
+
+async def test_a_large_tree_that_is_added_again_below_a_root_that_is_kept_has_jobs_of_its_own(
+    queue: Queue, dying: Dying, start_worker: Any
+) -> None:
+    async def handle(job: Job) -> Any:
+        return len(await job.children_values()) or job.data
+
+    for name in ("emails", "other"):
+        await start_worker(handle, name, concurrency=20)
+    first = await queue.add_flow(_large())
+    assert await first.job.result(timeout=30) == 1
+    # its producer dies, and goes on with that tree
+    await dying.add(queue, _large(), add_flow=2)
+    second = await queue.add_flow(_large())
+    assert [leaf.job.added for leaf in second.children[0].children] == [False] * 198 + [True] * 51
+    assert second.children[0].job.id != first.children[0].job.id
+    assert await queue.wait_for_result(second.children[0].job.id, timeout=30) == 249
+
+
+async def test_two_producers_that_add_the_same_large_tree_at_once_add_one_and_both_are_given_it(queue: Queue) -> None:
+    flows = await asyncio.gather(*[queue.add_flow(_large()) for _ in range(2)])
+    ids = [[leaf.job.id for leaf in flow.children[0].children] for flow in flows]
+    assert ids[0] == ids[1]
+    assert sorted(flow.job.added for flow in flows) == [False, True]
+    counts = [await each.metrics() for each in (queue, queue.beside("other"))]
+    assert sum(each.waiting for each in counts) == 249
+    assert sum(each.waiting_children for each in counts) == 2
+    assert await queue.redis.keys("bull-crewline:*flow*") == []
+
+
+@pytest.mark.parametrize("asleep_at", [pytest.param(2, id="the second part"), pytest.param(4, id="letting it go")])
+async def test_a_producer_whose_large_tree_another_has_let_go_meanwhile_is_given_what_is_there(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, asleep_at: int
+) -> None:
+    call, calls = queue.scripts.call, 0
+
+    async def sleeps(name: str, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == asleep_at:
+            await queue.add_flow(_large())
+        return await call(name, *arguments)
+
+    monkeypatch.setattr(queue.scripts, "call", sleeps)
+    flow = await queue.add_flow(_large())
+    assert flow.job.added and len(flow.children[0].children) == 249
+    counts = [await each.metrics() for each in (queue, queue.beside("other"))]
+    assert sum(each.waiting for each in counts) == 249
+
+
+async def test_a_large_tree_whose_root_waits_for_it_is_there_once_however_often_it_is_added(queue: Queue) -> None:
+    first = await queue.add_flow(_large())
+    again = await queue.add_flow(_large())
+    assert [leaf.job.id for leaf in again.children[0].children] == [leaf.job.id for leaf in first.children[0].children]
+    assert not any(each.job.added for each in (again, *again.children, *again.children[0].children))
+    counts = [await each.metrics() for each in (queue, queue.beside("other"))]
+    assert sum(each.waiting for each in counts) == 249

@@ -94,3 +94,35 @@ async def test_a_dry_run_counts_each_letter_once_while_others_come(
     assert await letters.replay_all(dry_run=True) == LETTERS
     monkeypatch.undo()
     await queue.redis.lrem(wait, 0, "later")
+
+
+async def test_of_a_dead_letter_queue_that_is_shared_each_queue_lists_and_replays_its_own(
+    redis_url: str, start_worker: Any, until: Any
+) -> None:
+    async def fail(job: Job) -> None:
+        raise ValueError("no")
+
+    async with (
+        Queue("emails", redis=redis_url, dead_letter_queue="graveyard") as emails,
+        Queue("other", redis=redis_url, dead_letter_queue="graveyard") as other,
+    ):
+        letters = DeadLetters(emails)
+        mine = [(await emails.add("n", 1, attempts=1)).id for _ in range(2)]
+        worker = await start_worker(fail, dead_letter_queue="graveyard")
+
+        async def dead(count: int) -> bool:
+            return await letters.count() == count
+
+        await until(lambda: dead(2))
+        await start_worker(fail, "other", dead_letter_queue="graveyard")
+        await other.add_bulk(("n", 1, {"attempts": 1}) for _ in range(5))
+        await until(lambda: dead(7))
+        await worker.stop()
+        assert [(letter.queue, letter.job_id) for letter in await letters.list()] == [
+            ("emails", each) for each in mine[::-1]
+        ]
+        # others' are newer
+        assert [letter.job_id for letter in await letters.list(1)] == [mine[1]]
+        assert len(await DeadLetters(other).list()) == 5
+        assert await letters.replay_all() == 2
+        assert await letters.list() == [] and await letters.count() == 5

@@ -109,7 +109,7 @@ async def adds_a_part_of_a_flow(queue: Queue) -> Call:
     await held_flow(queue)
     below = '{"parentKey": "bull:emails:root", "parent": "{}"}'
     jobs = [(queue.keys.base, f"more{n}", "n", "1", "{}", "0", "0", "", below) for n in range(3)]
-    return lambda: queue.scripts.call("add_flow", "root", "", *itertools.chain.from_iterable(jobs))
+    return lambda: queue.scripts.call("add_flow", "root", "", "", *itertools.chain.from_iterable(jobs))
 
 
 async def releases_a_flow(queue: Queue) -> Call:

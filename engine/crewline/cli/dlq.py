@@ -50,21 +50,22 @@ def list_letters(
     Example: [bold]crewline dlq list -q emails[/bold]
     """
 
-    async def read() -> tuple[int, list[DeadLetter]]:
+    async def read() -> tuple[str, int, list[DeadLetter]]:
         async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
             letters = DeadLetters(origin)
-            return await letters.count(), await letters.list(limit, name=name, reason=reason)
+            return origin.dead_letter_queue, await letters.count(), await letters.list(limit, name=name, reason=reason)
 
-    count, letters = run(read(), redis)
+    where, count, letters = run(read(), redis)
     if as_json:
-        tell(to_json({"queue": queue, "count": count, "letters": [dataclasses.asdict(x) for x in letters]}))
+        told = [dataclasses.asdict(letter) for letter in letters]
+        tell(to_json({"queue": queue, "dead_letter_queue": where, "count": count, "letters": told}))
         return
     if not letters:
-        say(f"no dead letters of {queue}")
+        tell(f"no dead letters of {queue}")
         return
     from rich.table import Table
 
-    table = Table(box=None, title=cell(f"{count} dead letters of {queue}"), title_justify="left")
+    table = Table(box=None, title=cell(f"dead letters of {queue}, of {count} in {where}"), title_justify="left")
     for column, justify in (("letter", "right"), ("job", "right"), ("name", "left"), ("attempts", "right"),
                             ("failed at", "left"), ("reason", "left")):  # fmt: skip
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
@@ -74,7 +75,8 @@ def list_letters(
             cell(letter.reason),
         )  # fmt: skip
     draw(table)
-    say(f"replay one with: crewline dlq replay <letter> -q {queue}")
+    place = "" if dead_letter_queue is None else f" --dead-letter-queue {dead_letter_queue}"
+    tell(f"replay one with: crewline dlq replay <letter> -q {queue}{place}")
 
 
 @app.command("show")
@@ -94,7 +96,7 @@ def show(
         async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
             return await DeadLetters(origin).get(letter_id)
 
-    say(to_json(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
+    tell(to_json(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
 
 
 @app.command("replay")

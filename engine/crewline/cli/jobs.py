@@ -76,7 +76,7 @@ def list_jobs(
         tell(to_json([as_dict(job, state) for job in jobs]))
         return
     if not jobs:
-        say(f"no {state} jobs in {queue}")
+        tell(f"no {state} jobs in {queue}")
         return
     from rich.table import Table
 
@@ -128,13 +128,13 @@ def show(
             label = name.removesuffix("_ms").replace("_", " ")
             if name == "stacktrace":
                 console.print(f"{label}:", style="bold")
-                console.print(shown(str(value[-1]).rstrip(), lines=True), markup=False)
+                console.print(shown(str(value[-1]).rstrip(), lines=True), markup=False, soft_wrap=True)
             elif name.endswith("_ms"):
                 console.print(f"[bold]{label:18}[/bold] {moment(value)}")
             else:
                 told = value if isinstance(value, str) else to_json(value, ensure_ascii=False)
                 console.print(f"[bold]{label:18}[/bold]", end=" ")
-                console.print(shown(told, lines=True), markup=False)
+                console.print(shown(told, lines=True), markup=False, soft_wrap=True)
 
 
 @app.command("logs")
@@ -154,7 +154,7 @@ def logs(
             return await job.logs()
 
     for line in run(read(), redis):
-        tell(shown(line, lines=True))
+        tell(line)
 
 
 def _each(

@@ -51,13 +51,13 @@ def cell(value: object) -> Text:
 def say(message: object) -> None:
     """Prints a line, or several, on what was done; where nobody reads it any more, the work goes on all the same."""
     with contextlib.suppress(OutputClosed):
-        tell(shown(message, lines=True))
+        tell(message)
 
 
-def tell(line: str) -> None:
-    """Prints a line at once; raises OutputClosed where that can't be."""
+def tell(message: object) -> None:
+    """The same where printing is all that a command does: raises OutputClosed where that can't be."""
     with printing():
-        print(line, flush=True)
+        print(shown(message, lines=True), flush=True)
 
 
 def draw(what: ConsoleRenderable) -> None:

@@ -36,7 +36,7 @@ def queues(
         tell(to_json({name: vars(counts) for name, counts in found.items()}))
         return
     if not found:
-        say(f"no queues under prefix {prefix!r}")
+        tell(f"no queues under prefix {prefix!r}")
         return
     draw(queue_table(found))
 

@@ -69,11 +69,11 @@ class DeadLetters:
         self._letters = queue.beside(queue.dead_letter_queue)
 
     async def count(self) -> int:
-        """How many letters there are that were not replayed."""
+        """How many letters wait in the dead-letter queue: all of them, where several queues share it."""
         return sum([int(await self._letters.redis.llen(each)) for each in self._lists()])
 
     async def list(self, limit: int = 100, **wanted: Any) -> list[DeadLetter]:
-        """The newest letters, newest first; what is no letter is left out.
+        """The newest letters of this queue, newest first; what is no letter is left out.
 
         Args:
             limit: how many at most.
@@ -163,7 +163,7 @@ class DeadLetters:
         async for letter in self._all(newest_first=False):
             if limit is not None and replayed >= limit:
                 break
-            if letter.queue != self._origin.name or not chosen.matches(letter):
+            if not chosen.matches(letter):
                 continue
             if dry_run:
                 replayed += 1
@@ -177,7 +177,7 @@ class DeadLetters:
         return replayed
 
     async def _all(self, *, newest_first: bool) -> AsyncIterator[DeadLetter]:
-        """The letters that are there now, however many leave or come meanwhile."""
+        """This queue's letters that are there now, however many leave or come meanwhile."""
         redis, keys = self._letters.redis, self._letters.keys
         async for ids in self._ids(newest_first=newest_first):
             async with redis.pipeline(transaction=False) as pipe:
@@ -192,7 +192,8 @@ class DeadLetters:
                     letter = None if isinstance(data, Exception | None) else DeadLetter.from_data(letter_id, data)
                 except InvalidPayload:
                     continue
-                if letter:
+                # others of a dead-letter queue that is shared are theirs
+                if letter and letter.queue == self._origin.name:
                     yield letter
 
     async def _ids(self, *, newest_first: bool) -> AsyncIterator[Sequence[str]]:

@@ -9,8 +9,6 @@ from typing import Any, Literal
 
 from crewline.errors import InvalidOption
 from crewline.queue.job import Job
-from crewline.redis.scripts.calls.parts import places
-from crewline.redis.scripts.values import MOST_OF_FLOW
 from crewline.redis.topology import slot_of
 from crewline.wire import jsonio
 from crewline.wire.keys import Keys
@@ -75,34 +73,23 @@ class Planned:
             level = [child for each in level for child in each.children]
 
 
-def plan_flow(root: FlowJob, queue: str, prefix: str, max_payload_bytes: int, one_slot: bool = False) -> Planned:
+def plan_flow(
+    root: FlowJob, queue: str, prefix: str, max_payload_bytes: int, *, seed: str, one_slot: bool = False
+) -> Planned:
     """Checks and encodes a tree; raises InvalidOption or InvalidPayload that name the job, before anything is sent.
 
     Args:
+        seed: what the ids of jobs without an id of their caller's are made with, and their place in the tree: who goes
+            on with a large tree that is there has to come to the same jobs.
         one_slot: all jobs must be in one slot, as on a Redis Cluster.
     """
     if not isinstance(root, FlowJob):
         raise InvalidOption(f"flow {root!r} must be a FlowJob")
-    root_id = root.options.get("job_id")
-    # who adds the same large tree again goes on with what is there: its jobs have to be the same
-    seed = f"{prefix}:{root.queue or queue}:{root_id}" if root_id else ""
-    large = seed != "" and _is_large(root)
-    plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0, seed if large else "")
-    if seed and not large and len(list(places([each.encoded for each in plan.walk()], MOST_OF_FLOW))) > 1:
-        plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0, seed)
+    plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0, seed)
     _check_ids(plan)
     if one_slot:
         _check_slots(plan, prefix, plan.queue, root.name)
     return plan
-
-
-def _is_large(root: FlowJob) -> bool:
-    """Whether it has more jobs than one call takes; a tree without an end is refused later, with its place."""
-    left, count = [root], 0
-    while left and count <= MOST_OF_FLOW:
-        left += left.pop().children
-        count += 1
-    return count > MOST_OF_FLOW
 
 
 def _check_ids(plan: Planned) -> None:
@@ -144,7 +131,7 @@ def _plan(
     options = dict(job.options)
     job_id = options.get("job_id")
     if job_id is None:
-        job_id = str(uuid.uuid5(uuid.NAMESPACE_OID, seed) if seed else uuid.uuid4())
+        job_id = str(uuid.uuid5(uuid.NAMESPACE_OID, seed))
     extra: dict[str, Any] = {}
     more: dict[str, Any] = {}
     if parent is not None:
@@ -170,7 +157,7 @@ def _plan(
             (keys, job_id),
             f"{path} > {child.name}",
             depth + 1,
-            f"{seed}/{number}" if seed else "",
+            f"{seed}/{number}",
         )
         for number, child in enumerate(job.children)
     ]

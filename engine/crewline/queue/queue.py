@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -141,13 +142,21 @@ class Queue(Observing, Housekeeping):
             InvalidOption, InvalidPayload: a job of it is wrong, or its queue is in another slot of a Redis Cluster; the
                 message says which, and nothing was sent.
         """
-        plan = plan_flow(root, self.name, self.prefix, self.max_payload_bytes, one_slot=is_cluster(self.redis))
-        nodes = list(plan.walk())
-        added = await self.beside(plan.queue).scripts.add_flow([(each.base, each.encoded) for each in nodes])
+        added: Added | str | None = str(uuid.uuid4())
+        # the seed of an unfinished tree with the same root, which may have ended before it is gone on with
+        while isinstance(added, str):
+            seed = added
+            plan = plan_flow(
+                root, self.name, self.prefix, self.max_payload_bytes, seed=seed, one_slot=is_cluster(self.redis)
+            )
+            nodes = list(plan.walk())
+            scripts = self.beside(plan.queue).scripts
+            sent = [(each.base, each.encoded) for each in nodes]
+            added = await scripts.add_flow(sent, seed if root.options.get("job_id") else "")
         if added is None:
             raise CrewlineError(
                 f"flow {plan.encoded.job_id} of queue {plan.queue!r} was not added: between two of its parts it was "
-                "taken away as one whose producer has died, or another producer had let it go: add it again"
+                "taken away as one whose producer has died, or its root was removed: add it again"
             )
         return _tree(plan, await self._of_flow(nodes, added))
 

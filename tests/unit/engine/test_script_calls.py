@@ -73,7 +73,7 @@ FETCHED = {
 
 CALLS = {
     "add_flow": Sends(
-        lambda s: s.add_flow([("bull:q:", JOBS[0]), ("bull:r:", JOBS[2])]), {"root": "", "first": "1"},
+        lambda s: s.add_flow([("bull:q:", JOBS[0]), ("bull:r:", JOBS[2])]), {"root": "", "first": "1", "seed": ""},
         ([("bull:q:", "a", "n", "1", *SHAPES[0][1:]), ("bull:r:", "c", "n", "3", *SHAPES[0][1:])],), (),
     ),
     "add_jobs": Sends(

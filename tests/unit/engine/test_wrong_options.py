@@ -30,7 +30,7 @@ def test_an_object_as_bullmq_writes_it_is_refused_by_name_with_what_to_write(
     with pytest.raises(InvalidOption, match=f"^item 1: {option} .*{said}"):
         encode_jobs([("n", 1), ("n", 1, {option: value})])
     with pytest.raises(InvalidOption, match=f"^root > leaf: {option} .*{said}"):
-        plan_flow(FlowJob("root", children=[FlowJob("leaf", options={option: value})]), "q", "bull", 100)
+        plan_flow(FlowJob("root", children=[FlowJob("leaf", options={option: value})]), "q", "bull", 100, seed="s")
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -79,7 +79,7 @@ def test_a_flow_that_is_none_is_refused_with_its_place(make: Any, said: str) -> 
 
 
 def _plan(root: Any) -> Any:
-    return plan_flow(root, "q", "bull", 100)
+    return plan_flow(root, "q", "bull", 100, seed="s")
 
 
 @pytest.mark.parametrize("expression", [5, None, {}, "9" * 5000 + " * * * *", "\udcff * * * *", "*/0 * * * *"])

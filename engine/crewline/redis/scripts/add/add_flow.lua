@@ -4,20 +4,23 @@ KEYS     the root queue's declared keys (lib/base/keys.lua)
 ARGV     1 base of the root's queue
          2 root    '' for a whole tree; for a part of one, the id of its root: all its jobs wait for release_flow
          3 first   '1' for a tree's first part
+         4 seed    what ids of a large tree's jobs were made with; '' where its root has no id of its caller's
          then 9 a job, parents before their children:
            base      of the job's queue
            id, name, data, opts, delay, priority, lifo, extra   as add_jobs takes them; ids are never ''
 Returns  the ids, in order; '' for one below a job that was not added, since another has its deduplication id; then the
          positions, from 1, of those that were not added: a known id is returned as it is, a deduplicated job's is that
-         of the job that stands for it. Nothing at all if the tree's earlier parts were let go or given up meanwhile
+         of the job that stands for it. For a part: the seed of the tree that is there, if it has another (text, no
+         list); nothing at all if the tree's earlier parts were given up, or let go and its root is gone
 Events   added, and waiting-children, waiting or delayed, a job; duplicated or deduplicated where nothing was stored
 Bound    100 jobs and 200 kB, or one job that is larger (4 ms a MB): a larger tree goes in parts
 Why      A parent whose children were added apart could run before they are there, or wait for children that never
          come. A parent all of whose children had ended before is let go at once.
          The jobs of a part wait in waiting-children, its leaves as well, and none of the tree runs before all of it is
          there. To keep it where nobody sees it and to move it in one call would take that call as long as the tree is
-         large. Who adds the same root again goes on with the tree that is there. If its producer dies, give_up_flow
-         takes away what there is. ]]
+         large. Who adds the same root again before it has ended goes on with the tree that is there: the root's hash has
+         the seed, so its jobs are the same; one that was let go meanwhile is answered as it is. After it has ended,
+         the next tree has jobs of its own. If its producer dies, give_up_flow takes away what there is. ]]
 -- @include base/keys
 -- @include base/check_types
 -- @include base/parse
@@ -30,7 +33,7 @@ Why      A parent whose children were added apart could run before they are ther
 
 -- a tree is added whole, or not at all
 local checked, extras, waits, looked_at = {}, {}, {}, nil
-for i = 4, #ARGV, 9 do
+for i = 5, #ARGV, 9 do
   local extra = ARGV[i + 8] ~= '' and parse(ARGV[i + 8]) or {}
   local parent = extra.parentKey
   checked[ARGV[i]], extras[i] = queue_at(ARGV[i]), extra
@@ -46,17 +49,30 @@ if redis.call('EXISTS', unpack(waits)) > 0 then
   for i = 1, #waits do redis.call('SCARD', waits[i]) end
 end
 
+-- a part of a tree that another has let go
+local function as_it_is()
+  local told, count = {}, (#ARGV - 4) / 9
+  for n = 1, count do told[n], told[count + n] = ARGV[n * 9 - 3], n end
+  return told
+end
+
 local ids, refused, parents, stored, batch, added = {}, {}, {}, {}, {}, {}
 local large = ARGV[2] ~= ''
 if large then
   local phase = redis.call('LINDEX', flow, 0)
+  -- pcall: the key may be anything
+  local root = redis.pcall('HMGET', base .. ARGV[2], 'flowSeed', 'finishedOn')
+  local same = root[1] == ARGV[4]
+  if phase == 'given up' then return {} end
+  if ARGV[4] ~= '' and ARGV[3] == '1' and root[1] and not same and (phase or not root[2]) then return root[1] end
+  if phase ~= 'adding' and same then return as_it_is() end
   if phase ~= 'adding' and (phase or ARGV[3] ~= '1') then return {} end
   if not phase then stored[1] = 'adding' end
   touch_flow()
 end
 local begun = {}
 local function add_all()
-  for i = 4, #ARGV, 9 do
+  for i = 5, #ARGV, 9 do
     local queue, extra = checked[ARGV[i]], extras[i]
     local leaf = not extra.children
     if large then extra.children = true end
@@ -87,6 +103,10 @@ local function add_all()
     queues[queue.base] = queue
   end
   for i = #parents, 1, -1 do let_go(parents[i][1], parents[i][2], false) end
+  -- pcall: a root that was there before may be anything
+  if ARGV[3] == '1' and ARGV[4] ~= '' and ids[1] == ARGV[2] then
+    redis.pcall('HSET', base .. ARGV[2], 'flowSeed', ARGV[4])
+  end
   if #stored > 0 then redis.call('RPUSH', flow, unpack(stored)) end
   wake_queues(queues)
 end

@@ -2,7 +2,7 @@
 
 KEYS     the root queue's declared keys (lib/base/keys.lua)
 ARGV     1 base of the root's queue, 2 root, its id
-Returns  how many are left: call again; -1 if nothing of it is held, or it was given up
+Returns  how many are left: call again; -1 if it was given up, or nothing of it is held and its root is gone
 Events   waiting or delayed, a job that has no children
 Bound    100 jobs: called once all parts are there, until none is left
 Why      A leaf comes to where add_jobs would have put it; a parent goes on to wait for its children. If its producer
@@ -16,7 +16,8 @@ Why      A leaf comes to where add_jobs would have put it; a parent goes on to w
 -- @include place/wake_queues
 
 local phase, queues = redis.call('LINDEX', flow, 0), {}
-if not phase or phase == 'given up' then return -1 end
+if not phase then return redis.call('EXISTS', base .. ARGV[2]) - 1 end
+if phase == 'given up' then return -1 end
 local jobs = redis.call('LRANGE', flow, 1, 300)
 for i = 1, #jobs, 3 do queues[jobs[i]] = queue_at(jobs[i]) end
 for _, queue in pairs(queues) do check_queue(queue) end

@@ -45,14 +45,18 @@ class AddCalls(Caller):
                 else:
                     yield _added(reply, len(batch))
 
-    async def add_flow(self, jobs: Sequence[tuple[str, Encoded]]) -> Added | None:
+    async def add_flow(self, jobs: Sequence[tuple[str, Encoded]], seed: str = "") -> Added | str | None:
         """Adds a tree: base of its queue and the job itself, parents before their children, all in the root's slot.
 
         One that is too large for one call goes in several. None of its jobs runs, and no parent goes on, before all are
         there.
 
-        Returns as add_jobs does, with '' for a job below one that was not added; None if the tree was let go or given
-        up before all of it was there.
+        Args:
+            seed: what ids of its jobs were made with; '' where its root has no id of its caller's.
+
+        Returns as add_jobs does, with '' for a job below one that was not added; the seed of a large tree with that
+        root which has not ended, if it is another; None if the tree was given up before all of it was there, or is
+        gone.
         """
         calls = [jobs[part] for part in places([each for _, each in jobs], MOST_OF_FLOW)]
         root_id = jobs[0][1].job_id if len(calls) > 1 else ""
@@ -60,9 +64,11 @@ class AddCalls(Caller):
         left_out: set[int] = set()
         for part in calls:
             sent = [(base, each.job_id, each.shape.name, each.data, *each.shape[1:]) for base, each in part]
-            reply = await self.call("add_flow", root_id, "" if ids else "1", *itertools.chain.from_iterable(sent))
+            reply = await self.call("add_flow", root_id, "" if ids else "1", seed, *itertools.chain.from_iterable(sent))
             if not reply:
                 return None
+            if not isinstance(reply, list):
+                return text(reply)
             added = _added(reply, len(part))
             left_out.update(len(ids) + place for place in added.left_out)
             ids += added.ids

@@ -28,6 +28,9 @@ AHEAD = 2
 #: hundred at a time do not connect each time anew.
 KEPT = 8
 SURPLUS_SECONDS = 5.0
+#: Connections that are made at once. A thousand, and the server's queue of them overflows: the rest try again after
+#: seconds, beyond the bound of a connection.
+MOST_CONNECTING = 64
 #: Beyond some minutes of silence, networks forget connections without a word.
 REST_SECONDS = 60.0
 
@@ -48,6 +51,7 @@ class Lanes:
         self._keeps = keeps
         #: connections without a call and since when, the one that rests longest first
         self._idle: deque[tuple[Any, float]] = deque()
+        self._connecting = asyncio.Semaphore(MOST_CONNECTING)
         self._direct = private.is_direct(redis)
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -178,9 +182,18 @@ class Lanes:
     def _forget(self) -> None:
         self._idle.clear()
         self._unread.clear()
+        self._connecting = asyncio.Semaphore(MOST_CONNECTING)
         self._timer = None
 
     async def _take(self) -> Any:
+        connection = await self._rested()
+        if connection is None:
+            async with self._connecting:
+                # one may have come to rest meanwhile
+                connection = await self._rested() or await self._redis.connection_pool.get_connection()
+        return connection
+
+    async def _rested(self) -> Any | None:
         while self._idle:
             connection, _ = self._idle.pop()
             alive = False
@@ -205,7 +218,7 @@ class Lanes:
                 return connection
             if self._keeps:
                 raise ConnectionError("the connection that was kept is closed: its name and id are gone")
-        return await self._redis.connection_pool.get_connection()
+        return None
 
     async def _call_through(self, command: Command) -> Any:
         try:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
 import redis as sync_redis
-from crewline import CrewlineError, Queue
+from crewline import CrewlineError, FlowJob, Queue
+from crewline.redis.scripts import source
 from redis.exceptions import ResponseError
 
 from tests.redis import touching, touching_changes
-from tests.redis.leaks import LISTS, SETS
-from tests.redis.needs import ALL
+from tests.redis.leaks import LISTS, PARTS, SETS
+from tests.redis.needs import commands_of
 from tests.redis.test_refused_calls import restore, snapshot
+from tests.unit.engine.test_scripts import NAMES
 
-#: What workers and producers do all the time.
-CASES = {
-    name: case
-    for case in (*touching.CASES, *touching_changes.CASES)
-    if (name := case.__name__).split("_")[0] in ("fetches", "settles", "recovers", "renews", "sweeps")
-    or name == "adds_jobs"
-}
+COMMANDS = set().union(*(commands_of(source(name)) for name in NAMES)) - {"TIME"}
+CASES = {case.__name__: case for case in (*touching.CASES, *touching_changes.CASES)}
 
 
 @pytest.fixture
@@ -32,19 +30,29 @@ def admin(redis_url: str) -> Iterator[sync_redis.Redis]:
         client.execute_command("ACL", "DELUSER", "weak")
 
 
-def states(client: sync_redis.Redis) -> dict[str, list[str]]:
-    """Of each job the states it is in."""
-    found: dict[str, list[str]] = {}
-    for key in client.keys("bull:emails:*"):
-        prefix, queue, suffix = key.decode().split(":", 2)
-        if client.type(key) == b"hash" and client.hexists(key, "name") and not suffix.startswith("dn:"):
-            base = f"{prefix}:{queue}:"
-            found.setdefault(key.decode(), [])
-            for name in LISTS:
-                found[key.decode()] += [name] * client.lrange(base + name, 0, -1).count(suffix.encode())
-            for name in SETS:
-                found[key.decode()] += [name] * (client.zscore(base + name, suffix) is not None)
-    return found
+def off(client: sync_redis.Redis) -> dict[str, list[str]]:
+    """Jobs that are not in exactly one state, each with those that it is in; and what a state holds that is no job."""
+    found: dict[str, list[str]] = defaultdict(list)
+    jobs: set[str] = set()
+    for key in (key.decode() for key in client.keys("bull:*")):
+        prefix, queue, suffix = key.split(":", 2)
+        base, kind = f"{prefix}:{queue}:", client.type(key)
+        if suffix in LISTS:
+            for job_id in client.lrange(key, 0, -1):
+                found[base + job_id.decode()].append(suffix)
+        elif suffix in SETS:
+            for job_id in client.zrange(key, 0, -1):
+                found[base + job_id.decode()].append(suffix)
+        elif kind == b"hash" and suffix != "meta" and not suffix.startswith(("dn:", "metrics:")):
+            schedule = suffix.startswith("repeat:") and suffix.count(":") == 1
+            if not schedule and suffix.rpartition(":")[2] not in PARTS:
+                jobs.add(key)
+    return {key: found[key] for key in sorted({*jobs, *found}) if len(found[key]) != 1 or key not in jobs}
+
+
+def used(client: sync_redis.Redis) -> list[str]:
+    """The commands that scripts have used since the last reset."""
+    return sorted(COMMANDS & {name.removeprefix("cmdstat_").upper() for name in client.info("commandstats")})
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -53,15 +61,112 @@ async def test_no_job_is_in_no_state_or_in_two(admin: sync_redis.Redis, redis_ur
     async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
         call = await CASES[name](queue)
         before = await snapshot(queue)
-        for command in sorted(ALL):
+        admin.config_resetstat()
+        await call()
+        for command in used(admin):
             await restore(queue, before)
             admin.execute_command("ACL", "SETUSER", "weak", f"-{command}")
             # a refusal is an answer
             with contextlib.suppress(ResponseError, CrewlineError):
                 await call()
-            off = {key: found for key, found in states(admin).items() if len(found) != 1}
-            if off:
-                wrong.append(f"without {command}: {off}")
+            if lost := off(admin):
+                wrong.append(f"without {command}: {lost}")
             admin.execute_command("ACL", "SETUSER", "weak", f"+{command}")
+            # that it was done before is one, too
+            with contextlib.suppress(CrewlineError):
+                await call()
+            if lost := off(admin):
+                wrong.append(f"with {command} again: {lost}")
         admin.flushall()
     assert not wrong, "\n".join(wrong)
+
+
+async def test_a_tree_that_was_refused_is_added_whole_by_the_next_call(admin: sync_redis.Redis, redis_url: str) -> None:
+    tree = FlowJob("n", options={"job_id": "root"}, children=[FlowJob("n", options={"job_id": "leaf"})])
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        admin.execute_command("ACL", "SETUSER", "weak", "-zadd")
+        with pytest.raises(ResponseError):
+            await queue.add_flow(tree)
+        assert not admin.exists(queue.keys.job("root"), queue.keys.job("leaf"))
+        admin.execute_command("ACL", "SETUSER", "weak", "+zadd")
+        await queue.add_flow(tree)
+        assert await queue.job_state("root") == "waiting-children"
+        assert await queue.job_state("leaf") == "waiting"
+
+
+async def test_a_refused_add_leaves_a_job_alone_that_was_there_before(admin: sync_redis.Redis, redis_url: str) -> None:
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        # where an end of the list is far away
+        await queue.add_bulk(("n", n, {"job_id": f"j{n}"}) for n in range(2500))
+        admin.execute_command("ACL", "SETUSER", "weak", "-zadd")
+        with pytest.raises(ResponseError):
+            await queue.add_bulk([("n", 1, {"job_id": "j1250"}), ("n", 1, {"delay": 60})])
+        assert admin.exists(queue.keys.job("j1250"))
+
+
+async def test_a_large_tree_that_is_refused_half_way_is_let_go_by_the_next_call(
+    admin: sync_redis.Redis, redis_url: str
+) -> None:
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        call = await touching.releases_a_flow(queue)
+        admin.execute_command("ACL", "SETUSER", "weak", "-lpush")
+        with pytest.raises(ResponseError):
+            await call()
+        admin.execute_command("ACL", "SETUSER", "weak", "+lpush")
+        while await call() > 0:
+            pass
+        assert admin.zrange("bull:emails:waiting-children", 0, -1) == [b"root"]
+
+
+@pytest.mark.parametrize("act", ["remove", "cancel", "clean"])
+async def test_a_child_stays_where_its_parent_can_not_be_told(
+    admin: sync_redis.Redis, redis_url: str, act: str
+) -> None:
+    async with Queue("letters", redis=redis_url) as parents:
+        tree = FlowJob("n", children=[FlowJob("n", queue="emails", options={"job_id": "child"}, on_failure="fail")])
+        await parents.add_flow(tree)
+    admin.execute_command("ACL", "SETUSER", "weak", "resetkeys", "~bull:emails:*", "~bull-crewline:emails:*")
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        acts = {
+            "remove": lambda: queue.remove("child"),
+            "cancel": lambda: queue.cancel("child"),
+            "clean": lambda: queue.clean("wait"),
+        }
+        with pytest.raises(ResponseError, match=r"bull:letters:.* waits for this job, and can not be told"):
+            await acts[act]()
+        assert await queue.job_state("child") == "waiting"
+
+
+async def test_a_parent_that_can_not_wait_again_is_told_to_the_log(
+    admin: sync_redis.Redis, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Queue("emails", redis=redis_url) as queue:
+        await touching_changes.ended(queue)
+        await queue.redis.hset(queue.keys.job("b"), "parentKey", "bull:letters:1")
+    admin.execute_command("ACL", "SETUSER", "weak", "resetkeys", "~bull:emails:*", "~bull-crewline:emails:*")
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        await queue.retry("b")
+    assert "bull:letters:1" in caplog.text
+    admin.flushall()
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_an_event_stream_that_takes_no_more_loses_no_job(
+    admin: sync_redis.Redis, redis_url: str, name: str
+) -> None:
+    async with Queue("emails", redis=redis_url) as queue:
+        call = await CASES[name](queue)
+        admin.execute_command("XSETID", queue.keys.events, f"{2**64 - 1}-{2**64 - 1}")
+        refused: ResponseError | None = None
+        try:
+            await call()
+        except ResponseError as error:
+            refused = error
+        assert refused is None or "bull:emails:events" in str(refused)
+        assert refused is None or "delete it" in str(refused)
+        assert not off(admin)
+        admin.delete(queue.keys.events)
+        with contextlib.suppress(CrewlineError):
+            await call()
+        assert not off(admin)
+    admin.flushall()

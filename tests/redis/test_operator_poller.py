@@ -227,3 +227,21 @@ async def test_a_wrong_password_is_told_apart(redis: Redis, redis_url: str) -> N
     assert found.reason == "RedisAuthFailed"
     assert "wrong" not in found.message
     await pollers.close()
+
+
+async def test_a_user_that_may_not_name_its_connections_may_be_read_with(queue: Queue, redis_url: str) -> None:
+    await queue.add("a", {})
+    await queue.redis.execute_command(
+        "ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", "-client|setname"
+    )  # type: ignore[no-untyped-call]
+    pollers = Pollers(lambda _: None, 0.05)
+    try:
+        poller = pollers.watch(KEY, Endpoint(redis_url.replace("//", "//plain:secret@"), "shown"), EMAILS)
+
+        async def reading() -> Snapshot | None:
+            return poller.reading(KEY).snapshot
+
+        assert (await until(reading)).waiting == 1
+    finally:
+        await pollers.close()
+        await queue.redis.execute_command("ACL", "DELUSER", "plain")  # type: ignore[no-untyped-call]

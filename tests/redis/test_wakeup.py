@@ -13,6 +13,8 @@ from crewline import Job, Queue, Worker
 from crewline.redis.connection import connect
 from crewline.redis.lanes import Lanes
 from crewline.redis.scripts import Fetched, Scripts
+from crewline.worker import duties
+from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.wakeup import MarkerWatch
 from redis.exceptions import ConnectionError
 
@@ -90,6 +92,33 @@ async def test_what_nobody_foresaw_does_not_leave_what_an_armed_fetch_brought_to
     assert failed and names == ["kept"]
     assert "a call to Redis failed unexpectedly: it is made again" in caplog.text
     await until(lambda: worker._slots.reserved <= worker.concurrency)
+
+
+async def test_what_nobody_foresaw_leaves_no_slot_promised_to_an_armed_fetch_that_was_answered(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    names, note = _seen()
+    expect = Backlog.expect_due
+    failed: list[bool] = []
+
+    def once(self: Backlog, due_ms: int) -> None:
+        if not failed:
+            failed.append(True)
+            raise ZeroDivisionError("a bug")
+        expect(self, due_ms)
+
+    monkeypatch.setattr(duties, "PAUSE_SECONDS", 0.01)
+    worker = await start_worker(note, concurrency=3)
+    await _armed(worker, until)
+    monkeypatch.setattr(Backlog, "expect_due", once)
+    # its fetch finds the second one, which is not due
+    await queue.add_bulk([("now", {}), ("later", {}, {"delay": 60})])
+    await until(lambda: "ZeroDivisionError" in caplog.text)
+    worker.pause()
+    await until(lambda: worker._slots.reserved == 0)
+    worker.resume()
+    await (await queue.add("next", {})).result(timeout=5)
+    assert failed and names == ["now", "next"]
 
 
 async def test_nothing_is_roused_while_redis_is_away(tmp_path: Path, until: Any) -> None:

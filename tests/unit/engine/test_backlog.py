@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+import uvloop
 from crewline.worker.calls.backlog import Backlog
 from crewline.worker.runs.slots import Slots
 
@@ -68,3 +70,25 @@ def test_clocks_that_drift_apart_are_followed_also_where_calls_take_long(clock: 
         clock.ahead -= 0.01
         _ask(backlog, clock, 0.005, 0.005)
     assert backlog.redis_now_ms() == pytest.approx(clock.redis_ms(), abs=12)
+
+
+class _Late(uvloop.Loop):
+    """In which time passes between the asking for a timer and its making."""
+
+    def call_at(self, when: float, callback: Any, *args: Any, **more: Any) -> asyncio.Handle:
+        return super().call_at(min(when, self.time()), callback, *args, **more)
+
+
+def test_a_timer_that_is_due_by_the_time_it_is_made_is_one_like_any() -> None:
+    async def wait() -> None:
+        slots = Slots(1)
+        slots.work.clear()
+        backlog = Backlog(slots)
+        backlog.expect_limit(1)
+        backlog.expect_limit(1)
+        await slots.work.wait()
+        backlog.expect_limit(1)
+        backlog.close()
+
+    with asyncio.Runner(loop_factory=_Late) as runner:
+        runner.run(asyncio.wait_for(wait(), 5))

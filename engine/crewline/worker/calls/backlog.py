@@ -20,7 +20,9 @@ class Backlog:
         self._slots = slots
         #: How far Redis' clock is before the loop's, at least.
         self._offset_ms = 0.0
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        #: When each is due by the loop's clock, and what ends it. uvloop's handle of one that is due at once has no
+        #: `when`.
+        self._timers: dict[str, tuple[float, asyncio.Handle]] = {}
 
     def heard(self, now_ms: int, left: float) -> None:
         """Redis has told its time, in the answer to what was sent at ``left`` by the loop's clock.
@@ -45,7 +47,7 @@ class Backlog:
         self._wake_in("limit", limited_ms)
 
     def close(self) -> None:
-        for timer in self._timers.values():
+        for _, timer in self._timers.values():
             timer.cancel()
 
     def _wake_in(self, what: str, wait_ms: float) -> None:
@@ -53,10 +55,10 @@ class Backlog:
         at = loop.time() + min(max(wait_ms, 1) / 1000, MOST_SECONDS)
         known = self._timers.get(what)
         if known is not None:
-            if known.when() <= at:
+            if known[0] <= at:
                 return
-            known.cancel()
-        self._timers[what] = loop.call_at(at, self._wake, what)
+            known[1].cancel()
+        self._timers[what] = at, loop.call_at(at, self._wake, what)
 
     def _wake(self, what: str) -> None:
         del self._timers[what]

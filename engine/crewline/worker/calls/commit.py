@@ -230,14 +230,17 @@ class Committer:
 
     def taken(self, call: Call, fetched: Fetched | None) -> None:
         """Takes in what an armed fetch was answered; None if Redis refused it."""
-        if fetched is None:
+        try:
+            if fetched is not None:
+                self._heard(call, fetched)
+                self._intake.receive(fetched, call.token, unread=True)
+                self._fetched(call, fetched)
+        finally:
+            # whatever went wrong: a slot that stays promised is never filled again
             self._release(call)
+        if fetched is None:
             # said by the next call, which tries again
             self._slots.wake()
-            return
-        self._heard(call, fetched)
-        self._intake.receive(fetched, call.token, unread=True)
-        self._fetched(call, fetched)
 
     async def recover(self, call: Call, error: BaseException) -> None:
         """Brings in what an armed fetch leased whose answer was lost for this error; tries until Redis answers."""

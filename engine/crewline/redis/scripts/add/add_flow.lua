@@ -54,36 +54,49 @@ if large then
   if not phase then stored[1] = 'adding' end
   touch_flow()
 end
-for i = 4, #ARGV, 9 do
-  local queue, extra = checked[ARGV[i]], extras[i]
-  local leaf = not extra.children
-  if large then extra.children = true end
-  local id, place = '', 'none'
-  -- where another job stands for its parent, that one's children do as well
-  if not extra.parentKey or redis.call('EXISTS', extra.parentKey) == 1 then
-    id, place = add_job(queue, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6],
-      ARGV[i + 7] == '1', extra, batch)
-    added[queue] = (added[queue] or 0) + 1
+local begun = {}
+local function add_all()
+  for i = 4, #ARGV, 9 do
+    local queue, extra = checked[ARGV[i]], extras[i]
+    local leaf = not extra.children
+    if large then extra.children = true end
+    local id, place = '', 'none'
+    -- where another job stands for its parent, that one's children do as well
+    if not extra.parentKey or redis.call('EXISTS', extra.parentKey) == 1 then
+      batch.storing, batch.queue = nil, queue
+      id, place = add_job(queue, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6],
+        ARGV[i + 7] == '1', extra, batch)
+      added[queue] = (added[queue] or 0) + 1
+      if place ~= 'duplicate' and place ~= 'deduplicated' then begun[#begun + 1] = { queue, id } end
+      batch.storing = nil
+    end
+    ids[#ids + 1] = id
+    if place == 'children' and large then
+      redis.call('SADD', queue.base .. id .. ':dependencies', hold)
+      local n = #stored
+      stored[n + 1], stored[n + 2], stored[n + 3] = queue.base, id, leaf and '1' or ''
+    elseif place == 'children' then
+      parents[#parents + 1] = { queue, id }
+    elseif place ~= 'wait' and place ~= 'delayed' then
+      refused[#refused + 1] = #ids
+    end
   end
-  ids[#ids + 1] = id
-  if place == 'children' and large then
-    redis.call('SADD', queue.base .. id .. ':dependencies', hold)
-    local n = #stored
-    stored[n + 1], stored[n + 2], stored[n + 3] = queue.base, id, leaf and '1' or ''
-  elseif place == 'children' then
-    parents[#parents + 1] = { queue, id }
-  elseif place ~= 'wait' and place ~= 'delayed' then
-    refused[#refused + 1] = #ids
+  local queues = {}
+  for queue, count in pairs(added) do
+    redis.call('INCRBY', queue.id, count)
+    queues[queue.base] = queue
   end
+  for i = #parents, 1, -1 do let_go(parents[i][1], parents[i][2], false) end
+  if #stored > 0 then redis.call('RPUSH', flow, unpack(stored)) end
+  wake_queues(queues)
 end
-local queues = {}
-for queue, count in pairs(added) do
-  redis.call('INCRBY', queue.id, count)
-  queues[queue.base] = queue
+local whole_call, why = pcall(add_all)
+if not whole_call then
+  -- @include add/undo_adding
+  if batch.storing then begun[#begun + 1] = { batch.queue, batch.storing } end
+  for i = #begun, 1, -1 do undo_adding(begun[i][1], begun[i][2]) end
+  error(why, 0)
 end
-for i = #parents, 1, -1 do let_go(parents[i][1], parents[i][2], false) end
-if #stored > 0 then redis.call('RPUSH', flow, unpack(stored)) end
-wake_queues(queues)
 local count = #ids
 for i = 1, #refused do ids[count + i] = refused[i] end
 return ids

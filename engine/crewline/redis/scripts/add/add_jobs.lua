@@ -78,16 +78,21 @@ local function add_all()
     end
   end
   if #batch.waiting > 0 then redis.call('LPUSH', list_to_wait_in(q), unpack(batch.waiting)) end
+  if runnable then wake_worker(q) end
+  if delayed then mark_next_due(q) end
+  trim_events(q)
 end
 local whole_call, why = pcall(add_all)
 if not whole_call then
   -- @include add/undo_adding
-  for i = 1, count do ids[i] = ids[i] or ARGV[first + i * 3 - 2] ~= '' and ARGV[first + i * 3 - 2] or numbers[i] end
-  undo_adding(ids)
+  -- what was there before is not this call's
+  local others = {}
+  for i = 1, #refused do others[refused[i]] = true end
+  if batch.storing and batch.storing ~= ids[#ids] then ids[#ids + 1] = batch.storing end
+  for i = #ids, 1, -1 do
+    if not others[i] then undo_adding(q, ids[i]) end
+  end
   error(why, 0)
 end
-if runnable then wake_worker(q) end
-if delayed then mark_next_due(q) end
-trim_events(q)
 for i = 1, #refused do ids[count + i] = refused[i] end
 return ids

@@ -3,7 +3,7 @@
 KEYS     the root queue's declared keys (lib/base/keys.lua)
 ARGV     1 base of the root's queue, 2 root, its id, 3 before, epoch milliseconds: no call for the tree came since then
 Returns  {how many jobs were removed, 1 if there are more: call again, 2 if all of the tree is there: release_flow lets
-         it go}
+         it go, and what was refused beside that, if anything was}
 Events   removed, a job
 Bound    80 jobs, fewer where they hold 32 MB
 Why      Its producer never heard that it was added, and its jobs would wait for ever. A tree that is not whole must not
@@ -14,6 +14,7 @@ Why      Its producer never heard that it was added, and its jobs would wait for
 -- @include base/trim_events
 -- @include base/queue_at
 -- @include base/fields
+-- @include forget/check_forget
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 -- @include add/flow_in_parts
@@ -30,6 +31,7 @@ local count = math.min(redis.call('LLEN', flow) - 1, 240)
 local jobs, queues, gone, first = count > 0 and redis.call('LRANGE', flow, -count, -1) or {}, {}, 0, 1
 for i = 1, count, 3 do queues[jobs[i]] = queue_at(jobs[i]) end
 for _, queue in pairs(queues) do check_queue(queue) end
+for _, queue in pairs(queues) do check_forget(queue) end
 redis.call('LSET', flow, 0, 'given up')
 for i = count - 2, 1, -3 do
   local queue, id = queues[jobs[i]], jobs[i + 1]
@@ -48,4 +50,4 @@ for i = count - 2, 1, -3 do
 end
 for _, queue in pairs(queues) do trim_events(queue) end
 redis.call('LTRIM', flow, 0, first - count - 2)
-return { gone, left_of_flow() > 0 and 1 or 0 }
+return { gone, left_of_flow() > 0 and 1 or 0, refusals }

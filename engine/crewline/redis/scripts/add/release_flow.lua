@@ -21,13 +21,20 @@ local jobs = redis.call('LRANGE', flow, 1, 300)
 for i = 1, #jobs, 3 do queues[jobs[i]] = queue_at(jobs[i]) end
 for _, queue in pairs(queues) do check_queue(queue) end
 touch_flow()
-redis.call('LTRIM', flow, #jobs, -1)
 redis.call('LSET', flow, 0, 'whole')
 for i = 1, #jobs, 3 do
   -- pcall: the key may be anything by now
-  if redis.pcall('SREM', jobs[i] .. jobs[i + 1] .. ':dependencies', hold) == 1 then
-    let_go(queues[jobs[i]], jobs[i + 1], jobs[i + 2] == '1')
+  local waits = jobs[i] .. jobs[i + 1] .. ':dependencies'
+  if redis.pcall('SREM', waits, hold) == 1 then
+    local let, why = pcall(let_go, queues[jobs[i]], jobs[i + 1], jobs[i + 2] == '1')
+    if not let then
+      -- the next call lets it go
+      redis.call('SADD', waits, hold)
+      error(why, 0)
+    end
   end
 end
 wake_queues(queues)
+redis.call('LTRIM', flow, #jobs, -1)
+redis.call('LSET', flow, 0, 'whole')
 return left_of_flow()

@@ -2,7 +2,7 @@
 
 KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 schedule id
-Returns  1 removed, 0 there is none
+Returns  1 removed, 0 there is none; {that, what was refused beside it} where something was
 Events   removed, for the planned iteration
 Bound    one schedule; an iteration that is due is looked for in `wait`, which takes as long as that is
 Why      An iteration that runs already ends as it would; it finds no schedule to go on with. ]]
@@ -11,18 +11,24 @@ Why      An iteration that runs already ends as it would; it finds no schedule t
 -- @include base/fields
 -- @include forget/forget_jobs
 -- @include place/is_to_run
+-- @include place/moving
 -- @include place/remove_from_state
 
 check_queue(q)
 local schedule = ARGV[2]
 local planned = redis.call('ZSCORE', base .. 'repeat', schedule)
-redis.call('ZREM', base .. 'repeat', schedule)
-local had = redis.call('DEL', base .. 'repeat:' .. schedule)
 if planned then
   local id = 'repeat:' .. schedule .. ':' .. whole(number(planned, 0))
   if is_to_run(id) then
-    redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', id, 'prev', remove_from_state(q, id))
-    forget_jobs(q, { id }, true)
+    local prev = moving(q, { id }, to_its_state, function()
+      local state = remove_from_state(q, id)
+      forget_jobs(q, { id }, true)
+      return state
+    end)
+    redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', id, 'prev', prev)
   end
 end
-return planned and 1 or had
+redis.call('ZREM', base .. 'repeat', schedule)
+local had = redis.call('DEL', base .. 'repeat:' .. schedule)
+local code = planned and 1 or had
+return refusals and { code, refusals } or code

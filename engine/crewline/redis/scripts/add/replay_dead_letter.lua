@@ -4,7 +4,8 @@ KEYS     the origin queue's declared keys (lib/base/keys.lua)
 ARGV     1 base of the origin, 2 id of the job, 3 base of the dead-letter queue, 4 id of the letter,
          5 name, 6 data (JSON text), 7 opts (JSON text), 8 priority
          9 count, 10 age   how many replayed letters are kept, and for how many seconds; '' for no bound
-Returns  1 put back, 0 the letter was replayed before or is gone, -3 the job is not in `failed` (it runs again already)
+Returns  1 put back, 0 the letter was replayed before or is gone, -3 the job is not in `failed` (it runs again already);
+         {1, what was refused beside that} where something was
 Events   waiting (prev failed), or added and waiting, at the origin; completed at the dead letters
 Bound    one letter: 4 ms a MB of its data; 100 old ones to prune, fewer of large ones; it is looked for among those that
          wait, which takes as long as they are many
@@ -19,6 +20,7 @@ Why      The letter goes to `completed` of its queue with the job's id as its re
 -- @include base/queue_at
 -- @include base/fields
 -- @include forget/retain_jobs
+-- @include place/moving
 -- @include place/rerun_job
 -- @include place/says_lifo
 -- @include place/wake_worker
@@ -34,11 +36,11 @@ local kind = redis.call('TYPE', job).ok
 local kept = kind == 'hash'
 -- a key of another type under the job's id: nothing can be put back there
 if not kept and kind ~= 'none' then return -3 end
-if kept and redis.call('ZREM', q.failed, id) == 0 then return -3 end
-redis.call('LREM', list, 1, letter_id)
+local failed = kept and redis.call('ZSCORE', q.failed, id)
+if kept and not failed then return -3 end
 
 -- What ties a child to its parent, as its options tell it; nil where that does not wait.
-local function parent_again(opts)
+local function parent_again(_, opts)
   local parent = type(opts.parent) == 'table' and opts.parent or {}
   if type(parent.queue) ~= 'string' or type(parent.id) ~= 'string' then return nil end
   local owner = queue_at(parent.queue .. ':')
@@ -49,18 +51,26 @@ local function parent_again(opts)
   return { parentKey = owner.base .. parent.id, parent = cjson.encode(link) }
 end
 
-if kept then
+local function run_again()
+  redis.call('ZREM', q.failed, id)
   rerun_job(id, 'failed', true, says_lifo(redis.call('HGET', job, 'opts')))
-else
-  add_job(q, id, ARGV[5], ARGV[6], ARGV[7], '0', ARGV[8], says_lifo(ARGV[7]), attempt(parent_again, parse(ARGV[7])))
 end
-redis.call('HSET', job, 'deadLetterId', letter_id)
-wake_worker(q)
-trim_events(q)
 
 local result = '{"replayedAs":' .. cjson.encode(id) .. '}'
-redis.call('HSET', letter, 'returnvalue', result, 'finishedOn', stamp)
-redis.call('ZADD', letters.completed, stamp, letter_id)
+moving(letters, { letter_id }, function() return { 'RPUSH', list, letter_id } end, function()
+  redis.call('LREM', list, 1, letter_id)
+  if kept then
+    moving(q, { id }, function() return { 'ZADD', q.failed, failed, id } end, run_again)
+  else
+    add_job(q, id, ARGV[5], ARGV[6], ARGV[7], '0', ARGV[8], says_lifo(ARGV[7]),
+      attempt(parent_again, job, parse(ARGV[7])))
+  end
+  redis.call('HSET', job, 'deadLetterId', letter_id)
+  wake_worker(q)
+  trim_events(q)
+  redis.call('HSET', letter, 'returnvalue', result, 'finishedOn', stamp)
+  redis.call('ZADD', letters.completed, stamp, letter_id)
+end)
 redis.call('XADD', letters.events, '*', 'event', 'completed', 'jobId', letter_id, 'returnvalue', result, 'prev', 'waiting')
 retain_jobs(letters, 'completed', ARGV[9], ARGV[10], 100)
-return 1
+return refusals and { 1, refusals } or 1

@@ -18,6 +18,7 @@ Why      A schedule whose rule did not change keeps its next iteration: deployin
 -- @include base/fields
 -- @include add/schedule_iteration
 -- @include forget/forget_jobs
+-- @include place/moving
 -- @include place/remove_from_state
 
 -- An iteration that is planned already gets other options; what tells which one it is stays.
@@ -56,8 +57,12 @@ for field, value in pairs(rule) do redis.call('HSET', key, field, text(value)) e
 
 if planned and redis.call('EXISTS', base .. current) == 1 and redis.call('EXISTS', base .. current .. ':lock') == 0
   and not redis.call('ZSCORE', q.completed, current) and not redis.call('ZSCORE', q.failed, current) then
-  redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', remove_from_state(q, current))
-  forget_jobs(q, { current }, true)
+  local prev = moving(q, { current }, to_its_state, function()
+    local state = remove_from_state(q, current)
+    forget_jobs(q, { current }, true)
+    return state
+  end)
+  redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', prev)
   -- it never ran: it does not count towards the schedule's limit
   redis.pcall('HINCRBY', key, 'ic', -1)
 end

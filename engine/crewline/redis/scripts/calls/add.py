@@ -80,7 +80,8 @@ class AddCalls(Caller):
 
     async def give_up_flow(self, root_id: str, before_ms: int) -> tuple[int, int]:
         """Removes some jobs of a tree that is not all there; how many, and what else there is to do."""
-        gone, more = await self.call("give_up_flow", root_id, before_ms)
+        gone, more, *refused = await self.call("give_up_flow", root_id, before_ms)
+        self.tell_refused(refused)
         return int(gone), int(more)
 
     async def upsert_schedule(
@@ -93,7 +94,7 @@ class AddCalls(Caller):
         return text(await self.call("continue_schedule", schedule, job_id, "" if next_ms is None else next_ms, opts))
 
     async def remove_schedule(self, schedule: str) -> bool:
-        return bool(await self.call("remove_schedule", schedule))
+        return bool(await self.code_of("remove_schedule", schedule))
 
     async def replay_dead_letter(
         self,
@@ -107,7 +108,7 @@ class AddCalls(Caller):
         keep: Keep = KEEP_COMPLETED,
     ) -> int:
         job = (job_id, letters, letter_id, name, data, opts, priority)
-        return int(await self.call("replay_dead_letter", *job, *bounds(keep)))
+        return await self.code_of("replay_dead_letter", *job, *bounds(keep))
 
 
 _ALL_ADDED: frozenset[int] = frozenset()

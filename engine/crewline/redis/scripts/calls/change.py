@@ -11,13 +11,13 @@ class ChangeCalls(Caller):
     """The calls in ``change``: what is done to single jobs, or to many of a state."""
 
     async def cancel_job(self, job_id: str, reason: str) -> int:
-        return int(await self.call("cancel_job", job_id, reason, KEEP_FAILED.script))
+        return await self.code_of("cancel_job", job_id, reason, KEEP_FAILED.script)
 
     async def retry_job(self, job_id: str, fresh: bool) -> int:
-        return int(await self.call("retry_job", job_id, "1" if fresh else ""))
+        return await self.code_of("retry_job", job_id, "1" if fresh else "")
 
     async def retry_jobs(self, state: str, until_ms: int, most: int, fresh: bool) -> int:
-        return int(await self.call("retry_jobs", state, until_ms, most, "1" if fresh else ""))
+        return await self.code_of("retry_jobs", state, until_ms, most, "1" if fresh else "")
 
     async def promote_jobs(self, most: int, *job_ids: str) -> int:
         return int(await self.call("promote_jobs", most, *job_ids))
@@ -34,5 +34,5 @@ class ChangeCalls(Caller):
     async def remove_job(self, job_id: str, children: bool, most: int = MOST_REMOVED) -> int:
         code = 2
         while code == 2:
-            code = int(await self.call("remove_job", job_id, "1" if children else "", most))
+            code = await self.code_of("remove_job", job_id, "1" if children else "", most)
         return code

@@ -26,8 +26,9 @@ class QueueCalls(Caller):
         await self.call("limit_queue", *itertools.chain.from_iterable(pairs))
 
     async def clean_jobs(self, state: str, before_ms: int, most: int, skip: int, quiet: bool) -> tuple[list[str], int]:
-        ids, kept = await self.call("clean_jobs", state, before_ms, most, skip, "1" if quiet else "")
+        ids, kept, *refused = await self.call("clean_jobs", state, before_ms, most, skip, "1" if quiet else "")
+        self.tell_refused(refused)
         return [text(job_id) for job_id in ids], int(kept)
 
     async def obliterate_queue(self, most: int, force: bool) -> int:
-        return int(await self.call("obliterate_queue", most, "1" if force else ""))
+        return await self.code_of("obliterate_queue", most, "1" if force else "")

@@ -3,7 +3,8 @@
 KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 id, 3 reason
          4 written   the retention of failed jobs that our producers write where nothing was said, "<count>,<age in s>"
-Returns  1 it waited and has failed now, 2 its worker will be told at its next beat, 0 it had ended, -1 no such job
+Returns  1 it waited and has failed now, 2 its worker will be told at its next beat, 0 it had ended, -1 no such job;
+         {1, what was refused beside that} where something was
 Events   failed, for one that waited
 Bound    one job, and 50 that its retention does not keep; it is looked for in the lists that it may be in, which takes
          as long as they are
@@ -12,10 +13,13 @@ Why      A job that runs is its worker's to end: only a mark is left, which the 
          retry, a hand-back, a worker that died), the job ends with it all the same. ]]
 -- @include base/keys
 -- @include base/check_queue
--- @include base/trim_events
+-- @include base/fields
 -- @include base/own_key
+-- @include base/trim_events
+-- @include end/check_parent
 -- @include end/end_from_outside
 -- @include end/finished
+-- @include place/moving
 -- @include place/remove_from_state
 
 check_queue(q)
@@ -29,8 +33,12 @@ if token then
   redis.call('EXPIRE', cancels, 86400)
   return 2
 end
+local links = redis.call('HMGET', job, 'parentKey', 'parent')
+if links[1] then check_parent(links[1], links[2]) end
 local finished = finished_jobs()
-end_from_outside(finished, id, job, reason, remove_from_state(q, id), ARGV[4])
-store_finished(finished)
+moving(q, { id }, to_its_state, function()
+  end_from_outside(finished, id, job, reason, remove_from_state(q, id), ARGV[4])
+  store_finished(finished)
+end)
 trim_events(q)
-return 1
+return refusals and { 1, refusals } or 1

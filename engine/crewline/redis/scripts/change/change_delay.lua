@@ -17,9 +17,10 @@ Why      The marker must tell idle workers of an earlier time. ]]
 check_queue(q)
 local id, delay = ARGV[2], ARGV[3]
 if redis.pcall('HEXISTS', base .. id, 'name') ~= 1 then return -1 end
-if redis.call('ZREM', q.delayed, id) == 0 then return -3 end
+if not redis.call('ZSCORE', q.delayed, id) then return -3 end
 local due = string.sub(delay, 1, 1) == '@' and tonumber(string.sub(delay, 2)) or now + tonumber(delay)
 redis.call('HSET', base .. id, 'delay', whole(math.max(due - now, 0)))
+-- over the score that it has: it is never out of this state
 delay_job(q, id, due)
 mark_next_due(q)
 trim_events(q)

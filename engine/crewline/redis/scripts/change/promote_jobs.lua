@@ -8,6 +8,7 @@ Bound    ARGV 2: 200
 Why      A bounded batch, and each keeps its priority. ]]
 -- @include base/keys
 -- @include base/check_queue
+-- @include place/moving
 -- @include place/promote
 -- @include place/mark_next_due
 -- @include place/wake_worker
@@ -18,9 +19,13 @@ local ids, moved = {}, 0
 for i = 3, #ARGV do ids[#ids + 1] = ARGV[i] end
 if #ids == 0 then ids = redis.call('ZRANGE', q.delayed, 0, tonumber(ARGV[2]) - 1) end
 for i = 1, #ids do
-  if redis.call('ZREM', q.delayed, ids[i]) == 1 then
-    -- an id without a job counts as moved, so that a caller who goes on until 0 comes to an end
-    promote(ids[i])
+  local id, due = ids[i], redis.call('ZSCORE', q.delayed, ids[i])
+  if due then
+    moving(q, { id }, function() return { 'ZADD', q.delayed, due, id } end, function()
+      redis.call('ZREM', q.delayed, id)
+      -- an id without a job counts as moved, so that a caller who goes on until 0 comes to an end
+      promote(id)
+    end)
     moved = moved + 1
   end
 end

@@ -6,7 +6,8 @@ ARGV     1 base, 2 id
          4 most      how many jobs may go in this call
 Returns  1 removed, 0 a worker holds it or a job below it, -1 no such job, -8 it is the next iteration of a schedule:
          nothing was changed; 2 there is more than may go in one call, some of those below it went: call again;
-         -7 it is more levels deep than jobs may go in one call
+         -7 it is more levels deep than jobs may go in one call;
+         {that, what was refused beside it} where something was
 Events   removed, a job, children first
 Bound    most: 80, fewer where they hold 32 MB, and where jobs wait in a long list: to find one there takes as long as
          the list is, in BullMQ as well, so that one call looks through a million entries at most. One job in a longer
@@ -17,10 +18,12 @@ Why      A job under a lease is a worker's; taking it away would let its result 
 -- @include base/check_queue
 -- @include base/trim_events
 -- @include base/fields
+-- @include end/check_parent
 -- @include forget/forget_jobs
 -- @include forget/jobs_below
 -- @include place/is_next_iteration
 -- @include place/is_to_run
+-- @include place/moving
 -- @include place/remove_from_state
 -- @include end/child_removed
 
@@ -37,6 +40,8 @@ cut = cut or #steps > 2 * most
 local queues, gone = {}, 0
 for i = 1, #steps do queues[steps[i][1].base] = steps[i][1] end
 for _, queue in pairs(queues) do check_queue(queue) end
+local above = redis.pcall('HMGET', base .. id, 'parentKey', 'parent')
+if above[1] then check_parent(above[1], above[2]) end
 for i = 1, #steps do
   local queue, own, job, parent, leaves = unpack(steps[i])
   if cut and not leaves and parent and gone < most then
@@ -51,12 +56,15 @@ for i = 1, #steps do
     if links[1] then attempt(child_removed, links[1], links[2], job) end
   elseif not leaves and (not cut or (parent and gone < most)) then
     local named = redis.pcall('HEXISTS', job, 'name') == 1
-    local prev = remove_from_state(queue, own)
-    forget_jobs(queue, { own }, true)
+    local prev = moving(queue, { own }, to_its_state, function()
+      local state = remove_from_state(queue, own)
+      forget_jobs(queue, { own }, true)
+      return state
+    end)
     if named then redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', own, 'prev', prev) end
     gone = gone + 1
   end
 end
 for _, queue in pairs(queues) do trim_events(queue) end
-if not cut then return 1 end
-return gone > 0 and 2 or -7
+local code = cut and (gone > 0 and 2 or -7) or 1
+return refusals and { code, refusals } or code

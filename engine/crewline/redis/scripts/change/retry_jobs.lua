@@ -3,21 +3,28 @@
 KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 "failed" or "completed", 3 the newest end that counts, epoch ms, 4 how many at most,
          5 '1' to give them all their attempts again
-Returns  how many wait again; call until 0
+Returns  how many wait again; call until 0; {that, what was refused beside it} where something was
 Events   waiting (prev failed or completed), a job
 Bound    ARGV 4: 200, fewer where their options are 100 kB
 Why      A bounded batch: a million failed jobs must not hold Redis up. ]]
 -- @include base/keys
 -- @include base/check_queue
+-- @include base/fields
 -- @include base/trim_events
+-- @include place/moving
 -- @include place/rerun_job
 -- @include place/says_lifo
 -- @include place/wake_worker
 
 check_queue(q)
 local finished = ARGV[2] == 'completed' and q.completed or q.failed
-local ids = redis.call('ZRANGEBYSCORE', finished, '-inf', ARGV[3], 'LIMIT', 0, ARGV[4])
-if #ids == 0 then return 0 end
+local found = redis.call('ZRANGEBYSCORE', finished, '-inf', ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
+if #found == 0 then return 0 end
+local ids, ended = {}, {}
+for i = 1, #found, 2 do
+  ids[#ids + 1] = found[i]
+  ended[found[i]] = found[i + 1]
+end
 local lifo, read = {}, 0
 while #lifo < #ids and read < 100000 do
   -- pcall: the key may be anything
@@ -25,11 +32,14 @@ while #lifo < #ids and read < 100000 do
   lifo[#lifo + 1] = says_lifo(opts)
   read = read + (type(opts) == 'string' and #opts or 0)
 end
-redis.call('ZREM', finished, unpack(ids, 1, #lifo))
-for i = 1, #lifo do
-  -- what is no job has nothing to run, and must not hold up the rest
-  if redis.call('TYPE', base .. ids[i]).ok == 'hash' then rerun_job(ids[i], ARGV[2], ARGV[5] == '1', lifo[i]) end
-end
+ids = { unpack(ids, 1, #lifo) }
+moving(q, ids, function(id) return { 'ZADD', finished, ended[id], id } end, function()
+  redis.call('ZREM', finished, unpack(ids))
+  for i = 1, #ids do
+    -- what is no job has nothing to run, and must not hold up the rest
+    if redis.call('TYPE', base .. ids[i]).ok == 'hash' then rerun_job(ids[i], ARGV[2], ARGV[5] == '1', lifo[i]) end
+  end
+end)
 wake_worker(q)
 trim_events(q)
-return #lifo
+return refusals and { #ids, refusals } or #ids

@@ -7,7 +7,7 @@ ARGV     1 base
          4 limit   how many at most in this call
          5 skip    for lists and sets that keep jobs: how many of its entries were looked at and kept before
          6 quiet   '1' for no event, as a drain
-Returns  {ids deleted, entries looked at and kept}
+Returns  {ids deleted, entries looked at and kept, and what was refused beside that, if anything was}
 Events   cleaned
 Bound    limit: 200, fewer where they hold 32 MB
 Why      Jobs under a lease and schedules' next iterations are kept, as BullMQ's clean does. ]]
@@ -20,6 +20,8 @@ Why      Jobs under a lease and schedules' next iterations are kept, as BullMQ's
 -- @include place/remove_from_list
 -- @include place/mark_next_due
 -- @include place/wake_worker
+-- @include end/check_parent
+-- @include forget/check_forget
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 
@@ -37,28 +39,31 @@ else
   ids = redis.call('ZRANGE', source, skip, skip + limit - 1)
 end
 
-local gone, places, kept = {}, {}, 0
+local gone, places, kept, looked_at = {}, {}, 0, nil
 -- what is not looked at now is to be where the next call begins: a list is gone through from its tail
 for n = 1, #ids do
   local i = listed and #ids + 1 - n or n
   local id, job = ids[i], base .. ids[i]
-  local told = heed(redis.pcall('HMGET', job, 'timestamp', 'rjk'))
+  local told = heed(redis.pcall('HMGET', job, 'timestamp', 'rjk', 'parentKey', 'parent'))
   local young = not finished and number(told[1], 0) > before
   local scheduled = not finished and is_next_iteration(id, told[2])
   if young or scheduled or (state == 'active' and redis.call('EXISTS', job .. ':lock') == 1) then
     kept = kept + 1
   else
+    if told[3] and told[3] ~= looked_at then check_parent(told[3], told[4]) end
+    looked_at = told[3] or looked_at
     gone[#gone + 1] = id
     places[#places + 1] = i - #ids - 1 - skip
     if last_to_go(job) then break end
   end
 end
 if #gone > 0 then
-  if listed then remove_from_list(source, places) else redis.call('ZREM', source, unpack(gone)) end
+  check_forget(q)
+  if listed then remove_from_list(source, places, gone) else redis.call('ZREM', source, unpack(gone)) end
   forget_jobs(q, gone, true)
   if state == 'active' and has_runnable(q) then wake_worker(q) end
   if state == 'delayed' then mark_next_due(q) end
   if ARGV[6] ~= '1' then redis.call('XADD', q.events, '*', 'event', 'cleaned', 'count', #gone) end
   trim_events(q)
 end
-return { gone, kept }
+return { gone, kept, refusals }

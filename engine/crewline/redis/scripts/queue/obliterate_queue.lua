@@ -2,14 +2,18 @@
 
 KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 how many jobs and schedules at most in this call, 3 '1' to delete jobs under a lease too
-Returns  1 done, 0 call again, -1 the queue is not paused, -2 jobs are active
+Returns  1 done, 0 call again, -1 the queue is not paused, -2 jobs are active;
+         {that, what was refused beside it} where something was
 Events   none: the stream goes too; those of parents in other queues, which wait no longer
 Bound    ARGV 2: 200, fewer where they hold 32 MB; workers and flows that we keep keys of count as well
 Why      A paused queue only: workers that still fetch would go on with a queue that is gone. The counter of ids begins
          anew: a deduplication id that was kept would point at a stranger. Our own keys go as well; workers that live
          say so again within a second. ]]
 -- @include base/keys
+-- @include base/denied
+-- @include base/fields
 -- @include base/own_key
+-- @include forget/check_forget
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 
@@ -17,10 +21,12 @@ local left = tonumber(ARGV[2])
 if redis.call('HEXISTS', q.meta, 'paused') == 0 then return -1 end
 if ARGV[3] ~= '1' and redis.call('LLEN', q.active) > 0 then return -2 end
 
+check_forget(q)
+
 -- The first ids of a key; of another type it has none, and goes.
 local function ids_of(key, command, most)
   local ids = redis.pcall(command, key, 0, most - 1)
-  if not ids.err then return ids end
+  if not heed(ids).err then return ids end
   redis.call('UNLINK', key)
   return {}
 end
@@ -30,14 +36,14 @@ for _, list in ipairs({ q.active, q.wait, q.paused }) do
   if #ids > 0 then redis.call('LTRIM', list, #ids, -1) end
   forget_jobs(q, ids, true, true)
   left = left - #ids
-  if left <= 0 or more then return 0 end
+  if left <= 0 or more then return refusals and { 0, refusals } or 0 end
 end
 for _, set in ipairs({ q.prioritized, q.delayed, q.children, q.completed, q.failed }) do
   local ids, more = those_to_go(base, ids_of(set, 'ZRANGE', left))
   if #ids > 0 then redis.call('ZREM', set, unpack(ids)) end
   forget_jobs(q, ids, true, true)
   left = left - #ids
-  if left <= 0 or more then return 0 end
+  if left <= 0 or more then return refusals and { 0, refusals } or 0 end
 end
 local schedules, gone, more = ids_of(base .. 'repeat', 'ZRANGE', left), {}, false
 for i = 1, #schedules do
@@ -49,7 +55,7 @@ for i = 1, #schedules do
 end
 if #gone > 0 then redis.call('ZREM', base .. 'repeat', unpack(gone)) end
 left = left - #gone
-if left <= 0 or more then return 0 end
+if left <= 0 or more then return refusals and { 0, refusals } or 0 end
 for _, kind in ipairs({ 'worker', 'flow' }) do
   local index = own_key(q, kind .. 's')
   local names = ids_of(index, 'ZRANGE', left)
@@ -65,4 +71,4 @@ end
 redis.call('UNLINK', base .. 'repeat', q.marker, q.events, q.stalled, q.limiter, q.counter, q.id, q.meta,
   base .. 'stalled-check', base .. 'metrics:completed', base .. 'metrics:completed:data', base .. 'metrics:failed',
   base .. 'metrics:failed:data')
-return 1
+return refusals and { 1, refusals } or 1

@@ -17,7 +17,11 @@ check_queue(q)
 local parked = redis.call('LRANGE', q.paused, 0, 1999)
 if #parked > 0 then
   redis.call('LTRIM', q.paused, #parked, -1)
-  redis.call('RPUSH', q.wait, unpack(parked))
+  local told = redis.pcall('RPUSH', q.wait, unpack(parked))
+  if type(told) ~= 'number' then
+    for i = #parked, 1, -1 do redis.call('LPUSH', q.paused, parked[i]) end
+    error(told, 0)
+  end
 end
 local left = redis.call('LLEN', q.paused)
 if left > 0 then return { 0, left } end

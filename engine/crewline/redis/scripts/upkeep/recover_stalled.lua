@@ -90,7 +90,7 @@ if #removed > 0 then redis.call('SREM', q.stalled, unpack(removed)) end
 -- the newest first, so that the oldest is the next to run
 local back, doomed, unbegun, finished = {}, {}, {}, finished_jobs()
 local function move()
-  remove_from_list(q.active, places)
+  remove_from_list(q.active, places, removed)
   for i = #found, 1, -1 do
     local id, kind, told = unpack(found[i])
     local reason = kind ~= 'gone' and cancelled(id, nil, told[6] or '')

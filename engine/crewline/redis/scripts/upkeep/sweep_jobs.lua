@@ -20,6 +20,7 @@ Why      BullMQ prunes only when a job finishes, so that an idle queue keeps wha
 -- @include base/check_queue
 -- @include base/fields
 -- @include base/own_key
+-- @include forget/check_forget
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 
@@ -60,8 +61,9 @@ for i = 1, #found, 2 do
   if read >= MOST_READ or goes and last_to_go(base .. id) then break end
 end
 if #gone > 0 then
-  forget_jobs(q, gone)
+  check_forget(q)
   redis.call('ZREM', finished, unpack(gone))
+  forget_jobs(q, gone)
 end
 -- what retain_same steps over, up to the first that says what our producers write
 local kept = own_key(q, 'kept:' .. state)

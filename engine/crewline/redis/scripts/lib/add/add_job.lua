@@ -16,7 +16,46 @@
 --                              to do, and the job has an id
 --   fresh                      true: no job has that number
 --   waiting                    a list that takes the id of a job that waits behind all others, for the caller to push
+--   storing                    told to it: the last id that was begun with. Where a refusal is raised, the caller undoes
+--                              what was added; without a batch nothing of the job is left
 -- Returns the id, and what became of it: wait, delayed, children, duplicate, deduplicated.
+
+local function store_job(queue, id, job, name, data, opts, delay, priority, lifo, extra, batch, due, moment)
+  if extra and extra.kept then
+    -- @include add/take_kept
+    take_kept(extra, job, opts, delay, priority)
+  else
+    redis.call('HSET', job, 'name', name, 'data', data, 'opts', opts, 'timestamp', stamp, 'delay', delay,
+      'priority', priority)
+  end
+  if extra then
+    if extra.de then redis.call('HSET', job, 'deid', extra.de.id) end
+    if extra.rjk then redis.call('HSET', job, 'rjk', extra.rjk) end
+    -- a parent that has gone meanwhile, even by being replaced here, waits for nobody
+    if extra.parentKey and redis.call('EXISTS', extra.parentKey) == 1 then
+      redis.call('HSET', job, 'parentKey', extra.parentKey, 'parent', extra.parent)
+      redis.call('SADD', extra.parentKey .. ':dependencies', job)
+    end
+  end
+  redis.call('XADD', queue.events, '*', 'event', 'added', 'jobId', id, 'name', name)
+  if extra and extra.children then
+    if moment then redis.call('HSET', job, 'due', moment) end
+    redis.call('ZADD', queue.children, stamp, id)
+    redis.call('XADD', queue.events, '*', 'event', 'waiting-children', 'jobId', id)
+    return 'children'
+  elseif delay ~= '0' then
+    delay_job(queue, id, due)
+    return 'delayed'
+  end
+  if batch and batch.waiting and priority == '0' and not lifo then
+    batch.waiting[#batch.waiting + 1] = id
+    redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id)
+  else
+    priority = tonumber(priority)
+    push_job(queue, id, priority, lifo_place(lifo, priority))
+  end
+  return 'wait'
+end
 
 -- Made when the first job of a call needs it.
 local deduplicates
@@ -62,38 +101,13 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
     local taken, holder = deduplicates(queue, id, name, data, opts, extra, delay, moment)
     if taken then return holder, 'deduplicated' end
   end
-  if extra and extra.kept then
-    -- @include add/take_kept
-    take_kept(extra, job, opts, delay, priority)
-  else
-    redis.call('HSET', job, 'name', name, 'data', data, 'opts', opts, 'timestamp', stamp, 'delay', delay,
-      'priority', priority)
+  if batch then
+    batch.storing = id
+    return id, store_job(queue, id, job, name, data, opts, delay, priority, lifo, extra, batch, due, moment)
   end
-  if extra then
-    if extra.de then redis.call('HSET', job, 'deid', extra.de.id) end
-    if extra.rjk then redis.call('HSET', job, 'rjk', extra.rjk) end
-    -- a parent that has gone meanwhile, even by being replaced here, waits for nobody
-    if extra.parentKey and redis.call('EXISTS', extra.parentKey) == 1 then
-      redis.call('HSET', job, 'parentKey', extra.parentKey, 'parent', extra.parent)
-      redis.call('SADD', extra.parentKey .. ':dependencies', job)
-    end
-  end
-  redis.call('XADD', queue.events, '*', 'event', 'added', 'jobId', id, 'name', name)
-  if extra and extra.children then
-    if moment then redis.call('HSET', job, 'due', moment) end
-    redis.call('ZADD', queue.children, stamp, id)
-    redis.call('XADD', queue.events, '*', 'event', 'waiting-children', 'jobId', id)
-    return id, 'children'
-  elseif delay ~= '0' then
-    delay_job(queue, id, due)
-    return id, 'delayed'
-  end
-  if batch and batch.waiting and priority == '0' and not lifo then
-    batch.waiting[#batch.waiting + 1] = id
-    redis.call('XADD', queue.events, '*', 'event', 'waiting', 'jobId', id)
-  else
-    priority = tonumber(priority)
-    push_job(queue, id, priority, lifo_place(lifo, priority))
-  end
-  return id, 'wait'
+  local stored, place = pcall(store_job, queue, id, job, name, data, opts, delay, priority, lifo, extra, nil, due, moment)
+  if stored then return id, place end
+  -- @include add/undo_adding
+  undo_adding(queue, id, extra and extra.taken and extra.kept)
+  error(place, 0)
 end

@@ -26,14 +26,8 @@ local function add_kept_last(ended, dedup_id)
   local due = number(kept[6], nil)
   local delay = due and '@' .. whole(due) or whole(math.max(number(opts.delay, 0), 0))
   local extra = { de = de, parentKey = kept[3], parent = kept[4], kept = later }
-  local whole_call, why, place = pcall(add_job, q, id, kept[1], nil, kept[2] or '{}', delay, whole(priority),
-    opts.lifo == true, extra)
+  local _, place = add_job(q, id, kept[1], nil, kept[2] or '{}', delay, whole(priority), opts.lifo == true, extra)
   local job = extra.taken
-  if not whole_call then
-    -- what was stored of it is in no state, and it is kept on
-    if job then redis.call('RENAME', job, later) end
-    error(why, 0)
-  end
   if job then
     redis.call('HDEL', job, 'jid', 'pk', 'pd', 'pdk', 'due')
   elseif extra.kept then

@@ -1,5 +1,6 @@
 -- @include base/fields
 -- @include forget/forget_jobs
+-- @include place/moving
 -- Gives a deduplication id to a job. Where the last that comes while it runs is kept, it is held for as long as that
 -- takes, as in BullMQ.
 local function hold_dedup_id(key, de, id)
@@ -38,10 +39,12 @@ local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment
     hold_dedup_id(key, de, id)
     return false
   end
-  local replaced = de.replace and redis.call('ZSCORE', queue.delayed, holder) and true
+  local replaced = de.replace and redis.call('ZSCORE', queue.delayed, holder)
   if replaced then
-    forget_jobs(queue, { holder })
-    redis.call('ZREM', queue.delayed, holder)
+    moving(queue, { holder }, function() return { 'ZADD', queue.delayed, replaced, holder } end, function()
+      redis.call('ZREM', queue.delayed, holder)
+      forget_jobs(queue, { holder })
+    end)
     if not extra.kept then redis.call('DEL', queue.base .. 'dn:' .. de.id) end
     redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', holder, 'prev', 'delayed')
     if de.extend or de.keepLastIfActive or redis.call('PTTL', key) < 0 then hold_dedup_id(key, de, id)

@@ -34,10 +34,11 @@ local function add_iteration(schedule, due, name, data, opts)
   local all = string.sub(opts, 1, -2) .. known
   local parsed = parse(opts)
   local priority = math.min(math.max(number(parsed.priority, 0), 0), 2097151)
-  redis.call('ZADD', base .. 'repeat', whole(due), schedule)
-  redis.call('HINCRBY', base .. 'repeat:' .. schedule, 'ic', 1)
   local added, place = add_job(q, id, name, data, all, due > now and '@' .. whole(due) or '0', whole(priority),
     parsed.lifo == true, { rjk = schedule })
+  -- a schedule that points at an iteration that was not added would never go on
+  redis.call('ZADD', base .. 'repeat', whole(due), schedule)
+  redis.call('HINCRBY', base .. 'repeat:' .. schedule, 'ic', 1)
   if place == 'wait' then wake_worker(q) elseif place == 'delayed' then mark_next_due(q) end
   return added
 end

@@ -72,7 +72,7 @@ local function take_behind(room, in_wait, in_prioritized)
 
   local found, ends, last, looked, places = look(q.wait, in_wait, room, MOST_PASSED)
   taken[#taken + 1] = found
-  remove_from_list(q.wait, places)
+  remove_from_list(q.wait, places, found)
   if last then told[1], told[2] = last, whole(in_wait + looked) end
   if ends then
     local urgent

@@ -28,10 +28,19 @@ local function retain_jobs(queue, state, count, age, most)
   end
   if #old == 0 then return 0 end
   -- a parent does not wait for a child that completed, and its deduplication id is free
+  local gone, why
   if state == 'completed' then
-    delete_jobs(queue.base, old)
+    gone, why = pcall(delete_jobs, queue.base, old)
   else
-    forget_ended(queue, old)
+    gone, why = pcall(forget_ended, queue, old)
+  end
+  if not gone then
+    -- the next to go, as they were
+    for i = 1, #old do
+      local id = old[i]
+      if redis.pcall('EXISTS', queue.base .. id) == 1 then redis.pcall('ZADD', finished, 0, id) end
+    end
+    error(why, 0)
   end
   return #old
 end

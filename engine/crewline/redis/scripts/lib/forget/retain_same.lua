@@ -33,11 +33,12 @@ local function retain_same(queue, state, count, age, most)
   end
   if kept > 0 then redis.pcall('SET', place, whole(skip + kept), 'EX', 3600) end
   if #gone == 0 then return kept end
-  redis.call('ZREM', finished, unpack(gone))
+  -- in this order: one that can't be deleted is not to be in no state
   if state == 'completed' then
     delete_jobs(queue.base, gone)
   else
     forget_ended(queue, gone)
   end
+  redis.call('ZREM', finished, unpack(gone))
   return #gone + kept
 end

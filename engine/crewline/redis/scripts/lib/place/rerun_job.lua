@@ -14,12 +14,12 @@ end
 -- Makes a finished job runnable again; its parent waits for it again. The job's key is a hash.
 local function rerun_job(id, prev, fresh, lifo)
   local job = base .. id
-  redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'deadLetterError')
   unsuspect(job)
-  if fresh then redis.call('HDEL', job, 'atm', 'ats', 'stc') end
-  local parent = redis.call('HGET', job, 'parentKey')
-  -- keys of the parent's may be of another type, or not allowed: the job is in no state until it is pushed
-  if parent then attempt(wait_again, parent, job) end
-  local priority = priority_of(job)
+  local parent, priority = redis.call('HGET', job, 'parentKey'), priority_of(job)
   push_job(q, id, priority, lifo_place(lifo, priority), prev)
+  -- one that was refused its place has still ended as it had
+  redis.call('HDEL', job, 'finishedOn', 'processedOn', 'failedReason', 'returnvalue', 'defa', 'deadLetterError')
+  if fresh then redis.call('HDEL', job, 'atm', 'ats', 'stc') end
+  -- keys of the parent's may be of another type, or not allowed
+  if parent then attempt(wait_again, parent, job) end
 end

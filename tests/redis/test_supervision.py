@@ -243,6 +243,20 @@ async def test_what_redis_refuses_a_duty_is_said_once_and_holds_up_no_other(
     await queue.redis.delete(queue.keys.base + "repeat")
 
 
+async def test_what_redis_refuses_a_schedules_next_iteration_is_not_told_as_an_outage(
+    queue: Queue, start_worker: Any, until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await queue.schedule("ours", "tick", every=3600)
+    repeat = queue.keys.base + "repeat"
+    await queue.redis.rename(repeat, repeat + "-aside")
+    await queue.redis.set(repeat, "of another type")
+    await start_worker(_nothing)
+    await until(lambda: "can't go on with schedule ours: Redis says" in caplog.text)
+    assert "Redis is away" not in caplog.text
+    await queue.redis.rename(repeat + "-aside", repeat)
+    await queue.schedules.remove("ours")
+
+
 async def test_a_schedule_that_raises_what_nobody_foresaw_is_named_in_the_log(
     queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE, end_tasks
@@ -154,8 +156,13 @@ class QueueMaintainer:
         await end_tasks(*self._tasks)
 
     async def _advance(self, schedule_id: str, job: Job) -> None:
+        what = f"go on with schedule {schedule_id}"
         try:
             await self._queue.schedules.advance(schedule_id, job.id, job.opts)
+            self._complaints.over(what)
+        except ResponseError as error:
+            # the sweep tries again
+            self._complaints.tell(what, error)
         except UNAVAILABLE:
             log.warning(
                 "schedule %s of queue %s: Redis is away, the sweep will go on with it", schedule_id, self._queue.name

@@ -28,6 +28,27 @@ async def test_a_burst_of_a_thousand_calls_leaves_few_connections_once_they_have
     await until(few)
 
 
+async def test_a_burst_does_not_make_more_connections_at_once_than_a_server_takes(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = queue.redis.connection_pool
+    make, making, most = pool.get_connection, 0, 0
+
+    async def counted() -> Any:
+        nonlocal making, most
+        making += 1
+        most = max(most, making)
+        try:
+            return await make()
+        finally:
+            making -= 1
+
+    monkeypatch.setattr(pool, "get_connection", counted)
+    await asyncio.gather(*(queue.add("n", n) for n in range(300)))
+    assert most == lanes.MOST_CONNECTING
+    assert (await queue.metrics()).waiting == 300
+
+
 async def test_connections_that_rest_for_long_are_all_closed_and_made_anew_when_needed(
     queue: Queue, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

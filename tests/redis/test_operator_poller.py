@@ -358,3 +358,21 @@ async def test_a_fault_of_a_queue_is_told_once_and_gone_once_it_is_mended(
     mended = await until(reading, lambda seen: seen.fault is None)
     assert mended.snapshot is not None
     assert told == [KEY]
+
+
+async def test_a_user_that_may_not_name_its_connections_may_be_read_with(queue: Queue, redis_url: str) -> None:
+    await queue.add("a", {})
+    await queue.redis.execute_command(
+        "ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", "-client|setname"
+    )  # type: ignore[no-untyped-call]
+    pollers = Pollers(lambda _: None, 0.05)
+    try:
+        poller = pollers.watch(KEY, Endpoint(redis_url.replace("//", "//plain:secret@"), "shown"), EMAILS)
+
+        async def reading() -> Snapshot | None:
+            return poller.reading(KEY).snapshot
+
+        assert (await until(reading)).waiting == 1
+    finally:
+        await pollers.close()
+        await queue.redis.execute_command("ACL", "DELUSER", "plain")  # type: ignore[no-untyped-call]

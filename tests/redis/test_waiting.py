@@ -227,6 +227,27 @@ async def test_one_who_begins_to_wait_while_the_queue_is_closed_leaves_no_reader
     assert closing._results._reader is None
 
 
+@pytest.mark.parametrize("denied", ["client|setname", "client"])
+async def test_a_user_that_may_not_name_its_connections_hears_of_ends_too(
+    queue: Queue, start_worker: Any, redis_url: str, denied: str
+) -> None:
+    await queue.redis.execute_command("ACL", "SETUSER", "plain", "on", ">secret", "~*", "&*", "+@all", f"-{denied}")  # type: ignore[no-untyped-call]
+    try:
+        await start_worker(_same)
+        async with Queue("emails", redis=redis_url.replace("//", "//plain:secret@")) as plain:
+            job = await plain.add("n", 7)
+            assert await job.result(timeout=20) == 7
+            events = plain.events(after="0")
+            assert (await asyncio.wait_for(anext(events), 20)).name == "added"
+            await events.aclose()
+    finally:
+        await queue.redis.execute_command("ACL", "DELUSER", "plain")  # type: ignore[no-untyped-call]
+
+
+async def _same(job: Job) -> Any:
+    return job.data
+
+
 def _waiting(queue: Queue, count: int = 1) -> Callable[[], bool]:
     return lambda: len(queue._results._waiting) >= count
 

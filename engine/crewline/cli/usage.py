@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -19,8 +19,6 @@ EXIT_USAGE = 2
 EXIT_REDIS = 3
 #: EX_CONFIG of sysexits.h: restarting will not help.
 EXIT_HANDLER = 78
-
-T = TypeVar("T")
 
 
 class Commands(TyperGroup):

@@ -196,22 +196,29 @@ class DeadLetters:
                     yield letter
 
     async def _ids(self, *, newest_first: bool) -> AsyncIterator[Sequence[str]]:
-        """The ids of letters, a few at a time; read in pages, since a million in one go would hold Redis up."""
-        kept: Sequence[Sequence[str]] = ()
-        for name in self._lists():
-            start, page = 0, [""]
-            while page:
-                page = [text(each) for each in await self._letters.redis.lrange(name, start, start + PAGE - 1)]
-                start += len(page)
-                if newest_first:
-                    for ids in parts(page, READ_AT_ONCE):
-                        yield ids
-                else:
-                    kept = (page[::-1], *kept)
-        # all were read before the first leaves, as by being replayed: places in the list would move
-        for each in kept:
-            for ids in parts(each, READ_AT_ONCE):
+        """The ids of letters, a few at a time."""
+        if newest_first:
+            async for page in self._pages():
+                for ids in parts(page, READ_AT_ONCE):
+                    yield ids
+            return
+        # all are read before the first leaves
+        for page in [page async for page in self._pages()][::-1]:
+            for ids in parts(page[::-1], READ_AT_ONCE):
                 yield ids
+
+    async def _pages(self) -> AsyncIterator[Sequence[str]]:
+        """The ids of letters, newest first, each once; in pages, since a million in one go would hold Redis up."""
+        redis, seen = self._letters.redis, set[str]()
+        for name in self._lists():
+            # letters come at the head: counted from the tail, none that is there moves for it. One that leaves, as by
+            # being replayed, moves those before it to where others were: none is passed over, and some come again
+            left = int(await redis.llen(name))
+            while left > 0:
+                page = [text(each) for each in await redis.lrange(name, -left, -max(left - PAGE, 0) - 1)]
+                yield [letter_id for letter_id in page if letter_id not in seen]
+                seen.update(page)
+                left -= PAGE
 
     def _lists(self) -> tuple[str, str]:
         """Where letters wait; BullMQ 5 renames the one to the other where somebody pauses the queue."""

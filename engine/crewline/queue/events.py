@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from crewline.errors import InvalidOption
-from crewline.redis.connection import UNAVAILABLE, cancelled, connect_blocking, is_wrong_type
+from crewline.redis.connection import UNAVAILABLE, cancelled, connect, is_wrong_type
 from crewline.wire.keys import Keys
 from crewline.wire.text import text
 
@@ -64,9 +64,9 @@ async def last_event_id(redis: Redis, keys: Keys) -> str:
     return text(entries[0][0]) if entries else "0-0"
 
 
-async def follow(url: str, keys: Keys, after: str, client_name: str = "crewline-events") -> AsyncGenerator[Event]:
+async def follow(url: str, keys: Keys, after: str) -> AsyncGenerator[Event]:
     """Yields every event after the id ``after``, for ever; reconnects, and goes on where it was."""
-    async with contextlib.aclosing(follow_batches(url, keys, after, client_name)) as batches:
+    async with contextlib.aclosing(follow_batches(url, keys, after)) as batches:
         async for batch in batches:
             for event in batch.events:
                 yield event
@@ -85,14 +85,12 @@ class Batch(NamedTuple):
     whole: bool
 
 
-async def follow_batches(
-    url: str, keys: Keys, after: str, client_name: str = "crewline-events"
-) -> AsyncGenerator[Batch]:
+async def follow_batches(url: str, keys: Keys, after: str) -> AsyncGenerator[Batch]:
     """As `follow`, a read at a time; one that brings nothing is told as well, every `BLOCK_MS`."""
     backoff_seconds = 0.1
     whole = True
     while not cancelled():
-        redis = connect_blocking(url, client_name)
+        redis = connect(url, called="crewline-events", socket_timeout=None, max_connections=1)
         try:
             while not cancelled():
                 # the first read on a new connection answers at once: whoever waits must not wait for the next event

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from crewline.errors import CrewlineError, InvalidOption, JobFailed, JobNotFound
 from crewline.queue.events import Event, event_of, follow_batches, last_event_id
 from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks, is_wrong_type
+from crewline.redis.loops import home_of
 from crewline.wire.checks import check_seconds
 from crewline.wire.keys import Keys
 from crewline.wire.text import lenient, text
@@ -75,17 +76,23 @@ class Results:
         self._redis = redis
         self._url = url
         self._keys = keys
+        self._closed = False
+        self._begin()
+        self._home = home_of(redis)
+        self._home.settle(self, Results._begin)
+
+    def _begin(self) -> None:
         self._waiting: dict[str, _Waiter] = {}
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._gone: set[str] = set()
         self._looking_back = asyncio.Lock()
-        self._closed = False
 
     async def wait(self, job_id: str, timeout: float | None) -> Any:
         """Returns the job's result; raises JobFailed, JobNotFound or TimeoutError, or CrewlineError if it is closed."""
         if timeout is not None:
             timeout = check_seconds(timeout, "timeout", mend="leave it out to wait for ever")
+        self._home.enter()
         waiter = self._waiting.get(job_id)
         if waiter is None or waiter.end.done():
             waiter = self._waiting[job_id] = _Waiter()
@@ -113,6 +120,7 @@ class Results:
                 del self._waiting[job_id]
 
     async def close(self) -> None:
+        self._home.enter()
         self._closed = True
         if self._reader:
             await end_tasks(self._reader)

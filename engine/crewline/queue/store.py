@@ -15,6 +15,7 @@ from redis.asyncio import Redis, RedisCluster
 from crewline.errors import InvalidOption, InvalidPayload
 from crewline.queue.results import Results, needed
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, connect
+from crewline.redis.loops import home_of
 from crewline.redis.scripts import Scripts
 from crewline.redis.topology import check_slot
 from crewline.wire import jsonio
@@ -66,9 +67,10 @@ class Store:
         self._owned = isinstance(redis, str)
         self._url = redis if isinstance(redis, str) else None
         check_slot(redis, prefix, name)
-        self.redis = connect(redis, socket_timeout=timeout_seconds)
-        self.scripts = Scripts(self.redis, self.keys)
-        self._results = Results(self.redis, self._url, self.keys)
+        self._redis = connect(redis, socket_timeout=timeout_seconds)
+        self._home = home_of(self._redis)
+        self.scripts = Scripts(self._redis, self.keys)
+        self._results = Results(self._redis, self._url, self.keys)
         self._beside: dict[str, Self] = {}
         self._opts: dict[bytes | str, dict[str, Any]] = {}
         self.max_payload_bytes = jsonio.MAX_PAYLOAD_BYTES
@@ -98,6 +100,16 @@ class Store:
                 closing.push_async_callback(other.close)
 
     @property
+    def redis(self) -> Redis:
+        """The client, on the event loop that asks for it.
+
+        Raises:
+            CrewlineError: its connections are another loop's, which is not closed.
+        """
+        self._home.enter()
+        return self._redis
+
+    @property
     def url(self) -> str:
         """The Redis URL, for reads that block a connection of their own."""
         return needed(self._url)
@@ -108,10 +120,10 @@ class Store:
             return self
         other = self._beside.get(name)
         if other is None:
-            other = self._beside[name] = type(self)(name, redis=self.redis, prefix=self.prefix)
+            other = self._beside[name] = type(self)(name, redis=self._redis, prefix=self.prefix)
             other._url = self._url
             other.max_payload_bytes = self.max_payload_bytes
-            other._results = Results(self.redis, self._url, other.keys)
+            other._results = Results(self._redis, self._url, other.keys)
         return other
 
     async def read_hash(self, key: str) -> dict[Any, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+from functools import partial
 from typing import Any
 
 import redis as sync_redis
@@ -18,9 +20,9 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 
 from crewline import forks
-from crewline.redis import private, refusals
+from crewline.redis import loops, private, refusals
 from crewline.redis.address import redact as redact
-from crewline.redis.topology import open_client, open_sync_client
+from crewline.redis.topology import is_cluster, open_client, open_sync_client
 
 #: Seconds that any command may take before its connection counts as dead.
 COMMAND_TIMEOUT_SECONDS = 10.0
@@ -32,10 +34,16 @@ CONNECT_SECONDS = 5.0
 UNAVAILABLE = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
-def connect(redis: str | Redis, **options: Any) -> Redis:
-    """A client for ``redis``: a URL (see topology.py), or a client of the caller's, used as it is."""
+def connect(redis: str | Redis, *, called: str = "", **options: Any) -> Redis:
+    """A client for ``redis``: a URL (see topology.py), or a client of the caller's, used as it is.
+
+    ``called`` is a courtesy to who looks at the server's clients: connections have that name where the user may give
+    one, and in a cluster none.
+    """
     if not isinstance(redis, str):
         return redis
+    if called and not is_cluster(redis):
+        options["redis_connect_func"] = partial(_introduce, called)
     client = open_client(
         redis,
         **{
@@ -51,7 +59,15 @@ def connect(redis: str | Redis, **options: Any) -> Redis:
     private.mend(client)
     refusals.watch(client)
     forks.in_child(client, private.disown)
+    loops.give_home(client)
     return client
+
+
+async def _introduce(name: str, connection: Any) -> None:
+    await connection.on_connect()
+    await connection.send_command("CLIENT", "SETNAME", name, check_health=False)
+    with contextlib.suppress(ResponseError):
+        await connection.read_response()
 
 
 def connect_blocking(url: str, client_name: str) -> Redis:

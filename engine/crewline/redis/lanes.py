@@ -19,8 +19,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from crewline import forks
-from crewline.redis import private, refusals
+from crewline.redis import loops, private, refusals
 
 #: Calls of `Lanes.call_ahead` without an answer: one that Redis works on, one that waits for it.
 AHEAD = 2
@@ -56,10 +55,12 @@ class Lanes:
         self._given_up = refusals.GivenUp()
         #: Redis did not know a script that `tell` sent.
         self.script_unknown = False
-        forks.in_child(self, Lanes._forget)
+        self._home = loops.home_of(redis)
+        self._home.settle(self, Lanes._forget)
 
     async def call(self, *command: Any) -> Any:
         """The reply to one command; raises as the client would."""
+        self._home.enter()
         if not self._direct:
             return await self._call_through(command)
         connection = await self._take()
@@ -77,6 +78,7 @@ class Lanes:
 
     async def renew(self) -> None:
         """Gives up the connections that no call is on: where one died in silence, the others may be dead as well."""
+        self._home.enter()
         idle, self._idle = self._idle, deque()
         for connection, _ in idle:
             await self._release(connection)
@@ -86,6 +88,7 @@ class Lanes:
 
     async def close(self) -> None:
         """Closes what rests. The client may be another's, and go on."""
+        self._home.enter()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -93,6 +96,7 @@ class Lanes:
 
     async def call_together(self, *commands: Command) -> list[Any]:
         """Sends commands in one go; their replies in order, an error that Redis answered in its reply's place."""
+        self._home.enter()
         if not self._direct:
             pipeline = self._redis.pipeline(transaction=False)
             for command in commands:
@@ -120,6 +124,7 @@ class Lanes:
 
         They are read before that is used again; an error that Redis answers is nobody's business.
         """
+        self._home.enter()
         if not self._direct:
             await self.call_together(*commands)
             return
@@ -138,6 +143,7 @@ class Lanes:
         A pool would give calls that overlap connections of their own, and Redis would take them in any order. A
         NoScriptError is yielded in its reply's place; after any other error nobody knows of the commands on their way.
         """
+        self._home.enter()
         if not self._direct:
             for command in commands:
                 try:

@@ -56,6 +56,26 @@ async def drop(client: Any, connection: Any) -> None:
 
 def disown(client: Any) -> None:
     """In a forked child: its parent's connections are none of the client's, whatever client it is."""
+    for each in _taken_from(client):
+        forks.sever(_descriptors(each))
+        _disowned.append(each)
+
+
+def abandon(client: Any) -> None:
+    """Closes the connections of an event loop that is closed, which can't do it any more; the client has none then."""
+    for each in _taken_from(client):
+        transport = each._writer and each._writer.transport
+        each._reader = each._writer = None
+        # asyncio shows a wrapped socket that has no close; uvloop closed its own with the loop, and the number may be
+        # another's by now
+        opened = transport and getattr(transport.get_extra_info("socket"), "_sock", None)
+        if opened is not None:
+            opened.close()
+
+
+def _taken_from(client: Any) -> list[Any]:
+    """All connections of a client, which has none of them from now on, nor a lock that another loop's tasks hold."""
+    taken: list[Any] = []
     pools = [getattr(client, "connection_pool", None)]
     nodes = getattr(client, "nodes_manager", None)
     for node in [*getattr(nodes, "nodes_cache", {}).values(), *getattr(nodes, "startup_nodes", {}).values()]:
@@ -63,14 +83,17 @@ def disown(client: Any) -> None:
         pools += [node, getattr(getattr(node, "redis_connection", None), "connection_pool", None)]
     for pool in pools:
         for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
-            disown(sentinel)
+            taken += _taken_from(sentinel)
         for name in ("_available_connections", "_in_use_connections", "_connections", "_free"):
             held = getattr(pool, name, None)
             if held:
-                for each in held:
-                    forks.sever(_descriptors(each))
-                _disowned.extend(held)
+                taken += held
                 held.clear()
+    for owner in (client, nodes, *pools):
+        for name in ("_lock", "_usage_lock", "_initialize_lock"):
+            if isinstance(getattr(owner, name, None), asyncio.Lock):
+                setattr(owner, name, asyncio.Lock())
+    return taken
 
 
 def _descriptors(connection: Any) -> list[int]:

@@ -42,9 +42,9 @@ class Poller:
         self.endpoint = endpoint
         self.redis: Redis = connect(
             endpoint.url,
+            called="crewline-operator",
             socket_timeout=COMMAND_TIMEOUT_SECONDS,
             socket_connect_timeout=COMMAND_TIMEOUT_SECONDS,
-            client_name="crewline-operator",
         )
         self._on_change = on_change
         self._interval_seconds = interval_seconds

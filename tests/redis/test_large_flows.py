@@ -302,3 +302,15 @@ async def test_a_large_tree_whose_root_waits_for_it_is_there_once_however_often_
     assert not any(each.job.added for each in (again, *again.children, *again.children[0].children))
     counts = [await each.metrics() for each in (queue, queue.beside("other"))]
     assert sum(each.waiting for each in counts) == 249
+
+
+async def test_a_large_tree_that_was_given_up_below_a_root_that_was_there_before_is_added_anew(
+    queue: Queue, dying: Dying
+) -> None:
+    await queue.add("before", 1, job_id="root")
+    await dying.add(queue, _large(), add_flow=2)
+    await queue.settle_flows(older_than=0)
+    flow = await queue.add_flow(_large())
+    assert not flow.job.added and all(leaf.job.added for leaf in flow.children[0].children)
+    counts = [await each.metrics() for each in (queue, queue.beside("other"))]
+    assert sum(each.waiting for each in counts) == 250

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 
 from crewline import FlowJob
-from crewline.queue import flows
 from crewline.redis.scripts.calls import add
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -20,12 +19,12 @@ PART = 2
 
 @contextlib.contextmanager
 def _small_parts() -> Iterator[None]:
-    kept = flows.MOST_OF_FLOW
-    flows.MOST_OF_FLOW = add.MOST_OF_FLOW = PART
+    kept = add.MOST_OF_FLOW
+    add.MOST_OF_FLOW = PART
     try:
         yield
     finally:
-        flows.MOST_OF_FLOW = add.MOST_OF_FLOW = kept
+        add.MOST_OF_FLOW = kept
 
 
 class LargeFlows:

@@ -33,6 +33,8 @@ for i = 1, count, 3 do queues[jobs[i]] = queue_at(jobs[i]) end
 for _, queue in pairs(queues) do check_queue(queue) end
 for _, queue in pairs(queues) do check_forget(queue) end
 redis.call('LSET', flow, 0, 'given up')
+-- a root that was there before the tree stays, and no longer tells of one; pcall: it may be anything
+redis.pcall('HDEL', base .. ARGV[2], 'flowSeed')
 for i = count - 2, 1, -3 do
   local queue, id = queues[jobs[i]], jobs[i + 1]
   -- pcall: the key may be anything by now

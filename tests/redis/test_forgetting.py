@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from crewline import DeadLetters, Dedup, FlowJob, Job, Keep, Queue
@@ -82,11 +82,12 @@ async def test_a_parent_does_not_wait_for_a_child_whose_queue_was_obliterated(
         assert await pages.redis.keys("*:pages:*") == []
 
 
-@pytest.mark.parametrize("parent_waits", [False, True])
+@pytest.mark.parametrize(("parent_waits", "on_failure"), [(False, "wait"), (True, "wait"), (True, "ignore")])
 async def test_a_replayed_child_that_was_removed_is_its_parents_again_only_while_that_waits(
-    queue: Queue, parent_waits: bool
+    queue: Queue, parent_waits: bool, on_failure: Literal["wait", "ignore"]
 ) -> None:
-    children = [FlowJob("child", {"n": 1}, options={"attempts": 1, "remove_on_fail": True})]
+    options = {"attempts": 1, "remove_on_fail": True}
+    children = [FlowJob("child", {"n": 1}, options=options, on_failure=on_failure)]
     if parent_waits:
         children.append(FlowJob("late", options={"delay": 60}))
     flow = await queue.add_flow(FlowJob("parent", children=children))
@@ -97,6 +98,7 @@ async def test_a_replayed_child_that_was_removed_is_its_parents_again_only_while
     waits_for = await queue.redis.smembers(queue.keys.job(flow.job.id) + ":dependencies")
     key = queue.keys.job(child.id).encode()
     assert (key in waits_for) is parent_waits
+    assert not await queue.redis.hexists(queue.keys.job(flow.job.id) + ":failed", key)
     if not parent_waits:
         assert await flow.job.state() == "waiting" and await child.state() == "waiting"
         return

@@ -20,6 +20,7 @@ Why      The letter goes to `completed` of its queue with the job's id as its re
 -- @include base/queue_at
 -- @include base/fields
 -- @include forget/retain_jobs
+-- @include place/forget_end
 -- @include place/moving
 -- @include place/rerun_job
 -- @include place/says_lifo
@@ -51,6 +52,10 @@ local function parent_again(_, opts)
   return { parentKey = owner.base .. parent.id, parent = cjson.encode(link) }
 end
 
+local function not_ended(parent)
+  if redis.call('SISMEMBER', parent .. ':dependencies', job) == 1 then forget_end(parent, job) end
+end
+
 local function run_again()
   redis.call('ZREM', q.failed, id)
   rerun_job(id, 'failed', true, says_lifo(redis.call('HGET', job, 'opts')))
@@ -62,8 +67,9 @@ moving(letters, { letter_id }, function() return { 'RPUSH', list, letter_id } en
   if kept then
     moving(q, { id }, function() return { 'ZADD', q.failed, failed, id } end, run_again)
   else
-    add_job(q, id, ARGV[5], ARGV[6], ARGV[7], '0', ARGV[8], says_lifo(ARGV[7]),
-      attempt(parent_again, job, parse(ARGV[7])))
+    local tie = attempt(parent_again, job, parse(ARGV[7]))
+    add_job(q, id, ARGV[5], ARGV[6], ARGV[7], '0', ARGV[8], says_lifo(ARGV[7]), tie)
+    if tie then attempt(not_ended, tie.parentKey) end
   end
   redis.call('HSET', job, 'deadLetterId', letter_id)
   wake_worker(q)

@@ -1,14 +1,12 @@
 -- @include base/counts
 -- @include base/fields
+-- @include place/forget_end
 -- @include place/push_job
 -- @include place/unsuspect
 -- A parent waits again for a child that runs again.
 local function wait_again(parent, job)
   if redis.call('EXISTS', parent) == 0 then return end
-  local unsuccessful = redis.call('ZREM', parent .. ':unsuccessful', job)
-  if unsuccessful + redis.call('HDEL', parent .. ':processed', job) + redis.call('HDEL', parent .. ':failed', job) > 0 then
-    redis.call('SADD', parent .. ':dependencies', job)
-  end
+  if forget_end(parent, job) > 0 then redis.call('SADD', parent .. ':dependencies', job) end
 end
 
 -- Makes a finished job runnable again; its parent waits for it again. The job's key is a hash.

@@ -49,7 +49,7 @@ class Retry(CrewlineError):
 
     Args:
         reason: why, for the job's ``failedReason``.
-        delay: seconds to wait; ``None`` for what the job's backoff says.
+        delay: seconds to wait; ``None``, or what is no number, for what the job's backoff says.
     """
 
     def __init__(self, reason: str = "retry asked for", *, delay: float | None = None) -> None:

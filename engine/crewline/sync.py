@@ -21,6 +21,8 @@ from crewline.queue.flows import FlowJob
 from crewline.queue.job import Job as AsyncJob
 from crewline.queue.observing import Metrics
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
+from crewline.wire.checks import check_items
+from crewline.wire.options import BULK
 
 T = TypeVar("T")
 
@@ -132,7 +134,7 @@ class Queue:
     def add_bulk(self, jobs: Iterable[tuple[str, Any] | tuple[str, Any, dict[str, Any]]]) -> list[Job]:
         """As `crewline.Queue.add_bulk`."""
         # here, and not on the loop: what makes them may call this queue, or a database that wants its own thread
-        items = list(jobs)
+        items = check_items(jobs, "jobs", BULK)
         return [Job(job, self) for job in _wait(self._open().add_bulk(items))]
 
     def add_flow(self, root: FlowJob) -> FlowNode:

@@ -8,13 +8,13 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from crewline.errors import CrewlineError, InvalidOption, JobNotFound
+from crewline.errors import CrewlineError, JobNotFound
 from crewline.queue.events import Event, Update, check_event_id, follow, follow_batches, last_event_id
 from crewline.queue.results import ENDS, LOOK_SECONDS
 from crewline.queue.store import Store
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire import jsonio
-from crewline.wire.checks import check_text
+from crewline.wire.checks import check_string, check_text, check_truth
 from crewline.wire.keys import is_job_id
 from crewline.wire.options import check_priority, delay_to_script
 from crewline.wire.text import bounded, lenient
@@ -99,7 +99,7 @@ class ById(Store):
     async def retry(self, job_id: str, *, fresh: bool = True) -> None:
         """Runs a finished job again. Raises JobNotFound, or CrewlineError if it has not ended."""
         self._check_id(job_id)
-        self._found(job_id, await self.scripts.retry_job(job_id, fresh), "has not ended")
+        self._found(job_id, await self.scripts.retry_job(job_id, check_truth(fresh, "fresh")), "has not ended")
 
     async def cancel(self, job_id: str, reason: str = "cancelled") -> bool:
         """Ends a job from outside: it fails with ``reason``, without a retry and without a dead letter.
@@ -110,9 +110,7 @@ class ById(Store):
         Returns False if it had ended already. Raises JobNotFound.
         """
         self._check_id(job_id)
-        if not isinstance(reason, str):
-            raise InvalidOption(f"reason {reason!r} must be a string")
-        code = await self.scripts.cancel_job(job_id, bounded(reason))
+        code = await self.scripts.cancel_job(job_id, bounded(check_string(reason, "reason")))
         self._found(job_id, code, "")
         return code != 0
 
@@ -132,7 +130,7 @@ class ById(Store):
     async def change_priority(self, job_id: str, priority: int, *, first: bool = False) -> None:
         """Gives a job another priority; ``first`` puts it before its equals. Raises JobNotFound."""
         self._check_id(job_id)
-        code = await self.scripts.change_priority(job_id, check_priority(priority), first)
+        code = await self.scripts.change_priority(job_id, check_priority(priority), check_truth(first, "first"))
         self._found(job_id, code, "")
 
     async def update_data(self, job_id: str, data: Any) -> None:
@@ -153,6 +151,7 @@ class ById(Store):
         Raises:
             CrewlineError: there are more levels of jobs below it than one call may remove.
         """
+        check_truth(children, "children")
         if not self._is_id(job_id):
             return False
         code = await self.scripts.remove_job(job_id, children)

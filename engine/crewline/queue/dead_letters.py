@@ -13,7 +13,7 @@ from crewline.queue.queue import Queue
 from crewline.redis.connection import is_wrong_type
 from crewline.redis.scripts.calls.parts import parts
 from crewline.wire import jsonio
-from crewline.wire.checks import check_count, check_per_second, check_text
+from crewline.wire.checks import check_callable, check_count, check_items, check_per_second, check_text, check_truth
 from crewline.wire.keys import Keys, is_job_id
 from crewline.wire.options import MAX_PRIORITY
 from crewline.wire.text import text
@@ -30,7 +30,7 @@ class _Problems:
     """Letters that can't be replayed: told to whoever asked for them, else raised once the others are done."""
 
     def __init__(self, on_error: OnError | None) -> None:
-        self._on_error = on_error
+        self._on_error = None if on_error is None else check_callable(on_error, "on_error")
         self._found: list[str] = []
 
     @contextlib.contextmanager
@@ -56,10 +56,12 @@ class DeadLetters:
         queue: the queue they came from; its ``dead_letter_queue`` says where they are.
 
     Raises:
-        InvalidOption: it has none.
+        InvalidOption: it has none, or is no Queue.
     """
 
     def __init__(self, queue: Queue) -> None:
+        if not isinstance(queue, Queue):
+            raise InvalidOption(f"queue {queue!r} must be a crewline.Queue, whose dead letters they are")
         if not queue.dead_letter_queue:
             raise InvalidOption(
                 f"queue {queue.name!r} has no dead letters: name the queue that they came from, or its "
@@ -125,7 +127,7 @@ class DeadLetters:
     async def replay_each(self, letter_ids: Iterable[str], *, on_error: OnError | None = None) -> int:
         """Replays these letters; returns how many were put back. One that can't be is handled as by `replay_all`."""
         replayed, problems = 0, _Problems(on_error)
-        for letter_id in letter_ids:
+        for letter_id in check_items(letter_ids, "letter_ids", "a list of ids"):
             with problems.of(letter_id):
                 replayed += await self.replay(letter_id)
         problems.tell(replayed)
@@ -157,6 +159,7 @@ class DeadLetters:
         """
         if limit is not None:
             check_count(limit, "limit", mend="leave it out for all")
+        check_truth(dry_run, "dry_run")
         wait_seconds = None if per_second is None else 1 / check_per_second(per_second)
         chosen = Filter(**wanted)
         replayed, problems = 0, _Problems(on_error)

@@ -11,6 +11,7 @@ from crewline.errors import InvalidOption
 from crewline.queue.job import Job
 from crewline.redis.topology import slot_of
 from crewline.wire import jsonio
+from crewline.wire.checks import check_choice, check_text
 from crewline.wire.keys import Keys
 from crewline.wire.options import Encoded, check_options, encode_job
 
@@ -40,7 +41,7 @@ class FlowJob:
     on_failure: Literal["wait", "fail", "ignore", "continue", "remove"] = "wait"
 
     def __post_init__(self) -> None:
-        what = f"job {self.name!r} of a flow: "
+        what = f"job {check_text(self.name, 'name of a job of a flow')!r} of a flow: "
         if not isinstance(self.options, dict):
             raise InvalidOption(f"{what}options {self.options!r} must be a dict of arguments of Queue.add")
         if not isinstance(self.children, list | tuple) or not all(isinstance(each, FlowJob) for each in self.children):
@@ -84,7 +85,7 @@ def plan_flow(
         one_slot: all jobs must be in one slot, as on a Redis Cluster.
     """
     if not isinstance(root, FlowJob):
-        raise InvalidOption(f"flow {root!r} must be a FlowJob")
+        raise InvalidOption(f"root {root!r} of a flow must be a FlowJob")
     plan = _plan(root, queue, prefix, max_payload_bytes, None, root.name, 0, seed)
     _check_ids(plan)
     if one_slot:
@@ -121,8 +122,7 @@ def _plan(
 ) -> Planned:  # fmt: skip
     if depth > 100:
         raise InvalidOption(f"{path}: the flow is more than 100 levels deep: flatten it")
-    if not isinstance(job.on_failure, str) or job.on_failure not in ON_FAILURE:
-        raise InvalidOption(f"{path}: on_failure {job.on_failure!r} must be one of {', '.join(ON_FAILURE)}")
+    check_choice(job.on_failure, f"{path}: on_failure", ON_FAILURE)
     check_options(job.options, f"{path}: ")
     try:
         keys = Keys(prefix, queue if job.queue is None else job.queue)

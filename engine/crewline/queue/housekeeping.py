@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.by_id import ById
 from crewline.redis.scripts import MOST_JOBS
-from crewline.wire.checks import check_count, check_rate, check_seconds
+from crewline.wire.checks import check_callable, check_count, check_rate, check_seconds, check_truth
 from crewline.wire.settings import SETTINGS_KEY, Settings, read_settings
 from crewline.wire.text import escaped, text
 
@@ -64,7 +64,7 @@ class Housekeeping(ById):
 
     async def drain(self, *, delayed: bool = False) -> int:
         """Deletes all jobs that wait now, delayed ones too if asked; returns how many. Those that run go on."""
-        states = ("wait", "paused", "prioritized", *(["delayed"] if delayed else []))
+        states = ("wait", "paused", "prioritized", *(["delayed"] if check_truth(delayed, "delayed") else []))
         there = [self.redis.llen(self.keys.base + state) for state in states[:2]]
         there += [self.redis.zcard(self.keys.base + state) for state in (*states[2:], "waiting-children")]
         # no more than there are: a producer that goes on adding would keep this going for ever. Parents whose children
@@ -87,6 +87,7 @@ class Housekeeping(ById):
         Raises:
             CrewlineError: it is not paused, or jobs run.
         """
+        check_truth(force, "force")
         if await self.redis.hexists(self.keys.meta, "paused"):
             # what a large flow has in other queues is known only here
             with contextlib.suppress(ResponseError):
@@ -109,6 +110,7 @@ class Housekeeping(ById):
         """Runs all failed (or completed) jobs again; returns how many. ``fresh``: with all their attempts."""
         if state not in ("failed", "completed"):
             raise InvalidOption(f"state {state!r} can't be retried: use failed or completed")
+        check_truth(fresh, "fresh")
         until, total = await self.scripts.read_clock(), 0
         while count := await self.scripts.retry_jobs(state, until, MOST_JOBS, fresh):
             total += count
@@ -156,12 +158,13 @@ class Housekeeping(ById):
         if generation is None and all(value is None for value in settings.values()):
             await self.redis.delete(key)
             return 0
+        wanted = Settings(generation=0 if generation is None else generation, **settings)
         if generation is None:
             # two at once may take the same number; workers tell settings apart by their text
             last, _ = read_settings(await self.redis.get(key) or "{}", Settings())
-            generation = last.generation + 1
-        await self.redis.set(key, Settings(generation=generation, **settings).to_json())
-        return generation
+            wanted = dataclasses.replace(wanted, generation=last.generation + 1)
+        await self.redis.set(key, wanted.to_json())
+        return wanted.generation
 
     async def settle_flows(
         self, *, older_than: float = ABANDONED_SECONDS, on_error: Callable[[str, Exception], None] | None = None
@@ -175,7 +178,10 @@ class Housekeeping(ById):
             on_error: told of the id of each root that Redis refuses (a key of another type), and why; the others are
                 settled all the same. None: it is raised.
         """
-        before = await self.scripts.read_clock() - round(check_seconds(older_than, "older_than") * 1000)
+        age_seconds = check_seconds(older_than, "older_than")
+        if on_error is not None:
+            check_callable(on_error, "on_error")
+        before = await self.scripts.read_clock() - round(age_seconds * 1000)
         settled = Settled([], {})
         for found in await self.redis.zrangebyscore(self.keys.extra(FLOWS_KEY), "-inf", before, 0, MOST_JOBS):
             root_id = text(found)

@@ -9,7 +9,7 @@ from typing import Any
 
 from crewline.errors import InvalidOption, InvalidPayload
 from crewline.wire import jsonio
-from crewline.wire.checks import is_number
+from crewline.wire.checks import check_string, is_number
 from crewline.wire.text import text
 
 
@@ -72,9 +72,8 @@ class Filter:
 
     def __post_init__(self) -> None:
         for name in ("name", "reason", "text"):
-            value = getattr(self, name)
-            if not isinstance(value, str | None):
-                raise InvalidOption(f"{name} {value!r} must be a string")
+            if (value := getattr(self, name)) is not None:
+                check_string(value, name)
         for name in ("since", "until"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, datetime.datetime) or value.tzinfo is None):

@@ -13,6 +13,7 @@ from crewline.queue.by_id import ById
 from crewline.queue.job import Job
 from crewline.queue.store import READ_FIRST
 from crewline.redis.connection import is_wrong_type
+from crewline.wire.checks import check_items
 from crewline.wire.keys import Keys
 from crewline.wire.text import lenient, number, text
 
@@ -86,6 +87,7 @@ class Observing(ById):
 
         Data that is no JSON, as any client may have written, is the text that it is.
         """
+        job_ids = check_items(job_ids, "job_ids", "a list of ids")
         found: list[Any] = []
         for start in range(0, len(job_ids), READ_FIRST):
             async with self.redis.pipeline(transaction=False) as pipe:

@@ -22,10 +22,10 @@ from crewline.redis.scripts import Added
 from crewline.redis.topology import check_letters_slot, is_cluster
 from crewline.wire import jsonio
 from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
-from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
+from crewline.wire.checks import A_MILLISECOND, check_count, check_items, check_seconds
 from crewline.wire.dedup import Dedup
 from crewline.wire.keys import letters_queue
-from crewline.wire.options import DEFAULT_ATTEMPTS, Encoded, encode_job, encode_jobs
+from crewline.wire.options import BULK, DEFAULT_ATTEMPTS, Encoded, encode_job, encode_jobs
 from crewline.wire.retention import Keep
 
 
@@ -121,7 +121,7 @@ class Queue(Observing, Housekeeping):
         Raises:
             InvalidOption, InvalidPayload: an item is wrong; the message says which, and nothing was sent at all.
         """
-        items = list(jobs)
+        items = check_items(jobs, "jobs", BULK)
         encoded = encode_jobs(items, self.max_payload_bytes)
         made: list[Job] = []
         async with contextlib.aclosing(self.scripts.add_in_turn(encoded)) as replies:

@@ -18,8 +18,8 @@ from crewline.queue.by_id import ById
 from crewline.queue.store import NO_OPTS
 from crewline.redis.connection import is_wrong_type
 from crewline.wire import jsonio
-from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds, check_text
-from crewline.wire.cron import next_cron_ms
+from crewline.wire.checks import A_MILLISECOND, check_callable, check_count, check_seconds, check_text
+from crewline.wire.cron import Cron, check_zone, next_cron_ms
 from crewline.wire.options import check_options, encode_job
 from crewline.wire.text import text
 
@@ -111,6 +111,10 @@ class Schedules:
         if every is not None:
             every_ms = round(check_seconds(every, "every", A_MILLISECOND) * 1000)
         start_ms, end_ms = _moment_ms(start, "start"), _moment_ms(end, "end")
+        check_zone(time_zone)
+        if cron is not None:
+            Cron(cron, time_zone)
+        encoded = encode_job(name, data, max_payload_bytes=self._queue.max_payload_bytes, **options)
         now_ms = await self._queue.scripts.read_clock()
         over, next_ms = "", None
         if end_ms is not None and end_ms <= now_ms:
@@ -129,7 +133,6 @@ class Schedules:
                 raise InvalidOption(f"{over}: the schedule would never run")
             # made at each start of a program, and used up by now
             return iteration_id(schedule_id, made.next_ms)
-        encoded = encode_job(name, data, max_payload_bytes=self._queue.max_payload_bytes, **options)
         template = encoded.shape.opts
         rule: dict[str, Any] = {"pattern": cron, "every": every_ms, "startDate": start_ms, "endDate": end_ms}
         rule |= {"limit": limit, "tz": time_zone if cron else None}
@@ -203,6 +206,8 @@ class Schedules:
         It looks at up to ``most`` schedules that are due and goes on behind them the next time, so that those that
         can't be continued, which ``on_error`` is told of, hold up no other.
         """
+        check_count(most, "most")
+        check_callable(on_error, "on_error")
         placed: list[str] = []
         queue = self._queue
         place = queue.keys.extra("heal")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewline.errors import InvalidOption
-from crewline.wire.checks import check_seconds, check_text, is_number
+from crewline.wire.checks import check_seconds, check_text, check_truth, is_number
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Backoff:
     custom: bool = False
 
     def __post_init__(self) -> None:
+        check_truth(self.custom, "backoff custom")
         if self.jitter is None:
             object.__setattr__(self, "jitter", 0.5 if self.type == "exponential" else 0)
         if not self.custom and self.type not in ("exponential", "fixed"):

@@ -6,7 +6,8 @@ NaN and infinity are refused everywhere: a comparison with NaN is false, and a w
 from __future__ import annotations
 
 import datetime
-from typing import TypeGuard
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeGuard
 
 from crewline.errors import InvalidOption
 
@@ -76,6 +77,37 @@ def check_truth(value: object, name: str) -> bool:
     """Returns True or False, else raises InvalidOption."""
     if not isinstance(value, bool):
         raise InvalidOption(f"{name} {value!r} must be True or False")
+    return value
+
+
+def check_string(value: object, name: str, mend: str = "") -> str:
+    """Returns any string, an empty one too, else raises InvalidOption."""
+    if not isinstance(value, str):
+        raise InvalidOption(f"{name} {value!r} must be a string{mend and f': {mend}'}")
+    return value
+
+
+def check_choice(value: object, name: str, choices: Collection[str]) -> str:
+    """Returns one of the strings that there are to choose from, else raises InvalidOption."""
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidOption(f"{name} {value!r} must be one of {', '.join(choices)}")
+    return value
+
+
+def check_items(value: object, name: str, mend: str) -> list[Any]:
+    """Returns what an iterable gives, else raises InvalidOption; what it raises itself is its own.
+
+    A text is none, and a dict neither: one of their letters or keys is nothing that anybody means.
+    """
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes | Mapping):
+        raise InvalidOption(f"{name} {value!r} must be {mend}")
+    return list(value)
+
+
+def check_callable(value: object, name: str, mend: str = "a function") -> Any:
+    """Returns what can be called, else raises InvalidOption."""
+    if not callable(value):
+        raise InvalidOption(f"{name} {value!r} must be {mend}")
     return value
 
 

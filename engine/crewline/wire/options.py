@@ -30,6 +30,9 @@ OPTIONS = (
 _BULLMQS = {"deduplication": "dedup", "repeat": "Queue.schedule", "parent": "Queue.add_flow"}
 
 
+#: What `Queue.add_bulk` takes.
+BULK = "a list, or any iterable, of (name, data) or (name, data, options)"
+
 #: Attempts that a job of ours has when nothing is said.
 DEFAULT_ATTEMPTS = 3
 

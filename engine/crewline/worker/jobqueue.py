@@ -15,6 +15,7 @@ from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import end_tasks
 from crewline.wire import jsonio
+from crewline.wire.checks import check_callable, check_seconds
 from crewline.worker.handlers.targets import Handler
 from crewline.worker.worker import Worker
 
@@ -32,7 +33,7 @@ class JobQueue:
         dead_letter_queue: where jobs go that failed for good; ``<name>-dlq`` if None.
         concurrency: how many jobs run at once in this program.
         redis, prefix: where the queue is.
-        worker_options: further arguments of `Worker`.
+        worker_options: further arguments of `Worker`; `start`, which makes it, checks them.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class JobQueue:
 
     def on_progress(self, callback: ProgressCallback) -> None:
         """Calls ``callback(job_id, progress)`` whenever a job's progress is set, by any worker or client."""
+        check_callable(callback, "callback")
         if inspect.iscoroutinefunction(callback):
             raise InvalidOption(
                 "a progress callback is called and not awaited: pass a plain function, which may start a task"
@@ -131,6 +133,8 @@ class JobQueue:
 
         Raises what the worker has ended with if that failed, once everything is closed.
         """
+        if grace_seconds is not None:
+            check_seconds(grace_seconds, "grace_seconds")
         if self.worker is not None and self._tasks:
             await self.worker.stop(grace_seconds)
         try:

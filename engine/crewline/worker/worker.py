@@ -17,7 +17,7 @@ from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
 from crewline.upkeep.maintainer import QueueMaintainer
-from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds
+from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds, check_string
 from crewline.wire.keys import Keys
 from crewline.wire.retention import Keep
 from crewline.wire.settings import Settings
@@ -123,6 +123,8 @@ class Worker:
             concurrency=concurrency, paused=False, rate=rate, keep_completed=keep_completed, keep_failed=keep_failed
         )
         lease_ms = round(lease_seconds * 1000)
+        if name is not None:
+            check_string(name, "name")
         self.name = re.sub(r"[^!-~]", "-", name or socket.gethostname())
         call_seconds = _call_seconds(lease_seconds)
         self.queue = Queue(
@@ -134,7 +136,7 @@ class Worker:
         self._listeners = Listeners()
         self._slots = slots = Slots(check_count(concurrency, "concurrency"))
         targets = Targets(handler, execution)
-        verdicts = Verdicts(slots, max_crashes, backoffs or {}, keep_completed, keep_failed)
+        verdicts = Verdicts(slots, max_crashes, backoffs, keep_completed, keep_failed)
         self._calling = Calling(targets, slots, Where(redis, prefix, queue, call_seconds, lease_ms), timeout_seconds)
         self._executor = Executor(targets, slots, self._listeners, self._calling, verdicts, middleware)
         self._isolator = Isolator(self.queue.scripts, lease_ms, slots, self._executor, self._calling, targets)

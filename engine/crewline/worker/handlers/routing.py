@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from crewline.errors import HandlerNotFound, InvalidOption
+from crewline.wire.checks import check_callable, check_string
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,7 +32,11 @@ class Router:
     def on(self, *names: str) -> Callable[[F], F]:
         """Registers a handler for jobs of these names; without any, for all that no other route takes."""
 
+        for given in names:
+            check_string(given, "job name", 'write @on("name"), or @on() for every other name')
+
         def register(handler: F) -> F:
+            check_callable(handler, "handler")
             for name in names or (None,):
                 if name in self.routes:
                     raise InvalidOption(f"two handlers for job name {name!r}: give each name one")
@@ -42,7 +47,7 @@ class Router:
 
     def find(self, name: str) -> Callable[..., Any]:
         """The handler for a job's name; HandlerNotFound names those there are."""
-        handler = self.routes.get(name) or self.routes.get(None)
+        handler = self.routes.get(check_string(name, "job name")) or self.routes.get(None)
         if handler is None:
             known = ", ".join(sorted(str(route) for route in self.routes)) or "none"
             raise HandlerNotFound(f"no handler for jobs named {name!r} (there are: {known}): add @on({name!r})")

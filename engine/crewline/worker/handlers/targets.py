@@ -6,10 +6,11 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from crewline.errors import InvalidOption, Reject
 from crewline.queue.job import Job
+from crewline.wire.checks import check_callable, check_choice
 from crewline.worker.handlers.routing import Router
 
 Execution = Literal["async", "thread", "process"]
@@ -47,7 +48,7 @@ class Targets:
     """
 
     def __init__(self, handler: Handler, execution: Execution | None) -> None:
-        self._execution = execution
+        self._execution = execution if execution is None else check_choice(execution, "execution", get_args(Execution))
         self._router = handler if isinstance(handler, Router) else None
         # by identity, which lasts as long as the target: a callable object need not have a hash
         self._known: dict[int, tuple[Callable[..., Any], Target]] = {}
@@ -74,6 +75,7 @@ class Targets:
 
     def _examine(self, handler: Callable[..., Any]) -> Target:
         if id(handler) not in self._known:
+            check_callable(handler, "handler", "a function that takes a job, or a Router")
             self._known[id(handler)] = (
                 handler,
                 Target(_hashable(handler), self._execution_of(handler), _validator(handler)),

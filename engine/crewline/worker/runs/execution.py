@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from crewline import forks
-from crewline.errors import HandlerNotFound, InvalidPayload, Reject
+from crewline.errors import HandlerNotFound, InvalidOption, InvalidPayload, Reject
 from crewline.middleware import Middleware
 from crewline.redis.scripts import Result
 from crewline.wire import jsonio
+from crewline.wire.checks import check_items
 from crewline.wire.text import reason_of
 from crewline.worker.handlers.exits import awaited, contained
 from crewline.worker.handlers.forks import end_copy
@@ -53,7 +54,11 @@ class Executor:
         self._listeners = listeners
         self._calling = calling
         self._verdicts = verdicts
-        self._middleware = middleware
+        self._middleware = check_items(middleware, "middleware", "a list of objects of Middleware")
+        if not all(isinstance(hooks, Middleware) for hooks in self._middleware):
+            raise InvalidOption(
+                f"middleware {middleware!r} must be a list of objects of Middleware, not of its classes"
+            )
         slots.on_ended.append(listeners.ended)
         slots.on_lost.append(listeners.lost)
 

@@ -10,6 +10,7 @@ from typing import Any
 from crewline.errors import InvalidOption
 from crewline.queue.job import Job
 from crewline.redis.scripts import Result
+from crewline.wire.checks import check_callable, check_choice
 
 log = logging.getLogger("crewline.worker")
 
@@ -32,8 +33,8 @@ class Listeners:
         self._by_event: dict[str, list[Callable[..., None]]] = {}
 
     def add(self, event: str, callback: Callable[..., None]) -> None:
-        if event not in EVENTS:
-            raise InvalidOption(f"worker event {event!r} is unknown: use one of {', '.join(EVENTS)}")
+        check_choice(event, "worker event", EVENTS)
+        check_callable(callback, f"the listener for {event!r}")
         if inspect.iscoroutinefunction(callback):
             raise InvalidOption(
                 f"a listener for {event!r} is called and not awaited: pass a plain function, which may start a task"

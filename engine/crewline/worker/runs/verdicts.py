@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from crewline.errors import LeaseLost, Reject, Retry
+from crewline.errors import InvalidOption, LeaseLost, Reject, Retry
 from crewline.queue.job import Job
 from crewline.redis.scripts import Result
 from crewline.wire import backoff
+from crewline.wire.checks import check_callable, check_text
 from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
 from crewline.wire.text import reason_of, trace_of
 from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildUnavailable
@@ -49,13 +50,13 @@ class Verdicts:
         self,
         slots: Slots,
         max_crashes: int,
-        backoffs: Mapping[str, BackoffFunction],
+        backoffs: Mapping[str, BackoffFunction] | None,
         keep_completed: Keep | None,
         keep_failed: Keep | None,
     ) -> None:
         self._slots = slots
         self._max_crashes = max_crashes
-        self._backoffs = backoffs
+        self._backoffs = _checked({} if backoffs is None else backoffs)
         self.keep_completed = keep_completed
         self.keep_failed = keep_failed
         self.default_backoff: dict[str, Any] | None = None
@@ -137,3 +138,11 @@ def _trace(error: Exception) -> str:
     if isinstance(error, ChildFailed):
         return error.trace[-MAX_TRACE:]
     return trace_of(error)[-MAX_TRACE:]
+
+
+def _checked(backoffs: object) -> Mapping[str, BackoffFunction]:
+    if not isinstance(backoffs, Mapping):
+        raise InvalidOption(f"backoffs {backoffs!r} must be a dict of functions (attempts made, error) -> seconds")
+    for name, function in backoffs.items():
+        check_callable(function, f"backoffs[{check_text(name, 'name in backoffs')!r}]")
+    return backoffs

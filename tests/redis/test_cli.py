@@ -216,7 +216,11 @@ async def test_jobs_are_listed_newest_first_or_as_they_will_run_wherever_they_ar
     await queue.redis.rename(queue.keys.wait, queue.keys.paused)
     await queue.add_bulk([("n", 2), ("n", 3), ("n", 4, {"priority": 2}), ("n", 5, {"priority": 1})])
     await queue.add_bulk([("n", 6, {"delay": 90}), ("n", 7, {"delay": 60})])
-    roots = [await queue.add_flow(FlowJob("root", n, children=[FlowJob("leaf", 0, queue="mails")])) for n in (8, 9)]
+    # two of one millisecond come by their ids
+    roots = [
+        await queue.add_flow(FlowJob("root", n, [FlowJob("leaf", 0, queue="mails")], options={"job_id": f"root-{n}"}))
+        for n in (8, 9)
+    ]
     listed = {"waiting": [3, 2, 1, 0], "prioritized": [5, 4], "delayed": [7, 6], "waiting-children": [9, 8]}
     for state, data in listed.items():
         code, out, err = await _run(crewline, "jobs", "list", state, "--json")

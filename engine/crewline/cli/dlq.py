@@ -18,7 +18,7 @@ from crewline.cli.common import (
     run,
 )
 from crewline.cli.printing import cell, draw, moment, say, tell, to_json
-from crewline.cli.usage import EXIT_USAGE, checked, fail
+from crewline.cli.usage import EXIT_USAGE, Group, checked, fail
 from crewline.errors import CrewlineError
 from crewline.queue.dead_letters import DeadLetters
 from crewline.queue.letter import DeadLetter
@@ -31,7 +31,7 @@ ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those w
 #: Letters that could not be replayed, of which one message tells.
 MOST_NAMED = 20
 
-app = typer.Typer(help="Look at the jobs that failed for good, and replay them.", no_args_is_help=True)
+app = typer.Typer(help="Look at the jobs that failed for good, and replay them.", no_args_is_help=True, cls=Group)
 
 
 @app.command("list")

@@ -9,13 +9,15 @@ import typer
 
 from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, JsonOption, PrefixOption, QueueOption, RedisOption, run
 from crewline.cli.printing import cell, complain, draw, moment, printing, say, shown, tell, to_json
-from crewline.cli.usage import EXIT_FAILED, one_of
+from crewline.cli.usage import EXIT_FAILED, Group, completed_from, one_of
 from crewline.errors import CrewlineError, JobNotFound
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.wire.text import text
 
-app = typer.Typer(help="Look at jobs: list, show, logs; retry, remove, cancel or promote them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at jobs: list, show, logs; retry, remove, cancel or promote them.", no_args_is_help=True, cls=Group
+)
 
 #: Where the ids of a state are.
 STATES = {
@@ -47,7 +49,12 @@ def as_dict(job: Job, state: str) -> dict[str, Any]:
 @app.command("list")
 def list_jobs(
     queue: QueueOption,
-    state: Annotated[str, typer.Argument(help=f"One of {', '.join(STATES)}.", callback=one_of(*STATES))] = "waiting",
+    state: Annotated[
+        str,
+        typer.Argument(
+            help=f"One of {', '.join(STATES)}.", callback=one_of(*STATES), autocompletion=completed_from(*STATES)
+        ),
+    ] = "waiting",
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at most.")] = 20,

@@ -9,7 +9,7 @@ import typer
 from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, JsonOption, PrefixOption, QueueOption, RedisOption, run
 from crewline.cli.overview import Overview
 from crewline.cli.printing import cell, draw, say, shown, tell, to_json
-from crewline.cli.usage import TIME, checked, one_of
+from crewline.cli.usage import TIME, checked, completed_from, one_of
 from crewline.queue.events import check_event_id
 from crewline.queue.housekeeping import CLEANABLE
 from crewline.queue.observing import Metrics
@@ -90,7 +90,13 @@ def resume(queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: Prefi
 
 def clean(
     state: Annotated[
-        str, typer.Argument(help=f"One of {', '.join(CLEANABLE)}.", show_default=False, callback=one_of(*CLEANABLE))
+        str,
+        typer.Argument(
+            help=f"One of {', '.join(CLEANABLE)}.",
+            show_default=False,
+            callback=one_of(*CLEANABLE),
+            autocompletion=completed_from(*CLEANABLE),
+        ),
     ],
     queue: QueueOption,
     redis: RedisOption = DEFAULT_REDIS,

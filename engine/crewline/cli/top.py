@@ -15,7 +15,7 @@ from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, PrefixOption, Red
 from crewline.cli.overview import Look, Overview
 from crewline.cli.printing import cell, printing, shown
 from crewline.cli.queues import queue_table
-from crewline.cli.usage import TIME, one_of
+from crewline.cli.usage import TIME, completed_from, one_of
 
 if TYPE_CHECKING:
     from rich.console import ConsoleRenderable
@@ -29,7 +29,12 @@ def top(
     prefix: PrefixOption = DEFAULT_PREFIX,
     interval: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks.", callback=TIME)] = 1.0,
     sort: Annotated[
-        str, typer.Option(help=f"Sort by {', '.join(SORTS.values())}.", callback=one_of(*SORTS.values()))
+        str,
+        typer.Option(
+            help=f"Sort by {', '.join(SORTS.values())}.",
+            callback=one_of(*SORTS.values()),
+            autocompletion=completed_from(*SORTS.values()),
+        ),
     ] = "waiting",
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
 ) -> None:

@@ -21,7 +21,14 @@ EXIT_REDIS = 3
 EXIT_HANDLER = 78
 
 
-class Commands(TyperGroup):
+class Group(TyperGroup):
+    """Commands that belong together."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return _flags_without_value(super().get_params(ctx))
+
+
+class Commands(Group):
     """The command ``crewline`` as a whole."""
 
     def main(
@@ -56,6 +63,9 @@ class Commands(TyperGroup):
 
 class Command(TyperCommand):
     """One of them: its arguments are text."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return _flags_without_value(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
@@ -92,6 +102,15 @@ def one_of(*known: str) -> Callable[[Any], Any]:
     return checked(check)
 
 
+def completed_from(*known: str) -> Callable[[str], list[str]]:
+    """What the shell offers for such an option."""
+
+    def offer(incomplete: str) -> list[str]:
+        return [word for word in known if word.startswith(incomplete)]
+
+    return offer
+
+
 #: The callback of an option that is a time.
 TIME = checked(lambda value: check_seconds(value, "the time"))
 
@@ -100,6 +119,14 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     """Says what is wrong and ends."""
     complain(message)
     raise typer.Exit(code)
+
+
+def _flags_without_value(params: Any) -> Any:
+    """Help would show ``<bool>`` behind an option that takes no value."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
 
 
 def _is_text(value: str) -> bool:

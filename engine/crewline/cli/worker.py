@@ -28,7 +28,7 @@ from crewline.cli.common import (
 )
 from crewline.cli.health import Health
 from crewline.cli.printing import complain
-from crewline.cli.usage import EXIT_FAILED, EXIT_HANDLER, EXIT_USAGE, TIME, Command, fail, one_of
+from crewline.cli.usage import EXIT_FAILED, EXIT_HANDLER, EXIT_USAGE, TIME, Command, completed_from, fail, one_of
 from crewline.errors import HandlerNotFound, InvalidOption
 from crewline.wire.keys import letters_queue
 from crewline.worker.handlers import loading as handlers
@@ -72,6 +72,7 @@ def run_worker(
         typer.Option(
             envvar="CREWLINE_EXECUTION",
             callback=one_of("", "async", "thread", "process"),
+            autocompletion=completed_from("thread", "process"),
             help="How plain functions run: thread or process; `async def` ones run on the event loop.",
             show_default="thread for `def`",
         ),
@@ -130,6 +131,7 @@ def run_worker(
             envvar="CREWLINE_LOG_LEVEL",
             help="debug, info, warning or error.",
             callback=lambda value: LEVEL({"warn": "warning"}.get(value.lower(), value.lower())),
+            autocompletion=completed_from("debug", "info", "warning", "error"),
         ),
     ] = "info",
     reload: Annotated[

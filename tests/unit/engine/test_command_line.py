@@ -197,3 +197,31 @@ def test_why_a_worker_does_not_start_is_where_kubernetes_looks(
     told.write_text("")
     _run("metrics", "-q", "q", "-r", "nowhere")
     assert told.read_text() == ""
+
+
+@pytest.mark.parametrize("path", [(), ("jobs",), *(path for path, _ in _walk(command))], ids=" ".join)
+def test_help_shows_no_value_for_an_option_that_takes_none(path: tuple[str, ...]) -> None:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
+        command.main([*path, "--help"], prog_name="crewline")
+    assert "--help" in printed.getvalue() and "bool" not in printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("begun", "offered"),
+    [
+        ("jo", "jobs"), ("jobs l", "list logs"), ("worker --con", "--concurrency"), ("jobs list f", "failed"),
+        ("clean co", "completed"), ("top --sort wa", "waiting"), ("worker --execution p", "process"),
+        ("worker --log-level ", "debug info warning error"), ("jobs list -q emails wai", "waiting waiting-children"),
+    ],
+)  # fmt: skip
+def test_the_shell_completes_commands_options_and_what_they_may_say(
+    begun: str, offered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_CREWLINE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"crewline {begun}")
+    monkeypatch.setenv("COMP_CWORD", str(len(f"crewline {begun}".split(" ")) - 1))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
+        command.main([], prog_name="crewline")
+    assert printed.getvalue().split() == offered.split()

@@ -1,4 +1,5 @@
 -- @include end/leave_parent
+-- @include end/release_parent
 -- A child that ended well.
 local function child_completed(parent_key, parent_json, child, value)
   local queue, id = parent_of(parent_key, parent_json)

@@ -1,5 +1,6 @@
 -- @include base/clock
 -- @include end/leave_parent
+-- @include end/release_parent
 -- A child that failed for good: its own options say what becomes of the parent. Without any, it waits on.
 local function child_failed(parent_key, parent_json, child, reason)
   local queue, id, link = parent_of(parent_key, parent_json)

@@ -1,4 +1,5 @@
 -- @include end/leave_parent
+-- @include end/release_parent
 -- A child that was removed is not waited for.
 local function child_removed(parent_key, parent_json, child)
   local queue, id = parent_of(parent_key, parent_json)

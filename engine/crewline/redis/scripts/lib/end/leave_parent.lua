@@ -1,3 +1,4 @@
+-- @include end/let_run
 -- @include end/release_parent
 -- A child leaves those that its parent waits for as the last step of its end: where Redis refuses one before, whoever
 -- repeats the end does all of it again, and what was done is done once. Whether it may leave shows before the first, so

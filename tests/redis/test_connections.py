@@ -10,6 +10,7 @@ import pytest
 import redis as redis_py
 from crewline import DeadLetters, Job, Queue
 from crewline.redis import lanes, private
+from redis.exceptions import TimeoutError as RedisTimeout
 
 
 async def test_a_burst_of_a_thousand_calls_leaves_few_connections_once_they_have_rested(
@@ -47,6 +48,27 @@ async def test_a_burst_does_not_make_more_connections_at_once_than_a_server_take
     await asyncio.gather(*(queue.add("n", n) for n in range(300)))
     assert most == lanes.MOST_CONNECTING
     assert (await queue.metrics()).waiting == 300
+
+
+async def test_no_call_of_a_burst_waits_for_another_that_is_not_answered(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "MOST_CONNECTING", 2)
+    silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1")
+    port = silent.sockets[0].getsockname()[1]
+    queue = Queue("emails", redis=f"redis://127.0.0.1:{port}", timeout_seconds=1)
+    calls = [asyncio.ensure_future(queue.add("n", n)) for n in range(20)]
+    try:
+        # two at a time, one after the other, they would take ten times as long as one may
+        done, _ = await asyncio.wait(calls, timeout=6)
+        assert len(done) == 20
+        assert all(isinstance(call.exception(), RedisTimeout) for call in done)
+    finally:
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await queue.close()
+        silent.close()
 
 
 async def test_connections_that_rest_for_long_are_all_closed_and_made_anew_when_needed(

@@ -201,6 +201,18 @@ async def test_resume_merges_what_bullmq_5_parked_and_loses_none(queue: Queue, s
     assert seen == [0, 1, 2, 3]
 
 
+async def test_a_queue_that_is_resumed_at_its_limit_tells_of_what_is_due_next(queue: Queue) -> None:
+    await queue.add_bulk([("runs", {}), ("waits", {}), ("later", {}, {"delay": 60})])
+    fetched = await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=1)
+    assert len(fetched.jobs) == 1
+    await queue.set_global_concurrency(1)
+    await queue.pause()
+    # whoever waited has taken it
+    await queue.redis.delete(queue.keys.marker)
+    await queue.resume()
+    assert await queue.redis.zscore(queue.keys.marker, "1")
+
+
 async def test_unreadable_jobs_of_foreign_clients_fail_with_a_reason_and_hold_up_nobody(
     queue: Queue, start_worker: Any, until: Any
 ) -> None:

@@ -11,13 +11,14 @@ what rests is closed.
 from __future__ import annotations
 
 import asyncio
+import builtins
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError, TimeoutError
 
 from crewline.redis import loops, private, refusals
 
@@ -188,9 +189,17 @@ class Lanes:
     async def _take(self) -> Any:
         connection = await self._rested()
         if connection is None:
-            async with self._connecting:
-                # one may have come to rest meanwhile
-                connection = await self._rested() or await self._redis.connection_pool.get_connection()
+            pool = self._redis.connection_pool
+            try:
+                # a server that does not answer holds up those that connect, and no call is to wait for them longer
+                # than for an answer
+                async with asyncio.timeout(pool.connection_kwargs.get("socket_timeout")), self._connecting:
+                    # one may have come to rest meanwhile
+                    connection = await self._rested() or await pool.get_connection()
+            except builtins.TimeoutError:
+                raise TimeoutError(
+                    "Timeout connecting to server: those that connected before wait for it, too"
+                ) from None
         return connection
 
     async def _rested(self) -> Any | None:

@@ -27,6 +27,8 @@ local left = redis.call('LLEN', q.paused)
 if left > 0 then return { 0, left } end
 
 local changed = redis.call('HDEL', q.meta, 'paused')
-if has_runnable(q) then wake_worker(q) else mark_next_due(q) end
+if has_runnable(q) then wake_worker(q) end
+-- also where a limit lets nobody run what waits
+mark_next_due(q)
 if changed == 1 then redis.call('XADD', q.events, '*', 'event', 'resumed') end
 return { changed, 0 }

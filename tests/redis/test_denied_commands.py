@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis as sync_redis
 from crewline import CrewlineError, FlowJob, Queue
-from crewline.redis.scripts import source
+from crewline.redis.scripts import Result, source
 from redis.exceptions import ResponseError
 
 from tests.redis import touching, touching_changes
 from tests.redis.leaks import LISTS, PARTS, SETS
 from tests.redis.needs import commands_of
 from tests.redis.test_refused_calls import restore, snapshot
+from tests.redis.touching import Call
 from tests.unit.engine.test_scripts import NAMES
 
 COMMANDS = set().union(*(commands_of(source(name)) for name in NAMES)) - {"TIME"}
@@ -135,6 +137,101 @@ async def test_a_child_stays_where_its_parent_can_not_be_told(
         with pytest.raises(ResponseError, match=r"bull:letters:.* waits for this job, and can not be told"):
             await acts[act]()
         assert await queue.job_state("child") == "waiting"
+
+
+async def child_runs(queue: Queue, **options: Any) -> None:
+    """A parent in another queue, whose only child a worker holds."""
+    await queue.add_flow(
+        FlowJob("n", queue="letters", options={"job_id": "root", **options}, children=[
+            FlowJob("n", queue="emails", options={"job_id": "child"}, on_failure="ignore")
+        ])
+    )  # fmt: skip
+    assert await touching.fetch(queue, 1) == ["child"]
+
+
+def end_of_child(queue: Queue, outcome: str) -> Call:
+    return lambda: touching.fetch(queue, 0, results=[Result("child", "t", outcome, '"why"')])
+
+
+@pytest.mark.parametrize("options", [{}, {"priority": 3}, {"delay": 60}], ids=["waits", "by priority", "delayed"])
+@pytest.mark.parametrize("outcome", ["completed", "failed"])
+async def test_a_parent_hears_of_an_end_that_was_refused_half_way(
+    admin: sync_redis.Redis, redis_url: str, outcome: str, options: dict[str, Any]
+) -> None:
+    wrong: list[str] = []
+    results = "bull:letters:root:" + ("processed" if outcome == "completed" else "failed")
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        await child_runs(queue, **options)
+        end, before = end_of_child(queue, outcome), await snapshot(queue)
+        admin.config_resetstat()
+        await end()
+        for command in used(admin):
+            await restore(queue, before)
+            admin.execute_command("ACL", "SETUSER", "weak", f"-{command}")
+            with contextlib.suppress(ResponseError):
+                await end()
+            admin.execute_command("ACL", "SETUSER", "weak", f"+{command}")
+            await end()
+            left = admin.scard("bull:letters:root:dependencies")
+            waits = admin.zscore("bull:letters:waiting-children", "root") is not None
+            # one that was not told may be let go by who takes the child away
+            if waits != (left == 1) or (left == 0 and not admin.hexists(results, "bull:emails:child")):
+                wrong.append(f"without {command}: waits {waits}, for {left}, has {admin.hgetall(results)}")
+            await queue.remove("child")
+            if admin.exists("bull:letters:waiting-children", "bull:letters:root:dependencies"):
+                wrong.append(f"without {command}: waits although its child is removed")
+        admin.flushall()
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("act", ["remove", "cancel", "clean", "drain"])
+@pytest.mark.parametrize("options", [{}, {"priority": 3}, {"delay": 60}], ids=["waits", "by priority", "delayed"])
+async def test_no_parent_waits_for_a_child_that_was_taken_away_half_way(
+    admin: sync_redis.Redis, redis_url: str, act: str, options: dict[str, Any]
+) -> None:
+    wrong: list[str] = []
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        await queue.add_flow(
+            FlowJob("n", queue="letters", options={"job_id": "root", **options}, children=[
+                FlowJob("n", queue="emails", options={"job_id": "child"}, on_failure="ignore")
+            ])
+        )  # fmt: skip
+        acts: dict[str, Call] = {
+            "remove": lambda: queue.remove("child"),
+            "cancel": lambda: queue.cancel("child"),
+            "clean": lambda: queue.clean("wait"),
+            "drain": queue.drain,
+        }
+        before = await snapshot(queue)
+        admin.config_resetstat()
+        await acts[act]()
+        assert not admin.exists("bull:letters:waiting-children")
+        for command in used(admin):
+            await restore(queue, before)
+            admin.execute_command("ACL", "SETUSER", "weak", f"-{command}")
+            with contextlib.suppress(ResponseError, CrewlineError):
+                await acts[act]()
+            admin.execute_command("ACL", "SETUSER", "weak", f"+{command}")
+            await acts[act]()
+            if admin.exists("bull:letters:waiting-children", "bull:letters:root:dependencies"):
+                wrong.append(f"without {command}: {admin.smembers('bull:letters:root:dependencies')}")
+        admin.flushall()
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_to_ask_whether_a_parent_can_be_told_changes_nothing(admin: sync_redis.Redis, redis_url: str) -> None:
+    async with Queue("letters", redis=redis_url) as parents:
+        tree = FlowJob("n", children=[FlowJob("n", queue="emails", options={"job_id": "child"})])
+        await parents.add_flow(tree)
+        # as where none was ever written
+        await parents.redis.delete(parents.keys.events)
+    admin.execute_command("ACL", "SETUSER", "weak", "-type")
+    before = {key: admin.dump(key) for key in admin.keys("bull:*")}
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        with pytest.raises(ResponseError, match="can not be told"):
+            await queue.remove("child")
+    assert {key: admin.dump(key) for key in admin.keys("bull:*")} == before
+    admin.flushall()
 
 
 async def test_a_parent_that_can_not_wait_again_is_told_to_the_log(

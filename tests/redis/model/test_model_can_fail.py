@@ -29,7 +29,7 @@ MUTATIONS = {
         "redis.call('LREM', q.active, '-1', id) > 0", "true", "an_id_is_in_exactly_one_state",
     ),
     "a parent is not let go by a child that may fail": (
-        "elseif link.idof or link.rdof then", "elseif false then", "a_child_that_fails_lets_its_parent_go",
+        " or link.idof or link.rdof)", ")", "a_child_that_fails_lets_its_parent_go",
     ),
     "a worker is not told of what is behind many suspects": (
         "return found, #found < room and not ends", "return found, false",
@@ -62,11 +62,12 @@ MUTATIONS = {
         "  if again then", "  if again and not settled then", "a call with a result brought",
     ),
     "a job of a large tree is not let go": (
-        ".. ':dependencies', hold) == 1 then\n    let_go(", ".. ':dependencies', hold) == 2 then\n    let_go(",
+        "if redis.pcall('SREM', waits, hold) == 1 then", "if redis.pcall('SREM', waits, hold) == 2 then",
         "a_parent_that_waits_has_something_to_wait_for",
     ),
     "the rest of a tree that is given up stays": (
-        "return { gone, left_of_flow() > 0 and 1 or 0 }", "return { gone, 0 }", "that are settled are still listed",
+        "return { gone, left_of_flow() > 0 and 1 or 0, refusals }", "return { gone, 0 }",
+        "that are settled are still listed",
     ),
     "jobs wait where BullMQ 5 loses them": (
         "return (parked == 'list' or parks) and queue.paused or queue.wait", "return queue.wait",

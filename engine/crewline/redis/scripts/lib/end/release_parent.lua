@@ -15,11 +15,15 @@ local function parent_of(parent_key, parent_json)
   return queue, id, link
 end
 
+-- Whoever waits for jobs where a parent has come to hears of it.
+local function announce_release(queue, place)
+  if place == 'delayed' then mark_next_due(queue) else wake_worker(queue) end
+  if queue ~= q then trim_events(queue) end
+end
+
 -- Lets a parent run whose children have ended (or will not be waited for any longer). A delay that is no moment counts
 -- from now, as in BullMQ.
 local function release_parent(queue, id)
   local place = let_run(queue, id)
-  if not place then return end
-  if place == 'delayed' then mark_next_due(queue) else wake_worker(queue) end
-  if queue ~= q then trim_events(queue) end
+  if place then announce_release(queue, place) end
 end

@@ -14,6 +14,9 @@ STEP_MS = 100_000
 TIMES = {"timestamp", "processedOn", "finishedOn", "startDate"}
 JSON_TEXTS = {"data", "opts", "returnvalue", "progress", "parent"}
 
+#: Since when a job could run that was added for a moment: ours alone, which BullMQ passes over.
+OURS = {"due"}
+
 #: A moment in the id of a scheduled job.
 MOMENT = re.compile(r"(?<=:)1[0-9]{12}\b")
 
@@ -76,7 +79,7 @@ async def _content(redis: Redis, key: str, name: str, kind: str, start_ms: float
             return sorted((member, _when(score, start_ms) if score else 0) for member, score in members)
         case "hash":
             fields = await redis.hgetall(key)
-            return {field: _field(field, value, start_ms) for field, value in fields.items()}
+            return {field: _field(field, value, start_ms) for field, value in fields.items() if field not in OURS}
         case "stream":
             return [_event(fields, start_ms) for _, fields in await redis.xrange(key)]
     raise AssertionError(f"{key} is a {kind}")

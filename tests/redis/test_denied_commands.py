@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 import redis as sync_redis
-from crewline import CrewlineError, FlowJob, Queue
+from crewline import CrewlineError, Dedup, FlowJob, Queue
 from crewline.redis.scripts import Result, source
 from redis.exceptions import ResponseError
 
@@ -104,6 +105,107 @@ async def test_a_refused_add_leaves_a_job_alone_that_was_there_before(admin: syn
         with pytest.raises(ResponseError):
             await queue.add_bulk([("n", 1, {"job_id": "j1250"}), ("n", 1, {"delay": 60})])
         assert admin.exists(queue.keys.job("j1250"))
+
+
+def replacing(number: int) -> tuple[str, int, dict[str, Any]]:
+    return "n", number, {"job_id": f"new{number}", "delay": 1000, "dedup": Dedup("x", replace=True)}
+
+
+def leaf(job_id: str, dedup: Dedup) -> FlowJob:
+    return FlowJob("n", options={"job_id": job_id, "delay": 1000, "dedup": dedup})
+
+
+REPLACES: dict[str, Callable[[Queue], Awaitable[Any]]] = {
+    "one": lambda queue: queue.add("n", 1, job_id="new1", dedup=Dedup("x", 60, replace=True)),
+    "delayed": lambda queue: queue.add("n", 1, **replacing(1)[2]),
+    "bulk": lambda queue: queue.add_bulk([("n", 0), replacing(1), replacing(2), ("n", 0, {"priority": 1})]),
+    "flow": lambda queue: queue.add_flow(
+        FlowJob("n", children=[leaf("new1", Dedup("x", 60, replace=True, extend=True)), FlowJob("n")])
+    ),
+}
+
+
+@pytest.mark.parametrize("ttl", [None, 60])
+@pytest.mark.parametrize("way", REPLACES)
+async def test_a_job_that_a_refused_add_was_to_replace_waits_as_before(
+    admin: sync_redis.Redis, redis_url: str, way: str, ttl: float | None
+) -> None:
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        await queue.add("n", 1, job_id="old", delay=1000, dedup=Dedup("x", ttl, replace=True))
+        held = "bull:emails:de:x"
+        before, job = await snapshot(queue), admin.hgetall(queue.keys.job("old"))
+        admin.config_resetstat()
+        await REPLACES[way](queue)
+        assert not admin.exists(queue.keys.job("old"))
+        refused = set()
+        for command in used(admin):
+            await restore(queue, before)
+            if ttl:
+                admin.pexpire(held, 50_000)
+            admin.execute_command("ACL", "SETUSER", "weak", f"-{command}")
+            try:
+                await REPLACES[way](queue)
+            except ResponseError:
+                refused.add(command)
+                assert admin.hgetall(queue.keys.job("old")) == job, command
+                assert admin.zrange("bull:emails:delayed", 0, -1) == [b"old"], command
+                assert admin.get(held) == b"old", command
+                assert admin.pttl(held) in (range(1, 50_001) if ttl else [-1]), command
+            admin.execute_command("ACL", "SETUSER", "weak", f"+{command}")
+            await REPLACES[way](queue)
+            assert not admin.exists(queue.keys.job("old")), command
+            assert admin.get(held) == (b"new2" if way == "bulk" else b"new1"), command
+        assert refused >= {"HSET", "SET", "XADD", "XTRIM", "UNLINK"}
+    admin.flushall()
+
+
+async def test_a_throttle_is_not_taken_by_an_add_that_is_refused(admin: sync_redis.Redis, redis_url: str) -> None:
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        admin.execute_command("ACL", "SETUSER", "weak", "-hset")
+        with pytest.raises(ResponseError):
+            await queue.add("n", 1, job_id="new", dedup=Dedup("x", 60))
+        admin.execute_command("ACL", "SETUSER", "weak", "+hset")
+        await queue.add("n", 1, job_id="new", dedup=Dedup("x", 60))
+        assert await queue.job_state("new") == "waiting"
+
+
+async def test_a_job_takes_the_id_of_one_that_was_replaced_in_its_call(admin: sync_redis.Redis, redis_url: str) -> None:
+    async with Queue("emails", redis=redis_url) as queue:
+        await queue.add_bulk([replacing(1)])
+        await queue.add_bulk([replacing(2), ("again", 3, {"job_id": "new1"})])
+        assert admin.hget(queue.keys.job("new1"), "name") == b"again"
+        assert not off(admin)
+
+
+async def test_a_schedule_whose_change_is_refused_keeps_its_next_iteration(
+    admin: sync_redis.Redis, redis_url: str
+) -> None:
+    start = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=500)
+    later = start + datetime.timedelta(seconds=0.5)
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        planned = await queue.schedule("s", "n", {}, every=1000, start=start)
+
+        async def change() -> str | None:
+            return await queue.schedule("s", "n", {}, every=2000, start=later)
+
+        before = await snapshot(queue)
+        admin.config_resetstat()
+        await change()
+        for command in used(admin):
+            await restore(queue, before)
+            admin.execute_command("ACL", "SETUSER", "weak", f"-{command}")
+            refused = False
+            try:
+                await change()
+            except ResponseError:
+                refused = True
+            if refused:
+                assert admin.zrange("bull:emails:delayed", 0, -1) == [planned.encode()], command
+            admin.execute_command("ACL", "SETUSER", "weak", f"+{command}")
+            new = await change()
+            assert new != planned
+            assert admin.zrange("bull:emails:delayed", 0, -1) == [(new or "").encode()], command
+    admin.flushall()
 
 
 async def test_a_large_tree_that_is_refused_half_way_is_let_go_by_the_next_call(

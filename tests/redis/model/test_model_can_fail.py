@@ -77,7 +77,7 @@ MUTATIONS = {
         "redis.call('HSET', parent_key .. ':processed', child, value)", "error('no')", "nothing_is_refused",
     ),
     "an older job is kept than the last that came": (
-        "or redis.call('EXISTS', queue.base .. 'dn:' .. de.id) == 1)", ")", "came last, and an older one is kept",
+        "or (not going[later] and redis.call('EXISTS', later) == 1))", ")", "came last, and an older one is kept",
     ),
 }  # fmt: skip
 

@@ -27,6 +27,7 @@ Why      A parent whose children were added apart could run before they are ther
 -- @include base/queue_at
 -- @include base/check_queue
 -- @include add/add_job
+-- @include add/held_ids
 -- @include add/flow_in_parts
 -- @include add/let_go
 -- @include place/wake_queues
@@ -78,7 +79,7 @@ local function add_all()
     if large then extra.children = true end
     local id, place = '', 'none'
     -- where another job stands for its parent, that one's children do as well
-    if not extra.parentKey or redis.call('EXISTS', extra.parentKey) == 1 then
+    if not extra.parentKey or (not going[extra.parentKey] and redis.call('EXISTS', extra.parentKey) == 1) then
       batch.storing, batch.queue = nil, queue
       id, place = add_job(queue, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6],
         ARGV[i + 7] == '1', extra, batch)
@@ -109,6 +110,10 @@ local function add_all()
   end
   if #stored > 0 then redis.call('RPUSH', flow, unpack(stored)) end
   wake_queues(queues)
+  if next(going) then
+    -- @include add/forget_replaced
+    forget_replaced()
+  end
 end
 local whole_call, why = pcall(add_all)
 if not whole_call then

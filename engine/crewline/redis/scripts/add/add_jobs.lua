@@ -26,6 +26,7 @@ Why      One call for many jobs costs Redis a fifth of one call each, and the cl
 -- @include base/fields
 -- @include base/most_id
 -- @include add/add_job
+-- @include add/held_ids
 -- @include place/mark_next_due
 -- @include place/push_job
 -- @include place/wake_worker
@@ -81,6 +82,10 @@ local function add_all()
   if runnable then wake_worker(q) end
   if delayed then mark_next_due(q) end
   trim_events(q)
+  if next(going) then
+    -- @include add/forget_replaced
+    forget_replaced()
+  end
 end
 local whole_call, why = pcall(add_all)
 if not whole_call then

@@ -16,20 +16,12 @@ Why      A schedule whose rule did not change keeps its next iteration: deployin
 -- @include base/trim_events
 -- @include base/parse
 -- @include base/fields
+-- @include add/change_planned
 -- @include add/schedule_iteration
+-- @include forget/check_forget
 -- @include forget/forget_jobs
 -- @include place/moving
 -- @include place/remove_from_state
-
--- An iteration that is planned already gets other options; what tells which one it is stays.
-local function change_options(job, opts)
-  local planned = parse(redis.call('HGET', job, 'opts') or '')
-  for _, own in ipairs({ 'jobId', 'prevMillis', 'delay', 'timestamp', 'repeat', 'repeatJobKey' }) do
-    opts[own] = planned[own]
-  end
-  local priority = math.min(math.max(number(opts.priority, 0), 0), 2097151)
-  redis.call('HSET', job, 'opts', cjson.encode(opts), 'priority', whole(priority))
-end
 
 check_queue(q, true)
 local schedule, rule = ARGV[2], parse(ARGV[8])
@@ -52,35 +44,58 @@ if same and (used_up or redis.call('EXISTS', base .. current) == 1) then
   end
   return current
 end
-redis.call('HDEL', key, 'pattern', 'every', 'tz', 'startDate', 'endDate', 'limit', 'offset')
-for field, value in pairs(rule) do redis.call('HSET', key, field, text(value)) end
-
-if planned and redis.call('EXISTS', base .. current) == 1 and redis.call('EXISTS', base .. current .. ':lock') == 0
-  and not redis.call('ZSCORE', q.completed, current) and not redis.call('ZSCORE', q.failed, current) then
-  local prev = moving(q, { current }, to_its_state, function()
-    local state = remove_from_state(q, current)
-    forget_jobs(q, { current }, true)
-    return state
-  end)
-  redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', prev)
-  -- it never ran: it does not count towards the schedule's limit
-  redis.pcall('HINCRBY', key, 'ic', -1)
-end
+local goes = planned and redis.call('EXISTS', base .. current) == 1
+  and redis.call('EXISTS', base .. current .. ':lock') == 0
+  and not redis.call('ZSCORE', q.completed, current) and not redis.call('ZSCORE', q.failed, current)
 local due = tonumber(ARGV[7])
 if not due then
   due = next_of_every(nil, number(rule.every, 1000), number(rule.offset, 0), number(rule.startDate, 0))
   -- iterations that ran already keep their ids
   for _ = 1, 32 do
-    if redis.call('EXISTS', base .. 'repeat:' .. schedule .. ':' .. whole(due)) == 0 then break end
+    local id = 'repeat:' .. schedule .. ':' .. whole(due)
+    if (goes and id == current) or redis.call('EXISTS', base .. id) == 0 then break end
     due = due + number(rule.every, 1000)
   end
-  if not rule.offset then redis.call('HSET', key, 'offset', whole(due % number(rule.every, 1000))) end
+  if not rule.offset then rule.offset = due % number(rule.every, 1000) end
 end
-if due > number(rule.endDate, due) then
-  redis.call('ZREM', base .. 'repeat', schedule)
-  redis.call('DEL', key)
-  return ''
+local ends = due > number(rule.endDate, due)
+due = math.max(due, now)
+-- The rule comes after the iteration: who upserts again after a refusal must not find that nothing has changed.
+local function place_next()
+  if ends then
+    redis.call('ZREM', base .. 'repeat', schedule)
+    redis.call('DEL', key)
+    return ''
+  end
+  local id = add_iteration(schedule, due, ARGV[3], ARGV[4], ARGV[6])
+  redis.call('HDEL', key, 'pattern', 'every', 'tz', 'startDate', 'endDate', 'limit', 'offset')
+  for field, value in pairs(rule) do redis.call('HSET', key, field, text(value)) end
+  return id
 end
-local id = add_iteration(schedule, math.max(due, now), ARGV[3], ARGV[4], ARGV[6])
+
+local function replace_planned()
+  local prev = remove_from_state(q, current)
+  redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', prev)
+  -- two can't have one key
+  local same_key = not ends and current == 'repeat:' .. schedule .. ':' .. whole(due)
+  if same_key then forget_jobs(q, { current }, true) end
+  local id = place_next()
+  if not same_key then forget_jobs(q, { current }, true) end
+  -- it never ran: it does not count towards the schedule's limit
+  if not ends then redis.pcall('HINCRBY', key, 'ic', -1) end
+  return id
+end
+
 trim_events(q)
+local id
+if goes then
+  -- what would be refused once it is out of its state is so before
+  check_forget(q)
+  redis.call('ZADD', base .. 'repeat', planned, schedule)
+  redis.call('HDEL', key, '')
+  redis.call('HINCRBY', key, 'ic', 0)
+  id = moving(q, { current }, to_its_state, replace_planned)
+else
+  id = place_next()
+end
 return id

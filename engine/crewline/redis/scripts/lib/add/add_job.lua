@@ -1,3 +1,4 @@
+-- @include add/held_ids
 -- @include base/clock
 -- @include base/fields
 -- @include base/most_id
@@ -18,6 +19,7 @@
 --   waiting                    a list that takes the id of a job that waits behind all others, for the caller to push
 --   storing                    told to it: the last id that was begun with. Where a refusal is raised, the caller undoes
 --                              what was added; without a batch nothing of the job is left
+-- A caller with a batch also calls forget_replaced at its end, where any `held_ids` are.
 -- Returns the id, and what became of it: wait, delayed, children, duplicate, deduplicated.
 
 local function store_job(queue, id, job, name, data, opts, delay, priority, lifo, extra, batch, due, moment)
@@ -32,7 +34,7 @@ local function store_job(queue, id, job, name, data, opts, delay, priority, lifo
     if extra.de then redis.call('HSET', job, 'deid', extra.de.id) end
     if extra.rjk then redis.call('HSET', job, 'rjk', extra.rjk) end
     -- a parent that has gone meanwhile, even by being replaced here, waits for nobody
-    if extra.parentKey and redis.call('EXISTS', extra.parentKey) == 1 then
+    if extra.parentKey and not going[extra.parentKey] and redis.call('EXISTS', extra.parentKey) == 1 then
       redis.call('HSET', job, 'parentKey', extra.parentKey, 'parent', extra.parent)
       redis.call('SADD', extra.parentKey .. ':dependencies', job)
     end
@@ -79,6 +81,11 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
     fresh = true
   end
   local job = queue.base .. id
+  if going[job] then
+    -- two can't have one key: the one that goes does so now
+    -- @include add/forget_replaced
+    forget_replaced()
+  end
   if not fresh and redis.call('EXISTS', job) == 1 then
     if extra and extra.parentKey then
       -- @include add/link_existing
@@ -108,8 +115,13 @@ local function add_job(queue, id, name, data, opts, delay, priority, lifo, extra
     return id, store_job(queue, id, job, name, data, opts, delay, priority, lifo, extra, batch, due, moment)
   end
   local stored, place = pcall(store_job, queue, id, job, name, data, opts, delay, priority, lifo, extra, nil, due, moment)
+  local why = place
+  if stored and next(going) then
+    -- @include add/forget_replaced
+    stored, why = pcall(forget_replaced)
+  end
   if stored then return id, place end
   -- @include add/undo_adding
   undo_adding(queue, id, extra and extra.taken and extra.kept)
-  error(place, 0)
+  error(why, 0)
 end

@@ -1,6 +1,7 @@
 -- @include base/fields
--- @include forget/forget_jobs
--- @include place/moving
+-- @include forget/check_forget
+-- @include add/held_ids
+-- @include base/denied
 -- Gives a deduplication id to a job. Where the last that comes while it runs is kept, it is held for as long as that
 -- takes, as in BullMQ.
 local function hold_dedup_id(key, de, id)
@@ -29,33 +30,40 @@ local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment
   local de = extra.de
   local key = queue.base .. 'de:' .. de.id
   -- pcall: a key of another type holds nothing
-  local holder = redis.pcall('GET', key)
+  local holder = heed(redis.pcall('GET', key))
   if type(holder) == 'table' then holder = false end
   -- a stranger with the holder's id holds nothing, nor does one that is gone (removed by a client that does not know the
   -- key), unless its time has yet to pass: a throttle holds whatever became of the job
-  if holder and redis.pcall('HGET', queue.base .. holder, 'deid') ~= de.id
+  if holder and heed(redis.pcall('HGET', queue.base .. holder, 'deid')) ~= de.id
     and (redis.call('EXISTS', queue.base .. holder) == 1 or redis.call('PTTL', key) < 0) then holder = false end
+  local held = { queue = queue, key = key }
   if not holder then
     hold_dedup_id(key, de, id)
+    held_ids[queue.base .. id] = held
     return false
   end
-  local replaced = de.replace and redis.call('ZSCORE', queue.delayed, holder)
-  if replaced then
-    moving(queue, { holder }, function() return { 'ZADD', queue.delayed, replaced, holder } end, function()
-      redis.call('ZREM', queue.delayed, holder)
-      forget_jobs(queue, { holder })
-    end)
-    if not extra.kept then redis.call('DEL', queue.base .. 'dn:' .. de.id) end
+  local later = queue.base .. 'dn:' .. de.id
+  if de.replace and redis.call('ZSCORE', queue.delayed, holder) then
+    -- who may not take it away is refused here, where nothing has changed
+    redis.call('ZREM', queue.delayed, '')
+    check_forget(queue)
     redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', holder, 'prev', 'delayed')
-    if de.extend or de.keepLastIfActive or redis.call('PTTL', key) < 0 then hold_dedup_id(key, de, id)
+    redis.call('XADD', queue.events, '*', 'event', 'deduplicated', 'jobId', id,
+      'deduplicationId', de.id, 'deduplicatedJobId', holder)
+    held.earlier, held.left, held.later = holder, redis.call('PTTL', key), not extra.kept and later or nil
+    -- the last that changes anything here: what is refused from here on is undone
+    if de.extend or de.keepLastIfActive or held.left < 0 then hold_dedup_id(key, de, id)
     else redis.call('SET', key, id, 'KEEPTTL') end
+    held_ids[queue.base .. id], going[queue.base .. holder] = held, true
+    if held.later then going[later] = true end
+    return false
   elseif extra.kept and de.keepLastIfActive and redis.call('LPOS', queue.active, holder) then
     -- it stays where it is
     extra.kept = nil
     redis.call('PERSIST', key)
   elseif not extra.kept and de.keepLastIfActive
     -- one is kept since it ran, and failed: that would run last, though this one is newer. BullMQ has it so
-    and (redis.call('LPOS', queue.active, holder) or redis.call('EXISTS', queue.base .. 'dn:' .. de.id) == 1) then
+    and (redis.call('LPOS', queue.active, holder) or (not going[later] and redis.call('EXISTS', later) == 1)) then
     keep_for_later(queue, id, name, data, opts, extra, delay, moment)
   elseif de.extend and number(de.ttl, 0) > 0 then
     -- one that has ended, or is gone, does so no more: it holds the id for a time only
@@ -66,7 +74,7 @@ local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment
       hold_dedup_id(key, de, holder)
     end
   end
-  redis.call('XADD', queue.events, '*', 'event', 'deduplicated', 'jobId', replaced and id or holder,
-    'deduplicationId', de.id, 'deduplicatedJobId', replaced and holder or id)
-  return not replaced, holder
+  redis.call('XADD', queue.events, '*', 'event', 'deduplicated', 'jobId', holder,
+    'deduplicationId', de.id, 'deduplicatedJobId', id)
+  return true, holder
 end

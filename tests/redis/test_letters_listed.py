@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -45,18 +46,23 @@ def _between_pages(letters: DeadLetters, monkeypatch: pytest.MonkeyPatch, step: 
     monkeypatch.setattr(redis, "lrange", page_then_step)
 
 
-async def test_a_letter_that_comes_while_they_are_listed_makes_none_come_twice(
-    queue: Queue, start_worker: Any, until: Any, page: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    letters = await _dead(queue, start_worker, until)
-    wait = letters._letters.keys.wait
+def _one_more_in(queue: Queue, wait: str) -> Callable[[list[bytes]], Awaitable[None]]:
+    """A letter comes after each page that had any."""
 
     async def one_more(found: list[bytes]) -> None:
         if found:
             await queue.redis.lpush(wait, "later")
 
+    return one_more
+
+
+async def test_a_letter_that_comes_while_they_are_listed_makes_none_come_twice(
+    queue: Queue, start_worker: Any, until: Any, page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = await _dead(queue, start_worker, until)
+    wait = letters._letters.keys.wait
     before = [letter.id for letter in await letters.list(LETTERS)]
-    _between_pages(letters, monkeypatch, one_more)
+    _between_pages(letters, monkeypatch, _one_more_in(queue, wait))
     assert [letter.id for letter in await letters.list(100)] == before
     monkeypatch.undo()
     await queue.redis.lrem(wait, 0, "later")
@@ -85,12 +91,7 @@ async def test_a_dry_run_counts_each_letter_once_while_others_come(
 ) -> None:
     letters = await _dead(queue, start_worker, until)
     wait = letters._letters.keys.wait
-
-    async def one_more(found: list[bytes]) -> None:
-        if found:
-            await queue.redis.lpush(wait, "later")
-
-    _between_pages(letters, monkeypatch, one_more)
+    _between_pages(letters, monkeypatch, _one_more_in(queue, wait))
     assert await letters.replay_all(dry_run=True) == LETTERS
     monkeypatch.undo()
     await queue.redis.lrem(wait, 0, "later")

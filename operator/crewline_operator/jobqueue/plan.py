@@ -24,6 +24,7 @@ from crewline_operator.effects.actions import (
     WriteStatus,
 )
 from crewline_operator.effects.done import Applied, Claimed
+from crewline_operator.effects.unreadable import say_unreadable
 from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, DeploymentInputs, build_deployment
 from crewline_operator.jobqueue.children.service_account import build_service_account
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
@@ -34,13 +35,12 @@ from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pause import pause_state
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import NUMBERS, Outcome, build_status
-from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition, find_condition, with_condition
+from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition
 from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.kube.status import is_material, merge_patch
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
-from crewline_operator.model.key import Object, status_of
+from crewline_operator.model.key import Object
 from crewline_operator.model.moments import timestamp
-from crewline_operator.model.note import Note
 from crewline_operator.model.settings import Settings
 from crewline_operator.model.urgency import Urgency
 from crewline_operator.redis.endpoint import Endpoint
@@ -129,19 +129,9 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
 
 def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
     """What to do for a JobQueue that can't be read: say so, and leave all that is there as it is."""
-    status = status_of(obj)
-    generation = obj["metadata"].get("generation", 1)
     degraded = Condition("Degraded", True, fault.reason, fault.message)
-    wanted = {
-        **status,
-        "observedGeneration": generation,
-        "faults": [{"reason": fault.reason, "message": fault.message[:MESSAGE_MAX_CHARS]}],
-        "conditions": with_condition(status, degraded, generation, now),
-    }
-    known = find_condition(status, "Degraded").get("reason") == fault.reason
-    notes = [] if known else [Note("Warning", fault.reason, fault.message)]
-    patch = merge_patch(status, wanted)
-    return [*([WriteStatus(patch, may_be_refused=True)] if patch else []), *notes]
+    told = {"reason": fault.reason, "message": fault.message[:MESSAGE_MAX_CHARS]}
+    return say_unreadable(obj, degraded, now, faults=[told])
 
 
 def plan_gone(claimed: Claimed | None) -> list[Action]:

@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from crewline_operator.effects.actions import INVALID_JOB, Action, AddRun, RemoveJob, TakeBackRun, WriteStatus
-from crewline_operator.kube.conditions import Condition, find_condition, with_condition
+from crewline_operator.effects.unreadable import say_unreadable
+from crewline_operator.kube.conditions import Condition, find_condition
 from crewline_operator.kube.status import is_material, merge_patch
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
-from crewline_operator.model.key import Object, status_of
+from crewline_operator.model.key import Object
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.settings import Settings
@@ -63,18 +64,7 @@ def plan(scheduled: ScheduledJob, observed: Observed, settings: Settings) -> Pla
 
 def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
     """What to do for a ScheduledJob that can't be read: say so, and leave its runs as they are."""
-    status = status_of(obj)
-    generation = obj["metadata"].get("generation", 1)
-    ready = Condition("Ready", False, fault.reason, fault.message)
-    wanted = {
-        **status,
-        "observedGeneration": generation,
-        "conditions": with_condition(status, ready, generation, now),
-    }
-    known = find_condition(status, "Ready").get("reason") == fault.reason
-    notes = [] if known else [Note("Warning", fault.reason, fault.message)]
-    patch = merge_patch(status, wanted)
-    return [*([WriteStatus(patch, may_be_refused=True)] if patch else []), *notes]
+    return say_unreadable(obj, Condition("Ready", False, fault.reason, fault.message), now)
 
 
 def plan_gone(placed: Placed | None) -> list[Action]:

@@ -40,7 +40,7 @@ async def _(queue: Queue) -> Any:
     for n in range(50):
         await queue.schedule(f"s{n}", "n", every=3600)
     for n in range(500):
-        await queue.scripts.beat(queue.keys, f"w{n}", 60_000, "{}", "", [])
+        await queue.scripts.beat(f"w{n}", f"w{n}", 60_000, "{}", "", [])
     await queue.pause()
     return queue.obliterate
 

@@ -211,7 +211,7 @@ async def beats(queue: Queue, cancelled: int) -> Any:
     ids = await fetch(queue, 1000)
     for job_id in ids[:cancelled]:
         await queue.cancel(job_id, "x" * MOST_REASON)
-    return lambda: queue.scripts.beat(queue.keys, "w", 1000, "{}", "", [(job_id, "t") for job_id in ids])
+    return lambda: queue.scripts.beat("w", "w", 1000, "{}", "", [(job_id, "t") for job_id in ids])
 
 
 @scenario("forget_children: 1,000")

@@ -17,8 +17,7 @@ async def _fetch(queue: Queue, token: str) -> str:
 
 
 async def _beat(queue: Queue, *running: tuple[str, str]) -> list[tuple[str, str, str]]:
-    told, _ = await queue.scripts.beat(queue.keys, "w", 1000, "{}", "", running)
-    return told
+    return (await queue.scripts.beat("w", "w", 1000, "{}", "", running)).cancels
 
 
 async def _marks(queue: Queue) -> dict[Any, Any]:

@@ -263,6 +263,21 @@ async def test_top_tells_which_settings_each_worker_has_applied(crewline: Any, q
     assert code == 0 and line[1:5] == ["emails", "0", "3", "4711"]
 
 
+async def test_top_tells_which_workers_drain(crewline: Any, queue: Queue, start_worker: Any, until: Any) -> None:
+    async def handle(job: Job) -> None: ...
+
+    worker = await start_worker(handle, worker_id="pod-1")
+    await queue.drain_workers(["pod-1"])
+
+    async def follows() -> bool:
+        return bool((await queue.workers())[0]["drain"])
+
+    await until(follows)
+    code, out, _ = await _run(crewline, "top", "--once")
+    (line,) = [line.split() for line in out.splitlines() if line.strip().startswith(worker.name)]
+    assert code == 0 and line[1:5] == ["emails", "draining", "0", "10"]
+
+
 async def test_events_are_followed_until_ctrl_c(crewline: Any, queue: Queue) -> None:
     await queue.add("before", 1)
     process = await crewline("events", "--after", "0", "--only", "added", "--json")

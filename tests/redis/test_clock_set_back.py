@@ -118,5 +118,5 @@ async def test_a_limit_that_was_set_by_hand_holds_as_long_as_it_was_given(queue:
 async def test_a_worker_that_has_died_is_gone_from_the_list_of_workers(queue: Queue) -> None:
     now = await queue.scripts.read_clock()
     await queue.redis.zadd(queue.keys.extra("workers"), {"dead": now + BACK_MS})
-    await queue.scripts.beat(queue.keys, "alive", 15_000, "{}", "", [])
+    await queue.scripts.beat("alive", "alive", 15_000, "{}", "", [])
     assert await queue.redis.zrange(queue.keys.extra("workers"), 0, -1) == [b"alive"]

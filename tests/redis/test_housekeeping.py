@@ -244,7 +244,7 @@ async def test_the_sweep_lets_what_our_producers_write_by_default_yield_to_the_q
 async def test_an_obliterated_queue_leaves_nothing_of_many_workers_and_flows(queue: Queue) -> None:
     keys = queue.keys
     for n in range(450):
-        await queue.scripts.beat(keys, f"w{n}", 60_000, "{}", "", [])
+        await queue.scripts.beat(f"w{n}", f"w{n}", 60_000, "{}", "", [])
     pipe = queue.redis.pipeline(transaction=False)
     for n in range(450):
         pipe.zadd(keys.extra("flows"), {f"root{n}": 1 << 50})

@@ -78,7 +78,7 @@ async def sweeps(queue: Queue) -> Call:
 async def obliterates(queue: Queue) -> Call:
     await ended(queue)
     await queue.schedule("s", "n", every=60)
-    await queue.scripts.beat(queue.keys, "w", 60_000, "{}", "", [])
+    await queue.scripts.beat("w", "w", 60_000, "{}", "", [])
     await queue.redis.zadd(queue.keys.extra("flows"), {"root": 1})
     await queue.pause()
     return lambda: queue.scripts.obliterate_queue(100, True)
@@ -152,7 +152,7 @@ async def beats(queue: Queue) -> Call:
     await fetch(queue, 4)
     await queue.cancel("w1")
     await queue.redis.set(queue.keys.extra("settings"), "{}")
-    return lambda: queue.scripts.beat(queue.keys, "w", 60_000, "{}", "", [("w0", "t"), ("w1", "t")])
+    return lambda: queue.scripts.beat("w", "w", 60_000, "{}", "", [("w0", "t"), ("w1", "t")])
 
 
 async def writes_of_a_run(queue: Queue) -> Call:

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -88,7 +88,7 @@ def _picture(
 
     rates: dict[str, float] = {}
     workers = Table(box=None, header_style="bold")
-    for column in ("worker", "queue", "busy", "slots", "settings", "running"):
+    for column in ("worker", "queue", "state", "busy", "slots", "settings", "running"):
         workers.add_column(column, overflow="ellipsis", no_wrap=True)
     for name, look in found.items():
         rates[name] = max(look.ended - before.get(name, look.ended), 0) / seconds if seconds else 0.0
@@ -97,7 +97,7 @@ def _picture(
             numbers = (worker.get(column, "") for column in ("busy", "slots", "settings"))
             running = worker.get("running")
             ids = ", ".join(map(str, running[:5])) if isinstance(running, list) else ""
-            workers.add_row(*map(cell, (worker.get("name", ""), name, *numbers, ids)))
+            workers.add_row(*map(cell, (worker.get("name", ""), name, _state(worker), *numbers, ids)))
 
     def order(name: str) -> tuple[float, str]:
         if sort == "name":
@@ -107,6 +107,12 @@ def _picture(
     table = queue_table({name: found[name].counts for name in sorted(found, key=order)}, rates)
     told = shown(f"{len(found)} queues under {prefix!r}, sorted by {sort}; keys: n w a f d r sort, q quits")
     return Group(Text(told, style="dim"), table, Text(""), workers)
+
+
+def _state(worker: dict[str, Any]) -> str:
+    """Why a worker fetches nothing, as far as it is told to; '' if it fetches."""
+    states = {"stopping": "stopping", "drain": "draining", "paused": "paused"}
+    return next((state for told, state in states.items() if worker.get(told)), "")
 
 
 @contextlib.contextmanager

@@ -109,6 +109,12 @@ def run_worker(
         str | None,
         typer.Option(envvar="CREWLINE_WORKER_NAME", help="Shown on the jobs it runs.", show_default="the host's name"),
     ] = None,
+    worker_id: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CREWLINE_WORKER_ID", help="By what it is asked to drain.", show_default="a name of its own"
+        ),
+    ] = None,
     code_path: Annotated[
         str | None, typer.Option(envvar="CREWLINE_CODE_PATH", help="A folder to import the handler from first.")
     ] = None,
@@ -176,7 +182,7 @@ def run_worker(
     async def work() -> None:
         worker = Worker(
             queue, target, redis=redis, prefix=prefix, concurrency=concurrency, name=name,
-            execution=execution or None,  # type: ignore[arg-type]
+            worker_id=worker_id or None, execution=execution or None,  # type: ignore[arg-type]
             timeout_seconds=timeout_seconds or None, grace_seconds=grace_seconds, lease_seconds=lease_seconds,
             dead_letter_queue=dead_letter_queue,
             **{name: value for name, value in keep.items() if value is not None},  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from crewline.errors import CrewlineError
+from crewline.queue.draining import Draining
 from crewline.queue.flows import FlowJob, FlowNode, Planned, plan_flow
 from crewline.queue.housekeeping import Housekeeping
 from crewline.queue.job import Job
@@ -29,7 +30,7 @@ from crewline.wire.options import BULK, DEFAULT_ATTEMPTS, Encoded, encode_job, e
 from crewline.wire.retention import Keep
 
 
-class Queue(Observing, Housekeeping):
+class Queue(Observing, Housekeeping, Draining):
     """A queue on BullMQ's Redis layout.
 
     Args:

@@ -17,7 +17,7 @@ from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
 from crewline.upkeep.maintainer import QueueMaintainer
-from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds, check_string
+from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds, check_string, check_text
 from crewline.wire.keys import Keys
 from crewline.wire.retention import Keep
 from crewline.wire.settings import Settings
@@ -67,6 +67,7 @@ class Worker:
         prefix: BullMQ's key prefix.
         concurrency: how many jobs run at once, 1 or more.
         name: shown on each job it runs and in dashboards; the host's name (a pod's, in a pod) if None.
+        worker_id: by which it is asked to drain, see `Queue.drain_workers`; a name of its own if None.
         execution: how plain functions run: ``thread`` (as if None) or ``process``; ``async def`` run on the loop.
         timeout_seconds: the longest that a job may run; None for no bound.
         grace_seconds: how long running jobs may go on once the worker is told to stop.
@@ -95,6 +96,7 @@ class Worker:
         prefix: str = DEFAULT_PREFIX,
         concurrency: int = 10,
         name: str | None = None,
+        worker_id: str | None = None,
         execution: Execution | None = None,
         timeout_seconds: float | None = None,
         grace_seconds: float = 30.0,
@@ -125,6 +127,8 @@ class Worker:
         lease_ms = round(lease_seconds * 1000)
         if name is not None:
             check_string(name, "name")
+        if worker_id is not None:
+            check_text(worker_id, "worker_id")
         self.name = re.sub(r"[^!-~]", "-", name or socket.gethostname())
         call_seconds = _call_seconds(lease_seconds)
         self.queue = Queue(
@@ -165,8 +169,9 @@ class Worker:
             self._loop_watch.look_seconds,
         )  # fmt: skip
         self._presence = Presence(
-            self.queue, slots, self.name, LiveSettings(queue, self._tuning.follow), self._interruptions.cancel
-        )
+            self.queue, slots, self.name, worker_id or "", LiveSettings(queue, self._tuning.follow),
+            self._interruptions.cancel,
+        )  # fmt: skip
         self._stop = Stop(slots, self._isolator, verdicts, self._watch, self._committer)
         self._liveness = Liveness(slots, reach, self._loop_watch)
         self._stopping = asyncio.Event()

@@ -137,13 +137,12 @@ class Lives:
         """Says what it runs; ends what is to be cancelled."""
         hands = self.workers[worker]
         running = [held for held in hands.holds if held.key.queue == queue]
-        owner = self.world.queues[queue]
-        told, _ = self.world.on_queue(
+        told = self.world.on_queue(
             f"{hands.name} beats, runs {[held.key.id for held in running]}", queue,
             lambda q: q.scripts.beat(
-                owner.keys, hands.name, LEASE_MS, "{}", "", [(each.key.id, each.token) for each in running]
+                hands.name, hands.name, LEASE_MS, "{}", "", [(each.key.id, each.token) for each in running]
             ),
-        )  # fmt: skip
+        ).cancels  # fmt: skip
         for job_id, token, _reason in told:
             held = next(held for held in running if (held.key.id, held.token) == (job_id, token))
             self.settle(worker, held, "failed", keep=Keep(), letter=False)

@@ -65,7 +65,7 @@ CALLED = {
 WORKER_TAKES = {
     "queue": NOTHING, "handler": NOTHING, "redis": NOTHING, "prefix": NOTHING, "concurrency": COUNT,
     # what can't be in a connection's name is replaced: a host may be called anything
-    "name": TEXT_OR_NONE,
+    "name": TEXT_OR_NONE, "worker_id": OPTIONAL,
     "execution": OPTIONAL, "timeout_seconds": MOST, "grace_seconds": COUNT, "lease_seconds": COUNT,
     "stalled_interval_seconds": MOST, "max_crashes": COUNT, "dead_letter_queue": "None empty",
     "keep_completed": OPTIONAL, "keep_failed": OPTIONAL, "rate": OPTIONAL, "backoffs": "None {}",
@@ -177,6 +177,11 @@ def calls() -> Iterator[Call]:
         "generation": MOST, "concurrency": MOST, "paused": MAYBE, "rate": OPTIONAL, "keep_completed": OPTIONAL,
         "keep_failed": OPTIONAL, "attempts": MOST, "backoff": OPTIONAL,
     })  # fmt: skip
+    for asked in ("drain_workers", "undrain_workers", "drains"):
+        yield Call(f"Queue.{asked}", lambda worker_ids, asked=asked: getattr(queue(), asked)(worker_ids),
+                   {"worker_ids": "[]"})  # fmt: skip
+        yield Call("", lambda worker_id, asked=asked: getattr(queue(), asked)([worker_id]), {"worker_id": NOTHING})
+    yield Call("Queue.drain_workers", lambda seconds: queue().drain_workers(["w"], seconds=seconds), {"seconds": COUNT})
     yield Call("Queue.settle_flows", lambda **a: queue().settle_flows(**a), {"older_than": COUNT, "on_error": OPTIONAL})
     yield Call("Queue.metrics_history", lambda **a: queue().metrics_history(**a), {"state": NOTHING})
 

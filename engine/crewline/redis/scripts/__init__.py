@@ -21,6 +21,7 @@ from crewline.redis.scripts.values import MOST_JOBS as MOST_JOBS
 from crewline.redis.scripts.values import Added as Added
 from crewline.redis.scripts.values import Fetched as Fetched
 from crewline.redis.scripts.values import FetchedJob as FetchedJob
+from crewline.redis.scripts.values import Heard as Heard
 from crewline.redis.scripts.values import Recovered as Recovered
 from crewline.redis.scripts.values import Result as Result
 

@@ -80,6 +80,20 @@ def _job(told: list[Any], now_ms: int) -> FetchedJob:
     return FetchedJob(told[-1], fields, f"1:{now_ms}")
 
 
+class Heard(NamedTuple):
+    """What a worker hears with a beat.
+
+    Attributes:
+        cancels: id, token and reason of each run that is to be cancelled.
+        drain: the token of the request to drain, '' for none.
+        settings: those of the queue where they are other ones than before, b'' if there are none any more.
+    """
+
+    cancels: list[tuple[str, str, str]]
+    drain: str
+    settings: bytes | None
+
+
 class Recovered(NamedTuple):
     """Ids that a look for jobs without a lease has put back.
 

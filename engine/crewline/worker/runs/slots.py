@@ -83,12 +83,19 @@ class Slots:
         """How many slots a call may ask jobs for now."""
         return 0 if self._shut else max(self._concurrency - len(self.runs) - self.reserved, 0)
 
+    def held(self) -> int:
+        """How many jobs the worker has, or may be given by calls under way.
+
+        Those whose results Redis has not taken are among them, and those that go on in a thread for nobody.
+        """
+        return len(self.leases.keys() | {run.job.id for run in self.runs}) + self.reserved
+
     # -- what is fetched at all
 
     def shut(self, why: str) -> None:
         """Nothing is to be fetched while this reason holds, whatever becomes of the others.
 
-        ``stopping``, ``paused`` by the program, ``settings`` of the queue that say so, or ``exclusive``.
+        ``stopping``, ``draining``, ``paused`` by the program, ``settings`` of the queue that say so, or ``exclusive``.
         """
         self._shut.add(why)
         for each in self.on_wanted:

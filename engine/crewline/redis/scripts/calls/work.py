@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from crewline.redis.scripts.calls.caller import Caller
-from crewline.redis.scripts.values import Fetched, Result
-from crewline.wire.keys import Keys
+from crewline.redis.scripts.values import Fetched, Heard, Result
+from crewline.wire.drains import drain_key
+from crewline.wire.settings import SETTINGS_KEY
 from crewline.wire.text import text
 
 
@@ -88,11 +89,14 @@ class WorkCalls(Caller):
         return int(await self.call("forget_children", job_id, token))
 
     async def beat(
-        self, keys: Keys, name: str, ttl_ms: int, told: str, settings_sha: str, running: Sequence[tuple[str, str]]
-    ) -> tuple[list[tuple[str, str, str]], bytes | None]:
-        """``running``: id and token of each job that runs. Returns those to be cancelled, with a reason."""
-        cancels, *settings = await self.call(
-            "beat", keys.extra("workers"), keys.extra(f"worker:{name}"), keys.extra("settings"), name, ttl_ms, told,
-            settings_sha, *itertools.chain.from_iterable(running),
+        self, name: str, worker_id: str, ttl_ms: int, told: str, settings_sha: str,
+        running: Sequence[tuple[str, str]],
+    ) -> Heard:  # fmt: skip
+        """``running``: id and token of each job that runs; ``worker_id``: by what the worker is asked to drain."""
+        extra = self.keys.extra
+        cancels, drain, *settings = await self.call(
+            "beat", extra("workers"), extra(f"worker:{name}"), extra(SETTINGS_KEY), extra(drain_key(worker_id)), name,
+            ttl_ms, told, settings_sha, *itertools.chain.from_iterable(running),
         )  # fmt: skip
-        return [(text(job_id), text(token), text(reason)) for job_id, token, reason in cancels], (settings or [None])[0]
+        told_to_end = [(text(job_id), text(token), text(reason)) for job_id, token, reason in cancels]
+        return Heard(told_to_end, text(drain), settings[0] if settings else None)

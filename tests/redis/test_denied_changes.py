@@ -46,7 +46,7 @@ async def test_who_may_not_look_for_a_job_is_not_told_that_there_is_none(
 ) -> None:
     await queue.add("n", 1, job_id="a")
     deny(admin, "hexists")
-    with pytest.raises(ResponseError, match="hexists"):
+    with pytest.raises(ResponseError, match=r"can.t run this command|no permissions"):
         await CHANGES[change](queue)
 
 

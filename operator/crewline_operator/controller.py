@@ -65,6 +65,7 @@ class Controller:
             store=self._store,
             codes=self._codes,
             pollers=self._pollers,
+            bulkheads=self._bulkheads,
             done=self._executor.done,
             watch_namespaces=settings.watch_namespaces,
         )

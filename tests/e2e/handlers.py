@@ -37,6 +37,14 @@ async def gated(job: Job) -> dict[str, Any]:
     return HERE
 
 
+async def counted(job: Job) -> dict[str, Any]:
+    """Takes as many seconds as its data says, and counts in Redis how often it was begun with, `starts:<its queue>`."""
+    async with Redis.from_url(os.environ["CREWLINE_REDIS_URL"], socket_timeout=5) as redis:
+        await redis.hincrby(f"starts:{job.queue_name}", job.id, 1)
+    await asyncio.sleep(job.data)
+    return HERE
+
+
 async def broken(job: Job) -> dict[str, Any]:
     """Fails until the Redis key `mended:<its queue>` is there."""
     async with Redis.from_url(os.environ["CREWLINE_REDIS_URL"]) as redis:

@@ -221,6 +221,7 @@ async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_serve
         store=stranger.store,
         codes=Codes(stranger.api),
         pollers=stranger.pollers,
+        bulkheads=stranger.bulkheads,
         done=stranger.executor.done,
     )
     seen = await observer.observe(jobqueue_object(), jobqueue(), History())

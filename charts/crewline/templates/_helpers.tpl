@@ -41,7 +41,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  # Those that are to go before others get a deletion cost.
+  verbs: [list, watch, patch]
 # Handlers' source: a change of it rolls the workers.
 - apiGroups: [""]
   resources: [configmaps]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -101,6 +101,43 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Drain:
+    """Ask workers to fetch nothing more, or to go on with that; `workers` are the uids of their pods.
+
+    The requests in `holding`, tokens by uid, must have held all the time: what comes after relies on it. Without any,
+    it may fail in silence: it is asked for again.
+    """
+
+    queue: QueueRef
+    workers: tuple[str, ...]
+    holding: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Undrain:
+    """Let workers fetch again. May fail in silence: a request ends by itself if it is not made again."""
+
+    queue: QueueRef
+    workers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Have a pod, and no other of its name, killed before others of its ReplicaSet."""
+
+    pod: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class Unmark:
+    """Take that back. A pod that is not there any more needs nothing."""
+
+    pod: str
+    uid: str
+
+
+@dataclass(frozen=True)
 class Sweep:
     """Keep the retention of a queue that no worker looks after, and its schedules going. May fail in silence."""
 
@@ -146,4 +183,5 @@ class RemoveJob:
 
 ClaimAction = Claim | KeepClaim | GiveUpClaim
 RunAction = AddRun | TakeBackRun | RemoveJob
-Action = ClaimAction | Follow | Unfollow | Apply | WriteStatus | Pause | Sweep | RunAction | Note
+DrainAction = Drain | Undrain | Mark | Unmark
+Action = ClaimAction | Follow | Unfollow | DrainAction | Apply | WriteStatus | Pause | Sweep | RunAction | Note

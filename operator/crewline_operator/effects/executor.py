@@ -16,14 +16,18 @@ from crewline_operator.effects.actions import (
     AddRun,
     Apply,
     Claim,
+    Drain,
     Follow,
     GiveUpClaim,
     KeepClaim,
+    Mark,
     Pause,
     RemoveJob,
     Sweep,
     TakeBackRun,
+    Undrain,
     Unfollow,
+    Unmark,
     WriteStatus,
 )
 from crewline_operator.effects.done import Done
@@ -34,6 +38,7 @@ from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
+from crewline_operator.model.deletion_cost import MARK
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.note import Note
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
@@ -108,6 +113,14 @@ class Executor:
                 self._pollers.watch(key, endpoint, target)
             case Unfollow():
                 self._pollers.unwatch(key)
+            case Drain():
+                await self._queues.drain(key, action)
+            case Undrain():
+                await self._queues.undrain(key, action)
+            case Mark(pod, uid):
+                await self._objects.mark(key, pod, uid, MARK)
+            case Unmark(pod, uid):
+                await self._objects.mark(key, pod, uid, None)
             case Apply():
                 await self._objects.apply(key, obj, action, done)
             case WriteStatus():

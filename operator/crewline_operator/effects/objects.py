@@ -8,12 +8,13 @@ import time
 from crewline_operator.effects.actions import Apply, WriteStatus
 from crewline_operator.effects.done import Applied, Done
 from crewline_operator.effects.errors import Changed, Gone, NotItsTurn, Refused
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
+from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
 from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.errors import ApiError
 from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.kube.status import patched
 from crewline_operator.kube.store import Store, version_of
+from crewline_operator.model.deletion_cost import DELETION_COST
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key, Object, status_of
 
@@ -52,6 +53,18 @@ class Objects:
             raise Refused(Fault("ApplyRefused", message)) from error
         done.applied[action.kind] = Applied(action.digest, fingerprint(applied))
         self._store.of(action.kind).put(applied)
+
+    async def mark(self, key: Key, pod: str, uid: str, cost: str | None) -> None:
+        """Give a pod a deletion cost, or None. What it is then is for the watch to tell: that of whoever kills by it
+        may be as late. Raises Changed if it is to get one and is not there any more."""
+        patch = {"metadata": {"uid": uid, "annotations": {DELETION_COST: cost}}}
+        try:
+            await self._api.merge(PODS, key.namespace, pod, patch)
+        except ApiError as error:
+            if error.status not in (404, 409) and "metadata.uid" not in error.fields:
+                raise
+            if cost is not None:
+                raise Changed from error
 
     async def write_status(self, key: Key, obj: Object | None, action: WriteStatus, done: Done) -> None:
         """Patch the status of `obj`. Raises NotItsTurn, Changed and Gone."""

@@ -17,15 +17,17 @@ from crewline_operator.effects.actions import (
     INVALID_JOB,
     AddRun,
     Claim,
+    Drain,
     GiveUpClaim,
     KeepClaim,
     Pause,
     RemoveJob,
     Sweep,
     TakeBackRun,
+    Undrain,
 )
 from crewline_operator.effects.done import Claimed, Done
-from crewline_operator.effects.errors import NotFollowed, NotRemoved, Refused
+from crewline_operator.effects.errors import Changed, NotFollowed, NotRemoved, Refused
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
 from crewline_operator.model.moments import epoch_ms
@@ -80,6 +82,19 @@ class Queues:
                 changed = await (queue.pause() if action.paused else queue.resume())
         self._pollers.wake(action.queue.jobqueue)
         return changed
+
+    async def drain(self, key: Key, action: Drain) -> None:
+        """Ask workers to drain. Raises Changed unless all requests that have to hold have held until now."""
+        tokens: dict[str, str] = {}
+        async with _may_fail(), self._at(action.queue, key) as queue:
+            tokens = await queue.drain_workers(action.workers)
+        if any(tokens.get(uid) != token for uid, token in action.holding.items()):
+            raise Changed
+
+    async def undrain(self, key: Key, action: Undrain) -> None:
+        """Let workers fetch again."""
+        async with _may_fail(), self._at(action.queue, key) as queue:
+            await queue.undrain_workers(action.workers)
 
     async def sweep(self, key: Key, action: Sweep, done: Done) -> None:
         """Keep the retention of a queue."""

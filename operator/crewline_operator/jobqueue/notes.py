@@ -15,6 +15,11 @@ def made_notes(jobqueue: JobQueue) -> list[Note]:
     return [Note("Normal", "Created", f"created Deployment and ServiceAccount {jobqueue.name}")]
 
 
+def wrong_pod_note() -> Note:
+    """What is to be said when a ReplicaSet has killed another pod than the one that was marked."""
+    return Note("Warning", "WrongPodKilled", "a scale-in took another pod than the idle one that was marked for it")
+
+
 def notes_of(observed: Observed, outcome: Outcome) -> list[Note]:
     """What is to be said of a plan that came to `outcome`, once its status is written."""
     earlier = decision_on(observed.deployment)

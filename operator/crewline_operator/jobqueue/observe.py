@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+
+from crewline.redis.connection import UNAVAILABLE
 
 from crewline_operator.effects.done import Done
 from crewline_operator.jobqueue.children.ownership import Standing, standing
@@ -16,15 +20,22 @@ from crewline_operator.jobqueue.observed import Code, Observed
 from crewline_operator.jobqueue.spec import JobQueue, named_queue
 from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, Resource
 from crewline_operator.kube.store import Collection, Store
+from crewline_operator.model.deletion_cost import is_marked
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.fields import Fields, Unreadable
 from crewline_operator.model.key import Key, Object, status_of
 from crewline_operator.model.names import JOBQUEUE_LABEL
 from crewline_operator.model.owner import Owner
+from crewline_operator.model.worker import Worker
+from crewline_operator.redis.bulkhead import Bulkheads, Busy
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Pollers
 from crewline_operator.redis.reading import Reading
+from crewline_operator.redis.workers import read_workers
 from crewline_operator.scaling.decide import History
+
+#: A look at the workers of a queue, two round trips.
+REDIS_TIMEOUT_SECONDS = 5.0
 
 
 class _Resolved:
@@ -59,6 +70,7 @@ class JobQueueObserver:
         store: Store,
         codes: Codes,
         pollers: Pollers,
+        bulkheads: Bulkheads,
         done: Callable[[Key], Done],
         watch_namespaces: Sequence[str] = (),
     ) -> None:
@@ -66,6 +78,7 @@ class JobQueueObserver:
         self._store = store
         self._codes = codes
         self._pollers = pollers
+        self._bulkheads = bulkheads
         self._done = done
         self._watch_namespaces = watch_namespaces
         self._resolved: dict[Key, _Resolved] = {}
@@ -79,9 +92,19 @@ class JobQueueObserver:
         self._resolved.pop(key, None)
 
     async def observe(
-        self, obj: Object, jobqueue: JobQueue, history: History, unclaimed_since: float | None = None
+        self,
+        obj: Object,
+        jobqueue: JobQueue,
+        history: History,
+        unclaimed_since: float | None = None,
+        *,
+        looks: bool = False,
+        going: frozenset[str] = frozenset(),
     ) -> Observed:
-        """What a plan for `jobqueue` is made from. Raises what the API server's calls raise."""
+        """What a plan for `jobqueue` is made from, given what the last one left for it to know.
+
+        Raises what the API server's calls raise.
+        """
         key = jobqueue.key
         endpoint = await self._endpoint(key, obj, jobqueue)
         followed = self._pollers.followed(key)
@@ -105,11 +128,16 @@ class JobQueueObserver:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
             return seen
         children = await self._children(jobqueue)
+        pods = self._store.pods_of(jobqueue.namespace, jobqueue.name)
+        looked = looks or any(_drains(pod) for pod in pods)
         return replace(
             seen,
+            looked=looked,
+            workers=await self._workers(jobqueue, pods) if looked else None,
+            going=going,
             deployment=children.own.get("Deployment"),
             service_account=children.own.get("ServiceAccount"),
-            pods=self._store.pods_of(jobqueue.namespace, jobqueue.name),
+            pods=pods,
             code=await self._code(jobqueue),
             owner_gone=await self._is_gone(seen.holder, jobqueue),
             strays=await self._strays(reading, jobqueue),
@@ -134,6 +162,18 @@ class JobQueueObserver:
         else:
             self._resolved.pop(key, None)
         return resolved
+
+    async def _workers(self, jobqueue: JobQueue, pods: Sequence[Object]) -> dict[str, Worker] | None:
+        """What the workers in these pods tell of themselves; None if that can't be read now."""
+        if not pods:
+            return {}
+        followed, queue = self._pollers.followed(jobqueue.key), self._pollers.queue(jobqueue.queue_ref)
+        if followed is None or queue is None:
+            return None
+        with contextlib.suppress(Busy, *UNAVAILABLE), self._bulkheads.enter(followed[0], jobqueue.key):
+            async with queue, asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                return await read_workers(queue, [pod["metadata"]["uid"] for pod in pods])
+        return None
 
     async def _is_gone(self, holder: Owner | None, jobqueue: JobQueue) -> bool:
         """Whether another JobQueue that has the queue is gone for good, or is for another queue by now."""
@@ -205,6 +245,11 @@ class JobQueueObserver:
     async def _code(self, jobqueue: JobQueue) -> Code:
         name = jobqueue.worker.code_config_map
         return await self._codes.find(jobqueue.namespace, name) if name is not None else Code()
+
+
+def _drains(pod: Object) -> bool:
+    """Whether a pod's worker is to fetch nothing."""
+    return bool(pod["metadata"].get("deletionTimestamp")) or is_marked(pod)
 
 
 def _names_another(obj: Object, jobqueue: JobQueue) -> bool:

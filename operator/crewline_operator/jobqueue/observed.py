@@ -12,6 +12,7 @@ from crewline_operator.effects.done import Applied, Claimed
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
 from crewline_operator.model.owner import Owner
+from crewline_operator.model.worker import Worker
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.reading import Reading, Target
 from crewline_operator.scaling.decide import History
@@ -40,6 +41,11 @@ class Observed:
     deployment: Object | None = None
     service_account: Object | None = None
     pods: Sequence[Object] = ()
+    #: What the workers tell of themselves, by the uid of the pod; None if nobody looked, or it could not be read.
+    workers: Mapping[str, Worker] | None = None
+    looked: bool = False
+    #: Uids of the pods by which this process has lowered replicas last.
+    going: frozenset[str] = frozenset()
     #: What is read of the queue now, and the last read of it; that is empty until `followed` is what is wanted.
     followed: tuple[Endpoint, Target] | None = None
     reading: Reading = field(default_factory=Reading)

@@ -29,8 +29,9 @@ from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, Deployme
 from crewline_operator.jobqueue.children.service_account import build_service_account
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision, decision_on
+from crewline_operator.jobqueue.drains import actions_of, drain_step, has_wrong_pod_gone, looks_in
 from crewline_operator.jobqueue.faults import find_faults
-from crewline_operator.jobqueue.notes import made_notes, notes_of
+from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pause import pause_state
 from crewline_operator.jobqueue.spec import JobQueue
@@ -45,6 +46,7 @@ from crewline_operator.model.settings import Settings
 from crewline_operator.model.urgency import Urgency
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.scaling.decide import Decision, History, decide
+from crewline_operator.scaling.drain import Step
 
 #: Garbage collection takes an old child away within this, when a JobQueue is made anew under the same name.
 STALE_CHILD_SECONDS = 1.0
@@ -66,6 +68,10 @@ class Plan:
     status: dict[str, Any] | None = None
     #: For the next plan to know: since when nobody was seen to have the queue.
     unclaimed_since: float | None = None
+    #: Whether the next plan needs to know what the workers tell of themselves. One that knows no earlier one does.
+    looks: bool = True
+    #: For the next plan to know: by which pods replicas was lowered.
+    going: frozenset[str] = frozenset()
 
 
 def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
@@ -88,14 +94,18 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     current = observed.current_replicas
     decision = _decision(jobqueue, observed, current)
     applies = _may_apply(observed)
-    replicas = decision.replicas if applies else current
+    wanted = decision.replicas if applies else current
+    step = drain_step(jobqueue, observed, wanted)
+    replicas = step.replicas
     decided = None
     if applies and replicas != current:
-        decided = LastDecision(timestamp(observed.now), current, replicas, decision.reason)
+        reason = decision.reason if replicas == wanted else f"{decision.reason}; {step.waits}"
+        decided = LastDecision(timestamp(observed.now), current, replicas, reason)
     pause = pause_state(jobqueue, observed.status, observed.reading.snapshot, observed.holder)
     outcome = Outcome(
-        desired=replicas,
+        desired=wanted,
         decided=decided,
+        waits=f"{decision.reason}; {step.waits}" if wanted < replicas else "",
         faults=faults,
         pause=pause.condition,
         creating=applies and observed.deployment is None,
@@ -107,12 +117,17 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     # Before any worker that this plan makes can fetch them.
     strays = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
     # Other Events know by the status what was told: they come after it, and before what may fail.
-    actions = [*strays, *following, *claim.actions, *applied, *writes, *notes_of(observed, outcome)]
+    drains = actions_of(jobqueue, step)
+    actions = [*strays, *following, *claim.actions, *drains, *applied, *writes, *notes_of(observed, outcome)]
+    if has_wrong_pod_gone(observed, step):
+        actions.append(wrong_pod_note())
     if pause.action is not None:
         actions.append(pause.action)
     sweeps, swept_in = _sweeps(jobqueue, observed, replicas)
     actions += sweeps
+    looks_after = looks_in(observed, step)
     checks = [
+        looks_after,
         swept_in,
         decision.check_after_seconds,
         FAULT_CHECK_SECONDS if faults else None,
@@ -124,6 +139,8 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         history=decision.history,
         check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
         status=status,
+        looks=looks_after is not None,
+        going=_going(step, observed),
     )
 
 
@@ -138,6 +155,13 @@ def plan_gone(claimed: Claimed | None) -> list[Action]:
     """What to do when a JobQueue is gone. Its Deployment goes by garbage collection; its jobs are the user's."""
     given_up = [GiveUpClaim(claimed.queue, claimed.owner)] if claimed is not None else []
     return [*given_up, Unfollow()]
+
+
+def _going(step: Step, observed: Observed) -> frozenset[str]:
+    """By which pods replicas is lowered, or was and they are on their way."""
+    if step.replicas != observed.current_replicas:
+        return frozenset(step.holding) if step.replicas < observed.current_replicas else frozenset()
+    return observed.going if step.looks and not has_wrong_pod_gone(observed, step) else frozenset()
 
 
 def _following(jobqueue: JobQueue, observed: Observed) -> list[Action]:

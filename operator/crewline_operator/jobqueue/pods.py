@@ -34,6 +34,16 @@ def pod_fault(pods: Sequence[Object]) -> Fault | None:
     return None
 
 
+def is_ready(pod: Object) -> bool:
+    """Whether a pod is ready as a ReplicaSet sees it."""
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in _conditions(pod))
+
+
+def is_refused(deployment: Object | None) -> bool:
+    """Whether the cluster refuses a Deployment its pods."""
+    return _refusal(deployment) is not None
+
+
 def ready_pods(pods: Sequence[Object]) -> int:
     """How many pods of the newest rollout are ready."""
     return sum(1 for pod in _newest_rollout(pods) if _worker_status(pod).get("ready"))
@@ -41,9 +51,9 @@ def ready_pods(pods: Sequence[Object]) -> int:
 
 def deployment_fault(deployment: Object | None) -> Fault | None:
     """Why the Deployment can't make its pods (quota, admission), or does not get on."""
-    for condition in _conditions(deployment or {}):
-        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            return Fault(PODS_REFUSED, f"the cluster refuses the workers' pods: {condition.get('message', '')}")
+    refusal = _refusal(deployment)
+    if refusal is not None:
+        return Fault(PODS_REFUSED, f"the cluster refuses the workers' pods: {refusal.get('message', '')}")
     for condition in _conditions(deployment or {}):
         if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
             return Fault(
@@ -53,15 +63,21 @@ def deployment_fault(deployment: Object | None) -> Fault | None:
     return None
 
 
+def _refusal(deployment: Object | None) -> Mapping[str, Any] | None:
+    failures = (each for each in _conditions(deployment or {}) if each.get("type") == "ReplicaFailure")
+    return next((each for each in failures if each.get("status") == "True"), None)
+
+
 def _newest_rollout(pods: Sequence[Object]) -> list[Object]:
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     if not alive:
         return []
     newest = max(alive, key=lambda pod: (str(pod["metadata"].get("creationTimestamp")), str(pod["metadata"]["name"])))
-    return [pod for pod in alive if _rollout(pod) == _rollout(newest)]
+    return [pod for pod in alive if rollout_of(pod) == rollout_of(newest)]
 
 
-def _rollout(pod: Object) -> Any:
+def rollout_of(pod: Object) -> Any:
+    """By what the pods of one ReplicaSet are known."""
     return (pod["metadata"].get("labels") or {}).get("pod-template-hash")
 
 

@@ -31,6 +31,8 @@ class Outcome:
     #: Whether the queue is paused.
     pause: Condition
     creating: bool
+    #: Why a scale-in is not done yet, '' if none waits.
+    waits: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def build_status(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> di
         ]
     wanted = [
         _available(workers, outcome, observed),
-        _progressing(workers),
+        _progressing(workers, outcome),
         _degraded(outcome.faults),
         _redis_reachable(observed),
         _scaling_active(jobqueue, outcome, observed),
@@ -155,9 +157,9 @@ def _available(workers: _Workers, outcome: Outcome, observed: Observed) -> Condi
     return Condition("Available", False, "WorkersStarting", "no worker is ready yet")
 
 
-def _progressing(workers: _Workers) -> Condition:
-    if workers.replicas > workers.desired and not workers.rolling_out:
-        return Condition("Progressing", True, "ScalingDown", "workers finish their jobs and end")
+def _progressing(workers: _Workers, outcome: Outcome) -> Condition:
+    if outcome.waits or (workers.replicas > workers.desired and not workers.rolling_out):
+        return Condition("Progressing", True, "ScalingDown", outcome.waits or "workers that have no job end")
     if workers.ready < workers.desired:
         return Condition("Progressing", True, "ScalingUp", "workers are starting")
     if workers.rolling_out:

@@ -11,6 +11,7 @@ from crewline_operator.jobqueue.children.service_account import build_service_ac
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
 from crewline_operator.model.owner import Owner
+from crewline_operator.model.worker import Worker
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.reading import Reading, Snapshot
 
@@ -69,6 +70,21 @@ def deployment(replicas: int, ready: int | None = None, **metadata: Any) -> dict
         "readyReplicas": replicas if ready is None else ready,
     }
     return built
+
+
+def pod(number: int, *, ready: bool = True, rollout: str = "r1", **metadata: Any) -> dict[str, Any]:
+    """A worker's pod, the newer the higher its number."""
+    named = {"name": f"emails-{number}", "uid": f"pod-{number}", "labels": {"pod-template-hash": rollout}}
+    created = {"creationTimestamp": f"2026-03-01T11:{number:02}:00Z"}
+    return {
+        "metadata": named | created | metadata,
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": str(ready)}]},
+    }
+
+
+def at_rest(*numbers: int) -> dict[str, Worker]:
+    """Workers of these pods that were asked to drain, and have nothing."""
+    return {f"pod-{number}": Worker(asked=f"t{number}", known=True, follows=True) for number in numbers}
 
 
 def service_account(**metadata: Any) -> dict[str, Any]:

@@ -158,7 +158,9 @@ def _env(jobqueue: JobQueue) -> list[dict[str, Any]]:
         "CREWLINE_CODE_PATH": CODE_PATH if worker.code_config_map else None,
         "CREWLINE_HEALTH_PORT": HEALTH_PORT if worker.handler else None,
     }
-    env: list[dict[str, Any]] = [_redis_url(jobqueue)]
+    # By what the operator asks a worker to drain, and knows whose answer is whose.
+    uid = {"name": "CREWLINE_WORKER_ID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+    env: list[dict[str, Any]] = [_redis_url(jobqueue), uid]
     env += [{"name": name, "value": str(value)} for name, value in values.items() if value is not None]
     return env + [dict(variable) for variable in worker.env]
 

@@ -78,6 +78,7 @@ def test_the_worker_gets_its_settings_in_the_environment() -> None:
     values = env(worker=HANDLER | {"timeoutSeconds": 60}, queue="mails", deadLetter={"queue": "graveyard"})
     assert values == {
         "CREWLINE_REDIS_URL": "redis://redis:6379/0",
+        "CREWLINE_WORKER_ID": {"fieldRef": {"fieldPath": "metadata.uid"}},
         "CREWLINE_QUEUE": "mails",
         "CREWLINE_PREFIX": "bull",
         "CREWLINE_HANDLER": "handlers:handle",

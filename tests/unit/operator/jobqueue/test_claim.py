@@ -10,7 +10,18 @@ from crewline_operator.model.owner import RENEW_SECONDS, UNKNOWN, Owner, read_ow
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.reading import Reading
 
-from tests.unit.operator.factories import CLOCK, ENDPOINT, ME, conditions, deployment, jobqueue, message, observed
+from tests.unit.operator.factories import (
+    CLOCK,
+    ENDPOINT,
+    ME,
+    at_rest,
+    conditions,
+    deployment,
+    jobqueue,
+    message,
+    observed,
+    pod,
+)
 from tests.unit.operator.jobqueue.plans import (
     MAILS,
     UNREACHABLE,
@@ -54,7 +65,8 @@ def test_a_queue_that_another_has_is_left_to_it(holder: Owner) -> None:
     result = planned(observed(claimed=None, reading=reading(waiting=50, owner=holder)))
     assert actions(result, Claim) == manifests(result) == []
     assert conditions(status_of(result))["Degraded"] == ("True", "DuplicateQueue")
-    lost = planned(observed(deployment=deployment(3), reading=reading(waiting=50, owner=holder)))
+    workers = {"deployment": deployment(3), "pods": [pod(number) for number in range(3)], "workers": at_rest(0, 1, 2)}
+    lost = planned(observed(reading=reading(waiting=50, owner=holder), **workers))
     assert actions(lost, GiveUpClaim) == [GiveUpClaim(REF, ME)], "what this process knew of it holds no more"
     assert manifest(lost, "Deployment")["spec"]["replicas"] == 0
 

@@ -10,7 +10,7 @@ from crewline_operator.jobqueue.observed import Code
 from crewline_operator.model.fault import Fault
 from crewline_operator.redis.reading import Reading
 
-from tests.unit.operator.factories import conditions, deployment, message, observed
+from tests.unit.operator.factories import at_rest, conditions, deployment, message, observed, pod
 from tests.unit.operator.jobqueue.plans import (
     MAILS,
     UNREACHABLE,
@@ -81,7 +81,8 @@ def test_of_two_jobqueues_on_one_queue_that_which_came_later_gets_no_workers_and
     assert manifests(result) == []
     assert conditions(status_of(result))["Available"] == ("False", "DuplicateQueue")
     assert "JobQueue shop/mails has queue 'emails' of this Redis" in message(status_of(result), "Degraded")
-    had_some = planned(observed(deployment=deployment(2), reading=reading(waiting=50, owner=MAILS)))
+    workers = {"deployment": deployment(2), "pods": [pod(1), pod(2)], "workers": at_rest(1, 2)}
+    had_some = planned(observed(reading=reading(waiting=50, owner=MAILS), **workers))
     assert manifest(had_some, "Deployment")["spec"]["replicas"] == 0
 
 
@@ -100,21 +101,26 @@ def test_a_foreign_deployment_of_the_same_name_is_left_alone() -> None:
     assert conditions(status_of(result))["Available"] == ("False", "NameTaken")
 
 
-def pod(rollout: str, created: str, **status: Any) -> dict[str, Any]:
-    metadata = {"name": f"emails-{rollout}", "labels": {"pod-template-hash": rollout}, "creationTimestamp": created}
+def pod_of(rollout: str, created: str, **status: Any) -> dict[str, Any]:
+    metadata = {
+        "name": f"emails-{rollout}",
+        "uid": rollout,
+        "labels": {"pod-template-hash": rollout},
+        "creationTimestamp": created,
+    }
     return {"metadata": metadata, "status": {"containerStatuses": [{"name": "worker", "ready": False} | status]}}
 
 
 def test_a_fault_of_the_workers_is_told_until_they_are_ready() -> None:
     dead = {"state": {"terminated": {"exitCode": 78, "message": "ImportError: no handlers"}}}
     one_job = {"deployment": deployment(1, 0), "reading": reading(waiting=1)}
-    broken = planned(observed(pods=[pod("r1", "2026-03-01T12:00:00Z", **dead)], **one_job))
+    broken = planned(observed(pods=[pod_of("r1", "2026-03-01T12:00:00Z", **dead)], **one_job))
     assert conditions(status_of(broken))["Degraded"] == ("True", "HandlerImportFailed")
-    starting = [pod("r1", "2026-03-01T12:00:00Z", **dead), pod("r2", "2026-03-01T12:01:00Z")]
+    starting = [pod_of("r1", "2026-03-01T12:00:00Z", **dead), pod_of("r2", "2026-03-01T12:01:00Z")]
     rolled = planned(observed(pods=starting, status=status_of(broken), **one_job))
     assert status_of(rolled)["conditions"] == status_of(broken)["conditions"]
     assert notes(rolled) == []
-    ready = [pod("r2", "2026-03-01T12:01:00Z", ready=True)]
+    ready = [pod_of("r2", "2026-03-01T12:01:00Z", ready=True)]
     mended = planned(
         observed(pods=ready, status=status_of(rolled), deployment=deployment(1), reading=reading(waiting=1))
     )
@@ -125,8 +131,8 @@ def test_a_fault_of_the_workers_is_told_until_they_are_ready() -> None:
 def test_a_fault_of_the_workers_is_still_told_when_another_that_hid_it_is_mended() -> None:
     dead = {"state": {"terminated": {"exitCode": 78, "message": "ImportError: no handlers"}}}
     one_job = {"deployment": deployment(1, 0), "reading": reading(waiting=1)}
-    broken = planned(observed(pods=[pod("r1", "2026-03-01T12:00:00Z", **dead)], **one_job))
-    starting = [pod("r2", "2026-03-01T12:01:00Z")]
+    broken = planned(observed(pods=[pod_of("r1", "2026-03-01T12:00:00Z", **dead)], **one_job))
+    starting = [pod_of("r2", "2026-03-01T12:01:00Z")]
     hidden = planned(
         observed(pods=starting, status=status_of(broken), **one_job | {"reading": Reading(fault=UNREACHABLE)})
     )

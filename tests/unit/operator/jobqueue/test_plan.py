@@ -33,6 +33,7 @@ from tests.unit.operator.factories import (
     deployment,
     jobqueue,
     observed,
+    pod,
     service_account,
 )
 from tests.unit.operator.jobqueue.plans import (
@@ -133,8 +134,7 @@ def test_a_queue_without_workers_is_swept_now_and_then_if_there_is_anything_to_s
     soon = planned(observed(deployment=deployment(0), reading=reading(completed=1), sweep_age_seconds=290.0))
     assert (actions(soon, Sweep), soon.check_after_seconds) == ([], 10.0)
     assert actions(planned(observed(deployment=deployment(0), reading=reading())), Sweep) == []
-    pod = {"metadata": {"name": "p"}}
-    for others in ({"deployment": deployment(1)}, {"reading": reading(failed=1, owner=MAILS)}, {"pods": [pod]}):
+    for others in ({"deployment": deployment(1)}, {"reading": reading(failed=1, owner=MAILS)}, {"pods": [pod(1)]}):
         seen = {"deployment": deployment(0), "reading": reading(failed=1)} | others
         assert actions(planned(observed(**seen)), Sweep) == [], "its workers, or another JobQueue, see to it"
 

@@ -1,0 +1,41 @@
+"""Reads what workers tell of themselves: once a scale-in needs it, and not with what is read of all queues."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from crewline.queue.queue import Queue
+
+from crewline_operator.model.worker import Worker
+
+
+async def read_workers(queue: Queue, ids: Collection[str]) -> dict[str, Worker]:
+    """The workers with these ids. Raises what redis-py raises.
+
+    The requests are read first: a worker that has no entry in what is read after them hears of its request before it
+    fetches anything.
+    """
+    asked = await queue.drains(sorted(ids))
+    entries: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for entry in await queue.workers():
+        entries[str(entry.get("id"))].append(entry)
+    return {each: _worker(asked.get(each, ""), entries.get(each, [])) for each in ids}
+
+
+def _worker(asked: str, entries: list[Mapping[str, Any]]) -> Worker:
+    return Worker(
+        asked=asked,
+        known=bool(entries),
+        follows=bool(entries) and all(entry.get("drain") == asked != "" for entry in entries),
+        busy=sum(_count(entry, "busy") for entry in entries),
+        held=sum(_count(entry, "held") for entry in entries),
+        stopping=bool(entries) and all(bool(entry.get("stopping")) for entry in entries),
+    )
+
+
+def _count(entry: Mapping[str, Any], name: str) -> int:
+    """A number that an entry tells; one that tells none counts as busy."""
+    told = entry.get(name)
+    return told if isinstance(told, int) else 1

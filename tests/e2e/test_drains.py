@@ -1,0 +1,73 @@
+"""Scaling in under load, with real pods: no worker that runs a job is killed, and none stays drained."""
+
+from __future__ import annotations
+
+import pytest
+from crewline_operator.effects.actions import Mark, Unmark
+from crewline_operator.model.deletion_cost import MARK
+from crewline_operator.model.key import Key
+
+from tests.e2e.inside import Inside
+from tests.e2e.scene import Scene, jobqueue, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+#: Numbers of workers that are wanted one after the other, some before the last is reached.
+WANTED = (4, 2, 4, 1, 3, 1)
+#: Seconds that jobs take: longer than the grace period of those that are killed.
+JOBS = [2, 5, 9] * 14
+
+
+async def test_scale_ins_under_load_interrupt_no_job(scene: Scene) -> None:
+    scaling = {"mode": "external", "maxReplicas": 4}
+    await scene.apply(jobqueue("tide", "handlers:counted", worker={"concurrency": 1}, scaling=scaling))
+    await scene.wait_condition("tide", "ScalingActive", "External")
+    queue = scene.queue("tide")
+    jobs = await queue.add_bulk([("work", seconds) for seconds in JOBS])
+    await scene.kubectl("scale", "jobqueue", "tide", f"--replicas={WANTED[0]}")
+    await scene.wait("tide", "has all", lambda seen: seen["status"]["ready"] == f"{WANTED[0]}/{WANTED[0]}")
+    for wanted in WANTED[1:]:
+        await scene.kubectl("scale", "jobqueue", "tide", f"--replicas={wanted}")
+        if wanted == 4:
+            # in the middle of the drain: those that were to go work on
+            continue
+        await until(f"{wanted} replicas", lambda: scene.replicas("tide"), lambda seen: seen == wanted, 60)  # noqa: B023
+        assert (await queue.metrics()).waiting, "there was work for more all the time"
+    await scene.kubectl("scale", "jobqueue", "tide", "--replicas=4")
+    await until("all jobs are done", queue.metrics, lambda seen: seen.completed == len(jobs), 120)
+    starts = await queue.redis.hgetall("starts:tide")
+    assert {int(count) for count in starts.values()} == {1} and len(starts) == len(jobs)
+
+    async def drained() -> list[str]:
+        return [worker["name"] for worker in await queue.workers() if worker["drain"]]
+
+    await scene.wait("tide", "has all again", lambda seen: seen["status"]["ready"] == "4/4")
+    await until("nobody drains", drained, lambda seen: seen == [], 20)
+    marks = [pod["metadata"].get("annotations", {}) for pod in await scene.pods("tide")]
+    assert not [each for each in marks if "controller.kubernetes.io/pod-deletion-cost" in each]
+    events = await scene.kubectl("get", "events", "--field-selector=involvedObject.name=tide")
+    assert "WrongPodKilled" not in events
+
+
+async def test_a_pod_of_another_uid_is_not_marked_and_needs_no_unmarking(inside: Inside) -> None:
+    scene, cost = inside.scene, "controller.kubernetes.io/pod-deletion-cost"
+    await scene.apply(inside.jobqueue("emails", scaling={"minReplicas": 1}))
+    async with inside.operator() as operator:
+        (pod,) = await until("a pod is made", lambda: scene.pods("emails"))
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+        jobqueue = await scene.get("JobQueue", "emails")
+        key = Key("JobQueue", scene.namespace, "emails")
+        carry_out = operator.controller._executor.carry_out
+        assert await carry_out(key, jobqueue, [Mark(name, "another")]) is False
+        assert await carry_out(key, jobqueue, [Mark("absent", uid)]) is False
+        assert await carry_out(key, jobqueue, [Unmark(name, "another"), Unmark("absent", uid)])
+        assert cost not in (await scene.pods("emails"))[0]["metadata"].get("annotations", {})
+        assert await carry_out(key, jobqueue, [Mark(name, uid)])
+
+        async def marked() -> bool:
+            return cost in (await scene.pods("emails"))[0]["metadata"].get("annotations", {})
+
+        # nobody is to go: the watch shows the mark, and it is taken back
+        await until("the mark is taken back", marked, lambda seen: not seen, 20)
+        written = [call.body["metadata"]["annotations"] for call in inside.api.written(f"/pods/{name}")]
+        assert written[-2:] == [{cost: MARK}, {cost: None}]

@@ -1,0 +1,299 @@
+"""The drain protocol as a whole, whatever comes in between: a model of pods, a ReplicaSet, workers and Redis.
+
+The operator's own plan is asked, with a view that lags behind, and its actions are carried out one by one: it may end
+before any of them and begin anew knowing nothing. Answers of workers come late, jobs come and end, somebody deletes
+pods, and another number of workers is wanted at any moment.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from crewline_operator.effects.actions import Apply, Drain, Mark, Undrain, Unmark
+from crewline_operator.jobqueue.plan import Plan
+from crewline_operator.model.deletion_cost import DELETION_COST, MARK, is_marked
+from crewline_operator.model.worker import Worker
+from crewline_operator.scaling.decide import History
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tests.unit.operator.factories import deployment, observed, pod
+from tests.unit.operator.jobqueue.plans import planned, reading
+
+T = TypeVar("T")
+
+MOST = 4
+NUMBER = st.integers(0, MOST)
+#: Which of some things something happens to.
+SOME = st.sets(st.integers(0, MOST - 1), min_size=1)
+
+
+@dataclass
+class Process:
+    """A worker: what it follows and runs, and what its entry told last."""
+
+    follows: str = ""
+    jobs: int = 0
+    told: tuple[str, int] | None = None
+
+
+class Drains(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = itertools.count(1)
+        self.tokens = itertools.count(1)
+        self.wanted = self.replicas = self.has = 0
+        self.generation = self.observed = 1
+        self.pods: dict[str, dict[str, Any]] = {}
+        self.processes: dict[str, Process] = {}
+        self.requests: dict[str, str] = {}
+        self.last = Plan([], History())
+        self.watch()
+
+    @initialize(number=NUMBER, busy=SOME, wanted=NUMBER)
+    def there_are_workers(self, number: int, busy: set[int], wanted: int) -> None:
+        self.replicas, self.wanted = number, wanted
+        self.replica_set_acts()
+        self.a_worker_starts(set(range(number)))
+        self.a_pod_is_ready(set(range(number)))
+        self.watch()
+        self.a_worker_fetches(busy)
+
+    # -- the cluster
+
+    def live(self) -> list[dict[str, Any]]:
+        return [each for each in self.pods.values() if not each["metadata"].get("deletionTimestamp")]
+
+    def jobs_of(self, each: dict[str, Any]) -> int:
+        process = self.processes.get(each["metadata"]["uid"])
+        return process.jobs if process else 0
+
+    @rule()
+    def replica_set_acts(self) -> None:
+        """Makes pods, or kills them: those that are not ready, then the cheapest, then the newest."""
+        live = self.live()
+        for _ in range(self.replicas - len(live)):
+            made = pod(next(self.numbers), ready=False)
+            self.pods[made["metadata"]["uid"]] = made
+        live.sort(key=lambda each: each["metadata"]["creationTimestamp"], reverse=True)
+        live.sort(key=lambda each: (ready(each), not is_marked(each)))
+        for each in live[: max(len(live) - self.replicas, 0)]:
+            assert self.jobs_of(each) == 0, f"busy {each['metadata']['name']} is killed"
+            each["metadata"]["deletionTimestamp"] = "now"
+        self.has, self.observed = len(self.live()), self.generation
+
+    @rule(which=SOME)
+    def somebody_deletes_a_pod(self, which: set[int]) -> None:
+        for each in some(self.live(), which):
+            each["metadata"]["deletionTimestamp"] = "now"
+
+    @rule(which=SOME)
+    def a_pod_is_gone(self, which: set[int]) -> None:
+        leaving = [uid for uid, each in self.pods.items() if each["metadata"].get("deletionTimestamp")]
+        for uid in some(leaving, which):
+            del self.pods[uid]
+            self.processes.pop(uid, None)
+
+    @rule(which=SOME)
+    def a_worker_starts(self, which: set[int]) -> None:
+        """It beats before it fetches. That takes longer than a watch lags behind."""
+        idle = [each["metadata"]["uid"] for each in self.live() if each["metadata"]["uid"] not in self.processes]
+        for uid in some(idle, which):
+            self.watch()
+            self.processes[uid] = Process()
+            self.beat(uid)
+
+    @rule(which=SOME)
+    def a_pod_is_ready(self, which: set[int]) -> None:
+        started = [each for each in self.live() if each["metadata"]["uid"] in self.processes and not ready(each)]
+        for each in some(started, which):
+            each["status"]["conditions"][0]["status"] = "True"
+
+    @rule()
+    def watch(self) -> None:
+        """The operator sees what there is."""
+        self.seen_pods = copy.deepcopy(list(self.pods.values()))
+        self.seen_deployment = self.deployment()
+
+    def deployment(self) -> dict[str, Any]:
+        found = deployment(self.replicas, generation=self.generation)
+        found["status"] |= {"observedGeneration": self.observed, "replicas": self.has, "updatedReplicas": self.has}
+        return found
+
+    # -- workers
+
+    def beat(self, uid: str) -> None:
+        process = self.processes[uid]
+        process.follows = self.requests.get(uid, "")
+        process.told = process.follows, process.jobs
+
+    @rule(which=SOME)
+    def a_worker_beats(self, which: set[int]) -> None:
+        for uid in some(list(self.processes), which):
+            self.beat(uid)
+
+    @rule(which=SOME)
+    def a_worker_fetches(self, which: set[int]) -> None:
+        free = [process for process in self.processes.values() if not process.follows and process.jobs < 2]
+        for process in some(free, which):
+            process.jobs += 1
+
+    @rule(which=SOME)
+    def a_job_ends(self, which: set[int]) -> None:
+        for process in some([each for each in self.processes.values() if each.jobs], which):
+            process.jobs -= 1
+
+    @rule()
+    def no_operator_for_half_a_minute(self) -> None:
+        self.replica_set_acts()
+        self.requests.clear()
+        for uid in self.processes:
+            self.beat(uid)
+
+    # -- the operator
+
+    @rule(number=NUMBER, looks=st.integers(0, 4), killed=st.booleans())
+    def another_number_is_wanted(self, number: int, looks: int, killed: bool) -> None:
+        """And the operator gets so far with it."""
+        self.wanted = number
+        for _ in range(looks):
+            self.the_operator_acts(beats=True, sees=True)
+        if killed:
+            self.replica_set_acts()
+            self.watch()
+
+    @rule()
+    def all_are_at_work_again(self) -> None:
+        self.replica_set_acts()
+        self.a_worker_starts(set(range(MOST)))
+        self.a_pod_is_ready(set(range(MOST)))
+        self.watch()
+
+    @rule()
+    def the_operator_begins_anew(self) -> None:
+        self.last = Plan([], History())
+        self.watch()
+
+    @rule(
+        beats=st.booleans(), sees=st.sampled_from([True, True, False]),
+        reads=st.sampled_from([True, True, True, False]),
+        ends_before=st.sampled_from([None, None, None, 0, 1, 2, 3]),
+    )  # fmt: skip
+    def the_operator_acts(
+        self, beats: bool = False, sees: bool = False, reads: bool = True, ends_before: int | None = None
+    ) -> None:
+        if beats:
+            self.a_worker_beats(set(range(len(self.processes))))
+        if sees:
+            self.watch()
+        drains = any(is_marked(each) or each["metadata"].get("deletionTimestamp") for each in self.seen_pods)
+        looked = self.last.looks or drains
+        scaling = {"mode": "external", "minReplicas": 0, "maxReplicas": MOST}
+        seen = observed(
+            deployment=self.seen_deployment,
+            pods=copy.deepcopy(self.seen_pods),
+            looked=looked,
+            workers=self.workers() if looked and reads else None,
+            going=self.last.going,
+            reading=reading(active=sum(process.jobs for process in self.processes.values())),
+        )
+        result = planned(seen, scaling=scaling, replicas=self.wanted)
+        kinds = (Apply, Drain, Mark, Undrain, Unmark)
+        for number, action in enumerate([each for each in result.actions if isinstance(each, kinds)]):
+            if number == ends_before:
+                self.the_operator_begins_anew()
+                return
+            if not self.carry_out(action):
+                break
+        self.last = result
+
+    def workers(self) -> dict[str, Worker]:
+        found = {}
+        for each in self.seen_pods:
+            uid = each["metadata"]["uid"]
+            process, asked = self.processes.get(uid), self.requests.get(uid, "")
+            if process is None or process.told is None:
+                found[uid] = Worker(asked=asked)
+            else:
+                follows, jobs = process.told
+                found[uid] = Worker(asked, True, follows == asked != "", jobs, jobs)
+        return found
+
+    def carry_out(self, action: Any) -> bool:
+        """Do an action; whether those after it are to be done."""
+        match action:
+            case Drain(_, uids, holding):
+                for uid in uids:
+                    if uid not in self.requests:
+                        self.requests[uid] = f"t{next(self.tokens)}"
+                return all(self.requests.get(uid) == token for uid, token in holding.items())
+            case Undrain(_, uids):
+                for uid in uids:
+                    self.requests.pop(uid, None)
+            case Mark(_, uid):
+                if uid not in self.pods:
+                    return False
+                self.pods[uid]["metadata"].setdefault("annotations", {})[DELETION_COST] = MARK
+            case Unmark(_, uid):
+                if uid in self.pods:
+                    self.pods[uid]["metadata"]["annotations"].pop(DELETION_COST, None)
+            case Apply(manifest) if manifest["kind"] == "Deployment":
+                self.scale(manifest["spec"]["replicas"])
+        return True
+
+    def scale(self, replicas: int) -> None:
+        live = self.live()
+        if replicas < self.replicas and replicas < len(live):
+            free = [each for each in live if self.is_at_rest(each)]
+            marked = [each for each in free if is_marked(each)]
+            fewer = len(live) - replicas
+            assert fewer <= len(marked) or (replicas == 0 and len(free) == len(live)), "lowered by who may be busy"
+        if replicas != self.replicas:
+            self.replicas, self.generation = replicas, self.generation + 1
+        # the answer is kept
+        self.seen_deployment = self.deployment()
+
+    def is_at_rest(self, each: dict[str, Any]) -> bool:
+        uid = each["metadata"]["uid"]
+        process = self.processes.get(uid)
+        return uid in self.requests and (process is None or (process.jobs == 0 and bool(process.follows)))
+
+    def teardown(self) -> None:
+        """Once nothing else happens there are as many workers as wanted, and none of them is marked or drained."""
+        for _ in range(12):
+            for process in self.processes.values():
+                process.jobs = 0
+            self.the_operator_acts()
+            self.watch()
+            self.replica_set_acts()
+            self.a_pod_is_gone({0, 1, 2, 3})
+            for each in self.live():
+                uid = each["metadata"]["uid"]
+                if uid not in self.processes:
+                    self.processes[uid] = Process()
+                each["status"]["conditions"][0]["status"] = "True"
+                self.beat(uid)
+            self.watch()
+        assert len(self.live()) == self.replicas == self.wanted
+        assert not [each for each in self.live() if is_marked(each)]
+        assert not [uid for uid in self.processes if uid in self.requests and uid in map(uid_of, self.live())]
+
+
+def some(things: list[T], which: set[int]) -> list[T]:
+    return [thing for number, thing in enumerate(things) if number in which]
+
+
+def uid_of(each: dict[str, Any]) -> str:
+    return str(each["metadata"]["uid"])
+
+
+def ready(each: dict[str, Any]) -> bool:
+    return bool(each["status"]["conditions"][0]["status"] == "True")
+
+
+Drains.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+TestDrains = Drains.TestCase

@@ -1,0 +1,178 @@
+"""A scale-in step by step: who is asked, who is marked, by how many replicas is lowered, and what takes it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from crewline_operator.effects.actions import Apply, Drain, Mark, Undrain, Unmark
+from crewline_operator.jobqueue.drains import LOOK_SECONDS, SOON_SECONDS
+from crewline_operator.jobqueue.plan import Plan
+from crewline_operator.model.deletion_cost import DELETION_COST, MARK
+from crewline_operator.model.worker import Worker
+
+from tests.unit.operator.factories import at_rest, conditions, deployment, jobqueue, message, observed, pod
+from tests.unit.operator.jobqueue.plans import actions, manifest, notes, planned, reading, status_of
+
+REF = jobqueue().queue_ref
+MARKED = {"annotations": {DELETION_COST: MARK}}
+BUSY, IDLE = Worker(known=True, busy=1, held=1), Worker(known=True, held=25)
+DRAINING = Worker("t", known=True, follows=True, busy=1, held=1)
+
+
+def scaled(wanted: int, replicas: int, **parts: Any) -> Plan:
+    """A plan for so many workers of those that the Deployment asks for; they are looked at unless it is said."""
+    worker = parts.pop("worker", {"handler": "handlers:handle"})
+    pods = parts.pop("pods", [pod(number) for number in range(1, replicas + 1)])
+    seen = {"deployment": deployment(replicas), "reading": reading(active=2), "looked": True, "pods": pods} | parts
+    external = {"mode": "external", "minReplicas": 0, "maxReplicas": 10}
+    return planned(observed(**seen), scaling=external, replicas=wanted, worker=worker)
+
+
+def replicas(result: Plan) -> int:
+    found: int = manifest(result, "Deployment")["spec"]["replicas"]
+    return found
+
+
+def asked(result: Plan) -> list[str]:
+    return [uid for action in actions(result, Drain) for uid in action.workers]
+
+
+def test_idle_workers_are_asked_first_the_newest_of_them_and_nothing_is_lowered_before_they_answer() -> None:
+    workers = {"pod-1": IDLE, "pod-2": BUSY, "pod-3": IDLE, "pod-4": BUSY}
+    result = scaled(3, 4, workers=workers)
+    assert (asked(result), actions(result, Mark), replicas(result)) == (["pod-3"], [], 4)
+    assert result.looks and result.check_after_seconds == SOON_SECONDS
+    assert status_of(result)["desiredReplicas"] == 3
+    assert conditions(status_of(result))["Progressing"] == ("True", "ScalingDown")
+
+
+def test_one_that_answered_is_marked_and_replicas_is_lowered_once_the_mark_is_seen() -> None:
+    workers = {"pod-1": BUSY, "pod-2": BUSY} | at_rest(3)
+    marks = scaled(2, 3, workers=workers)
+    assert (actions(marks, Mark), replicas(marks)) == ([Mark("emails-3", "pod-3")], 3)
+    lowers = scaled(2, 3, workers=workers, pods=[pod(1), pod(2), pod(3, **MARKED)])
+    assert replicas(lowers) == 2
+    kinds = [type(action) for action in lowers.actions if isinstance(action, Drain | Apply)]
+    assert kinds[0] is Drain and actions(lowers, Drain)[0].holding == {"pod-3": "t3"}
+    assert notes(lowers) == [("Normal", "ScaledDown")]
+    assert lowers.going == {"pod-3"}
+
+
+def test_where_all_are_busy_those_with_the_least_to_do_drain_and_the_status_says_so() -> None:
+    workers = {"pod-1": Worker(known=True, busy=5, held=5), "pod-2": DRAINING, "pod-3": Worker(known=True, busy=2)}
+    result = scaled(2, 3, workers=workers)
+    assert (asked(result), replicas(result), result.check_after_seconds) == (["pod-2"], 3, LOOK_SECONDS)
+    assert "1 busy worker finishes its jobs first" in message(status_of(result), "Progressing")
+
+
+def test_one_that_drains_and_is_busy_works_on_if_another_has_nothing() -> None:
+    result = scaled(2, 3, workers={"pod-1": DRAINING, "pod-2": IDLE, "pod-3": BUSY})
+    assert asked(result) == ["pod-2"]
+    assert actions(result, Undrain) == [Undrain(REF, ("pod-1",))]
+
+
+def test_only_those_that_have_nothing_go_and_the_others_are_waited_for() -> None:
+    pods = [pod(1), pod(2), pod(3, **MARKED)]
+    result = scaled(1, 3, pods=pods, workers={"pod-1": BUSY, "pod-2": DRAINING} | at_rest(3))
+    assert replicas(result) == 2
+    assert "1 busy worker finishes its jobs first" in status_of(result)["lastDecision"]["reason"]
+
+
+def test_while_pods_are_on_their_way_out_marks_and_requests_stay() -> None:
+    pods = [pod(1), pod(2), pod(3, **MARKED)]
+    for wanted in (1, 2, 3):
+        result = scaled(wanted, 2, pods=pods, workers={"pod-1": BUSY, "pod-2": BUSY} | at_rest(3))
+        assert (asked(result), actions(result, Unmark), actions(result, Undrain)) == (["pod-3"], [], [])
+        assert replicas(result) == max(wanted, 2)
+
+
+def test_more_workers_wanted_takes_marks_and_requests_back_before_any_is_made() -> None:
+    result = scaled(4, 3, pods=[pod(1), pod(2), pod(3, **MARKED)], workers={"pod-2": DRAINING} | at_rest(3))
+    kinds = [type(action) for action in result.actions if isinstance(action, Unmark | Undrain | Apply)]
+    assert kinds[:2] == [Unmark, Undrain] and replicas(result) == 4
+    assert actions(result, Undrain)[0].workers == ("pod-2", "pod-3")
+    assert actions(result, Drain) == []
+
+
+def test_a_mark_that_is_for_nothing_is_taken_back_also_where_redis_can_not_be_read() -> None:
+    for workers in (None, {"pod-2": Worker("t", known=True)}):
+        result = scaled(2, 2, pods=[pod(1), pod(2, **MARKED)], workers=workers)
+        assert actions(result, Unmark) == [Unmark("emails-2", "pod-2")]
+        assert actions(result, Undrain) == [Undrain(REF, ("pod-2",))]
+    assert result.check_after_seconds != SOON_SECONDS
+
+
+def test_a_marked_one_that_is_not_known_to_be_idle_any_more_loses_its_mark() -> None:
+    result = scaled(1, 2, pods=[pod(1), pod(2, **MARKED)], workers={"pod-1": BUSY, "pod-2": BUSY})
+    assert actions(result, Unmark) == [Unmark("emails-2", "pod-2")] and replicas(result) == 2
+
+
+def test_pods_that_start_go_first_and_are_asked_before_they_fetch() -> None:
+    pods = [pod(1), pod(2), pod(3, ready=False), pod(4, ready=False)]
+    first = scaled(2, 4, pods=pods, workers={"pod-1": IDLE, "pod-2": IDLE})
+    assert (sorted(asked(first)), replicas(first)) == (["pod-3", "pod-4"], 4)
+    waiting = {"pod-3": Worker("t3"), "pod-4": Worker("t4", known=True, busy=1, held=1)}
+    marks = scaled(2, 4, pods=pods, workers={"pod-1": IDLE, "pod-2": IDLE} | waiting)
+    assert actions(marks, Mark) == [Mark("emails-3", "pod-3")]
+    pods[2] = pod(3, ready=False, **MARKED)
+    holds = scaled(2, 4, pods=pods, workers={"pod-1": IDLE, "pod-2": IDLE} | waiting)
+    assert replicas(holds) == 4, "the other one has begun with a job, and would be killed before all that are ready"
+
+
+def test_a_rollout_ends_before_anybody_is_chosen() -> None:
+    pods = [pod(1, rollout="r0", **MARKED), pod(2)]
+    result = scaled(1, 2, pods=pods, workers=at_rest(1, 2))
+    assert replicas(result) == 2 and actions(result, Unmark) == [Unmark("emails-1", "pod-1")]
+    assert "the rollout ends first" in message(status_of(result), "Progressing")
+
+
+def test_to_zero_all_have_to_be_idle_and_none_is_marked_even_in_a_rollout() -> None:
+    pods = [pod(1, rollout="r0"), pod(2, ready=False)]
+    assert replicas(scaled(0, 2, pods=pods, workers={"pod-1": DRAINING, "pod-2": Worker("t2")})) == 2
+    result = scaled(0, 2, pods=pods, workers=at_rest(1) | {"pod-2": Worker("t2")})
+    assert replicas(result) == 0 and actions(result, Mark) == []
+
+
+def test_pods_that_are_not_seen_yet_are_waited_for() -> None:
+    assert replicas(scaled(0, 3, pods=[pod(1), pod(2)], workers=at_rest(1, 2))) == 3
+    assert replicas(scaled(1, 3, pods=[pod(1), pod(2, **MARKED)], workers=at_rest(1, 2))) == 3
+
+
+def test_nobody_goes_while_the_workers_can_not_be_read() -> None:
+    result = scaled(0, 2, workers=None)
+    assert replicas(result) == 2 and result.looks
+    assert "can't be asked yet" in message(status_of(result), "Progressing")
+
+
+@pytest.mark.parametrize(("active", "left"), [(1, 2), (0, 0)])
+def test_a_worker_that_tells_nothing_goes_once_none_of_the_queues_jobs_runs(active: int, left: int) -> None:
+    workers = {"pod-1": Worker("t1"), "pod-2": Worker("t2")}
+    assert replicas(scaled(0, 2, workers=workers, reading=reading(active=active))) == left
+
+
+def test_among_programs_of_another_kind_the_replica_set_chooses() -> None:
+    command = {"command": ["node", "worker.js"], "image": "shop:1"}
+    result = scaled(1, 2, worker=command, workers={"pod-1": Worker(), "pod-2": Worker()})
+    assert (replicas(result), asked(result)) == (1, [])
+
+
+def test_a_worker_whose_pod_is_deleted_is_told_before_its_sigterm() -> None:
+    pods = [pod(1), pod(2, deletionTimestamp="now"), pod(3)]
+    for told, wanted in ((BUSY, ["pod-2"]), (DRAINING, []), (Worker(known=True, stopping=True), []), (Worker(), [])):
+        assert asked(scaled(2, 2, pods=pods, workers={"pod-1": BUSY, "pod-2": told, "pod-3": BUSY})) == wanted
+
+
+def test_pods_that_the_cluster_refuses_hold_up_no_scale_in() -> None:
+    refused = deployment(5, 2)
+    refused["status"] |= {"replicas": 2, "updatedReplicas": 2}
+    refused["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]
+    known = {"deployment": refused, "pods": [pod(1), pod(2)], "workers": {"pod-1": BUSY, "pod-2": BUSY}}
+    assert [replicas(scaled(wanted, 5, **known)) for wanted in (4, 1)] == [4, 2]
+
+
+def test_a_wrong_pod_that_went_is_told_once_and_the_marked_one_works_on() -> None:
+    known = {"pods": [pod(1), pod(3, **MARKED)], "workers": {"pod-1": BUSY} | at_rest(3)}
+    result = scaled(2, 2, going=frozenset({"pod-3"}), **known)
+    assert ("Warning", "WrongPodKilled") in notes(result) and result.going == frozenset()
+    assert actions(result, Undrain) == [Undrain(REF, ("pod-3",))]

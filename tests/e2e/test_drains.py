@@ -49,6 +49,22 @@ async def test_scale_ins_under_load_interrupt_no_job(scene: Scene) -> None:
     assert "WrongPodKilled" not in events
 
 
+async def test_those_that_have_nothing_go_and_those_with_long_jobs_stay(scene: Scene) -> None:
+    scaling = {"maxReplicas": 4, "jobsPerReplica": 1}
+    await scene.apply(jobqueue("ebb", "handlers:counted", worker={"concurrency": 1}, scaling=scaling))
+    await scene.wait_condition("ebb", "Available", "ScaledToZero")
+    queue = scene.queue("ebb")
+    jobs = await queue.add_bulk([("work", seconds) for seconds in (5, 5, 60, 60)])
+    await scene.wait("ebb", "has all", lambda seen: seen["status"]["ready"] == "4/4")
+    await until("two replicas", lambda: scene.replicas("ebb"), lambda seen: seen == 2)
+    await scene.wait("ebb", "has two", lambda seen: seen["status"]["ready"] == "2/2")
+    left = {pod["metadata"]["name"] for pod in await scene.pods("ebb")}
+    assert [worker["busy"] for worker in await queue.workers() if worker["host"] in left] == [1, 1]
+    await until("all jobs are done", queue.metrics, lambda seen: seen.completed == len(jobs), 120)
+    starts = await queue.redis.hgetall("starts:ebb")
+    assert [int(count) for count in starts.values()] == [1, 1, 1, 1]
+
+
 async def test_a_pod_of_another_uid_is_not_marked_and_needs_no_unmarking(inside: Inside) -> None:
     scene, cost = inside.scene, "controller.kubernetes.io/pod-deletion-cost"
     await scene.apply(inside.jobqueue("emails", scaling={"minReplicas": 1}))

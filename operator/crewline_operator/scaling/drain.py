@@ -225,7 +225,7 @@ def _waits(chosen: Sequence[Pod], idle: Sequence[Pod], fleet: Fleet) -> str:
         return f"pod {silent[0].name} tells nothing of its jobs: it goes once none of the queue's jobs runs"
     at_work = [pod for pod in busy if fleet.worker(pod).busy]
     if not at_work:
-        return "its workers are asked to fetch nothing more"
+        return "workers are asked to fetch nothing more"
     return f"{len(at_work)} busy {'worker finishes its' if len(at_work) == 1 else 'workers finish their'} jobs first"
 
 

@@ -43,7 +43,12 @@ async def test_the_first_job_wakes_a_queue_that_sleeps_at_zero_and_idleness_puts
 
 async def test_a_queue_scales_out_with_its_demand_up_to_max_and_shows_what_runs(scene: Scene) -> None:
     await scene.apply(
-        jobqueue("crowd", "handlers:gated", worker={"concurrency": 1}, scaling={"jobsPerReplica": 2, "maxReplicas": 3})
+        jobqueue(
+            "crowd",
+            "handlers:gated",
+            worker={"concurrency": 1},
+            scaling={"target": {"jobsPerReplica": 2}, "maxReplicas": 3},
+        )
     )
     queue = scene.queue("crowd")
     await queue.add_bulk([("work", {"number": number}) for number in range(10)])
@@ -117,7 +122,7 @@ async def test_a_paused_queue_keeps_its_jobs_until_it_is_resumed(scene: Scene) -
 
 
 async def test_kubectl_scale_decides_in_external_mode_within_the_bounds(scene: Scene) -> None:
-    await scene.apply(jobqueue("steered", scaling={"mode": "external", "maxReplicas": 2}))
+    await scene.apply(jobqueue("steered", scaling={"mode": "External", "maxReplicas": 2}))
     await scene.wait_condition("steered", "ScalingActive", "External")
     assert await scene.replicas("steered") == 0
     await scene.queue("steered").add_bulk([("hello", {})] * 30)

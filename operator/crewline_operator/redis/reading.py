@@ -48,6 +48,8 @@ class Snapshot:
     running: tuple[Running, ...] = ()
     #: What has happened: the counter of ids, and the last event's id where there is no job.
     mark: str = ""
+    #: The counter of ids, None if it is no number.
+    added: int | None = None
     #: The JobQueue that claims the queue.
     owner: Owner | None = None
     #: The ScheduledJobs that add to the queue, as far as Redis knows of their runs.
@@ -55,7 +57,16 @@ class Snapshot:
 
     @property
     def demand(self) -> Demand:
-        return Demand(self.waiting, self.due, self.active, self.paused, self.mark)
+        return Demand(
+            waiting=self.waiting,
+            due=self.due,
+            active=self.active,
+            paused=self.paused,
+            mark=self.mark,
+            delayed=self.delayed,
+            added=self.added,
+            read_ms=self.now_ms,
+        )
 
     def moved_since(self, earlier: Snapshot) -> bool:
         """Whether anything but the clock differs."""

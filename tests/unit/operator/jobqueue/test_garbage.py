@@ -28,7 +28,14 @@ STATUS = planned_status(planned(observed(deployment=deployment(2), reading=readi
 FULL = jobqueue_object(
     **WITH_CODE,
     deadLetter={"queue": "dead"},
-    scaling={"mode": "external", "jobsPerReplica": 4, "minReplicas": 1},
+    scaling={
+        "mode": "External",
+        "target": {"jobsPerReplica": 4},
+        "behavior": {"stableWindowSeconds": 30},
+        "fallback": {"replicas": 2},
+        "hold": True,
+        "minReplicas": 1,
+    },
     replicas=2,
 )
 

@@ -1,0 +1,121 @@
+"""How fast jobs come and how long they run, told from the counts of a queue at two or more moments. Pure.
+
+Nobody counts arrivals and ends, and the jobs that are kept are bounded; but each job that was ever added is either
+still in the queue or has left it. With the counter of ids (`added`) and what is there now:
+
+    arrived  = added - those whose time has not come         rises by one as a job may run for the first time
+    departed = added - delayed - waiting - active            rises by one as a job is done, or removed
+
+The service time is Little's law: what worked (the integral of `active` over time) / what departed. A retry counts as
+more of the same job; an add that was refused as a duplicate arrives and departs at once, so that the product
+arrivals x service time, the slots that are busy, stays right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from crewline_operator.model.demand import Demand
+from crewline_operator.scaling.spec import Behavior
+
+#: Two samples lie apart at least this part of the panic window: a minute is kept in some 40 samples.
+SPACING = 0.25
+#: The service time forgets by half in a stable window, but keeps so many jobs: long ones end seldom.
+KEPT_JOBS = 30.0
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Sums since the queue, or this process, began."""
+
+    read_ms: int
+    added: int
+    arrived: int
+    departed: int
+    #: Seconds that jobs have run, of all jobs.
+    worked_seconds: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What has to be kept to tell rates. Lost with the process: a window that is not full yet tells of too few jobs."""
+
+    #: Oldest first; the last one is the last read.
+    samples: tuple[_Sample, ...] = ()
+    #: At the last read.
+    active: int = 0
+    #: Seconds that jobs have run, and jobs that have departed, the older ones counting less.
+    worked_seconds: float = 0.0
+    departed: float = 0.0
+
+    @property
+    def service_seconds(self) -> float | None:
+        """How long a job runs, all its attempts together; None if nothing has run yet.
+
+        Until the first one ends, its time is not known, but that it takes as long as it has run.
+        """
+        if not self.worked_seconds and not self.departed:
+            return None
+        return self.worked_seconds / max(1.0, self.departed)
+
+    def arrivals(self, seconds: float) -> float:
+        """Jobs a second that have come in the last `seconds`."""
+        first = self._sample_before(seconds)
+        return max(0, self.samples[-1].arrived - first.arrived) / self._span(first, seconds) if first else 0.0
+
+    def busy(self, seconds: float) -> float:
+        """How many jobs ran at a time, on average over the last `seconds`."""
+        first = self._sample_before(seconds)
+        worked = self.samples[-1].worked_seconds - first.worked_seconds if first else 0.0
+        return worked / self._span(first, seconds) if first else 0.0
+
+    def _sample_before(self, seconds: float) -> _Sample | None:
+        """The youngest sample that is `seconds` old; the oldest there is if none is."""
+        if not self.samples:
+            return None
+        start_ms = self.samples[-1].read_ms - seconds * 1000
+        return next((sample for sample in reversed(self.samples) if sample.read_ms <= start_ms), self.samples[0])
+
+    def _span(self, first: _Sample, seconds: float) -> float:
+        # Two reads that lie close together tell of no rate: what is not known counts as a time without jobs.
+        return max(seconds, (self.samples[-1].read_ms - first.read_ms) / 1000)
+
+
+def observe(rates: Rates, demand: Demand, behavior: Behavior) -> Rates:
+    """`rates` with one more read."""
+    if demand.added is None:
+        return Rates()
+    ready = demand.waiting + demand.due + demand.active
+    arrived = demand.added - (demand.delayed - demand.due)
+    sample = _Sample(demand.read_ms, demand.added, arrived, arrived - ready, 0.0)
+    if not rates.samples:
+        return replace(rates, samples=(sample,), active=demand.active)
+    last = rates.samples[-1]
+    if sample.read_ms == last.read_ms:
+        return rates
+    if sample.read_ms < last.read_ms or sample.added < last.added:
+        # Redis' clock was set back, or the queue was emptied, or is on another server: the sums begin anew.
+        return replace(rates, samples=(sample,), active=demand.active)
+    elapsed_seconds = (sample.read_ms - last.read_ms) / 1000
+    # What was read stands until something else is read.
+    worked = rates.active * elapsed_seconds
+    sample = replace(sample, worked_seconds=last.worked_seconds + worked)
+    departed = rates.departed + max(0, sample.departed - last.departed)
+    forgotten = 0.5 ** (elapsed_seconds / behavior.stable_seconds)
+    kept = min(1.0, max(forgotten, KEPT_JOBS / departed)) if departed else 1.0
+    return Rates(
+        samples=_thinned(rates.samples, sample, behavior),
+        active=demand.active,
+        worked_seconds=(rates.worked_seconds + worked) * kept,
+        departed=departed * kept,
+    )
+
+
+def _thinned(samples: tuple[_Sample, ...], newest: _Sample, behavior: Behavior) -> tuple[_Sample, ...]:
+    """The samples of a stable window and one before it, none closer to the next than need be."""
+    spacing_ms = behavior.panic_seconds * 1000 * SPACING
+    if len(samples) > 1 and samples[-1].read_ms - samples[-2].read_ms < spacing_ms:
+        samples = samples[:-1]
+    start_ms = newest.read_ms - behavior.stable_seconds * 1000
+    first = next((at for at in range(len(samples) - 1, 0, -1) if samples[at].read_ms <= start_ms), 0)
+    return (*samples[first:], newest)

@@ -19,6 +19,8 @@ class Demand:
     delayed: int = 0
     #: How many jobs were ever added: the queue's counter of ids. None if that can't be read.
     added: int | None = None
+    #: How long the job has waited that has waited longest; 0 if none waits.
+    oldest_seconds: float = 0.0
     #: Redis' clock at the read, in epoch milliseconds. It may be set back.
     read_ms: int = 0
 

@@ -57,6 +57,7 @@ class Snapshot:
 
     @property
     def demand(self) -> Demand:
+        oldest = self.oldest_waiting_ms
         return Demand(
             waiting=self.waiting,
             due=self.due,
@@ -65,6 +66,7 @@ class Snapshot:
             mark=self.mark,
             delayed=self.delayed,
             added=self.added,
+            oldest_seconds=0.0 if oldest is None else max(0, self.now_ms - oldest) / 1000,
             read_ms=self.now_ms,
         )
 

@@ -97,7 +97,7 @@ def _down(spec: ScalingSpec, demand: Demand, wish: Wish, current: int, history: 
     floor = max(floors, key=lambda each: each.replicas)
     replicas = _clamp(spec, min(floor.replicas, current))
     if replicas < current:
-        history = replace(history, windows=windows.went_down(current, now, behavior))
+        history = replace(history, windows=windows.went_down(replicas, now, behavior))
     if idle_at is not None:
         basis = f"no jobs, idle in {math.ceil(idle_at - now)} s"
     else:
@@ -141,8 +141,10 @@ def _external(spec: ScalingSpec, current: int, history: History, now: float) -> 
 
 
 def _measured_again(spec: ScalingSpec, demand: Demand, wish: Wish) -> float | None:
-    """When to measure again: rates move while the counts stand still."""
-    return spec.behavior.panic_seconds / 2 if measures(spec) and (demand.total or wish.kept) else None
+    """When to measure again: rates move while the counts stand still; soon where jobs wait."""
+    if not measures(spec) or not (demand.total or wish.kept):
+        return None
+    return spec.behavior.panic_seconds / (6 if demand.queued else 2)
 
 
 def _limit(spec: ScalingSpec, needed: int) -> str:

@@ -20,6 +20,8 @@ from crewline_operator.scaling.spec import Behavior
 
 #: Two samples lie apart at least this part of the panic window: a minute is kept in some 40 samples.
 SPACING = 0.25
+#: What is read as another number of running jobs has become so within the last of the polls.
+POLL_SECONDS = 1.0
 #: The service time forgets by half in a stable window, but keeps so many jobs: long ones end seldom.
 KEPT_JOBS = 30.0
 
@@ -97,8 +99,8 @@ def observe(rates: Rates, demand: Demand, behavior: Behavior) -> Rates:
         # Redis' clock was set back, or the queue was emptied, or is on another server: the sums begin anew.
         return replace(rates, samples=(sample,), active=demand.active)
     elapsed_seconds = (sample.read_ms - last.read_ms) / 1000
-    # What was read stands until something else is read.
-    worked = rates.active * elapsed_seconds
+    changing_seconds = min(elapsed_seconds, POLL_SECONDS)
+    worked = rates.active * elapsed_seconds + (demand.active - rates.active) * changing_seconds / 2
     sample = replace(sample, worked_seconds=last.worked_seconds + worked)
     departed = rates.departed + max(0, sample.departed - last.departed)
     forgotten = 0.5 ** (elapsed_seconds / behavior.stable_seconds)

@@ -15,6 +15,9 @@ class JobsPerReplica:
 
     jobs: int
 
+    def __str__(self) -> str:
+        return f"{self.jobs} jobs per replica"
+
 
 @dataclass(frozen=True)
 class LatencyObjective:
@@ -22,12 +25,18 @@ class LatencyObjective:
 
     seconds: int
 
+    def __str__(self) -> str:
+        return f"no wait over {self.seconds} s"
+
 
 @dataclass(frozen=True)
 class Utilization:
     """As many workers as have so much of their slots busy."""
 
     percent: int
+
+    def __str__(self) -> str:
+        return f"{self.percent} % of the slots busy"
 
 
 Target = JobsPerReplica | LatencyObjective | Utilization

@@ -13,6 +13,8 @@ from crewline_operator.model.demand import Demand
 from crewline_operator.scaling.rates import Rates
 from crewline_operator.scaling.spec import JobsPerReplica, LatencyObjective, ScalingSpec, Utilization
 
+#: However near to the objective the oldest job is, what waits is given this part of it.
+LEAST_LEFT = 0.25
 #: Workers that are there are kept up to so much more than what was measured asks for; as in an HPA.
 TOLERANCE = 0.1
 
@@ -47,8 +49,8 @@ def measures(spec: ScalingSpec) -> bool:
 
 
 def _by_latency(spec: ScalingSpec, demand: Demand, rates: Rates, objective_seconds: int) -> Wish:
-    """Little's law: arrivals x service time is how many slots they keep busy. On top of that, a slot works off
-    objective / service time of the jobs that wait before the last of them has waited for the objective.
+    """Little's law: arrivals x service time is how many slots they keep busy. On top of that come those that work off
+    what waits, in the time that is left until the oldest of it has waited for the objective.
 
     Arrivals are measured over the objective: what comes at once may be spread over as much.
     """
@@ -57,11 +59,12 @@ def _by_latency(spec: ScalingSpec, demand: Demand, rates: Rates, objective_secon
     if service is None:
         return _wish(spec, demand, 0.0, f"{_counts(demand)}: no job has run yet that tells how long one takes")
     arrivals = rates.arrivals(min(max(objective_seconds, behavior.panic_seconds), behavior.stable_seconds))
-    slots = min(arrivals * service + demand.queued * service / objective_seconds, demand.total)
-    why = (
-        f"{_counts(demand)}: {_number(arrivals)} jobs/s x {_number(service)} s + {demand.queued} x {_number(service)} s"
-        f" / {objective_seconds} s = {_number(slots)} slots / {spec.concurrency} per replica"
-    )
+    left = max(objective_seconds - demand.oldest_seconds, objective_seconds * LEAST_LEFT)
+    slots = min(arrivals * service + demand.queued * service / left, demand.total)
+    told = f"{_number(arrivals)} jobs/s x {_number(service)} s"
+    if demand.queued:
+        told += f" + {demand.queued} x {_number(service)} s / {_number(left)} s"
+    why = f"{_counts(demand)}: {told} = {_number(slots)} slots / {spec.concurrency} per replica"
     return _wish(spec, demand, slots / spec.concurrency, why)
 
 
@@ -70,6 +73,9 @@ def _by_utilization(spec: ScalingSpec, demand: Demand, rates: Rates, percent: in
     behavior = spec.behavior
     arrivals, service = rates.arrivals(behavior.panic_seconds), rates.service_seconds or 0.0
     busy, offered = rates.busy(behavior.panic_seconds), min(arrivals * service, demand.total)
+    if demand.queued:
+        # Those that have just come free or been made are not in the average yet.
+        busy = max(busy, demand.active)
     told = f"{_number(busy)} slots busy"
     if offered > busy:
         told = f"{_number(arrivals)} jobs/s x {_number(service)} s = {_number(offered)} slots"

@@ -1,7 +1,7 @@
 """What keeps a number of workers from going down too soon or too far, as in Knative's KPA. Pure.
 
 Down only to the highest number that was wanted in the stable window; not at all within the panic window after a
-doubling; and by half at most, one step a panic window.
+doubling; and by half at most, in one step a panic window.
 """
 
 from __future__ import annotations
@@ -61,16 +61,18 @@ class Windows:
         floors = [Floor(highest, f"{highest} wanted in the last {behavior.stable_seconds:g} s", ends)]
         if now < self.panic_until(behavior):
             floors.append(Floor(current, "just scaled up", self.panic_until(behavior)))
-        at, half = self._step(current, now, behavior)
-        floors.append(Floor(half, "by half at most", at + behavior.panic_seconds))
+        step = self._last_step(now, behavior)
+        if step is None:
+            floors.append(Floor(math.ceil(current / 2), "by half at most", now + behavior.panic_seconds))
+        else:
+            # It stands: workers that are told to end are there for a while.
+            at, to = step
+            floors.append(Floor(to, "just scaled down", at + behavior.panic_seconds))
         return floors
 
-    def went_down(self, current: int, now: float, behavior: Behavior) -> Windows:
-        """With a step down that may go on until the next one: workers that are told to end are there for a while."""
-        return replace(self, stepped=self._step(current, now, behavior))
+    def went_down(self, replicas: int, now: float, behavior: Behavior) -> Windows:
+        """With a step down, unless it is the last one still."""
+        return replace(self, stepped=self._last_step(now, behavior) or (now, replicas))
 
-    def _step(self, current: int, now: float, behavior: Behavior) -> tuple[float, int]:
-        """When the step that is being taken began, and how far it goes."""
-        if self.stepped is not None and now - self.stepped[0] < behavior.panic_seconds:
-            return self.stepped
-        return now, math.ceil(current / 2)
+    def _last_step(self, now: float, behavior: Behavior) -> tuple[float, int] | None:
+        return self.stepped if self.stepped is not None and now - self.stepped[0] < behavior.panic_seconds else None

@@ -58,4 +58,4 @@ def test_the_status_has_counts_oldest_job_and_progress() -> None:
 
 def test_in_mode_operator_a_written_spec_replicas_is_said_to_be_ignored() -> None:
     status = status_of(planned(observed(deployment=deployment(0)), replicas=5))
-    assert "spec.replicas is ignored in mode operator" in message(status, "ScalingActive")
+    assert "spec.replicas is ignored in mode Operator" in message(status, "ScalingActive")

@@ -133,7 +133,7 @@ def test_nothing_goes_down_in_a_panic() -> None:
     queue.at(0, jobs(waiting=90))
     queue.at(1, jobs(waiting=1))
     assert [queue.at(second, jobs(waiting=1)).replicas for second in (2, 4, 5.9, 6, 12)] == [9, 9, 9, 5, 3]
-    assert queue.at(12.5, jobs(waiting=10)).reason.endswith("= 1, by half at most -> 3 replicas")
+    assert queue.at(12.5, jobs(waiting=10)).reason.endswith("= 1, just scaled down -> 3 replicas")
 
 
 # -- Idle --------------------------------------------------------------------------------

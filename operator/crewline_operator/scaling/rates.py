@@ -22,6 +22,8 @@ from crewline_operator.scaling.spec import Behavior
 SPACING = 0.25
 #: What is read as another number of running jobs has become so within the last of the polls.
 POLL_SECONDS = 1.0
+#: Reads that lie further apart were all the same in between.
+STOOD_SECONDS = 5.0
 #: The service time forgets by half in a stable window, but keeps so many jobs: long ones end seldom.
 KEPT_JOBS = 30.0
 
@@ -62,25 +64,31 @@ class Rates:
 
     def arrivals(self, seconds: float) -> float:
         """Jobs a second that have come in the last `seconds`."""
-        first = self._sample_before(seconds)
-        return max(0, self.samples[-1].arrived - first.arrived) / self._span(first, seconds) if first else 0.0
+        if not self.samples:
+            return 0.0
+        at = self._before(seconds)
+        return max(0, self.samples[-1].arrived - self.samples[at].arrived) / self._span(at, seconds)
 
     def busy(self, seconds: float) -> float:
         """How many jobs ran at a time, on average over the last `seconds`."""
-        first = self._sample_before(seconds)
-        worked = self.samples[-1].worked_seconds - first.worked_seconds if first else 0.0
-        return worked / self._span(first, seconds) if first else 0.0
-
-    def _sample_before(self, seconds: float) -> _Sample | None:
-        """The youngest sample that is `seconds` old; the oldest there is if none is."""
         if not self.samples:
-            return None
-        start_ms = self.samples[-1].read_ms - seconds * 1000
-        return next((sample for sample in reversed(self.samples) if sample.read_ms <= start_ms), self.samples[0])
+            return 0.0
+        at = self._before(seconds)
+        return (self.samples[-1].worked_seconds - self.samples[at].worked_seconds) / self._span(at, seconds)
 
-    def _span(self, first: _Sample, seconds: float) -> float:
-        # Two reads that lie close together tell of no rate: what is not known counts as a time without jobs.
-        return max(seconds, (self.samples[-1].read_ms - first.read_ms) / 1000)
+    def _before(self, seconds: float) -> int:
+        """Where the youngest sample is that is `seconds` old; the oldest there is if none is."""
+        start_ms = self.samples[-1].read_ms - seconds * 1000
+        return next((at for at in range(len(self.samples) - 1, 0, -1) if self.samples[at].read_ms <= start_ms), 0)
+
+    def _span(self, at: int, seconds: float) -> float:
+        """How long what has changed since a sample took to do so.
+
+        Two reads that lie close together tell of no rate: what is not known counts as a time without jobs.
+        """
+        following = self.samples[min(at + 1, len(self.samples) - 1)]
+        since_ms = max(self.samples[at].read_ms, following.read_ms - STOOD_SECONDS * 1000)
+        return max(seconds, (self.samples[-1].read_ms - since_ms) / 1000)
 
 
 def observe(rates: Rates, demand: Demand, behavior: Behavior) -> Rates:
@@ -116,7 +124,8 @@ def observe(rates: Rates, demand: Demand, behavior: Behavior) -> Rates:
 def _thinned(samples: tuple[_Sample, ...], newest: _Sample, behavior: Behavior) -> tuple[_Sample, ...]:
     """The samples of a stable window and one before it, none closer to the next than need be."""
     spacing_ms = behavior.panic_seconds * 1000 * SPACING
-    if len(samples) > 1 and samples[-1].read_ms - samples[-2].read_ms < spacing_ms:
+    stood = newest.read_ms - samples[-1].read_ms > STOOD_SECONDS * 1000
+    if not stood and len(samples) > 1 and samples[-1].read_ms - samples[-2].read_ms < spacing_ms:
         samples = samples[:-1]
     start_ms = newest.read_ms - behavior.stable_seconds * 1000
     first = next((at for at in range(len(samples) - 1, 0, -1) if samples[at].read_ms <= start_ms), 0)

@@ -4,4 +4,4 @@ import sys
 
 from crewline_operator.simulate.command import main
 
-sys.exit(main(prog="python -m crewline_operator.simulate"))
+sys.exit(main(prog="crewline_operator.simulate"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from crewline_operator.simulate.figures import table
 from crewline_operator.simulate.manifest import ManifestError, read_manifest
@@ -33,14 +35,18 @@ that are too many end what they run first; the queue is read each --poll-seconds
 limits, jobs that slow each other down, a cluster without room. docs/scaling.md tells more.
 
 for example:
-  crewline-operator simulate --arrivals examples/scaling/morning.csv --spec examples/scaling/jobqueue.yaml
+  {prog} --spread --arrivals examples/scaling/morning.csv --spec examples/scaling/jobqueue.yaml
 """
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "crewline-operator simulate") -> int:
     """Run the command; the exit status: 0 done, 2 if a file or an option is wrong."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description=HELP, epilog=MORE, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog=prog,
+        description=HELP,
+        epilog=MORE.format(prog=prog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--arrivals", required=True, metavar="TRACE.csv", help="the load: when jobs came (below)")
     parser.add_argument("--spec", required=True, metavar="JOBQUEUE.yaml", help="the JobQueue, as one applies it")
@@ -57,18 +63,29 @@ def main(argv: Sequence[str] | None = None, prog: str = "crewline-operator simul
     try:
         return _run(options)
     except (TraceError, ManifestError) as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        parser.complain(str(error))
     except OSError as error:
-        print(f"{prog}: {error.filename}: {error.strerror}", file=sys.stderr)
-    except UnicodeDecodeError as error:
-        print(f"{prog}: a file is no text in UTF-8: {error.reason} at byte {error.start}", file=sys.stderr)
+        parser.complain(f"{error.filename}: {error.strerror}")
     return 2
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, as the other commands do."""
+
+    def error(self, message: str) -> NoReturn:
+        self.complain(f"{message}; see {self.prog} --help")
+        sys.exit(2)
+
+    def complain(self, message: str) -> None:
+        # A file's text is anybody's: nothing in it is for the terminal to obey.
+        safe = "".join(each if each.isprintable() else repr(each)[1:-1] for each in message)
+        print(f"{self.prog.split()[0]}: {safe}", file=sys.stderr)
+
+
 def _run(options: argparse.Namespace) -> int:
-    tried = read_manifest(options.spec, Path(options.spec).read_text("utf-8-sig"), options.jobqueue)
-    with Path(options.arrivals).open(encoding="utf-8-sig", newline="") as lines:
-        arrivals = read_trace(options.arrivals, lines, options.service_seconds)
+    tried = read_manifest(options.spec, _text(options.spec, ManifestError), options.jobqueue)
+    lines = _text(options.arrivals, TraceError).splitlines(keepends=True)
+    arrivals = read_trace(options.arrivals, lines, options.service_seconds)
     outcome = simulate(
         tried.scaling,
         spread(arrivals) if options.spread else arrivals,
@@ -84,11 +101,21 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _text(path: str, wrong: type[Exception]) -> str:
+    try:
+        return Path(path).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise wrong(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from None
+
+
 def _seconds(parser: argparse.ArgumentParser, name: str, default: float, what: str, *, least: float) -> None:
     def seconds(text: str) -> float:
-        value = float(text)
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
         if not least <= value <= 1e6:
-            raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from {least:g} to 1000000")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {least:g} to 1000000")
         return value
 
     parser.add_argument(name, type=seconds, metavar="SECONDS", default=default, help=f"{what}; default %(default)s")

@@ -15,16 +15,20 @@ from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.scaling.spec import EXTERNAL, Behavior, ScalingSpec
 
-#: What there is in spec.scaling; a test compares it with the CRD.
+#: What there is in spec.scaling, and the bounds of what is a number; a test compares it with the CRD.
 FIELDS: dict[str, Any] = {
     "mode": None,
-    "minReplicas": None,
-    "maxReplicas": None,
-    "idleSeconds": None,
+    "minReplicas": (0, 10_000),
+    "maxReplicas": (1, 10_000),
+    "target": {
+        "jobsPerReplica": (1, 1_000_000),
+        "latencyObjectiveSeconds": (1, 86_400),
+        "utilizationPercent": (1, 100),
+    },
+    "behavior": {"stableWindowSeconds": (1, 3600), "panicWindowSeconds": (1, 600)},
+    "fallback": {"afterSeconds": (1, 86_400), "replicas": (0, 10_000)},
     "hold": None,
-    "target": {"jobsPerReplica": None, "latencyObjectiveSeconds": None, "utilizationPercent": None},
-    "behavior": {"stableWindowSeconds": None, "panicWindowSeconds": None},
-    "fallback": {"afterSeconds": None, "replicas": None},
+    "idleSeconds": (0, 86_400),
 }
 
 
@@ -50,7 +54,8 @@ def read_manifest(name: str, text: str, jobqueue: str | None = None) -> Tried:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}, line {mark.line + 1}" if mark is not None else name
-        raise ManifestError(f"{where}: this is no YAML: {getattr(error, 'problem', None) or error}") from None
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ManifestError(f"{where}: this is no YAML: {problem}") from None
     names = [str(_at(_inner(node, "metadata"), "name")) for node in found]
     if jobqueue is not None:
         found = [node for node, known in zip(found, names, strict=True) if known == jobqueue]
@@ -67,14 +72,10 @@ def _tried(name: str, node: yaml.MappingNode) -> Tried:
     obj = yaml.SafeLoader("").construct_document(node)
     metadata = obj["metadata"] if isinstance(obj.get("metadata"), dict) else {}
     # What a worker is and where its Redis lies is of no concern here.
-    worker = obj.get("spec", {}).get("worker") if isinstance(obj.get("spec"), dict) else None
-    known = {
-        "metadata": {"namespace": "", "name": "", "uid": ""} | metadata,
-        "spec": {"redis": {}, "worker": worker or {}},
-    }
-    for field in ("scaling", "replicas"):
-        if isinstance(obj.get("spec"), dict) and field in obj["spec"]:
-            known["spec"][field] = obj["spec"][field]
+    spec = obj.get("spec")
+    if isinstance(spec, dict):
+        spec = {"worker": {}} | {name: spec[name] for name in ("worker", "scaling") if name in spec} | {"redis": {}}
+    known = {"metadata": {"namespace": "", "name": "", "uid": ""} | metadata, "spec": spec}
 
     def wrong(path: str, what: str) -> ManifestError:
         return ManifestError(f"{name}, line {_line(node, path)}: {what}")
@@ -84,7 +85,7 @@ def _tried(name: str, node: yaml.MappingNode) -> Tried:
     except Unreadable as unreadable:
         said = str(unreadable).rpartition(": ")[0]
         raise wrong(said.split(" ", 1)[0], said) from None
-    for path, mend in _refusals(known["spec"].get("scaling") or {}, scaling):
+    for path, mend in _refusals((spec or {}).get("scaling") or {}, scaling):
         raise wrong(path, f"{path} {mend}")
     return Tried(str(metadata.get("name", "jobqueue")), scaling)
 
@@ -101,6 +102,8 @@ def _refusals(written: Mapping[str, Any], scaling: ScalingSpec) -> Iterator[tupl
     behavior: Behavior = scaling.behavior
     if behavior.panic_seconds > behavior.stable_seconds:
         yield "spec.scaling.behavior.panicWindowSeconds", "is more than stableWindowSeconds: lower it"
+    if scaling.fallback is not None and scaling.fallback.replicas > scaling.max_replicas:
+        yield "spec.scaling.fallback.replicas", "is more than maxReplicas: lower it, or raise maxReplicas"
     if scaling.mode == EXTERNAL:
         yield "spec.scaling.mode", "is External: others decide then, and what they would is not known here"
 
@@ -109,8 +112,12 @@ def _unknown(written: Mapping[str, Any], known: Mapping[str, Any], path: str) ->
     for name, value in written.items():
         if name not in known:
             yield f"{path}.{name}", f"is not known: there are {', '.join(known)}"
-        elif known[name] is not None and isinstance(value, dict):
+        elif isinstance(known[name], dict) and isinstance(value, dict):
             yield from _unknown(value, known[name], f"{path}.{name}")
+        elif isinstance(known[name], tuple) and isinstance(value, int):
+            low, high = known[name]
+            if not low <= value <= high:
+                yield f"{path}.{name}", f"is {value}: it has to be from {low} to {high}"
 
 
 def _line(node: yaml.Node, path: str) -> int:

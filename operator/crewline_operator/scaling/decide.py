@@ -59,7 +59,9 @@ def decide(spec: ScalingSpec, demand: Demand | None, current: int, history: Hist
         return _unread(spec, current, history, now)
     wish = wish_for(spec, demand, history.rates)
     needed = _clamp(spec, wish.needed)
-    windows = history.windows.wanted(_clamp(spec, wish.kept), current, now, spec.behavior)
+    # What runs counts for going down alone: that what ran in the window gets its slots again needs no new worker.
+    kept = max(wish.kept, _running(spec, demand))
+    windows = history.windows.wanted(_clamp(spec, kept), current, now, spec.behavior)
     if needed >= current:
         if needed > current:
             windows = windows.went_up(needed, current, now)
@@ -82,7 +84,7 @@ def _down(spec: ScalingSpec, demand: Demand, wish: Wish, current: int, history: 
     windows, behavior = history.windows, spec.behavior
     floors = [
         Floor(_clamp(spec, wish.needed), ""),
-        Floor(math.ceil(demand.active / spec.concurrency), f"active {demand.active}"),
+        Floor(_running(spec, demand), f"active {demand.active}"),
         *windows.floors(current, now, behavior),
     ]
     idle_at = None
@@ -138,6 +140,11 @@ def _external(spec: ScalingSpec, current: int, history: History, now: float) -> 
     replicas = 0 if spec.replicas == 0 else _clamp(spec, spec.replicas)
     limit = "" if replicas == spec.replicas else f", limited to {replicas}"
     return Decision(replicas, f"spec.replicas is {spec.replicas}{limit}", None, history)
+
+
+def _running(spec: ScalingSpec, demand: Demand) -> int:
+    """How many workers have enough slots for what runs."""
+    return math.ceil(demand.active / spec.concurrency)
 
 
 def _measured_again(spec: ScalingSpec, demand: Demand, wish: Wish) -> float | None:

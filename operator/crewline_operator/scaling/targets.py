@@ -69,10 +69,13 @@ def _by_latency(spec: ScalingSpec, demand: Demand, rates: Rates, objective_secon
 
 
 def _by_utilization(spec: ScalingSpec, demand: Demand, rates: Rates, percent: int) -> Wish:
-    """Slots that are busy, or that would be if there were enough: where all are, only arrivals x service time tells."""
+    """Slots that are busy, or that would be if there were enough: where all are, only arrivals x service time tells.
+
+    Busy ones are averaged over the long window: short jobs are seen by few of the reads. Arrivals are exact.
+    """
     behavior = spec.behavior
     arrivals, service = rates.arrivals(behavior.panic_seconds), rates.service_seconds or 0.0
-    busy, offered = rates.busy(behavior.panic_seconds), min(arrivals * service, demand.total)
+    busy, offered = rates.busy(behavior.stable_seconds), min(arrivals * service, demand.total)
     if demand.queued:
         # Those that have just come free or been made are not in the average yet.
         busy = max(busy, demand.active)
@@ -107,4 +110,4 @@ def _jobs(number: int) -> str:
 
 def _number(value: float) -> str:
     """Short, and no exponent where it can be helped."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"

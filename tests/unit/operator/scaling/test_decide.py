@@ -122,6 +122,13 @@ def test_it_never_goes_below_what_runs() -> None:
     assert decisions[-1].reason == "waiting 0, active 35: 35 jobs / 100 per replica = 1, active 35 -> 4 replicas"
 
 
+def test_it_goes_down_only_to_what_ran_within_the_stable_window() -> None:
+    """A load that is too much for one worker, and makes no backlog for two, would have it go up and down for ever."""
+    queue = Queue(2, concurrency=1)
+    numbers = {queue.at(second, jobs(active=1 + second // 8 % 2)).replicas for second in range(300)}
+    assert numbers == {2}
+
+
 def test_what_runs_scales_nothing_up() -> None:
     """Another program's worker may run more at a time than worker.concurrency says."""
     wide = spec(target=type(spec().target)(100))

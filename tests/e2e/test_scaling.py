@@ -135,3 +135,24 @@ async def test_kubectl_scale_decides_in_external_mode_within_the_bounds(scene: S
     assert scaled and scaled["status"]["lastDecision"]["reason"] == "spec.replicas is 0"
     path = f"/apis/crewline.dev/v1alpha1/namespaces/{scene.namespace}/jobqueues/steered/scale"
     assert '"selector":"crewline.dev/jobqueue=steered"' in await scene.kubectl("get", "--raw", path)
+
+
+async def test_a_held_number_stays_whatever_comes_and_a_latency_objective_explains_itself(scene: Scene) -> None:
+    await scene.apply(jobqueue("held", scaling={"hold": True, "target": {"latencyObjectiveSeconds": 5}}))
+    await scene.wait_condition("held", "ScalingActive", "Held")
+    jobs = await scene.queue("held").add_bulk([("hello", {})] * 30)
+    await scene.wait("held", "counts the jobs", lambda seen: seen["status"]["counts"]["waiting"] == 30)
+    assert await scene.replicas("held") == 0
+
+    await scene.apply(jobqueue("held", scaling={"target": {"latencyObjectiveSeconds": 5}}))
+    assert (await jobs[-1].result(timeout=60))["data"] == {}
+    told = "0 -> 1 workers: waiting 30, active 0: no job has run yet that tells how long one takes -> 1 replica"
+    assert await scene.wait_event("held", "ScaledUp") == told
+    asleep = await scene.wait("held", "sleeps", lambda seen: seen["status"]["ready"] == "0/0")
+    assert condition(asleep, "ScalingActive")["reason"] == "Operator"
+
+    # By now it is known how long a job takes.
+    await scene.queue("held").add_bulk([("hello", {})] * 3)
+    again = await scene.wait("held", "wakes", lambda seen: seen["status"]["lastDecision"]["to"] == 1)
+    reason = again["status"]["lastDecision"]["reason"]
+    assert re.search(r": [\d.e-]+ jobs/s x [\d.e-]+ s( \+ .*)? = [\d.e-]+ slots / 10 per replica -> 1 replica$", reason)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from crewline_operator.model.demand import Demand
 from crewline_operator.scaling.rates import Rates, observe
 from crewline_operator.scaling.spec import EXTERNAL, ScalingSpec
-from crewline_operator.scaling.targets import Wish, measures, wish_for
+from crewline_operator.scaling.targets import Wish, longest_window, measures, wish_for
 from crewline_operator.scaling.windows import Floor, Windows
 
 #: What is soonest looked at again.
@@ -75,7 +75,9 @@ def _with_read(spec: ScalingSpec, demand: Demand, history: History, now: float) 
     # What happens in a paused queue needs no worker.
     moved = demand.mark != history.mark and not demand.paused
     idle_since = None if demand.total else (now if moved or history.idle_since is None else history.idle_since)
-    rates = observe(history.rates, demand, spec.behavior) if measures(spec) else Rates()
+    rates = Rates()
+    if measures(spec):
+        rates = observe(history.rates, demand, spec.behavior, longest_window(spec))
     return replace(history, rates=rates, idle_since=idle_since, mark=demand.mark, unread_since=None)
 
 

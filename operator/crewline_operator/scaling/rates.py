@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from crewline_operator.model.demand import Demand
 from crewline_operator.scaling.spec import Behavior
 
-#: Two samples lie apart at least this part of the panic window: a minute is kept in some 40 samples.
-SPACING = 0.25
+#: Two samples lie apart at least this part of the panic window, and this one of the longest.
+SPACING, LONG_SPACING = 0.25, 1 / 60
 #: What is read as another number of running jobs has become so within the last of the polls.
 POLL_SECONDS = 1.0
 #: Reads that lie further apart were all the same in between.
@@ -91,8 +91,8 @@ class Rates:
         return max(seconds, (self.samples[-1].read_ms - since_ms) / 1000)
 
 
-def observe(rates: Rates, demand: Demand, behavior: Behavior) -> Rates:
-    """`rates` with one more read."""
+def observe(rates: Rates, demand: Demand, behavior: Behavior, longest_seconds: float = 0.0) -> Rates:
+    """`rates` with one more read, which tell of a stable window, and of `longest_seconds` if that is longer."""
     if demand.added is None:
         return Rates()
     ready = demand.waiting + demand.due + demand.active
@@ -114,19 +114,21 @@ def observe(rates: Rates, demand: Demand, behavior: Behavior) -> Rates:
     forgotten = 0.5 ** (elapsed_seconds / behavior.stable_seconds)
     kept = min(1.0, max(forgotten, KEPT_JOBS / departed)) if departed else 1.0
     return Rates(
-        samples=_thinned(rates.samples, sample, behavior),
+        samples=_thinned(rates.samples, sample, behavior, max(longest_seconds, behavior.stable_seconds)),
         active=demand.active,
         worked_seconds=(rates.worked_seconds + worked) * kept,
         departed=departed * kept,
     )
 
 
-def _thinned(samples: tuple[_Sample, ...], newest: _Sample, behavior: Behavior) -> tuple[_Sample, ...]:
-    """The samples of a stable window and one before it, none closer to the next than need be."""
-    spacing_ms = behavior.panic_seconds * 1000 * SPACING
+def _thinned(
+    samples: tuple[_Sample, ...], newest: _Sample, behavior: Behavior, longest_seconds: float
+) -> tuple[_Sample, ...]:
+    """The samples of the longest window and one before it, none closer to the next than need be."""
+    spacing_ms = 1000 * max(behavior.panic_seconds * SPACING, longest_seconds * LONG_SPACING)
     stood = newest.read_ms - samples[-1].read_ms > STOOD_SECONDS * 1000
     if not stood and len(samples) > 1 and samples[-1].read_ms - samples[-2].read_ms < spacing_ms:
         samples = samples[:-1]
-    start_ms = newest.read_ms - behavior.stable_seconds * 1000
+    start_ms = newest.read_ms - longest_seconds * 1000
     first = next((at for at in range(len(samples) - 1, 0, -1) if samples[at].read_ms <= start_ms), 0)
     return (*samples[first:], newest)

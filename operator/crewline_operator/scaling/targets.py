@@ -13,6 +13,8 @@ from crewline_operator.model.demand import Demand
 from crewline_operator.scaling.rates import Rates
 from crewline_operator.scaling.spec import JobsPerReplica, LatencyObjective, ScalingSpec, Utilization
 
+#: Arrivals are measured over no longer time, whatever the objective.
+LONGEST_SECONDS = 3600.0
 #: However near to the objective the oldest job is, what waits is given this part of it.
 LEAST_LEFT = 0.25
 #: Workers that are there are kept up to so much more than what was measured asks for; as in an HPA.
@@ -48,17 +50,23 @@ def measures(spec: ScalingSpec) -> bool:
     return not isinstance(spec.target, JobsPerReplica)
 
 
+def longest_window(spec: ScalingSpec) -> float:
+    """How far back rates have to tell, in seconds."""
+    if isinstance(spec.target, LatencyObjective):
+        return max(spec.behavior.panic_seconds, min(float(spec.target.seconds), LONGEST_SECONDS))
+    return spec.behavior.stable_seconds
+
+
 def _by_latency(spec: ScalingSpec, demand: Demand, rates: Rates, objective_seconds: int) -> Wish:
     """Little's law: arrivals x service time is how many slots they keep busy. On top of that come those that work off
     what waits, in the time that is left until the oldest of it has waited for the objective.
 
     Arrivals are measured over the objective: what comes at once may be spread over as much.
     """
-    behavior = spec.behavior
     service = rates.service_seconds
     if service is None:
         return _wish(spec, demand, 0.0, f"{_counts(demand)}: no job has run yet that tells how long one takes")
-    arrivals = rates.arrivals(min(max(objective_seconds, behavior.panic_seconds), behavior.stable_seconds))
+    arrivals = rates.arrivals(longest_window(spec))
     left = max(objective_seconds - demand.oldest_seconds, objective_seconds * LEAST_LEFT)
     slots = min(arrivals * service + demand.queued * service / left, demand.total)
     told = f"{_number(arrivals)} jobs/s x {_number(service)} s"

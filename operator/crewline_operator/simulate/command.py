@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,6 +65,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "crewline-operator simul
         return _run(options)
     except (TraceError, ManifestError) as error:
         parser.complain(str(error))
+    except BrokenPipeError:
+        # Who reads has seen enough; Python would complain of it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         parser.complain(f"{error.filename}: {error.strerror}")
     return 2
@@ -97,7 +102,7 @@ def _run(options: argparse.Namespace) -> int:
             print(f"{scaled.time:10.1f} s  {scaled.before} -> {scaled.to}: {scaled.reason}")
         print()
     print(table(tried.scaling, outcome))
-    print(f"\npicture: {options.out}")
+    print(f"\npicture: {options.out}", flush=True)
     return 0
 
 

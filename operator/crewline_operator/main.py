@@ -17,6 +17,7 @@ from crewline_operator.kube.watch import make_registry, run_kopf
 from crewline_operator.loop.http import serve_http
 from crewline_operator.loop.metrics import Metrics
 from crewline_operator.model.settings import Settings, SettingsError, settings_from_env
+from crewline_operator.simulate import command as simulate
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,10 @@ Keeps the workers of every JobQueue (crewline.dev) as many as its jobs demand, a
 on time. It runs in the cluster with its service account, or outside with KUBECONFIG.
 """
 
-ENVIRONMENT = """\
+MORE = f"""\
+commands:
+  simulate                           {simulate.SUMMARY}: crewline-operator simulate --help
+
 environment:
   CREWLINE_WATCH_NAMESPACES          namespaces to look after, with commas between; default: all
   CREWLINE_WORKER_IMAGE              image of workers whose JobQueue names none
@@ -41,14 +45,17 @@ environment:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the operator until SIGTERM or SIGINT; the exit status."""
+    """Run the operator until SIGTERM or SIGINT, or another command; the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["simulate"]:
+        return simulate.main(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="crewline-operator",
         description=HELP,
-        epilog=ENVIRONMENT,
+        epilog=MORE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args(argv)
+    parser.parse_args(arguments)
     try:
         settings = settings_from_env(os.environ)
     except SettingsError as error:

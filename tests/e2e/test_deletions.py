@@ -49,7 +49,7 @@ async def test_the_last_jobqueue_that_was_deleted_while_the_watch_was_away_is_le
 
 async def test_a_status_that_has_no_object_any_more_says_that_the_jobqueue_is_gone(inside: Inside) -> None:
     scene = inside.scene
-    await scene.apply(inside.jobqueue("gone", scaling={"mode": "external"}))
+    await scene.apply(inside.jobqueue("gone", scaling={"mode": "External"}))
     async with inside.operator(watch=False, status_seconds=0.5) as operator:
         await scene.wait_condition("gone", "RedisReachable", "Connected")
         await until("it is known", lambda: operator.knows("gone"))

@@ -41,7 +41,7 @@ async def test_a_job_whose_worker_is_killed_is_done_by_another_and_keeps_its_att
 
 
 async def test_an_operator_that_is_killed_in_the_middle_of_scaling_converges_when_it_is_back(scene: Scene) -> None:
-    scaling = {"jobsPerReplica": 1, "maxReplicas": 3, "idleSeconds": 2}
+    scaling = {"target": {"jobsPerReplica": 1}, "maxReplicas": 3, "idleSeconds": 2}
     await scene.apply(jobqueue("orphans", "handlers:gated", worker={"concurrency": 1}, scaling=scaling))
     await scene.wait_condition("orphans", "Available", "ScaledToZero")
     queue = scene.queue("orphans")

@@ -43,7 +43,12 @@ async def test_the_first_job_wakes_a_queue_that_sleeps_at_zero_and_idleness_puts
 
 async def test_a_queue_scales_out_with_its_demand_up_to_max_and_shows_what_runs(scene: Scene) -> None:
     await scene.apply(
-        jobqueue("crowd", "handlers:gated", worker={"concurrency": 1}, scaling={"jobsPerReplica": 2, "maxReplicas": 3})
+        jobqueue(
+            "crowd",
+            "handlers:gated",
+            worker={"concurrency": 1},
+            scaling={"target": {"jobsPerReplica": 2}, "maxReplicas": 3},
+        )
     )
     queue = scene.queue("crowd")
     await queue.add_bulk([("work", {"number": number}) for number in range(10)])
@@ -117,7 +122,7 @@ async def test_a_paused_queue_keeps_its_jobs_until_it_is_resumed(scene: Scene) -
 
 
 async def test_kubectl_scale_decides_in_external_mode_within_the_bounds(scene: Scene) -> None:
-    await scene.apply(jobqueue("steered", scaling={"mode": "external", "maxReplicas": 2}))
+    await scene.apply(jobqueue("steered", scaling={"mode": "External", "maxReplicas": 2}))
     await scene.wait_condition("steered", "ScalingActive", "External")
     assert await scene.replicas("steered") == 0
     await scene.queue("steered").add_bulk([("hello", {})] * 30)
@@ -130,3 +135,24 @@ async def test_kubectl_scale_decides_in_external_mode_within_the_bounds(scene: S
     assert scaled and scaled["status"]["lastDecision"]["reason"] == "spec.replicas is 0"
     path = f"/apis/crewline.dev/v1alpha1/namespaces/{scene.namespace}/jobqueues/steered/scale"
     assert '"selector":"crewline.dev/jobqueue=steered"' in await scene.kubectl("get", "--raw", path)
+
+
+async def test_a_held_number_stays_whatever_comes_and_a_latency_objective_explains_itself(scene: Scene) -> None:
+    await scene.apply(jobqueue("held", scaling={"hold": True, "target": {"latencyObjectiveSeconds": 5}}))
+    await scene.wait_condition("held", "ScalingActive", "Held")
+    jobs = await scene.queue("held").add_bulk([("hello", {})] * 30)
+    await scene.wait("held", "counts the jobs", lambda seen: seen["status"]["counts"]["waiting"] == 30)
+    assert await scene.replicas("held") == 0
+
+    await scene.apply(jobqueue("held", scaling={"target": {"latencyObjectiveSeconds": 5}}))
+    assert (await jobs[-1].result(timeout=60))["data"] == {}
+    told = "0 -> 1 workers: waiting 30, active 0: no job has run yet that tells how long one takes -> 1 replica"
+    assert await scene.wait_event("held", "ScaledUp") == told
+    asleep = await scene.wait("held", "sleeps", lambda seen: seen["status"]["ready"] == "0/0")
+    assert condition(asleep, "ScalingActive")["reason"] == "Operator"
+
+    # By now it is known how long a job takes.
+    await scene.queue("held").add_bulk([("hello", {})] * 3)
+    again = await scene.wait("held", "wakes", lambda seen: seen["status"]["lastDecision"]["to"] == 1)
+    reason = again["status"]["lastDecision"]["reason"]
+    assert re.search(r": [\d.e-]+ jobs/s x [\d.e-]+ s( \+ .*)? = [\d.e-]+ slots / 10 per replica -> 1 replica$", reason)

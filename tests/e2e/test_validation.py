@@ -56,6 +56,9 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
         jobqueue(redis=secret, worker=program, deadLetter={"queue": "graveyard"}),
         jobqueue(worker=worker(code={"configMap": "c"}, concurrency=1, env=[{"name": "A", "value": "b"}])),
         jobqueue(scaling={"minReplicas": 3, "maxReplicas": 3}, queue="a.b_c-d", replicas=2),
+        jobqueue(scaling={"mode": "External", "target": {"jobsPerReplica": 20}, "hold": True}),
+        jobqueue(scaling={"target": {"latencyObjectiveSeconds": 30}, "behavior": {"panicWindowSeconds": 60}}),
+        jobqueue(scaling={"target": {"utilizationPercent": 70}, "fallback": {"replicas": 10}}),
     ):
         assert send(cluster, accepted) == ""
 
@@ -71,6 +74,29 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
             ["spec.scaling.maxReplicas is less than spec.scaling.minReplicas", "raise maxReplicas"],
         ),
         (jobqueue(scaling={"minReplicas": 11}), ["less than spec.scaling.minReplicas"]),
+        (jobqueue(scaling={"mode": "operator"}), ["spec.scaling.mode", '"Operator", "External"']),
+        (
+            jobqueue(scaling={"target": {"jobsPerReplica": 1, "utilizationPercent": 1}}),
+            ["spec.scaling.target: jobsPerReplica, latencyObjectiveSeconds and utilizationPercent exclude", "keep one"],
+        ),
+        (
+            jobqueue(scaling={"target": {"latencyObjectiveSeconds": 1, "utilizationPercent": 1}}),
+            ["spec.scaling.target: jobsPerReplica, latencyObjectiveSeconds and utilizationPercent exclude", "keep one"],
+        ),
+        (jobqueue(scaling={"target": {}}), ["spec.scaling.target has none of jobsPerReplica", "add one, or remove"]),
+        (
+            jobqueue(scaling={"target": {"utilizationPercent": 101}}),
+            ["utilizationPercent", "than or equal to 100"],
+        ),
+        (
+            jobqueue(scaling={"fallback": {"replicas": 11}}),
+            ["spec.scaling.fallback.replicas is more than spec.scaling.maxReplicas", "raise maxReplicas"],
+        ),
+        (jobqueue(scaling={"fallback": {"afterSeconds": 9}}), ["spec.scaling.fallback.replicas", "Required value"]),
+        (
+            jobqueue(scaling={"behavior": {"stableWindowSeconds": 5}}),
+            ["spec.scaling.behavior.panicWindowSeconds is more than stableWindowSeconds", "raise stableWindowSeconds"],
+        ),
         (
             jobqueue(worker=worker(command=["node"], image="i")),
             ["spec.worker.handler and spec.worker.command exclude each other", "remove one"],
@@ -113,6 +139,7 @@ def test_a_wrong_jobqueue_is_refused_with_field_and_mend(
     [
         (jobqueue(worker=worker(concurency=5)), "spec.worker.concurency"),
         (jobqueue(replica=5), "spec.replica"),
+        (jobqueue(scaling={"jobsPerReplica": 5}), "spec.scaling.jobsPerReplica"),
         (scheduledjob(timezone="Europe/Berlin"), "spec.timezone"),
     ],
 )

@@ -45,7 +45,7 @@ async def test_a_full_resync_writes_nothing_where_nothing_changed(inside: Inside
 
 async def test_own_status_writes_do_not_come_back_as_reconciles(inside: Inside) -> None:
     scene = inside.scene
-    await scene.apply(inside.jobqueue("emails", scaling={"mode": "external"}))
+    await scene.apply(inside.jobqueue("emails", scaling={"mode": "External"}))
     async with inside.operator(status_seconds=0.5) as operator:
         await scene.wait_condition("emails", "RedisReachable", "Connected")
         await quiet(operator)
@@ -108,7 +108,7 @@ async def test_a_decision_is_told_though_the_operator_died_before_it_wrote_the_s
 async def test_statuses_are_written_no_faster_than_the_budget_and_what_matters_first(inside: Inside) -> None:
     scene = inside.scene
     names = [f"q{number}" for number in range(12)]
-    await scene.apply(*(inside.jobqueue(name, scaling={"mode": "external"}) for name in names))
+    await scene.apply(*(inside.jobqueue(name, scaling={"mode": "External"}) for name in names))
     async with inside.operator(status_writes_per_second=2, status_seconds=0.5) as operator:
         for name in names:
             await scene.wait_condition(name, "RedisReachable", "Connected")
@@ -118,7 +118,7 @@ async def test_statuses_are_written_no_faster_than_the_budget_and_what_matters_f
         for name in names:
             await scene.queue(name).add("hello", {}, delay=3600)
         await until("numbers wait", lambda: written_names(inside), lambda seen: len(seen) >= 3, seconds=20)
-        await scene.apply(inside.jobqueue(names[-1], paused=True, scaling={"mode": "external"}))
+        await scene.apply(inside.jobqueue(names[-1], paused=True, scaling={"mode": "External"}))
         await until("all are written", lambda: written_names(inside), lambda seen: {*names} <= {*seen})
         seconds = asyncio.get_running_loop().time() - began
         order = await written_names(inside)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Poller, Pollers
 from crewline_operator.redis.reading import Reading, Snapshot, Target
 from crewline_operator.redis.snapshot import RUNNING_MAX, read_snapshots
+from crewline_operator.scaling.rates import Rates, observe
+from crewline_operator.scaling.spec import Behavior
 from redis.asyncio import Redis
 
 from tests import redis_server
@@ -95,6 +99,25 @@ async def test_a_job_waits_from_when_it_could_first_run(queue: Queue, redis: Red
     assert await oldest(job, timestamp=1_700_000_000_000, processedOn=1_700_000_000_005) == 5
     for broken in ("no JSON", "[1]", '{"delay": "soon"}', '{"delay": -5}', '{"delay": true}', '{"delay": 1e999}'):
         assert await oldest(await queue.add("broken", {}), opts=broken) == 0
+
+
+async def test_what_arrives_and_what_leaves_is_told_by_what_is_read(
+    queue: Queue, redis: Redis, start_worker: StartWorker
+) -> None:
+    async def handle(job: Job) -> None:
+        if job.name == "bad":
+            raise Reject("no")
+
+    before = (await snapshot(redis)).demand
+    await queue.add_bulk([("good", {}) for _ in range(8)] + [("bad", {}), ("later", {}, {"delay": 3600})])
+    added = (await snapshot(redis)).demand
+    await start_worker(handle)
+    after = (await until(lambda: snapshot(redis), lambda seen: seen.completed + seen.failed == 9)).demand
+    reads = [before, added, after]
+    moments = [replace(read, read_ms=1000 * second) for second, read in enumerate(reads, start=1)]
+    rates = reduce(lambda rates, read: observe(rates, read, Behavior()), moments, Rates())
+    assert rates.arrivals(6) == pytest.approx(9 / 6), "but for the one whose time has not come"
+    assert rates.departed == 9
 
 
 async def test_a_delayed_job_counts_as_due_once_its_time_has_come(queue: Queue, redis: Redis) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from crewline.cli import dlq, enqueue, jobs, metrics, queues, top, worker
+from crewline.cli import dlq, elsewhere, enqueue, jobs, metrics, queues, top, worker
 from crewline.cli.usage import Command, Commands
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("events")(queues.events)
 app.command("pause")(queues.pause)
 app.command("resume")(queues.resume)
 app.command("clean")(queues.clean)
+app.command("simulate", context_settings=elsewhere.PASSED_ON)(elsewhere.simulate)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(dlq.app, name="dlq")
 for each in (app, jobs.app, dlq.app):

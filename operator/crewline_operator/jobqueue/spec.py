@@ -14,6 +14,7 @@ from crewline_operator.model.fields import Fields
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.reading import Target
+from crewline_operator.scaling.parse import parse_scaling
 from crewline_operator.scaling.spec import ScalingSpec
 
 
@@ -100,7 +101,7 @@ def parse_jobqueue(obj: Object) -> JobQueue:
         paused=spec.flag("paused"),
         dead_letter_queue=spec.inner("deadLetter").optional_text("queue") or f"{queue}-dlq",
         worker=worker,
-        scaling=_scaling(spec, worker),
+        scaling=parse_scaling(spec, worker.concurrency),
     )
 
 
@@ -126,17 +127,4 @@ def _worker(worker: Fields) -> WorkerSpec:
         env=worker.objects("env"),
         env_from=worker.objects("envFrom"),
         resources=worker.mapping("resources"),
-    )
-
-
-def _scaling(spec: Fields, worker: WorkerSpec) -> ScalingSpec:
-    scaling = spec.inner("scaling")
-    per_replica = scaling.integer("jobsPerReplica", low=1) if "jobsPerReplica" in scaling else worker.concurrency
-    return ScalingSpec(
-        mode=scaling.optional_text("mode") or "operator",
-        min_replicas=scaling.optional_integer("minReplicas") or 0,
-        max_replicas=scaling.integer("maxReplicas", low=1) if "maxReplicas" in scaling else 10,
-        jobs_per_replica=per_replica,
-        idle_seconds=scaling.integer("idleSeconds") if "idleSeconds" in scaling else 60,
-        replicas=spec.optional_integer("replicas"),
     )

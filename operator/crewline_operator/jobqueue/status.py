@@ -15,6 +15,7 @@ from crewline_operator.model.fault import QUEUE_FAULTS, Fault
 from crewline_operator.model.key import Object
 from crewline_operator.model.moments import timestamp_ms
 from crewline_operator.redis.reading import Running, Snapshot
+from crewline_operator.scaling.spec import EXTERNAL
 
 #: Fields that move all the time and are therefore written at intervals only.
 NUMBERS = ("counts", "oldestWaitingSince", "running")
@@ -187,11 +188,15 @@ def _redis_reachable(observed: Observed) -> Condition:
 def _scaling_active(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> Condition:
     if observed.holder is not None or observed.taken_name is not None:
         return Condition("ScalingActive", False, outcome.faults[0].reason, outcome.faults[0].message)
-    if jobqueue.scaling.mode == "external":
+    if jobqueue.scaling.hold:
+        return Condition(
+            "ScalingActive", False, "Held", "spec.scaling.hold is true: nothing changes the number of workers"
+        )
+    if jobqueue.scaling.mode == EXTERNAL:
         return Condition("ScalingActive", True, "External", "spec.replicas decides the number of workers")
     if observed.reading.snapshot is None:
         fault = observed.endpoint if isinstance(observed.endpoint, Fault) else observed.reading.fault
         reason = fault.reason if fault is not None else "RedisUnreachable"
         return Condition("ScalingActive", False, reason, "the demand can't be read: workers stay as they are")
-    ignored = "; spec.replicas is ignored in mode operator" if jobqueue.scaling.replicas is not None else ""
+    ignored = "; spec.replicas is ignored in mode Operator" if jobqueue.scaling.replicas is not None else ""
     return Condition("ScalingActive", True, "Operator", f"the demand decides the number of workers{ignored}")

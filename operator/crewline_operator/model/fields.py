@@ -6,7 +6,7 @@ nobody: a field that became required may be missing, and what once was loose may
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from crewline_operator.model.fault import Fault
@@ -49,6 +49,13 @@ class Fields:
 
     def optional_text(self, name: str) -> str | None:
         return self.text(name) if name in self else None
+
+    def choice(self, name: str, choices: Sequence[str]) -> str:
+        """One of `choices`, the first if it is missing."""
+        value = self.optional_text(name) or choices[0]
+        if value not in choices:
+            raise self._unreadable(self._at(name), value, " or ".join(choices))
+        return value
 
     def integer(self, name: str, *, low: int = 0) -> int:
         value = self._given(name)

@@ -48,6 +48,8 @@ class Snapshot:
     running: tuple[Running, ...] = ()
     #: What has happened: the counter of ids, and the last event's id where there is no job.
     mark: str = ""
+    #: The counter of ids, None if it is no number.
+    added: int | None = None
     #: The JobQueue that claims the queue.
     owner: Owner | None = None
     #: The ScheduledJobs that add to the queue, as far as Redis knows of their runs.
@@ -55,7 +57,18 @@ class Snapshot:
 
     @property
     def demand(self) -> Demand:
-        return Demand(self.waiting, self.due, self.active, self.paused, self.mark)
+        oldest = self.oldest_waiting_ms
+        return Demand(
+            waiting=self.waiting,
+            due=self.due,
+            active=self.active,
+            paused=self.paused,
+            mark=self.mark,
+            delayed=self.delayed,
+            added=self.added,
+            oldest_seconds=0.0 if oldest is None else max(0, self.now_ms - oldest) / 1000,
+            read_ms=self.now_ms,
+        )
 
     def moved_since(self, earlier: Snapshot) -> bool:
         """Whether anything but the clock differs."""

@@ -221,6 +221,7 @@ def _snapshot(count: _Counts, detail: _Details, now_ms: int) -> Snapshot:
         oldest_waiting_ms=detail.oldest_ms,
         running=detail.running,
         mark=f"{text(count.last_id or b'')} {text(detail.last_event or b'')}",
+        added=integer(count.last_id or b"0"),
         owner=count.owner,
         schedulers=count.schedulers,
     )

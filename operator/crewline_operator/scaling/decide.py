@@ -1,33 +1,38 @@
-"""How many workers a queue should have: a pure function of its demand, its recent demand and the clock.
+"""How many workers a queue should have: a pure function of its demand, what was decided before, and the clock.
 
-Up at once, down only to the highest number that was wanted in the last STABLE_SECONDS, so that a queue whose jobs come
-in bursts does not flap. To minReplicas only when there was no job at all for idleSeconds, which the queue's own counter
-and events tell: a short job is seen by no look at what is there now. A number that could not
-be read never scales anything: without a demand the workers stay as they are.
+Up at once to what the target asks for (targets.py), down only as the windows let it (windows.py), and never below what
+runs. To minReplicas only when there was no job at all for idleSeconds, which the queue's own counter and events tell: a
+short job is seen by no look at what is there now. A number that could not be read scales nothing, but that after
+fallback.afterSeconds there are fallback.replicas at least.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from crewline_operator.model.demand import Demand
-from crewline_operator.scaling.spec import ScalingSpec
+from crewline_operator.scaling.rates import Rates, observe
+from crewline_operator.scaling.spec import EXTERNAL, ScalingSpec
+from crewline_operator.scaling.targets import Wish, longest_window, measures, wish_for
+from crewline_operator.scaling.windows import Floor, Windows
 
-#: Scaling down looks back this far.
-STABLE_SECONDS = 15.0
+#: What is soonest looked at again.
+SOON_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class History:
     """What a decision needs to know of the earlier ones. Lost with the process, which only delays scaling down."""
 
-    #: (time, replicas wanted) of the last STABLE_SECONDS.
-    wanted: tuple[tuple[float, int], ...] = ()
+    windows: Windows = field(default_factory=Windows)
+    rates: Rates = field(default_factory=Rates)
     #: Since when there has been no job, and none has come and gone unseen; None while there is one.
     idle_since: float | None = None
     #: What had happened then.
     mark: str | None = None
+    #: Since when the demand could not be read; None while it can.
+    unread_since: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,47 +48,92 @@ class Decision:
 
 def decide(spec: ScalingSpec, demand: Demand | None, current: int, history: History, now: float) -> Decision:
     """The number of workers for `demand`; None means that it could not be read. `now` is monotonic, in seconds."""
-    if spec.mode == "external":
-        return _external(spec, current, history)
+    if demand is not None:
+        history = _with_read(spec, demand, history, now)
+    if spec.hold:
+        held = replace(history, windows=history.windows.stood(current, now))
+        return Decision(current, f"spec.scaling.hold is true -> {_replicas(current)} as before", None, held)
+    if spec.mode == EXTERNAL:
+        return _external(spec, current, history, now)
     if demand is None:
-        held = _clamp(spec, current)
-        reason = "the demand can't be read: workers stay as they are"
-        if held != current:
-            bound = "minReplicas" if held > current else "maxReplicas"
-            reason = f"{bound} is {held}, and the demand is not known yet -> {_replicas(held)}"
-        return Decision(held, reason, None, history)
-    jobs = demand.total
-    wanted = _clamp(spec, math.ceil(jobs / spec.jobs_per_replica))
-    # A process that has just started knows no earlier wish: it takes what it finds for one.
-    earlier = history.wanted or ((now, current),)
-    recent = (*((t, n) for t, n in earlier if now - t < STABLE_SECONDS and n > wanted), (now, wanted))
+        return _unread(spec, current, history, now)
+    wish = wish_for(spec, demand, history.rates)
+    needed = _clamp(spec, wish.needed)
+    # What runs counts for going down alone: that what ran in the window gets its slots again needs no new worker.
+    kept = max(wish.kept, _running(spec, demand))
+    windows = history.windows.wanted(_clamp(spec, kept), current, now, spec.behavior)
+    if needed >= current:
+        if needed > current:
+            windows = windows.went_up(needed, current, now)
+        reason = f"{wish.why}{_limit(spec, wish.needed)} -> {_replicas(needed)}"
+        return Decision(needed, reason, _measured_again(spec, demand, wish), replace(history, windows=windows))
+    return _down(spec, demand, wish, current, replace(history, windows=windows), now)
+
+
+def _with_read(spec: ScalingSpec, demand: Demand, history: History, now: float) -> History:
+    """`history` with what the read tells of jobs that came and went."""
     # What happens in a paused queue needs no worker.
     moved = demand.mark != history.mark and not demand.paused
-    idle_since = None if jobs else (now if moved or history.idle_since is None else history.idle_since)
-    history = History(recent, idle_since, demand.mark)
-    if wanted >= current:
-        return Decision(wanted, _why(spec, demand, wanted), None, history)
-    if idle_since is None:
-        replicas, ends = _stabilized(recent, current)
-        return Decision(replicas, _why(spec, demand, replicas), _seconds_until(ends, now), history)
-    return _idle(spec, demand, current, history, now)
+    idle_since = None if demand.total else (now if moved or history.idle_since is None else history.idle_since)
+    rates = Rates()
+    if measures(spec):
+        rates = observe(history.rates, demand, spec.behavior, longest_window(spec))
+    return replace(history, rates=rates, idle_since=idle_since, mark=demand.mark, unread_since=None)
 
 
-def _idle(spec: ScalingSpec, demand: Demand, current: int, history: History, now: float) -> Decision:
-    """No job at all: down to one worker when stable, and to minReplicas after idleSeconds."""
-    assert history.idle_since is not None
-    idle_until = history.idle_since + spec.idle_seconds
-    if now >= idle_until:
-        state = "paused and nothing active" if demand.paused else f"no jobs for {spec.idle_seconds} s"
-        return Decision(spec.min_replicas, f"{state} -> {_replicas(spec.min_replicas)}", None, history)
-    stabilized, ends = _stabilized(history.wanted, current)
-    replicas = min(current, max(stabilized, spec.min_replicas, 1))
-    check_at = idle_until if ends is None or replicas <= max(spec.min_replicas, 1) else min(ends, idle_until)
-    reason = f"no jobs, idle in {math.ceil(idle_until - now)} s -> {_replicas(replicas)}"
-    return Decision(replicas, reason, _seconds_until(check_at, now), history)
+def _down(spec: ScalingSpec, demand: Demand, wish: Wish, current: int, history: History, now: float) -> Decision:
+    """As far down as all that keeps workers lets it."""
+    windows, behavior = history.windows, spec.behavior
+    floors = [
+        Floor(_clamp(spec, wish.needed), ""),
+        Floor(_running(spec, demand), f"active {demand.active}"),
+        *windows.floors(current, now, behavior),
+    ]
+    idle_at = None
+    if history.idle_since is not None:
+        idle_at = max(history.idle_since + spec.idle_seconds, windows.panic_until(behavior))
+        if now >= idle_at:
+            # Nothing runs that a smaller step would spare.
+            state = "paused and nothing active" if demand.paused else f"no jobs for {spec.idle_seconds} s"
+            return Decision(spec.min_replicas, f"{state} -> {_replicas(spec.min_replicas)}", None, history)
+        floors.append(Floor(1, ""))
+    # Of equal ones the first: the wish itself before what else keeps as many.
+    floor = max(floors, key=lambda each: each.replicas)
+    replicas = _clamp(spec, min(floor.replicas, current))
+    if replicas < current:
+        history = replace(history, windows=windows.went_down(replicas, now, behavior))
+    if idle_at is not None:
+        basis = f"no jobs, idle in {math.ceil(idle_at - now)} s"
+    else:
+        kept = f" = {floors[0].replicas}, {floor.why}" if floor.why else ""
+        basis = f"{wish.why}{_limit(spec, wish.needed)}{kept}"
+    checks = [_measured_again(spec, demand, wish), _seconds_until(idle_at, now), _seconds_until(floor.until, now)]
+    check = min((seconds for seconds in checks if seconds is not None), default=None)
+    return Decision(replicas, f"{basis} -> {_replicas(replicas)}", check, history)
 
 
-def _external(spec: ScalingSpec, current: int, history: History) -> Decision:
+def _unread(spec: ScalingSpec, current: int, history: History, now: float) -> Decision:
+    """The demand is not known: workers stay, within the bounds, until the fallback makes them more."""
+    since = now if history.unread_since is None else history.unread_since
+    history = replace(history, unread_since=since, windows=history.windows.stood(current, now))
+    held, fallback = _clamp(spec, current), spec.fallback
+    if held != current:
+        bound = "minReplicas" if held > current else "maxReplicas"
+        reason = f"{bound} is {held}, and the demand is not known yet -> {_replicas(held)}"
+        return Decision(held, reason, SOON_SECONDS if fallback else None, history)
+    if fallback is None or _clamp(spec, fallback.replicas) <= current:
+        return Decision(current, "the demand can't be read: workers stay as they are", None, history)
+    left = since + fallback.after_seconds - now
+    if left > 0:
+        reason = f"the demand can't be read: workers stay as they are, fallback in {math.ceil(left)} s"
+        return Decision(current, reason, max(SOON_SECONDS, left), history)
+    replicas = _clamp(spec, fallback.replicas)
+    reason = f"the demand can't be read for {fallback.after_seconds} s: fallback -> {_replicas(replicas)}"
+    return Decision(replicas, reason, None, history)
+
+
+def _external(spec: ScalingSpec, current: int, history: History, now: float) -> Decision:
+    history = replace(history, windows=history.windows.stood(current, now))
     if spec.replicas is None:
         return Decision(
             spec.min_replicas, f"spec.replicas is not set -> minReplicas {spec.min_replicas}", None, history
@@ -94,27 +144,22 @@ def _external(spec: ScalingSpec, current: int, history: History) -> Decision:
     return Decision(replicas, f"spec.replicas is {spec.replicas}{limit}", None, history)
 
 
-def _stabilized(wanted: tuple[tuple[float, int], ...], current: int) -> tuple[int, float | None]:
-    """The highest recent wish but not above `current`, and when it will have passed."""
-    highest = max(number for _, number in wanted)
-    latest = max(time for time, number in wanted if number == highest)
-    is_last = wanted[-1] == (latest, highest)
-    return min(highest, current), None if is_last else latest + STABLE_SECONDS
+def _running(spec: ScalingSpec, demand: Demand) -> int:
+    """How many workers have enough slots for what runs."""
+    return math.ceil(demand.active / spec.concurrency)
 
 
-def _why(spec: ScalingSpec, demand: Demand, replicas: int) -> str:
-    parts = [] if demand.paused else [f"waiting {demand.waiting}"]
-    parts += [f"due {demand.due}"] if demand.due and not demand.paused else []
-    parts.append(f"active {demand.active}")
-    paused = "paused, " if demand.paused else ""
-    unclamped = math.ceil(demand.total / spec.jobs_per_replica)
-    limit = ""
-    if unclamped > spec.max_replicas:
-        limit = f", maxReplicas {spec.max_replicas}"
-    elif unclamped < spec.min_replicas:
-        limit = f", minReplicas {spec.min_replicas}"
-    jobs = f"{demand.total} job" if demand.total == 1 else f"{demand.total} jobs"
-    return f"{paused}{', '.join(parts)}: {jobs} / {spec.jobs_per_replica} per replica{limit} -> {_replicas(replicas)}"
+def _measured_again(spec: ScalingSpec, demand: Demand, wish: Wish) -> float | None:
+    """When to measure again: rates move while the counts stand still; soon where jobs wait."""
+    if not measures(spec) or not (demand.total or wish.kept):
+        return None
+    return spec.behavior.panic_seconds / (6 if demand.queued else 2)
+
+
+def _limit(spec: ScalingSpec, needed: int) -> str:
+    if needed > spec.max_replicas:
+        return f", maxReplicas {spec.max_replicas}"
+    return f", minReplicas {spec.min_replicas}" if needed < spec.min_replicas else ""
 
 
 def _replicas(number: int) -> str:
@@ -126,4 +171,4 @@ def _clamp(spec: ScalingSpec, replicas: int) -> int:
 
 
 def _seconds_until(then: float | None, now: float) -> float | None:
-    return None if then is None else max(0.05, then - now)
+    return None if then is None else max(SOON_SECONDS, then - now)

@@ -33,7 +33,7 @@ def jobqueue_object(**spec: Any) -> dict[str, Any]:
             "execution": "async",
             "gracePeriodSeconds": 30,
         },
-        "scaling": {"mode": "operator", "minReplicas": 0, "maxReplicas": 10, "idleSeconds": 60},
+        "scaling": {"mode": "Operator", "minReplicas": 0, "maxReplicas": 10, "idleSeconds": 60},
     }
     return {
         "apiVersion": "crewline.dev/v1alpha1",

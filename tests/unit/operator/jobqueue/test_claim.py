@@ -99,7 +99,7 @@ def test_where_redis_lost_the_claim_whoever_had_the_queue_comes_first() -> None:
 
 
 def test_without_a_claim_that_is_known_no_workers_are_made_for_a_redis_that_does_not_answer() -> None:
-    always = {"scaling": {"mode": "operator", "minReplicas": 2, "maxReplicas": 10, "idleSeconds": 60}}
+    always = {"scaling": {"mode": "Operator", "minReplicas": 2, "maxReplicas": 10, "idleSeconds": 60}}
     seen = observed(claimed=None, deployment=deployment(0), reading=Reading(fault=UNREACHABLE))
     assert manifest(planned(seen, **always), "Deployment")["spec"]["replicas"] == 0
     had = observed(deployment=deployment(0), reading=Reading(fault=UNREACHABLE))

@@ -28,7 +28,14 @@ STATUS = planned_status(planned(observed(deployment=deployment(2), reading=readi
 FULL = jobqueue_object(
     **WITH_CODE,
     deadLetter={"queue": "dead"},
-    scaling={"mode": "external", "jobsPerReplica": 4, "minReplicas": 1},
+    scaling={
+        "mode": "External",
+        "target": {"jobsPerReplica": 4},
+        "behavior": {"stableWindowSeconds": 30},
+        "fallback": {"replicas": 2},
+        "hold": True,
+        "minReplicas": 1,
+    },
     replicas=2,
 )
 
@@ -73,6 +80,8 @@ def test_what_can_not_be_read_is_said_once(part: str, value: Any) -> None:
 MESSAGES = [
     ({"redis": None}, "spec.redis is missing: apply the object again in the form that kubectl explain shows"),
     ({"worker": {"concurrency": "many"}}, "spec.worker.concurrency is 'many', not a whole number from 1: "),
+    ({"scaling": {"mode": "operator"}}, "spec.scaling.mode is 'operator', not Operator or External: apply the object"),
+    ({"scaling": {"fallback": {}}}, "spec.scaling.fallback.replicas is missing: "),
     ({"worker": {"env": [{"name": "A"}, 5]}}, "spec.worker.env[1] is '5', not an object: "),
     ({"redis": {"urlFrom": {"secretKeyRef": {"name": "r"}}}}, "spec.redis.urlFrom.secretKeyRef.key is missing: "),
 ]

@@ -155,8 +155,8 @@ def test_a_wall_clock_that_is_an_hour_off_decides_the_same() -> None:
             decided.append((manifest(result, "Deployment")["spec"]["replicas"], result.check_after_seconds))
         return decided
 
-    scaling = {"mode": "operator", "minReplicas": 0, "maxReplicas": 5, "idleSeconds": 60}
-    assert lives([0, 1, 1, 0, -1, -1]) == lives([0] * 6) == [(3, 15 - second) for second in range(6)]
+    scaling = {"mode": "Operator", "minReplicas": 0, "maxReplicas": 5, "idleSeconds": 60}
+    assert lives([0, 1, 1, 0, -1, -1]) == lives([0] * 6) == [(3, 60 - second) for second in range(6)]
 
 
 def test_what_is_done_comes_in_an_order_that_a_death_between_bears() -> None:

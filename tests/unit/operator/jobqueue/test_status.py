@@ -6,7 +6,7 @@ import pytest
 from crewline_operator.redis.reading import Running
 
 from tests.unit.operator.factories import conditions, deployment, message, observed
-from tests.unit.operator.jobqueue.plans import planned, reading, status_of
+from tests.unit.operator.jobqueue.plans import manifest, planned, reading, status_of
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,12 @@ def test_the_status_has_counts_oldest_job_and_progress() -> None:
 
 def test_in_mode_operator_a_written_spec_replicas_is_said_to_be_ignored() -> None:
     status = status_of(planned(observed(deployment=deployment(0)), replicas=5))
-    assert "spec.replicas is ignored in mode operator" in message(status, "ScalingActive")
+    assert "spec.replicas is ignored in mode Operator" in message(status, "ScalingActive")
+
+
+def test_a_number_that_is_held_is_said_to_be() -> None:
+    held = {"scaling": {"hold": True, "maxReplicas": 3}}
+    result = planned(observed(deployment=deployment(2), reading=reading(waiting=500)), **held)
+    assert manifest(result, "Deployment")["spec"]["replicas"] == 2
+    assert conditions(status_of(result))["ScalingActive"] == ("False", "Held")
+    assert message(status_of(result), "ScalingActive").startswith("spec.scaling.hold is true")

@@ -29,7 +29,7 @@ from crewline_operator.loop.workqueue import WorkQueue
 from crewline_operator.model.key import Key
 from crewline_operator.model.settings import Settings
 from crewline_operator.redis.bulkhead import Bulkheads
-from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.pollers import Pollers
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 
 log = logging.getLogger(__name__)

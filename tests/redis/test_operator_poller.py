@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from crewline import Job, Queue, Reject, Worker
+from crewline_operator.model.demand import AHEAD_MS
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
+from crewline_operator.redis.counts import RUNNING_MAX
 from crewline_operator.redis.endpoint import Endpoint
-from crewline_operator.redis.poller import Poller, Pollers
+from crewline_operator.redis.poller import Poller
+from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Reading, Snapshot, Target
-from crewline_operator.redis.snapshot import RUNNING_MAX, read_snapshots
+from crewline_operator.redis.snapshot import read_snapshots
 from redis.asyncio import Redis
 
 from tests import redis_server
@@ -79,12 +82,12 @@ async def test_a_job_waits_from_when_it_could_first_run(queue: Queue, redis: Red
 
     assert await oldest(await queue.add("due", {}, delay=0.02)) == 20, "nobody has moved it to those that wait"
     job = await queue.add("moved", {}, delay=0.02)
-    await until(lambda: snapshot(redis), lambda seen: seen.due == 1)
+    await until(lambda: snapshot(redis), lambda seen: seen.oldest_waiting_ms is not None)
     await queue.promote_all()
     assert await oldest(job) == 20
     moment = datetime.now(UTC) + timedelta(milliseconds=200)
     job = await queue.add("for a moment", {}, delay=moment)
-    await until(lambda: snapshot(redis), lambda seen: seen.due == 1)
+    await until(lambda: snapshot(redis), lambda seen: seen.oldest_waiting_ms is not None)
     added = int(await redis.hget(queue.keys.job(job.id), "timestamp") or 0)
     await queue.promote_all()
     assert await oldest(job) + added == round(moment.timestamp() * 1000)
@@ -97,11 +100,18 @@ async def test_a_job_waits_from_when_it_could_first_run(queue: Queue, redis: Red
         assert await oldest(await queue.add("broken", {}), opts=broken) == 0
 
 
-async def test_a_delayed_job_counts_as_due_once_its_time_has_come(queue: Queue, redis: Redis) -> None:
-    await queue.add("soon", {}, delay=0.05)
+async def test_a_delayed_job_counts_as_due_once_a_worker_that_is_asked_for_would_find_it_so(
+    queue: Queue, redis: Redis
+) -> None:
     await queue.add("later", {}, delay=3600)
+    assert 3590 < (await snapshot(redis)).changes_in_seconds <= 3598  # type: ignore[operator]
+    await queue.add("soon", {}, delay=AHEAD_MS / 1000 + 0.3)
+    early = await snapshot(redis)
+    assert (early.due, early.demand.total) == (0, 0)
+    assert early.changes_in_seconds is not None and 0 < early.changes_in_seconds <= 0.3
     seen = await until(lambda: snapshot(redis), lambda seen: seen.due == 1)
     assert (seen.delayed, seen.demand.total) == (2, 1)
+    assert seen.next_due_ms > seen.now_ms, "before it is due"
 
 
 async def test_a_paused_queue_is_known_as_paused_and_its_jobs_as_waiting(queue: Queue, redis: Redis) -> None:

@@ -22,7 +22,7 @@ from crewline_operator.model.key import Key, Object, status_of
 from crewline_operator.model.names import JOBQUEUE_LABEL
 from crewline_operator.model.owner import Owner
 from crewline_operator.redis.endpoint import Endpoint
-from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Reading
 from crewline_operator.scaling.decide import History
 
@@ -97,6 +97,7 @@ class JobQueueObserver:
             endpoint=endpoint,
             followed=followed,
             reading=reading,
+            attention=self._pollers.attention(key),
             claimed=done.claimed,
             unclaimed_since=unclaimed_since,
             history=history,

@@ -72,7 +72,7 @@ class Poller:
         self._changed = asyncio.Event()
         self._watched = Watched(time.monotonic)
         # In a cluster one read can't span the slots of many queues.
-        self._wakes = None if is_cluster(endpoint.url) else WakeReader(endpoint, self._watched, self._woken, self._plan)
+        self._wakes = None if is_cluster(endpoint.url) else WakeReader(endpoint, self._watched, self._read_now)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -131,12 +131,12 @@ class Poller:
 
     def wake(self, key: Key) -> None:
         """Read the queue of the JobQueue `key` again at once."""
-        self._agenda.add(key)
-        self._changed.set()
+        self._read_now([key])
 
-    def _woken(self, keys: Iterable[Key]) -> None:
+    def _read_now(self, keys: Iterable[Key]) -> None:
         for key in keys:
-            self.wake(key)
+            self._agenda.add(key)
+        self._changed.set()
 
     def _plan(self, keys: Iterable[Key]) -> None:
         """Have queues read in their turn."""

@@ -38,18 +38,17 @@ LATE_SECONDS = 3.0
 RETRY_SECONDS = 0.5
 RETRY_CAP_SECONDS = 30.0
 
-Keys = Callable[[Iterable[Key]], None]
+#: Has queues read at once: something was written to them, or they can't be waited for, or from where has to be read.
+ReadNow = Callable[[Iterable[Key]], None]
 
 
 class WakeReader:
     """One Redis."""
 
-    def __init__(self, endpoint: Endpoint, watched: Watched, on_wake: Keys, on_lost: Keys) -> None:
+    def __init__(self, endpoint: Endpoint, watched: Watched, read_now: ReadNow) -> None:
         self._endpoint = endpoint
         self._watched = watched
-        #: Told of queues to which something was written, and of those that are not waited for any more.
-        self._on_wake = on_wake
-        self._on_lost = on_lost
+        self._read_now = read_now
         self._redis = connect(
             endpoint.url,
             called="crewline-operator-wake",
@@ -91,7 +90,7 @@ class WakeReader:
             else:
                 self._recovered()
                 if woken:
-                    self._on_wake(self._watched.woke(woken))
+                    self._read_now(self._watched.woke(woken))
 
     async def _read(self, streams: dict[str, str]) -> set[str]:
         """Block until there are events after those positions; the streams that have any."""
@@ -121,13 +120,13 @@ class WakeReader:
         for stream in sorted(refused - self._told):
             log.warning("Redis %s does not let %r be read: that queue is polled", self._endpoint.shown, stream)
         self._told |= refused
-        self._on_lost(self._watched.refuse(refused))
+        self._read_now(self._watched.refuse(refused))
 
     async def _lost(self, error: BaseException) -> None:
         if not self._failures:
             fault = redis_fault(error, self._endpoint.shown)
             log.warning("queues at zero are polled, no event wakes them: %s: %s", fault.reason, fault.message)
-        self._on_lost(self._watched.lost())
+        self._read_now(self._watched.lost())
         # A reply that comes late must not be taken for another call's.
         with contextlib.suppress(Exception):
             await self._redis.connection_pool.disconnect()

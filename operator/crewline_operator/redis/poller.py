@@ -45,6 +45,8 @@ QUEUES_AT_ONCE = 50
 #: Reads in an interval of a queue whose workers come or go, and intervals between two reads of one that sleeps.
 CLOSE_READS = 4
 ASLEEP_INTERVALS = 10
+#: Delayed jobs may come due all the time: between two reads for these is so much.
+CHANGE_SECONDS = 0.25
 
 #: Told of the keys of JobQueues for which something changed.
 OnChange = Callable[[Iterable[Key]], None]
@@ -155,7 +157,7 @@ class Poller:
             at = next_turn(now, interval / CLOSE_READS if attention is Attention.CLOSE else interval)
         snapshot = self.reading(key).snapshot
         changes = snapshot.changes_in_seconds if snapshot is not None else None
-        return at if changes is None else min(at, now + max(changes, interval / CLOSE_READS))
+        return at if changes is None else min(at, now + max(changes, CHANGE_SECONDS))
 
     async def _poll_forever(self) -> None:
         while not cancelled():

@@ -13,7 +13,8 @@ def attention_for(observed: Observed, replicas: int) -> Attention:
         # It is only seen by looking that it can be read again, or that the one that has it has gone.
         return Attention.STEADY
     if not replicas and not observed.current_replicas:
-        return Attention.ASLEEP
+        # No event tells that a limit was lifted.
+        return Attention.STEADY if snapshot.demand.held else Attention.ASLEEP
     status = (observed.deployment or {}).get("status", {})
     moving = observed.current_replicas != replicas or any(
         status.get(name, 0) != replicas for name in ("replicas", "readyReplicas")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from crewline_operator.effects.actions import Attend
 from crewline_operator.model.attention import Attention
+from crewline_operator.model.demand import Limits
 from crewline_operator.redis.reading import Reading
 
 from tests.unit.operator.factories import deployment, observed
@@ -19,7 +20,7 @@ def attention(**seen: Any) -> Attention:
     return attends[0].attention if attends else Attention.STEADY
 
 
-def test_a_queue_without_workers_sleeps_whatever_holds_its_jobs_back() -> None:
+def test_a_queue_without_workers_sleeps_also_while_it_is_paused() -> None:
     assert attention(deployment=deployment(0)) is Attention.ASLEEP
     assert attention(deployment=deployment(0), reading=reading(waiting=5, paused=True)) is Attention.ASLEEP
 
@@ -36,7 +37,9 @@ def test_a_queue_is_looked_at_closely_while_its_workers_come_or_go_and_there_is_
 
 
 @pytest.mark.parametrize(
-    "read", [Reading(fault=UNREACHABLE), reading(owner=MAILS)], ids=["it can't be read", "another has the queue"]
+    "read",
+    [Reading(fault=UNREACHABLE), reading(owner=MAILS), reading(waiting=5, limits=Limits(at_once=0))],
+    ids=["it can't be read", "another has the queue", "a limit may be lifted"],
 )
 def test_what_no_event_tells_of_is_looked_at_steadily(read: Reading) -> None:
     assert attention(deployment=deployment(0), reading=read) is Attention.STEADY

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from crewline import Job, Queue, Reject, Worker
+from crewline_operator.model.attention import Attention
 from crewline_operator.model.demand import AHEAD_MS
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
@@ -412,3 +413,29 @@ async def test_a_user_that_may_not_name_its_connections_may_be_read_with(queue: 
     finally:
         await pollers.close()
         await queue.redis.execute_command("ACL", "DELUSER", "plain")  # type: ignore[no-untyped-call]
+
+
+async def test_queues_are_read_as_often_as_there_is_something_to_see(redis: Redis, redis_url: str) -> None:
+    pollers = Pollers(lambda _: None, 0.2)
+    reads: dict[Attention, set[int]] = {attention: set() for attention in Attention}
+
+    async def look() -> int:
+        for attention, seen in reads.items():
+            snapshot = pollers.reading(other(attention.value)[0]).snapshot
+            if snapshot is not None:
+                seen.add(snapshot.now_ms)
+        return len(reads[Attention.STEADY])
+
+    try:
+        for attention in Attention:
+            key, target = other(attention.value)
+            pollers.watch(key, Endpoint(redis_url, "shown"), target)
+            pollers.attend(key, attention)
+        await until(look, lambda seen: seen >= 5)
+        for seen in reads.values():
+            seen.clear()
+        await until(look, lambda seen: seen >= 10)
+        assert len(reads[Attention.CLOSE]) >= 20
+        assert len(reads[Attention.ASLEEP]) <= 3
+    finally:
+        await pollers.close()

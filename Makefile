@@ -21,7 +21,7 @@ MODEL_ARGS ?=
 ##@ See it
 .PHONY: help demo demo-down
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo
 
 demo: setup ## Kubernetes, the operator and an example that scales from zero and back; answers in the end

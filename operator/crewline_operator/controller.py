@@ -34,6 +34,9 @@ from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 
 log = logging.getLogger(__name__)
 
+#: Reconciles that may change something at one Redis at a time: each has a connection, beside the two that read.
+AT_ONE_REDIS = 2
+
 
 class Controller:
     """All of the operator but kopf."""
@@ -49,7 +52,7 @@ class Controller:
         self._missed = MissedDeletions(api=api, store=self._store, listing=self._listing, settings=settings)
         self._events = EventRecorder(api)
         self._pollers = Pollers(self._intake.on_reading, settings.poll_seconds)
-        self._bulkheads = Bulkheads(self._work.add, max(1, (settings.reconcilers - 1) // 2))
+        self._bulkheads = Bulkheads(self._work.add, max(1, min(AT_ONE_REDIS, (settings.reconcilers - 1) // 2)))
         self._budget = WriteBudget(settings.status_writes_per_second, self._work.add)
         self._executor = Executor(
             api=api,

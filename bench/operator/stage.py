@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from crewline import Queue
-from crewline_operator.kube.api import JOBQUEUES, Api, connect
+from crewline_operator.kube.api import JOBQUEUES, Api
+from kubernetes.aio import client as kube_client
+from kubernetes.aio import config as kube_config
 from redis.asyncio import Redis
 
 from tests import redis_server
@@ -162,6 +164,8 @@ async def open_stage(cluster: str, producer: str, keep: bool) -> AsyncIterator[S
     ran_before = not provider.faults()
     kubeconfig = provider.up()
     os.environ["KUBECONFIG"] = str(kubeconfig)
+    configuration = kube_client.Configuration()
+    await kube_config.load_kube_config(str(kubeconfig), client_configuration=configuration)
     kubectl = [*map(str, tools.kubectl()), f"--kubeconfig={kubeconfig}"]
     namespace = f"bench-{secrets.token_hex(3)}"
     try:
@@ -176,13 +180,13 @@ async def open_stage(cluster: str, producer: str, keep: bool) -> AsyncIterator[S
         ):
             async with (
                 aclosing(Producer(producer, server)) as adding,
-                connect() as api,
+                kube_client.ApiClient(configuration) as client,
                 Kube(kubeconfig) as kube,
                 Redis.from_url(server.url, decode_responses=True) as redis,
             ):
                 replicas = Replicas()
                 following = asyncio.create_task(replicas.follow(kube, namespace))
-                yield Stage(api, kube, namespace, redis, server.url, replicas, operator, adding, kubectl)
+                yield Stage(Api(client), kube, namespace, redis, server.url, replicas, operator, adding, kubectl)
                 following.cancel()
     finally:
         run([*kubectl, "delete", "namespace", namespace, "--wait=false", "--ignore-not-found"])

@@ -77,8 +77,12 @@ async def created(stage: Stage, count: int, step: Step) -> dict[str, Any]:
 
 
 async def idle(stage: Stage, seconds: float, step: Step) -> dict[str, Any]:
-    """What queues without jobs cost."""
-    await asyncio.sleep(15)
+    """What queues without jobs cost, once Kubernetes' own controllers have done with their Deployments."""
+    for _ in range(60):
+        before = await stage.api_writes()
+        await asyncio.sleep(10)
+        if await stage.api_writes() == before:
+            break
     writes, cpu, began = await stage.api_writes(), stage.cpu_seconds(), time.monotonic()
     while time.monotonic() < began + seconds:
         await asyncio.sleep(1)

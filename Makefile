@@ -21,7 +21,7 @@ MODEL_ARGS ?=
 ##@ See it
 .PHONY: help demo demo-down
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo
 
 demo: setup ## Kubernetes, the operator and an example that scales from zero and back; answers in the end
@@ -32,7 +32,7 @@ demo-down: setup ## take away all that the demo made
 	@$(BIN)/python -m tools.demo down
 
 ##@ Test it
-.PHONY: test test-unit test-redis test-interop test-chaos test-e2e chaos model bench lint types
+.PHONY: test test-unit test-redis test-interop test-chaos test-e2e chaos model bench bench-operator lint types
 test: setup redis-server node cluster lint types ## all of it: lint, types, then unit, Redis, chaos, interop and e2e tests
 	@echo "test: unit, redis, chaos, interop, e2e"
 	@$(PYTEST) $(ARGS)
@@ -63,6 +63,9 @@ bench: setup redis-server ## ours beside ten other libraries, then far, long and
 	@$(BIN)/python bench/run.py --no-limits --peers $(NEAREST) --out bench/results/nearest.json
 	@$(BIN)/python bench/scenarios.py --out bench/results/scenarios.json
 	@$${BENCH_HOME:-$$(dirname "$$(mktemp -u)")/bench}/venvs/plot/bin/python bench/publish.py
+
+bench-operator: setup redis-server node cluster ## how soon the operator reacts and what it costs, 15 minutes: make bench-operator ARGS="idle"
+	@$(BIN)/python -m bench.operator $(ARGS)
 
 test-e2e: setup cluster ## the operator on a real Kubernetes
 	@$(PYTEST) tests/e2e $(ARGS)

@@ -29,10 +29,13 @@ from crewline_operator.loop.workqueue import WorkQueue
 from crewline_operator.model.key import Key
 from crewline_operator.model.settings import Settings
 from crewline_operator.redis.bulkhead import Bulkheads
-from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.pollers import Pollers
 from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 
 log = logging.getLogger(__name__)
+
+#: Reconciles that may change something at one Redis at a time: each has a connection, beside the two that read.
+AT_ONE_REDIS = 2
 
 
 class Controller:
@@ -49,7 +52,7 @@ class Controller:
         self._missed = MissedDeletions(api=api, store=self._store, listing=self._listing, settings=settings)
         self._events = EventRecorder(api)
         self._pollers = Pollers(self._intake.on_reading, settings.poll_seconds)
-        self._bulkheads = Bulkheads(self._work.add, max(1, (settings.reconcilers - 1) // 2))
+        self._bulkheads = Bulkheads(self._work.add, max(1, min(AT_ONE_REDIS, (settings.reconcilers - 1) // 2)))
         self._budget = WriteBudget(settings.status_writes_per_second, self._work.add)
         self._executor = Executor(
             api=api,

@@ -19,7 +19,7 @@ JOBS = [2, 5, 9] * 14
 
 
 async def test_scale_ins_under_load_interrupt_no_job(scene: Scene) -> None:
-    scaling = {"mode": "external", "maxReplicas": 4}
+    scaling = {"mode": "External", "maxReplicas": 4}
     await scene.apply(jobqueue("tide", "handlers:counted", worker={"concurrency": 1}, scaling=scaling))
     await scene.wait_condition("tide", "ScalingActive", "External")
     queue = scene.queue("tide")

@@ -15,7 +15,7 @@ from crewline_operator.model.key import Key
 from crewline_operator.model.owner import CLAIM_SECONDS, Owner, claim_key
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.endpoint import Endpoint
-from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Snapshot, Target
 from crewline_operator.redis.snapshot import read_snapshots
 from kubernetes.aio import client as kube_client

@@ -38,7 +38,7 @@ from crewline_operator.model.note import Note
 from crewline_operator.model.owner import Owner
 from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.endpoint import Endpoint
-from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Snapshot
 from crewline_operator.redis.snapshot import read_snapshots
 from crewline_operator.scaling.decide import History

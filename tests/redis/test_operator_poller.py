@@ -14,12 +14,16 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from crewline import Job, Queue, Reject, Worker
+from crewline_operator.model.attention import Attention
+from crewline_operator.model.demand import AHEAD_MS
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
+from crewline_operator.redis.counts import RUNNING_MAX
 from crewline_operator.redis.endpoint import Endpoint
-from crewline_operator.redis.poller import Poller, Pollers
+from crewline_operator.redis.poller import Poller
+from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Reading, Snapshot, Target
-from crewline_operator.redis.snapshot import RUNNING_MAX, read_snapshots
+from crewline_operator.redis.snapshot import read_snapshots
 from crewline_operator.scaling.rates import Rates, observe
 from crewline_operator.scaling.spec import Behavior
 from redis.asyncio import Redis
@@ -83,12 +87,12 @@ async def test_a_job_waits_from_when_it_could_first_run(queue: Queue, redis: Red
 
     assert await oldest(await queue.add("due", {}, delay=0.02)) == 20, "nobody has moved it to those that wait"
     job = await queue.add("moved", {}, delay=0.02)
-    await until(lambda: snapshot(redis), lambda seen: seen.due == 1)
+    await until(lambda: snapshot(redis), lambda seen: seen.oldest_waiting_ms is not None)
     await queue.promote_all()
     assert await oldest(job) == 20
     moment = datetime.now(UTC) + timedelta(milliseconds=200)
     job = await queue.add("for a moment", {}, delay=moment)
-    await until(lambda: snapshot(redis), lambda seen: seen.due == 1)
+    await until(lambda: snapshot(redis), lambda seen: seen.oldest_waiting_ms is not None)
     added = int(await redis.hget(queue.keys.job(job.id), "timestamp") or 0)
     await queue.promote_all()
     assert await oldest(job) + added == round(moment.timestamp() * 1000)
@@ -120,11 +124,18 @@ async def test_what_arrives_and_what_leaves_is_told_by_what_is_read(
     assert rates.departed == 9
 
 
-async def test_a_delayed_job_counts_as_due_once_its_time_has_come(queue: Queue, redis: Redis) -> None:
-    await queue.add("soon", {}, delay=0.05)
+async def test_a_delayed_job_counts_as_due_once_a_worker_that_is_asked_for_would_find_it_so(
+    queue: Queue, redis: Redis
+) -> None:
     await queue.add("later", {}, delay=3600)
+    assert 3590 < (await snapshot(redis)).changes_in_seconds <= 3598  # type: ignore[operator]
+    await queue.add("soon", {}, delay=AHEAD_MS / 1000 + 0.3)
+    early = await snapshot(redis)
+    assert (early.due, early.demand.total) == (0, 0)
+    assert early.changes_in_seconds is not None and 0 < early.changes_in_seconds <= 0.3
     seen = await until(lambda: snapshot(redis), lambda seen: seen.due == 1)
     assert (seen.delayed, seen.demand.total) == (2, 1)
+    assert seen.next_due_ms > seen.now_ms, "before it is due"
 
 
 async def test_a_paused_queue_is_known_as_paused_and_its_jobs_as_waiting(queue: Queue, redis: Redis) -> None:
@@ -425,3 +436,29 @@ async def test_a_user_that_may_not_name_its_connections_may_be_read_with(queue: 
     finally:
         await pollers.close()
         await queue.redis.execute_command("ACL", "DELUSER", "plain")  # type: ignore[no-untyped-call]
+
+
+async def test_queues_are_read_as_often_as_there_is_something_to_see(redis: Redis, redis_url: str) -> None:
+    pollers = Pollers(lambda _: None, 0.2)
+    reads: dict[Attention, set[int]] = {attention: set() for attention in Attention}
+
+    async def look() -> int:
+        for attention, seen in reads.items():
+            snapshot = pollers.reading(other(attention.value)[0]).snapshot
+            if snapshot is not None:
+                seen.add(snapshot.now_ms)
+        return len(reads[Attention.STEADY])
+
+    try:
+        for attention in Attention:
+            key, target = other(attention.value)
+            pollers.watch(key, Endpoint(redis_url, "shown"), target)
+            pollers.attend(key, attention)
+        await until(look, lambda seen: seen >= 5)
+        for seen in reads.values():
+            seen.clear()
+        await until(look, lambda seen: seen >= 10)
+        assert len(reads[Attention.CLOSE]) >= 20
+        assert len(reads[Attention.ASLEEP]) <= 3
+    finally:
+        await pollers.close()

@@ -76,8 +76,10 @@ class Kube:
             return False
         return True
 
-    async def follow(self, api_version: str, kind: str, name: str, namespace: str) -> AsyncIterator[dict[str, Any]]:
-        """The object as it is now and after each change, without end."""
+    async def follow(
+        self, api_version: str, kind: str, name: str | None, namespace: str
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The object, or without a name all of that kind, as they are now and after each change, without end."""
         resource = await self._resource(api_version, kind)
         while True:
             try:

@@ -84,12 +84,10 @@ class Lanes:
     async def renew(self) -> None:
         """Gives up the connections that no call is on: where one died in silence, the others may be dead as well."""
         self._home.enter()
-        idle, self._idle = self._idle, deque()
-        for connection, _ in idle:
-            await self._release(connection)
+        await self._release_idle()
         if self._direct:
             # those that redis-py keeps for its own commands, too: the next call would get one of them
-            await self._redis.connection_pool.disconnect(inuse_connections=False)
+            await private.close_idle(self._redis)
 
     async def close(self) -> None:
         """Closes what rests. The client may be another's, and go on."""
@@ -97,7 +95,7 @@ class Lanes:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        await self.renew()
+        await self._release_idle()
 
     async def call_together(self, *commands: Command) -> list[Any]:
         """Sends commands in one go; their replies in order, an error that Redis answered in its reply's place."""
@@ -242,7 +240,7 @@ class Lanes:
         # when the refused connection was made is the client's to know: now, as far as it is known here
         now = time.monotonic()
         if isinstance(self._redis, Redis) and any(self._given_up.take(now, error) for error in errors):
-            await self._redis.connection_pool.disconnect(inuse_connections=False)
+            await private.close_idle(self._redis)
 
     async def _give_back(self, connection: Any) -> None:
         """A connection that an error was answered on rests, or goes with all others that were made when it was.
@@ -272,6 +270,10 @@ class Lanes:
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
         self._timer = loop.call_later(SURPLUS_SECONDS, self._look) if self._idle else None
+
+    async def _release_idle(self) -> None:
+        idle, self._idle = self._idle, deque()
+        await self._release_all([connection for connection, _ in idle])
 
     async def _release_all(self, connections: list[Any]) -> None:
         for connection in connections:

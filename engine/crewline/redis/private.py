@@ -54,6 +54,21 @@ async def drop(client: Any, connection: Any) -> None:
     await connection.disconnect(nowait=True)
 
 
+async def close_idle(client: Any) -> None:
+    """Closes the connections that a client's pool has at hand, and no call is on.
+
+    They are taken out of the pool for that: redis-py leaves them in it, and whoever takes one meanwhile finds it closed
+    in the middle of a call.
+    """
+    pool = client.connection_pool
+    idle, pool._available_connections[:] = list(pool._available_connections), []
+    try:
+        for connection in idle:
+            await connection.disconnect()
+    finally:
+        pool._available_connections[:0] = idle
+
+
 def disown(client: Any) -> None:
     """In a forked child: its parent's connections are none of the client's, whatever client it is."""
     for each in _taken_from(client):

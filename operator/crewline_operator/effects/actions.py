@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from crewline_operator.model.attention import Attention
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
@@ -56,6 +57,13 @@ class Follow:
 
     endpoint: Endpoint
     target: Target
+
+
+@dataclass(frozen=True)
+class Attend:
+    """Look so closely at the object's queue, if it is followed."""
+
+    attention: Attention
 
 
 @dataclass(frozen=True)
@@ -184,4 +192,5 @@ class RemoveJob:
 ClaimAction = Claim | KeepClaim | GiveUpClaim
 RunAction = AddRun | TakeBackRun | RemoveJob
 DrainAction = Drain | Undrain | Mark | Unmark
-Action = ClaimAction | Follow | Unfollow | DrainAction | Apply | WriteStatus | Pause | Sweep | RunAction | Note
+QueueAction = Follow | Attend | Unfollow | Pause | Sweep
+Action = ClaimAction | QueueAction | DrainAction | Apply | WriteStatus | RunAction | Note

@@ -15,6 +15,7 @@ from crewline_operator.effects.actions import (
     Action,
     AddRun,
     Apply,
+    Attend,
     Claim,
     Drain,
     Follow,
@@ -42,7 +43,7 @@ from crewline_operator.model.deletion_cost import MARK
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.note import Note
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
-from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.pollers import Pollers
 
 
 class Executor:
@@ -111,6 +112,8 @@ class Executor:
                 await self._queues.give_up_claim(key, action, done)
             case Follow(endpoint, target):
                 self._pollers.watch(key, endpoint, target)
+            case Attend(attention):
+                self._pollers.attend(key, attention)
             case Unfollow():
                 self._pollers.unwatch(key)
             case Drain():

@@ -36,7 +36,7 @@ from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.claims import give_up_claim, renew_claim, take_claim
 from crewline_operator.redis.faults import redis_fault
-from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.sweep import sweep_queue
 
 #: One change of a queue, several round trips included.

@@ -29,7 +29,7 @@ from crewline_operator.model.owner import Owner
 from crewline_operator.model.worker import Worker
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
 from crewline_operator.redis.endpoint import Endpoint
-from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Reading
 from crewline_operator.redis.workers import read_workers
 from crewline_operator.scaling.decide import History
@@ -120,6 +120,7 @@ class JobQueueObserver:
             endpoint=endpoint,
             followed=followed,
             reading=reading,
+            attention=self._pollers.attention(key),
             claimed=done.claimed,
             unclaimed_since=unclaimed_since,
             history=history,

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from crewline_operator.effects.done import Applied, Claimed
+from crewline_operator.model.attention import Attention
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
 from crewline_operator.model.owner import Owner
@@ -49,6 +50,7 @@ class Observed:
     #: What is read of the queue now, and the last read of it; that is empty until `followed` is what is wanted.
     followed: tuple[Endpoint, Target] | None = None
     reading: Reading = field(default_factory=Reading)
+    attention: Attention = Attention.STEADY
     code: Code = field(default_factory=Code)
     #: Whether the JobQueue that has the queue, if it is another one, is gone as far as this cluster can tell.
     owner_gone: bool = False

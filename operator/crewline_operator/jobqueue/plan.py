@@ -16,6 +16,7 @@ from typing import Any
 from crewline_operator.effects.actions import (
     Action,
     Apply,
+    Attend,
     Follow,
     GiveUpClaim,
     Sweep,
@@ -25,6 +26,7 @@ from crewline_operator.effects.actions import (
 )
 from crewline_operator.effects.done import Applied, Claimed
 from crewline_operator.effects.unreadable import say_unreadable
+from crewline_operator.jobqueue.attention import attention_for
 from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, DeploymentInputs, build_deployment
 from crewline_operator.jobqueue.children.service_account import build_service_account
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
@@ -114,11 +116,13 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     status = build_status(jobqueue, outcome, observed)
     writes, written_in = _status_writes(status, observed, settings)
     applied = [*_applies(manifests, observed), *(made_notes(jobqueue) if outcome.creating else ())]
+    attention = attention_for(observed, replicas)
+    attends = [Attend(attention)] if attention is not observed.attention else []
     # Before any worker that this plan makes can fetch them.
     strays = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
     # Other Events know by the status what was told: they come after it, and before what may fail.
     drains = actions_of(jobqueue, step)
-    actions = [*strays, *following, *claim.actions, *drains, *applied, *writes, *notes_of(observed, outcome)]
+    actions = [*strays, *following, *claim.actions, *drains, *applied, *attends, *writes, *notes_of(observed, outcome)]
     if has_wrong_pod_gone(observed, step):
         actions.append(wrong_pod_note())
     if pause.action is not None:

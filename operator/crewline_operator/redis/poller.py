@@ -1,4 +1,8 @@
-"""Reads all queues of a Redis in one go, each second: one connection and one task per Redis, never per queue.
+"""Reads the queues of a Redis: one task and one connection per Redis, never per queue.
+
+How often depends on the queue. Where workers come or go it is read four times an interval, else once; one that sleeps
+is read once in ten intervals as long as its events wake it (wake.py), and when a delayed job comes due. Queues whose
+time has come are read together, few enough that what was woken meanwhile does not wait for long.
 
 A Redis that can't be reached is told to its own queues only, with one log line when it goes and one when it comes back;
 tries go on with backoff. A queue that Redis refuses to have read is told so alone. Whoever asks gets the last snapshot
@@ -10,26 +14,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
+import zlib
 from collections.abc import Callable, Collection, Iterable
 
-from crewline.queue.queue import Queue
-from crewline.redis.connection import connect
+from crewline.redis.connection import cancelled, connect, end_tasks
+from crewline.redis.topology import is_cluster
+from crewline.wire.keys import Keys
 from redis.asyncio import Redis
 
+from crewline_operator.model.attention import Attention
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
-from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.redis.agenda import Agenda, next_turn
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.reading import Reading, Snapshot, Target
 from crewline_operator.redis.snapshot import read_snapshots
+from crewline_operator.redis.wake import WakeReader
+from crewline_operator.redis.watched import Watched
 
 log = logging.getLogger(__name__)
 
-#: Seconds one read of all queues may take, several round trips and a connect included.
+#: Seconds one read may take, several round trips and a connect included.
 READ_TIMEOUT_SECONDS = 5.0
 COMMAND_TIMEOUT_SECONDS = 3.0
 BACKOFF_CAP_SECONDS = 5.0
+#: Queues that are read together: some 20 commands each keep Redis' other clients served, and our own loop.
+QUEUES_AT_ONCE = 50
+#: Reads in an interval of a queue whose workers come or go, and intervals between two reads of one that sleeps.
+CLOSE_READS = 4
+ASLEEP_INTERVALS = 10
+#: Delayed jobs may come due all the time: between two reads for these is so much.
+CHANGE_SECONDS = 0.25
 
 #: Told of the keys of JobQueues for which something changed.
 OnChange = Callable[[Iterable[Key]], None]
@@ -49,12 +66,15 @@ class Poller:
         self._on_change = on_change
         self._interval_seconds = interval_seconds
         self._targets: dict[Key, Target] = {}
+        self._attention: dict[Key, Attention] = {}
         self._readings: dict[Key, Reading] = {}
         self._fault: Fault | None = None
         self._failures = 0
-        self._wake = asyncio.Event()
-        #: What is read again at once, and not with all the others.
-        self._woken: set[Key] = set()
+        self._agenda: Agenda[Key] = Agenda()
+        self._changed = asyncio.Event()
+        self._watched = Watched(time.monotonic)
+        # In a cluster one read can't span the slots of many queues.
+        self._wakes = None if is_cluster(endpoint.url) else WakeReader(endpoint, self._watched, self._read_now)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -63,23 +83,28 @@ class Poller:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._poll_forever(), name=f"poller {self.endpoint.shown}")
+        if self._wakes is not None:
+            self._wakes.start()
 
     async def stop(self) -> None:
+        if self._wakes is not None:
+            await self._wakes.stop()
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks(self._task)
         with contextlib.suppress(Exception):
             await self.redis.aclose()
 
     def watch(self, key: Key, target: Target) -> None:
         """Read `target` for the JobQueue `key` from now on."""
         if self._targets.get(key) != target:
+            self.unwatch(key)
             self._targets[key] = target
-            self._readings.pop(key, None)
             self.wake(key)
 
     def unwatch(self, key: Key) -> None:
+        self._watched.rouse(key)
+        self._agenda.drop(key)
+        self._attention.pop(key, None)
         self._targets.pop(key, None)
         self._readings.pop(key, None)
 
@@ -89,125 +114,109 @@ class Poller:
     def reading(self, key: Key) -> Reading:
         return self._readings.get(key, Reading())
 
+    def attention(self, key: Key) -> Attention:
+        return self._attention.get(key, Attention.STEADY)
+
+    def attend(self, key: Key, attention: Attention) -> None:
+        """Look so closely at the queue of the JobQueue `key` from now on."""
+        target = self._targets.get(key)
+        if target is None or attention is self.attention(key):
+            return
+        self._attention[key] = attention
+        if attention is Attention.ASLEEP:
+            self._watched.sleep(key, Keys(target.prefix, target.queue).events)
+            # What was added since its last read is seen by this one, and what is added after by its events.
+            self.wake(key)
+        else:
+            self._watched.rouse(key)
+            self._plan([key])
+
     def wake(self, key: Key) -> None:
         """Read the queue of the JobQueue `key` again at once."""
-        self._woken.add(key)
-        self._wake.set()
+        self._read_now([key])
+
+    def _read_now(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._agenda.add(key)
+        self._changed.set()
+
+    def _plan(self, keys: Iterable[Key]) -> None:
+        """Have queues read in their turn."""
+        now = time.monotonic()
+        for key in keys:
+            if key in self._targets:
+                self._agenda.plan(key, self._next_at(key, now))
+        self._changed.set()
+
+    def _next_at(self, key: Key, now: float) -> float:
+        attention, interval = self.attention(key), self._interval_seconds
+        if attention is Attention.ASLEEP and self._watched.waits_for(key):
+            phase = zlib.crc32(str(key).encode()) % (ASLEEP_INTERVALS * CLOSE_READS) * interval / CLOSE_READS
+            at = next_turn(now, ASLEEP_INTERVALS * interval, phase)
+        else:
+            at = next_turn(now, interval / CLOSE_READS if attention is Attention.CLOSE else interval)
+        snapshot = self.reading(key).snapshot
+        changes = snapshot.changes_in_seconds if snapshot is not None else None
+        return at if changes is None else min(at, now + max(changes, CHANGE_SECONDS))
 
     async def _poll_forever(self) -> None:
-        clock = asyncio.get_running_loop().time
-        all_at = clock()
-        while True:
-            self._wake.clear()
-            woken, self._woken = self._woken, set()
-            if clock() >= all_at or self._failures:
-                await self.poll_once()
-                wait_seconds = self._interval_seconds
-                if self._failures:
-                    wait_seconds = min(BACKOFF_CAP_SECONDS, self._interval_seconds * 2.0 ** (self._failures - 1))
-                all_at = clock() + wait_seconds
-            else:
-                # As many new queues as there are would else be as many reads of all of them.
-                await self.poll_once(woken)
+        while not cancelled():
+            keys = self._agenda.take(time.monotonic(), QUEUES_AT_ONCE)
+            if keys:
+                await self.poll_once(keys)
+                continue
+            self._changed.clear()
+            at = self._agenda.next_at()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(all_at):
-                    await self._wake.wait()
+                async with asyncio.timeout(None if at is None else at - time.monotonic()):
+                    await self._changed.wait()
 
     async def poll_once(self, only: Collection[Key] | None = None) -> None:
         """One read of all queues, or of some, and word of what changed. Never raises: a fault is a result too."""
-        targets = {key: target for key, target in self._targets.items() if only is None or key in only}
-        if only is not None and not targets:
+        targets = {key: self._targets[key] for key in (self._targets if only is None else only) if key in self._targets}
+        if not targets:
             return
+        sleeping = {target for key, target in targets.items() if self.attention(key) is Attention.ASLEEP}
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-                snapshots = await read_snapshots(self.redis, list(dict.fromkeys(targets.values())))
+                snapshots = await read_snapshots(self.redis, list(dict.fromkeys(targets.values())), sleeping)
         except Exception as error:
-            self._failures += 1
             self._failed(redis_fault(error, self.endpoint.shown))
-            return
-        self._failures = 0
-        self._succeeded(targets, snapshots)
+        else:
+            self._succeeded(targets, snapshots)
 
     def _failed(self, fault: Fault) -> None:
         if fault != self._fault:
             log.warning("%s: %s", fault.reason, fault.message)
         self._fault = fault
+        seconds = min(BACKOFF_CAP_SECONDS, self._interval_seconds * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 30)
+        again_at = time.monotonic() + seconds
+        for key in self._targets:
+            # Nobody is read meanwhile: the first one then is a try for all.
+            self._agenda.drop(key)
+            self._agenda.plan(key, again_at)
         changed = [key for key in self._targets if self._readings.get(key) != Reading(fault=fault)]
         self._readings = dict.fromkeys(self._targets, Reading(fault=fault))
         self._on_change(changed)
 
     def _succeeded(self, targets: dict[Key, Target], found: dict[Target, Snapshot | Fault]) -> None:
+        self._failures = 0
         if self._fault is not None:
             log.info("RedisRecovered: Redis %s answers again", self.endpoint.shown)
             self._fault = None
+            for key in self._targets.keys() - targets.keys():
+                self._agenda.add(key)
         changed = []
         for key, target in targets.items():
             if self._targets.get(key) != target:
                 continue
             earlier, seen = self._readings.get(key, Reading()), found[target]
             self._readings[key] = reading = Reading(fault=seen) if isinstance(seen, Fault) else Reading(snapshot=seen)
+            self._watched.was_read(key, reading.snapshot.position if reading.snapshot is not None else None)
             if reading.differs_from(earlier):
                 changed.append(key)
+        self._plan(targets)
+        if self._wakes is not None:
+            self._wakes.look()
         self._on_change(changed)
-
-
-class Pollers:
-    """All Redis in use. A poller lives as long as a JobQueue uses it."""
-
-    def __init__(self, on_change: OnChange, interval_seconds: float) -> None:
-        self._on_change = on_change
-        self._interval_seconds = interval_seconds
-        self._pollers: dict[Endpoint, Poller] = {}
-        self._by_key: dict[Key, Poller] = {}
-        self._stopping: set[asyncio.Task[None]] = set()
-
-    def watch(self, key: Key, endpoint: Endpoint, target: Target) -> Poller:
-        """Have `target` of `endpoint` read for the JobQueue `key`."""
-        poller = self._pollers.get(endpoint)
-        if self._by_key.get(key) not in (None, poller):
-            self.unwatch(key)
-        if poller is None:
-            poller = self._pollers[endpoint] = Poller(endpoint, self._on_change, self._interval_seconds)
-            poller.start()
-        self._by_key[key] = poller
-        poller.watch(key, target)
-        return poller
-
-    def unwatch(self, key: Key) -> None:
-        """Stop reading for `key`: it is gone, or its Redis is not known any more."""
-        poller = self._by_key.pop(key, None)
-        if poller is None:
-            return
-        poller.unwatch(key)
-        if poller.empty:
-            del self._pollers[poller.endpoint]
-            task = asyncio.create_task(poller.stop(), name=f"stop poller {poller.endpoint.shown}")
-            self._stopping.add(task)
-            task.add_done_callback(self._stopping.discard)
-
-    def followed(self, key: Key) -> tuple[Endpoint, Target] | None:
-        """What is read for the JobQueue `key`."""
-        poller = self._by_key.get(key)
-        target = poller.target(key) if poller is not None else None
-        return (poller.endpoint, target) if poller is not None and target is not None else None
-
-    def reading(self, key: Key) -> Reading:
-        """The last read for the JobQueue `key`; an empty one if there was none."""
-        poller = self._by_key.get(key)
-        return poller.reading(key) if poller is not None else Reading()
-
-    def queue(self, ref: QueueRef) -> Queue | None:
-        """A queue, on the connection that its JobQueue is read by; None if it is not read."""
-        poller = self._by_key.get(ref.jobqueue)
-        return Queue(ref.queue, redis=poller.redis, prefix=ref.prefix) if poller is not None else None
-
-    def wake(self, key: Key) -> None:
-        """Read the Redis of the JobQueue `key` again at once."""
-        poller = self._by_key.get(key)
-        if poller is not None:
-            poller.wake(key)
-
-    async def close(self) -> None:
-        await asyncio.gather(*(poller.stop() for poller in self._pollers.values()), *self._stopping)
-        self._pollers.clear()
-        self._by_key.clear()

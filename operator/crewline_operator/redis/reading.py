@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from crewline_operator.model.demand import Demand
+from crewline_operator.model.demand import AHEAD_MS, Demand, Limits
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.owner import Owner
 
@@ -43,6 +43,8 @@ class Snapshot:
     failed: int
     dead: int
     paused: bool
+    #: What holds jobs back.
+    limits: Limits = field(default_factory=Limits)
     next_due_ms: int | None = None
     oldest_waiting_ms: int | None = None
     running: tuple[Running, ...] = ()
@@ -50,6 +52,8 @@ class Snapshot:
     mark: str = ""
     #: The counter of ids, None if it is no number.
     added: int | None = None
+    #: The last event's id from before anything else was read; None if that was not asked, or can't be read.
+    position: str | None = None
     #: The JobQueue that claims the queue.
     owner: Owner | None = None
     #: The ScheduledJobs that add to the queue, as far as Redis knows of their runs.
@@ -64,11 +68,21 @@ class Snapshot:
             active=self.active,
             paused=self.paused,
             mark=self.mark,
+            limits=self.limits,
             delayed=self.delayed,
             added=self.added,
             oldest_seconds=0.0 if oldest is None else max(0, self.now_ms - oldest) / 1000,
             read_ms=self.now_ms,
         )
+
+    @property
+    def changes_in_seconds(self) -> float | None:
+        """In how many seconds time alone will change the demand; None if it will not."""
+        times = [] if self.next_due_ms is None else [self.next_due_ms - self.now_ms]
+        if self.limits.window_left_ms is not None:
+            times.append(self.limits.window_left_ms)
+        ahead = [(time - AHEAD_MS) / 1000 for time in times if time > AHEAD_MS]
+        return min(ahead, default=None)
 
     def moved_since(self, earlier: Snapshot) -> bool:
         """Whether anything but the clock differs."""
@@ -77,7 +91,7 @@ class Snapshot:
     def _without_clock(self) -> tuple[Any, ...]:
         return (
             self.waiting, self.active, self.delayed, self.due, self.completed, self.failed, self.dead, self.paused,
-            self.oldest_waiting_ms, self.running, self.owner,
+            self.limits.without_clock(), self.oldest_waiting_ms, self.running, self.owner,
             self.schedulers,
         )  # fmt: skip
 

@@ -24,7 +24,7 @@ from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.faults import redis_fault
-from crewline_operator.redis.poller import Pollers
+from crewline_operator.redis.pollers import Pollers
 from crewline_operator.scheduledjob.observed import Observed, Placed, Runs, RunState
 from crewline_operator.scheduledjob.spec import ScheduledJob, check_status
 

@@ -192,7 +192,7 @@ class Drains(RuleBasedStateMachine):
             self.watch()
         drains = any(is_marked(each) or each["metadata"].get("deletionTimestamp") for each in self.seen_pods)
         looked = self.last.looks or drains
-        scaling = {"mode": "external", "minReplicas": 0, "maxReplicas": MOST}
+        scaling = {"mode": "External", "minReplicas": 0, "maxReplicas": MOST}
         seen = observed(
             deployment=self.seen_deployment,
             pods=copy.deepcopy(self.seen_pods),

@@ -25,7 +25,7 @@ def scaled(wanted: int, replicas: int, **parts: Any) -> Plan:
     worker = parts.pop("worker", {"handler": "handlers:handle"})
     pods = parts.pop("pods", [pod(number) for number in range(1, replicas + 1)])
     seen = {"deployment": deployment(replicas), "reading": reading(active=2), "looked": True, "pods": pods} | parts
-    external = {"mode": "external", "minReplicas": 0, "maxReplicas": 10}
+    external = {"mode": "External", "minReplicas": 0, "maxReplicas": 10}
     return planned(observed(**seen), scaling=external, replicas=wanted, worker=worker)
 
 

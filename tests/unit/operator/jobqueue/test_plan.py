@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from crewline_operator.effects.actions import (
     Apply,
+    Attend,
     Follow,
     GiveUpClaim,
     KeepClaim,
@@ -163,7 +164,7 @@ def test_what_is_done_comes_in_an_order_that_a_death_between_bears() -> None:
     """The pause is known by the status, Events tell of what was done, and the pause alone may fail for the Redis."""
     result = planned(observed(claimed=None, reading=reading(waiting=50)), paused=True)
     kinds = [type(action) for action in result.actions]
-    assert kinds == [KeepClaim, Apply, Apply, Note, WriteStatus, Note, Pause]
+    assert kinds == [KeepClaim, Apply, Apply, Note, Attend, WriteStatus, Note, Pause]
 
 
 #: Two workers for 15 jobs, in place.

@@ -1,0 +1,169 @@
+"""The first trip to Redis for queues: how many jobs they hold in each state, and whose they are.
+
+What Redis refuses for a key (its type, a user's rights) is the fault of the queue that has the key; only without its
+events it can be read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crewline.wire.keys import Keys
+from crewline.wire.text import text
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from crewline_operator.model.fault import Fault
+from crewline_operator.model.marks import marks_key, read_mark
+from crewline_operator.model.owner import Owner, claim_key, read_owner
+from crewline_operator.redis.age import integer
+from crewline_operator.redis.faults import refused_key
+from crewline_operator.redis.reading import Target
+from crewline_operator.redis.watched import BEGINNING
+
+RUNNING_MAX = 20
+#: About as many are looked at; nobody has more ScheduledJobs on one queue.
+SCHEDULERS_MAX = 1000
+#: A delayed job's score is its due time in ms times this, plus a sequence number (BullMQ's layout).
+DELAYED_SCORE_FACTOR = 4096
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the first trip tells of a queue."""
+
+    wait: int
+    parked: int
+    prioritized: int
+    active: int
+    delayed: int
+    completed: int
+    failed: int
+    dead: int
+    paused: bool
+    at_once: int | None
+    most: int | None
+    window_ms: int | None
+    oldest_id: bytes | None
+    first_prioritized_id: bytes | None
+    next_due_ms: int | None
+    active_ids: tuple[bytes, ...]
+    owner: Owner | None
+    last_id: bytes | None
+    schedulers: tuple[Owner, ...]
+    #: The last event's id where it was asked for, and can be read.
+    position: str | None
+
+    @property
+    def first_ids(self) -> list[bytes]:
+        """Those that run next: the oldest is among them."""
+        return [job_id for job_id in (self.oldest_id, self.first_prioritized_id) if job_id is not None]
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there is nothing that runs or may run: then it counts what has happened."""
+        return not (self.wait or self.parked or self.prioritized or self.active)
+
+    def is_due(self, by_ms: int) -> bool:
+        return self.next_due_ms is not None and self.next_due_ms <= by_ms
+
+    def has_ready(self, by_ms: int) -> bool:
+        """Whether there are jobs that a limit may hold back."""
+        return bool(self.wait or self.parked or self.prioritized) or self.is_due(by_ms)
+
+    @property
+    def asks_last_event(self) -> bool:
+        return self.is_quiet and self.position is None
+
+
+async def read_counts(
+    redis: Redis, targets: Sequence[Target], sleeping: Container[Target]
+) -> tuple[int, dict[Target, Counts | Fault]]:
+    """Read all targets: Redis' clock, and of each target the counts, or why it can't be read."""
+    asked = {target: _questions(target) for target in targets}
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
+        for target, questions in asked.items():
+            if target in sleeping:
+                pipe.xrevrange(Keys(target.prefix, target.queue).events, count=1)
+            for command, *args in questions:
+                getattr(pipe, command)(*args)
+        time_reply, *replies = await pipe.execute(raise_on_error=False)
+    if isinstance(time_reply, Exception):
+        raise time_reply
+    now_ms = time_reply[0] * 1000 + time_reply[1] // 1000
+    answers = iter(replies)
+    counts: dict[Target, Counts | Fault] = {}
+    for target, questions in asked.items():
+        position = _position(next(answers)) if target in sleeping else None
+        answered = list(itertools.islice(answers, len(questions)))
+        counts[target] = refused_key(questions, answered) or _counts(answered, position)
+    return now_ms, counts
+
+
+def _questions(target: Target) -> list[tuple[Any, ...]]:
+    """The first trip's commands for a queue as redis-py has them, in the order in which `_counts` takes the answers."""
+    keys = Keys(target.prefix, target.queue)
+    letters = Keys(target.prefix, target.dead_letter_queue)
+    return [
+        ("llen", keys.wait),
+        ("llen", keys.paused),
+        ("zcard", keys.prioritized),
+        ("llen", keys.active),
+        ("zcard", keys.delayed),
+        ("zcard", keys.completed),
+        ("zcard", keys.failed),
+        ("llen", letters.wait),
+        ("zcard", letters.prioritized),
+        ("hmget", keys.meta, "paused", "concurrency", "max", "duration"),
+        ("lindex", keys.wait, -1),
+        ("zrange", keys.prioritized, 0, 0),
+        # not the other way round, and with the scores
+        ("zrange", keys.delayed, 0, 0, False, True),
+        # New jobs come in at the head: the tail holds those that have run longest.
+        ("lrange", keys.active, -RUNNING_MAX, -1),
+        ("get", claim_key(target.prefix, target.queue)),
+        ("get", keys.id),
+        ("hscan", marks_key(target.prefix, target.queue), 0, None, SCHEDULERS_MAX),
+    ]
+
+
+def _position(last: Any) -> str | None:
+    """Where a stream ends, which may not be readable: then its queue is one that nothing can wait for."""
+    if isinstance(last, ResponseError):
+        return None
+    if isinstance(last, Exception):
+        raise last
+    return text(last[0][0]) if last else BEGINNING
+
+
+def _counts(reply: Sequence[Any], position: str | None) -> Counts:
+    wait, parked, prioritized, active, delayed, completed, failed, dead, more_dead = reply[:9]
+    (paused, *limits), oldest, first_prioritized, next_delayed, active_ids, owner, last_id, (_, marks) = reply[9:]
+    at_once, most, window_ms = (integer(limit) for limit in limits)
+    return Counts(
+        wait=wait,
+        parked=parked,
+        prioritized=prioritized,
+        active=active,
+        delayed=delayed,
+        completed=completed,
+        failed=failed,
+        dead=dead + more_dead,
+        paused=paused is not None,
+        at_once=at_once,
+        # As the scripts have it, a rate of none is no rate.
+        most=most if most and most > 0 else None,
+        window_ms=window_ms,
+        oldest_id=oldest,
+        first_prioritized_id=first_prioritized[0] if first_prioritized else None,
+        next_due_ms=int(next_delayed[0][1] // DELAYED_SCORE_FACTOR) if next_delayed else None,
+        active_ids=tuple(reversed(active_ids)),
+        owner=read_owner(owner),
+        last_id=last_id,
+        schedulers=tuple(mark.owner for uid in sorted(marks) if (mark := read_mark(text(uid), marks[uid]))),
+        position=position,
+    )

@@ -68,6 +68,15 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
     [
         (jobqueue(queue=""), ["spec.queue is empty", "leave spec.queue out"]),
         (jobqueue(queue="a:b"), ["spec.queue contains ':'", "use another character"]),
+        (jobqueue(deadLetter={"queue": "emails"}, queue="emails"), ["spec.deadLetter.queue is the queue itself"]),
+        (
+            jobqueue(redis={"urlFrom": {"secretKeyRef": {"name": "../../b/secrets/redis", "key": "url"}}}),
+            ["spec.redis.urlFrom.secretKeyRef.name is no Secret's name", "use lower-case letters"],
+        ),
+        (
+            jobqueue(worker=worker(code={"configMap": "a/b"})),
+            ["spec.worker.code.configMap is no ConfigMap's name", "use lower-case letters"],
+        ),
         (jobqueue(worker=worker(concurrency=0)), ["spec.worker.concurrency", "greater than or equal to 1"]),
         (
             jobqueue(scaling={"minReplicas": 5, "maxReplicas": 2}),

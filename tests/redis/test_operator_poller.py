@@ -105,6 +105,16 @@ async def test_a_job_waits_from_when_it_could_first_run(queue: Queue, redis: Red
         assert await oldest(await queue.add("broken", {}), opts=broken) == 0
 
 
+@pytest.mark.parametrize(("score", "due"), [("inf", 0), ("1.797e308", 0), ("-inf", 1), ("-5", 1)])
+async def test_a_delay_without_end_is_no_fault_of_any_queue(queue: Queue, redis: Redis, score: str, due: int) -> None:
+    """A BullMQ client takes any number for a delay."""
+    job = await queue.add("n", {}, delay=60)
+    await redis.zadd(queue.keys.delayed, {job.id: score})
+    seen = await snapshot(redis)
+    assert (seen.delayed, seen.due) == (1, due)
+    assert (seen.next_due_ms is None) == (due == 0)
+
+
 async def test_what_arrives_and_what_leaves_is_told_by_what_is_read(
     queue: Queue, redis: Redis, start_worker: StartWorker
 ) -> None:

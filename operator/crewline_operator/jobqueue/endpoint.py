@@ -10,7 +10,8 @@ import hmac
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.kube.api import SECRETS, Api
 from crewline_operator.model.fault import Fault
-from crewline_operator.redis.endpoint import Endpoint, parse_redis_url
+from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.urls import parse_redis_url
 
 
 async def resolve_endpoint(api: Api, jobqueue: JobQueue) -> Endpoint | Fault:

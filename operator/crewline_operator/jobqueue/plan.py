@@ -36,6 +36,7 @@ from crewline_operator.jobqueue.faults import find_faults
 from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pause import pause_state
+from crewline_operator.jobqueue.pods import has_ended
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import NUMBERS, Outcome, build_status
 from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition
@@ -227,7 +228,7 @@ def _applies(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Ac
 def _sweeps(jobqueue: JobQueue, observed: Observed, replicas: int) -> tuple[list[Sweep], float | None]:
     """Sweep a queue that no worker looks after, or say in how many seconds that is to be done."""
     snapshot = observed.reading.snapshot
-    workers = replicas or observed.current_replicas or observed.pods
+    workers = replicas or observed.current_replicas or any(not has_ended(pod) for pod in observed.pods)
     if workers or snapshot is None or observed.holder is not None or not (snapshot.completed or snapshot.failed):
         return [], None
     left = SWEEP_SECONDS - observed.sweep_age_seconds

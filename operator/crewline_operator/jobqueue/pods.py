@@ -39,6 +39,11 @@ def is_ready(pod: Object) -> bool:
     return any(each.get("type") == "Ready" and each.get("status") == "True" for each in _conditions(pod))
 
 
+def has_ended(pod: Object) -> bool:
+    """Whether nothing of a pod runs any more: one that was evicted stays for as long as nobody deletes it."""
+    return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
+
+
 def is_refused(deployment: Object | None) -> bool:
     """Whether the cluster refuses a Deployment its pods."""
     return _refusal(deployment) is not None

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crewline_operator.model.fields import Fields
+from crewline.errors import InvalidOption
+from crewline.wire.keys import Keys, letters_queue
+
+from crewline_operator.model.fields import Fields, Unreadable
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.reading import Target
@@ -88,6 +91,12 @@ def parse_jobqueue(obj: Object) -> JobQueue:
     metadata, spec = obj["metadata"], Fields(obj.get("spec"), "spec")
     redis = spec.required("redis")
     prefix, queue = named_queue(obj)
+    letters = spec.inner("deadLetter").optional_text("queue") or f"{queue}-dlq"
+    try:
+        Keys(prefix, queue)
+        letters_queue(queue, letters)
+    except InvalidOption as error:
+        raise Unreadable("InvalidSpec", f"spec.queue, spec.deadLetter.queue or spec.redis.prefix: {error}") from error
     worker = _worker(spec.required("worker"))
     return JobQueue(
         namespace=metadata["namespace"],
@@ -99,7 +108,7 @@ def parse_jobqueue(obj: Object) -> JobQueue:
         redis_secret=_secret_key(redis),
         prefix=prefix,
         paused=spec.flag("paused"),
-        dead_letter_queue=spec.inner("deadLetter").optional_text("queue") or f"{queue}-dlq",
+        dead_letter_queue=letters,
         worker=worker,
         scaling=parse_scaling(spec, worker.concurrency),
     )
@@ -109,7 +118,7 @@ def _secret_key(redis: Fields) -> SecretKey | None:
     if "urlFrom" not in redis:
         return None
     secret = redis.required("urlFrom").required("secretKeyRef")
-    return SecretKey(secret.text("name"), secret.text("key"))
+    return SecretKey(secret.object_name("name"), secret.text("key"))
 
 
 def _worker(worker: Fields) -> WorkerSpec:
@@ -117,7 +126,7 @@ def _worker(worker: Fields) -> WorkerSpec:
         image=worker.optional_text("image"),
         image_pull_policy=worker.optional_text("imagePullPolicy"),
         handler=worker.optional_text("handler"),
-        code_config_map=worker.inner("code").optional_text("configMap"),
+        code_config_map=worker.required("code").object_name("configMap") if "code" in worker else None,
         command=worker.texts("command"),
         args=worker.texts("args"),
         concurrency=worker.integer("concurrency", low=1) if "concurrency" in worker else 10,

@@ -21,7 +21,7 @@ from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as kube_config
 
 from crewline_operator.kube.errors import ApiError, retry_after_header
-from crewline_operator.model.names import FIELD_MANAGER
+from crewline_operator.model.names import FIELD_MANAGER, is_object_name
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,11 @@ class Resource:
         self.plural = plural
 
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """Raises ValueError for what no object may be called."""
+        for part in (namespace, name):
+            # a name may come from somebody's spec: "../../other/secrets/x" would be another object
+            if part is not None and not is_object_name(part):
+                raise ValueError(f"{part!r} is no object's name")
         parts = [self.api]
         if namespace is not None:
             parts += ["namespaces", namespace]

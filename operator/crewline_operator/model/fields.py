@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from crewline_operator.model.fault import Fault
+from crewline_operator.model.names import is_object_name
 
 T = TypeVar("T")
 
@@ -46,6 +47,13 @@ class Fields:
 
     def text(self, name: str) -> str:
         return self._checked(self._given(name), str, self._at(name), "a text")
+
+    def object_name(self, name: str) -> str:
+        """The name of an object that is read by it."""
+        value = self.text(name)
+        if not is_object_name(value):
+            raise self._unreadable(self._at(name), value, "an object's name (lower-case letters, digits, '-' and '.')")
+        return value
 
     def optional_text(self, name: str) -> str | None:
         return self.text(name) if name in self else None

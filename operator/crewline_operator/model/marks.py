@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from crewline.wire.keys import Keys
 
+from crewline_operator.model.moments import moment_ms
 from crewline_operator.model.owner import Owner
 
 
@@ -25,6 +26,12 @@ class Mark:
     #: The run that lay ahead when it was added, and what its job was made from.
     ahead_ms: int | None = None
     digest: str | None = None
+    #: A run that lay ahead and left before its time: somebody let it run, or deleted it.
+    begun_ms: int | None = None
+
+    def knows(self, run_ms: int) -> bool:
+        """Whether Redis has had the job of a run."""
+        return run_ms <= self.decided_ms or run_ms in (self.ahead_ms, self.begun_ms)
 
 
 def read_mark(uid: str, stored: bytes | None) -> Mark | None:
@@ -32,7 +39,22 @@ def read_mark(uid: str, stored: bytes | None) -> Mark | None:
     try:
         told = json.loads(stored or b"")
         owner = Owner(str(told["cluster"]), str(told["namespace"]), str(told["name"]), uid)
-        ahead, digest = told.get("ahead"), told.get("job")
-        return Mark(owner, int(told["decided"]), int(ahead) if ahead else None, str(digest) if digest else None)
+        digest = told.get("job")
+        return Mark(
+            owner=owner,
+            decided_ms=_time(told["decided"]) or 0,
+            ahead_ms=_time(told.get("ahead")),
+            digest=str(digest) if digest else None,
+            begun_ms=_time(told.get("begun")),
+        )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
+
+
+def _time(told: object) -> int | None:
+    """Epoch milliseconds of a calendar's time; raises ValueError or TypeError for what is none."""
+    if not told:
+        return None
+    time_ms = int(str(told))
+    moment_ms(time_ms)
+    return time_ms

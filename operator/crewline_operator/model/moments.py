@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 def timestamp(moment: datetime) -> str:
     """A moment as Kubernetes writes it: UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # strftime writes the year 702 as three digits, which the API server takes for no date
+    return f"{moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
 
 
 def timestamp_ms(epoch_ms: int) -> str | None:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 from crewline.wire.keys import Keys
 
+from crewline_operator.model.names import is_object_name
+
 #: A claim on a queue holds this long without its operator: longer than that one is away while it is repaired.
 CLAIM_SECONDS = 3600
 #: It is renewed this often.
@@ -45,6 +47,7 @@ def read_owner(stored: bytes | None) -> Owner | None:
         return None
     try:
         told = json.loads(stored)
-        return Owner(*(str(told[name]) for name in ("cluster", "namespace", "name", "uid")))
+        owner = Owner(*(str(told[name]) for name in ("cluster", "namespace", "name", "uid")))
     except (ValueError, KeyError, TypeError, RecursionError):
         return UNKNOWN
+    return owner if is_object_name(owner.namespace) and is_object_name(owner.name) else UNKNOWN

@@ -29,6 +29,8 @@ RUNNING_MAX = 20
 SCHEDULERS_MAX = 1000
 #: A delayed job's score is its due time in ms times this, plus a sequence number (BullMQ's layout).
 DELAYED_SCORE_FACTOR = 4096
+#: Some 30,000 years: a time that no clock will show.
+NEVER_MS = 1e15
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,13 @@ def _position(last: Any) -> str | None:
     return text(last[0][0]) if last else BEGINNING
 
 
+def _due_ms(score: float) -> int | None:
+    """A delay may be as long as any number that a client has: one that ends at no time at all never comes."""
+    if score >= NEVER_MS * DELAYED_SCORE_FACTOR:
+        return None
+    return max(int(max(score, 0.0) // DELAYED_SCORE_FACTOR), 0)
+
+
 def _counts(reply: Sequence[Any], position: str | None) -> Counts:
     wait, parked, prioritized, active, delayed, completed, failed, dead, more_dead = reply[:9]
     (paused, *limits), oldest, first_prioritized, next_delayed, active_ids, owner, last_id, (_, marks) = reply[9:]
@@ -160,7 +169,7 @@ def _counts(reply: Sequence[Any], position: str | None) -> Counts:
         window_ms=window_ms,
         oldest_id=oldest,
         first_prioritized_id=first_prioritized[0] if first_prioritized else None,
-        next_due_ms=int(next_delayed[0][1] // DELAYED_SCORE_FACTOR) if next_delayed else None,
+        next_due_ms=_due_ms(next_delayed[0][1]) if next_delayed else None,
         active_ids=tuple(reversed(active_ids)),
         owner=read_owner(owner),
         last_id=last_id,

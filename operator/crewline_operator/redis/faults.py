@@ -14,8 +14,10 @@ from redis.exceptions import (
     AuthorizationError,
     BusyLoadingError,
     NoPermissionError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
 )
 
 from crewline_operator.model.fault import PERMISSION_DENIED, WRONG_TYPE, Fault
@@ -41,6 +43,17 @@ def redis_fault(error: BaseException, shown: str) -> Fault:
     if isinstance(error, TimeoutError) or "imeout" in type(error).__name__:
         return Fault(
             "RedisUnreachable", f"Redis {shown} does not answer in time: check that it runs and that its port is open"
+        )
+    if isinstance(error, OutOfMemoryError):
+        return Fault(
+            "RedisFull", f"Redis {shown} is full and takes no writes: give it more memory, or delete what is old"
+        )
+    if isinstance(error, ResponseError):
+        # An answer may quote what it was asked, a login with its password too: only its first word is told.
+        return Fault(
+            "RedisRefuses",
+            f"Redis {shown} answers {_code(error)!r} to what it is asked: check that it is a Redis of release 6.2 or "
+            "later, and what its user may do",
         )
     detail = _first_line(error) if isinstance(error, RedisError | OSError) else type(error).__name__
     return Fault(
@@ -73,6 +86,11 @@ def refused_key(asked: Sequence[Sequence[Any]], answers: Sequence[Any]) -> Fault
 def _is_auth(error: BaseException) -> bool:
     # A server that has a password answers NOAUTH to a client without one, which is a plain ResponseError.
     return isinstance(error, RedisError) and str(error).startswith(("NOAUTH", "WRONGPASS"))
+
+
+def _code(error: BaseException) -> str:
+    word = str(error).partition(" ")[0]
+    return word if word.isalpha() and len(word) <= 20 else type(error).__name__
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from crewline_operator.kube.conditions import find_condition
 from crewline_operator.model.marks import Mark
-from crewline_operator.model.moments import moment_ms, parse_timestamp, timestamp
+from crewline_operator.model.moments import epoch_ms, moment_ms, parse_timestamp, timestamp
 from crewline_operator.model.note import Note
 from crewline_operator.scheduledjob.draft import Add, RunDraft
 from crewline_operator.scheduledjob.observed import RunState
@@ -103,8 +103,8 @@ def _take_added(
     draft: RunDraft,
 ) -> list[datetime]:
     """Note runs that were added and have become due: those in Redis before are on time, whoever was away."""
-    placed_id = status.get("placed", {}).get("id")
-    added = {run_of(placed_id)} if placed_id else set()
+    placed = status.get("placed", {})
+    added = {run_of(placed["id"])} if placed and _is_known(scheduled, placed, mark) else set()
     # What is told by the status as well is told already.
     added |= {run for run in _marked(mark) if run > decided_until}
     taken = sorted(run for run in added if run <= now)
@@ -114,6 +114,13 @@ def _take_added(
         draft.started.append(job_id)
         draft.notes.append(_scheduled_note(job_id, run))
     return taken
+
+
+def _is_known(scheduled: ScheduledJob, placed: Mapping[str, Any], mark: Mark | None) -> bool:
+    """Whether a run that the status tells of went to Redis and was not lost there since; another queue is not read."""
+    if placed.get("queueRef") != scheduled.queue_ref:
+        return True
+    return mark is not None and mark.knows(epoch_ms(run_of(placed["id"])))
 
 
 def _marked(mark: Mark | None) -> list[datetime]:

@@ -83,6 +83,16 @@ MESSAGES = [
     ({"scaling": {"mode": "operator"}}, "spec.scaling.mode is 'operator', not Operator or External: apply the object"),
     ({"scaling": {"fallback": {}}}, "spec.scaling.fallback.replicas is missing: "),
     ({"worker": {"env": [{"name": "A"}, 5]}}, "spec.worker.env[1] is '5', not an object: "),
+    (
+        {"redis": {"urlFrom": {"secretKeyRef": {"name": "../../other/secrets/redis", "key": "url"}}}},
+        "spec.redis.urlFrom.secretKeyRef.name is '../../other/secrets/redis', not an object's name",
+    ),
+    ({"worker": {"code": {"configMap": "a/b"}}}, "spec.worker.code.configMap is 'a/b', not an object's name"),
+    ({"queue": "a:b"}, "spec.queue, spec.deadLetter.queue or spec.redis.prefix: queue name 'a:b' must not contain ':'"),
+    (
+        {"queue": "mail", "deadLetter": {"queue": "mail"}},
+        "spec.queue, spec.deadLetter.queue or spec.redis.prefix: dead_letter_queue 'mail' must not be the queue itself",
+    ),
     ({"redis": {"urlFrom": {"secretKeyRef": {"name": "r"}}}}, "spec.redis.urlFrom.secretKeyRef.key is missing: "),
 ]
 

@@ -135,6 +135,12 @@ def test_a_queue_without_workers_is_swept_now_and_then_if_there_is_anything_to_s
     soon = planned(observed(deployment=deployment(0), reading=reading(completed=1), sweep_age_seconds=290.0))
     assert (actions(soon, Sweep), soon.check_after_seconds) == ([], 10.0)
     assert actions(planned(observed(deployment=deployment(0), reading=reading())), Sweep) == []
+    evicted = {
+        "deployment": deployment(0),
+        "reading": reading(failed=1),
+        "pods": [pod(1) | {"status": {"phase": "Failed"}}],
+    }
+    assert actions(planned(observed(**evicted)), Sweep), "an evicted pod stays for weeks, and does nothing"
     for others in ({"deployment": deployment(1)}, {"reading": reading(failed=1, owner=MAILS)}, {"pods": [pod(1)]}):
         seen = {"deployment": deployment(0), "reading": reading(failed=1)} | others
         assert actions(planned(observed(**seen)), Sweep) == [], "its workers, or another JobQueue, see to it"

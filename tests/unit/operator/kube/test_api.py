@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from crewline_operator.kube.api import JOBQUEUES, Api
+from crewline_operator.kube.api import JOBQUEUES, SECRETS, Api
 from crewline_operator.kube.errors import RETRY_AFTER_CAP_SECONDS, ApiError, retry_after
 from kubernetes.aio import client as kube_client
 
@@ -54,3 +54,11 @@ async def test_for_how_long_it_wants_to_be_left_alone_is_known(
 
 def test_other_errors_ask_for_nothing() -> None:
     assert retry_after(TimeoutError()) == 0
+
+
+@pytest.mark.parametrize("name", ["../../other/secrets/redis", "..", ".", "", "a/b", "a%2Fb", "a?b", "A", "a b", "a\n"])
+def test_no_name_leads_to_another_object(name: str) -> None:
+    assert SECRETS.path("shop", "a.b-1") == "/api/v1/namespaces/shop/secrets/a.b-1"
+    for where in ((name, "redis"), ("shop", name)):
+        with pytest.raises(ValueError, match="is no object's name"):
+            SECRETS.path(*where)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 from crewline_operator.model.fault import Fault
-from crewline_operator.redis.endpoint import Endpoint, parse_redis_url
+from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.faults import redis_fault
-from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, ResponseError, TimeoutError
+from crewline_operator.redis.urls import parse_redis_url
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ConnectionError,
+    OutOfMemoryError,
+    ResponseError,
+    TimeoutError,
+)
 
 
 def parsed(url: str) -> Endpoint:
@@ -24,7 +32,7 @@ def parsed(url: str) -> Endpoint:
         ("redis://10.1.2.3", "redis://10.1.2.3:6379/0"),
         ("redis://[fd00::1]:7000/1", "redis://[fd00::1]:7000/1"),
         ("rediss://user:p%40ss@cache.example.com/2", "rediss://user:p%40ss@cache.example.com:6379/2"),
-        ("redis://redis/?db=4&socket_timeout=9999", "redis://redis.shop.svc:6379/4"),
+        ("redis://redis/?db=4", "redis://redis.shop.svc:6379/4"),
     ],
 )
 def test_a_service_name_is_qualified_with_the_namespace_and_defaults_are_filled_in(url: str, absolute: str) -> None:
@@ -38,8 +46,13 @@ def test_what_is_shown_has_no_user_and_no_password() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "http://redis:6379", "redis://", "redis://:pa/ss@host:6379", "redis://redis:port/0", "redis://redis/x"]
-)
+    "url",
+    [
+        "", "http://redis:6379", "redis://", "redis://:pa/ss@host:6379", "redis://redis:port/0", "redis://redis/x",
+        "redis://:P@pa#1@redis:6379/0", "redis://u:42?pa@redis:6379/0", "redis://:p a@redis:6379/0", "redis://a,b/0",
+        "redis://redis:0/0", "redis://redis/99999999999999999999", "redis+sentinel://redis:26379/main",
+    ],
+)  # fmt: skip
 def test_an_unusable_url_is_told_without_quoting_it(url: str) -> None:
     fault = parse_redis_url(url, "shop", "key 'url' of Secret 'redis'")
     assert isinstance(fault, Fault)
@@ -56,6 +69,8 @@ def test_an_unusable_url_is_told_without_quoting_it(url: str) -> None:
         (ConnectionError("Error 111 connecting to r:6379. Connection refused."), "RedisUnreachable", "refused"),
         (TimeoutError("Timeout reading"), "RedisUnreachable", "in time"),
         (BusyLoadingError("LOADING"), "RedisUnreachable", "loading"),
+        (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "RedisFull", "is full"),
+        (ResponseError("MASTERDOWN Link with MASTER is down"), "RedisRefuses", "'MASTERDOWN'"),
     ],
 )
 def test_an_error_of_redis_is_told_with_its_mend(error: Exception, reason: str, part: str) -> None:
@@ -63,3 +78,10 @@ def test_an_error_of_redis_is_told_with_its_mend(error: Exception, reason: str, 
     assert fault.reason == reason
     assert "redis.shop.svc:6379/0" in fault.message
     assert part in fault.message
+
+
+def test_what_a_server_quotes_of_a_login_is_not_told() -> None:
+    quoted = "unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `app`, `TopSecret`, "
+    fault = redis_fault(ResponseError(quoted), "redis:6379/0")
+    assert fault.reason == "RedisRefuses"
+    assert "TopSecret" not in fault.message and "app" not in fault.message

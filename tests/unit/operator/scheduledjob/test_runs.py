@@ -107,6 +107,27 @@ def test_when_it_becomes_due_it_is_noted_and_the_following_one_is_placed() -> No
     assert sj.status["missedRuns"] == 0
 
 
+def test_a_placed_run_that_redis_has_lost_is_made_up_for_and_not_told_as_on_time() -> None:
+    sj = Scheduled()
+    sj.reconcile(NOON + timedelta(seconds=1))
+    sj.redis.clear()
+    sj.ahead_ms = sj.digest = None
+    sj.reconcile(NOON + FIVE + timedelta(seconds=1))
+    assert sj.added == [id_at(NOON + FIVE), id_at(NOON + FIVE), id_at(NOON + 2 * FIVE)]
+    assert sj.redis[id_at(NOON + FIVE)].state == "waiting"
+
+
+def test_a_placed_run_that_was_taken_back_and_not_added_again_is_missed_after_its_deadline() -> None:
+    sj = Scheduled(startingDeadlineSeconds=10)
+    sj.reconcile(NOON + timedelta(seconds=1))
+    sj.redis.clear()
+    sj.ahead_ms = sj.digest = None
+    sj.reconcile(NOON + FIVE + timedelta(seconds=30))
+    assert "lastScheduleTime" not in sj.status
+    assert sj.status["missedRuns"] == 1
+    assert sj.notes == ["MissedRun"]
+
+
 def test_reconciling_again_changes_nothing() -> None:
     sj = Scheduled()
     sj.reconcile(NOON + timedelta(seconds=1))

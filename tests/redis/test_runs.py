@@ -101,21 +101,42 @@ async def test_a_run_that_is_due_is_not_taken_back(queue: Queue, until: Any) -> 
     assert not await add(queue, run)
 
 
-async def test_a_run_that_somebody_let_run_before_its_time_is_decided_and_one_that_was_deleted_is_not(
-    queue: Queue,
-) -> None:
+async def _let_run(queue: Queue, job_id: str) -> None:
+    await queue.promote(job_id)
+
+
+async def _run_and_remove(queue: Queue, job_id: str) -> None:
+    await _let_run(queue, job_id)
+    await queue.remove(job_id)
+
+
+async def _delete(queue: Queue, job_id: str) -> None:
+    await queue.remove(job_id)
+
+
+@pytest.mark.parametrize("leave", [_let_run, _run_and_remove, _delete])
+async def test_a_run_that_left_before_its_time_is_not_added_again(queue: Queue, leave: Any) -> None:
     run = await now(queue) + HOUR
     await add(queue, run)
-    await queue.promote_all()
+    await leave(queue, f"uid-{run}")
+    there = await queue.job_state(f"uid-{run}")
+    assert not await add(queue, run)
+    assert not await add(queue, run, digest="e"), "nor with other data"
     assert not await queue.scripts.take_back_run("uid", False)
-    assert not await add(queue, run, digest="e")
-    assert (await queue.metrics()).waiting == 1
+    assert not await add(queue, run), "nor after it was suspended"
+    assert await queue.job_state(f"uid-{run}") == there
+    assert await add(queue, run - 1), "but all others are"
+    assert not await add(queue, run)
     assert await add(queue, run + 1)
-    assert await queue.remove(f"uid-{run + 1}")
-    assert await add(queue, run + 1), "it never ran"
+    assert (await queue.metrics()).delayed == 1
+    assert await told(queue) == {
+        "name": "digest", "decided": "0", "begun": str(run), "ahead": str(run + 1), "job": "d",
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("stored", ["", "no JSON", "[]", '{"decided": "x", "ahead": []}', '{"ahead": 1e999}'])
+@pytest.mark.parametrize(
+    "stored", ["", "no JSON", "[]", '{"decided": "x", "ahead": []}', '{"ahead": 1e999, "begun": {}}']
+)
 async def test_what_is_none_of_ours_says_nothing(queue: Queue, stored: str) -> None:
     await queue.redis.hset(queue.keys.extra("runs"), "uid", stored)
     assert await add(queue, await now(queue) + HOUR)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from tests.redis.model.hands import Hands
-from tests.redis.model.picture import RELEASING, JobKey, is_suspect, link_of
+from tests.redis.model.picture import ENDED, RELEASING, JobKey, held_for, is_suspect, link_of
 from tests.redis.model.world import LETTERS, World
 
 
@@ -86,6 +86,17 @@ def a_child_that_fails_lets_its_parent_go(world: World, hands: Hands) -> Iterato
             yield f"{key} has failed, and {parent} waits on for it, though it was not to: {fields.get('parent')}"
 
 
+def no_part_of_a_tree_runs_before_all_of_it_is_there(world: World, hands: Hands) -> Iterator[str]:
+    """But for one that was ended meanwhile, and is run again, and one of whose children somebody has ended, which may
+    let it go."""
+    for queue in world.now.queues.values():
+        for job_id, parts in queue.parts.items():
+            before, now = world.before.queues[queue.name].state(job_id), queue.state(job_id)
+            waits = now in ("waiting-children", "none", *ENDED) or "failed" in parts or "unsuccessful" in parts
+            if not waits and before in ("waiting-children", "none") and held_for(parts):
+                yield f"{queue.name}/{job_id} is {now}, though {held_for(parts)} is not there yet"
+
+
 def nothing_of_an_obliterated_queue_is_left(world: World, hands: Hands) -> Iterator[str]:
     if world.obliterated is None:
         return
@@ -158,6 +169,7 @@ CHANGES = (
     the_last_that_came_runs_after_the_job_that_stood_for_it,
     a_job_that_died_has_its_letter,
     a_child_that_fails_lets_its_parent_go,
+    no_part_of_a_tree_runs_before_all_of_it_is_there,
     nothing_of_an_obliterated_queue_is_left,
     no_iteration_is_due_after_its_schedules_end,
     a_look_blames_only_what_had_begun,

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.redis.model.picture import ENDED, Picture
+from tests.redis.model.picture import ENDED, HOLD, Picture, held_for
 
 Invariant = Callable[[Picture], Iterator[str]]
-
-#: Behind a root's key: what all jobs of a tree wait for that is added in parts.
-HOLD = ":adding"
 
 
 def an_id_is_in_exactly_one_state(now: Picture) -> Iterator[str]:
@@ -60,18 +57,13 @@ def _cannot_end(now: Picture, parent: str, child: str) -> Iterator[str]:
         yield "it has completed"
 
 
-def what_is_added_in_parts_waits_till_all_of_it_is_there(now: Picture) -> Iterator[str]:
+def whoever_waits_for_a_tree_to_be_there_is_known_to_it(now: Picture) -> Iterator[str]:
     for queue in now.queues.values():
         for job_id, parts in queue.parts.items():
-            held = [child for child in parts.get("dependencies", ()) if child.endswith(HOLD)]
-            for child in held:
+            for child in held_for(parts):
                 key = now.find(child.removesuffix(HOLD))
                 if key is None or f"flow:{key.id}" not in now.queues[key.queue].own:
                     yield f"{queue.name}/{job_id} waits for {child}, of which nothing is known: nobody lets it go"
-            # one of whose children somebody has ended meanwhile may be let go by that
-            let_go = "failed" in parts or "unsuccessful" in parts
-            if held and not let_go and queue.state(job_id) not in ("waiting-children", *ENDED):
-                yield f"{queue.name}/{job_id} is {queue.state(job_id)}, though {held} is not there yet"
 
 
 def what_is_known_of_trees_is_listed(now: Picture) -> Iterator[str]:
@@ -203,7 +195,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     no_job_is_without_a_state,
     no_state_names_a_job_that_is_gone,
     nobody_waits_for_a_child_that_is_gone_or_cannot_end,
-    what_is_added_in_parts_waits_till_all_of_it_is_there,
+    whoever_waits_for_a_tree_to_be_there_is_known_to_it,
     what_is_known_of_trees_is_listed,
     a_parent_that_waits_has_something_to_wait_for,
     a_child_is_pending_or_has_ended_for_its_parent_not_both,

@@ -35,6 +35,10 @@ return all
 """
 
 
+#: Behind a root's key: what all jobs of a tree wait for that is added in parts.
+HOLD = ":adding"
+
+
 @dataclass(frozen=True)
 class JobKey:
     """A job by its queue and id; its text is the key of its hash."""
@@ -198,6 +202,11 @@ def link_of(fields: dict[str, str]) -> dict[str, Any]:
     except ValueError:
         return {}
     return link if isinstance(link, dict) else {}
+
+
+def held_for(parts: dict[str, Any]) -> list[str]:
+    """What a job waits for till all of its tree is there, as its parts tell."""
+    return [child for child in parts.get("dependencies", ()) if child.endswith(HOLD)]
 
 
 def is_suspect(fields: dict[str, str]) -> bool:

@@ -168,6 +168,13 @@ def a_place_under_a_limit_is_told_of_when_an_active_job_is_cancelled(state: Mach
     state.cancel(queue="mail", ref="a")
 
 
+def a_job_of_a_tree_that_is_not_all_there_waits_though_its_child_is_gone(state: Machine) -> None:
+    root = FlowJob("root", children=[FlowJob("middle", children=[FlowJob("leaf") for _ in range(2)])])
+    state.add_in_parts(queue="mail", root=root, lives=1, then="")
+    for job_id in [key.id for key, fields in state.world.now.jobs() if "parentKey" in fields]:
+        state.remove(queue="mail", ref=job_id, children=False)
+
+
 def _full(state: Machine) -> None:
     """A job whose worker is gone has the one place that there is, and another waits; nobody who looks has it."""
     state.set_global_concurrency(queue="mail", most=1)
@@ -210,6 +217,7 @@ RUNS: dict[str, Steps] = {
         a_place_under_a_limit_is_told_of_when_an_active_job_is_removed,
         a_place_under_a_limit_is_told_of_when_active_jobs_are_cleaned,
         a_place_under_a_limit_is_told_of_when_an_active_job_is_cancelled,
+        a_job_of_a_tree_that_is_not_all_there_waits_though_its_child_is_gone,
         the_next_due_is_told_of_when_what_was_due_fills_its_worker,
     )
 }

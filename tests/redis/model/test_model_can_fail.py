@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from crewline.redis.scripts import source
 
-from tests.redis.model import driver
+from tests.redis.model import driver, regressions
 from tests.redis.model.world import Wrong
 from tests.redis_server import RedisServer
 
@@ -89,3 +89,10 @@ def test_the_model_finds_a_script_with_a_line_taken_out(name: str, redis_server:
         assert any(old in source(script) for script in CHANGED), f"no script has {old!r} any more: take another line"
         with pytest.raises(Wrong, match=finding):
             driver.run_until_found(machine, finding, runs=400, length=24)
+
+
+def test_the_model_finds_that_a_job_runs_before_its_tree_is_there(redis_server: RedisServer) -> None:
+    run = regressions.RUNS["a_job_of_a_tree_that_is_not_all_there_waits_though_its_child_is_gone"]
+    found = pytest.raises(Wrong, match="no_part_of_a_tree_runs_before_all_of_it_is_there")
+    with driver.machine_on(redis_server.url, {"redis.call('SCARD', waits) == 1)": "true)"}) as machine, found:
+        regressions.play(machine(), run)

@@ -69,7 +69,7 @@ class Scheduled:
         run_ms = epoch_ms(add.run)
         if self.ahead_ms is not None and self.ahead_ms <= epoch_ms(now):
             self.decided_ms, self.ahead_ms = max(self.decided_ms, self.ahead_ms), None
-        if run_ms <= self.decided_ms or add.job_id in self.redis:
+        if run_ms <= self.decided_ms or run_ms == self.ahead_ms or add.job_id in self.redis:
             return
         assert add.run <= now or self.ahead_ms in (None, run_ms), "the run ahead is taken back first"
         self.added.append(add.job_id)
@@ -251,12 +251,13 @@ def test_a_run_that_came_due_just_before_suspending_is_still_followed() -> None:
     assert sj.status["active"] == [{"id": id_at(NOON + FIVE), "state": "active"}]
 
 
-def test_a_placed_run_that_someone_removed_is_placed_again() -> None:
+def test_a_placed_run_that_someone_removed_is_skipped_and_the_following_one_is_placed() -> None:
     sj = Scheduled()
     sj.reconcile(NOON + timedelta(seconds=1))
     del sj.redis[id_at(NOON + FIVE)]
     sj.reconcile(NOON + timedelta(seconds=2))
-    assert sj.added == [id_at(NOON + FIVE)] * 2
+    sj.reconcile(NOON + FIVE + timedelta(seconds=1))
+    assert sj.added == [id_at(NOON + FIVE), id_at(NOON + 2 * FIVE)]
 
 
 @pytest.mark.parametrize("state", ["waiting", "active", "delayed"])

@@ -7,7 +7,7 @@ ARGV     1 base
          4 told      which object that is, as JSON
          5 digest    what the job is made from: another one replaces a run that lies ahead
          6 name, 7 data (JSON text), 8 opts (JSON text), 9 priority
-Returns  1 it was added, 0 it is there, or it, or a later one, was decided before
+Returns  1 it was added, 0 it was added before, or a later one that is due was
 Events   removed for the run ahead that it takes the place of; added, then waiting or delayed; duplicated where its job was
          there
 Bound    one job: 4 ms a MB
@@ -27,15 +27,14 @@ Why      A job that is done may be gone, so that its id would be taken once more
 check_queue(q, true)
 local uid, run, digest = ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local state = read_runs(uid)
-if run <= state.decided then return 0 end
+if run <= state.decided or run == state.begun then return 0 end
 local id = uid .. '-' .. whole(run)
 if run > now and state.ahead then
-  local there = redis.call('EXISTS', base .. id) == 1
-  if state.ahead == run and state.job == digest and there then return 0 end
+  if state.ahead == run and state.job == digest then return 0 end
   take_back(uid, state)
 end
 local added = 0
-if run > state.decided then
+if run ~= state.begun then
   local _, place = add_job(q, id, ARGV[6], ARGV[7], ARGV[8], run > now and '@' .. whole(run) or '0', ARGV[9], false)
   if place == 'wait' then wake_worker(q) elseif place == 'delayed' then mark_next_due(q) end
   if run > now then state.ahead, state.job = run, digest else state.decided = run end

@@ -25,4 +25,4 @@ elseif ahead then
   write_runs(uid, state, parse(redis.call('HGET', runs, uid)))
 end
 trim_events(q)
-return ahead and state.decided ~= ahead and 1 or 0
+return ahead and state.begun ~= ahead and 1 or 0

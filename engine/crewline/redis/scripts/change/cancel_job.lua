@@ -16,6 +16,7 @@ Why      A job that runs is its worker's to end: only a mark is left, which the 
 -- @include base/fields
 -- @include base/own_key
 -- @include base/trim_events
+-- @include base/is_job
 -- @include end/check_parent
 -- @include end/end_from_outside
 -- @include end/finished
@@ -24,7 +25,7 @@ Why      A job that runs is its worker's to end: only a mark is left, which the 
 
 check_queue(q)
 local id, job, reason = ARGV[2], base .. ARGV[2], ARGV[3]
-if redis.pcall('HEXISTS', job, 'name') ~= 1 then return -1 end
+if not is_job(job) then return -1 end
 if redis.call('ZSCORE', q.completed, id) or redis.call('ZSCORE', q.failed, id) then return 0 end
 local token = redis.call('GET', job .. ':lock')
 if token then

@@ -11,12 +11,13 @@ Why      The marker must tell idle workers of an earlier time. ]]
 -- @include base/check_queue
 -- @include base/trim_events
 -- @include base/fields
+-- @include base/is_job
 -- @include place/delay_job
 -- @include place/mark_next_due
 
 check_queue(q)
 local id, delay = ARGV[2], ARGV[3]
-if redis.pcall('HEXISTS', base .. id, 'name') ~= 1 then return -1 end
+if not is_job(base .. id) then return -1 end
 if not redis.call('ZSCORE', q.delayed, id) then return -3 end
 local due = string.sub(delay, 1, 1) == '@' and tonumber(string.sub(delay, 2)) or now + tonumber(delay)
 redis.call('HSET', base .. id, 'delay', whole(math.max(due - now, 0)))

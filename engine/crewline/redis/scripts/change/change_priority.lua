@@ -8,13 +8,14 @@ Bound    one job; it is looked for in `wait`, which takes as long as that is
 Why      A job that is not waiting keeps its place; only its hash says what it will be. ]]
 -- @include base/keys
 -- @include base/check_queue
+-- @include base/is_job
 -- @include place/moving
 -- @include place/push_job
 -- @include place/wake_worker
 
 check_queue(q)
 local id, job, priority = ARGV[2], base .. ARGV[2], tonumber(ARGV[3])
-if redis.pcall('HEXISTS', job, 'name') ~= 1 then return -1 end
+if not is_job(job) then return -1 end
 redis.call('HSET', job, 'priority', ARGV[3])
 local back
 moving(q, { id }, function() return back end, function()

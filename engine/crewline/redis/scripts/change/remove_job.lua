@@ -19,6 +19,7 @@ Why      A job under a lease is a worker's; taking it away would let its result 
 -- @include base/denied
 -- @include base/trim_events
 -- @include base/fields
+-- @include base/is_job
 -- @include end/check_parent
 -- @include forget/forget_jobs
 -- @include forget/jobs_below
@@ -29,7 +30,7 @@ Why      A job under a lease is a worker's; taking it away would let its result 
 -- @include end/child_removed
 
 local id, most = ARGV[2], tonumber(ARGV[4])
-if redis.pcall('HEXISTS', base .. id, 'name') ~= 1 then return -1 end
+if not is_job(base .. id) then return -1 end
 if is_next_iteration(id, redis.call('HGET', base .. id, 'rjk')) and is_to_run(id) then return -8 end
 
 local steps, held, cut = jobs_below(q, id, ARGV[3] == '1', most)

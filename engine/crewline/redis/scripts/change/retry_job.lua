@@ -11,6 +11,7 @@ Why      The result and the reason of the old run go with it, or readers would t
 -- @include base/check_queue
 -- @include base/fields
 -- @include base/trim_events
+-- @include base/is_job
 -- @include place/moving
 -- @include place/rerun_job
 -- @include place/says_lifo
@@ -18,7 +19,7 @@ Why      The result and the reason of the old run go with it, or readers would t
 
 check_queue(q)
 local id = ARGV[2]
-if redis.pcall('HEXISTS', base .. id, 'name') ~= 1 then return -1 end
+if not is_job(base .. id) then return -1 end
 local prev, ended = 'failed', redis.call('ZSCORE', q.failed, id)
 if not ended then prev, ended = 'completed', redis.call('ZSCORE', q.completed, id) end
 if not ended then return -3 end

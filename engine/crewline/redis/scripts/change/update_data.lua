@@ -7,7 +7,8 @@ Events   none
 Bound    one job: 2 ms a MB of its data
 Why      A job that was removed meanwhile must not come back as a hash with nothing but data. ]]
 -- @include base/keys
+-- @include base/is_job
 
-if redis.pcall('HEXISTS', base .. ARGV[2], 'name') ~= 1 then return -1 end
+if not is_job(base .. ARGV[2]) then return -1 end
 redis.call('HSET', base .. ARGV[2], 'data', ARGV[3])
 return 0

@@ -62,7 +62,7 @@ for _, kind in ipairs({ 'worker', 'flow' }) do
   for i = 1, #names do redis.call('UNLINK', own_key(q, kind .. ':' .. names[i])) end
   if #names > 0 then redis.call('ZREM', index, unpack(names)) end
   left = left - #names
-  if left <= 0 then return 0 end
+  if left <= 0 then return refusals and { 0, refusals } or 0 end
 end
 for _, suffix in ipairs({ 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'kept:completed',
   'kept:failed', 'heal', 'looks', 'passed', 'runs' }) do

@@ -11,6 +11,8 @@ end
 
 local function keep_for_later(queue, id, name, data, opts, extra, delay, moment)
   local later = queue.base .. 'dn:' .. extra.de.id
+  -- who may not store it is refused before the one goes that was kept: no hash, so that nothing changes
+  heed(redis.pcall('HSET', queue.base .. 'de:' .. extra.de.id, '', ''))
   redis.call('DEL', later)
   if moment then
     -- BullMQ goes by the options alone: late there, but not at once

@@ -7,8 +7,9 @@
 -- @include place/remove_from_list
 -- @include upkeep/stalled_job
 -- Jobs whose worker is gone leave `active`, newest first, so that the oldest is the next to run. `found`: id, kind as
--- verdict_on has it, told, and its place counted from the tail. `most`: how often a job may take its worker down;
--- `written`: as in cancel_job. Returns those put back, those whose next fetch fails them, and those that never began.
+-- verdict_on has it, or `back` for one that goes as its worker would have handed it back, told, and its place counted
+-- from the tail. `most`: how often a job may take its worker down; `written`: as in cancel_job. Returns those put back,
+-- those whose next fetch fails them, and those that never began.
 local function leave_active(found, most, written)
   local back, doomed, unbegun, finished = {}, {}, {}, finished_jobs()
   local places, removed = {}, {}
@@ -23,6 +24,9 @@ local function leave_active(found, most, written)
       elseif kind == 'lost' then
         local list = put_back(id, base .. id, told, most) and doomed or back
         list[#list + 1] = id
+      elseif kind == 'back' then
+        hand_back(id, base .. id, {})
+        back[#back + 1] = id
       elseif kind == 'unbegun' then
         give_start_back(base .. id)
         push_job(q, id, priority_of(base .. id), true, 'active')

@@ -50,7 +50,8 @@ async def test_scale_ins_under_load_interrupt_no_job(scene: Scene) -> None:
 
 
 async def test_those_that_have_nothing_go_and_those_with_long_jobs_stay(scene: Scene) -> None:
-    scaling = {"maxReplicas": 4, "jobsPerReplica": 1}
+    behavior = {"stableWindowSeconds": 6, "panicWindowSeconds": 1}
+    scaling = {"maxReplicas": 4, "target": {"jobsPerReplica": 1}, "behavior": behavior}
     await scene.apply(jobqueue("ebb", "handlers:counted", worker={"concurrency": 1}, scaling=scaling))
     await scene.wait_condition("ebb", "Available", "ScaledToZero")
     queue = scene.queue("ebb")

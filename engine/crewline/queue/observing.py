@@ -1,4 +1,4 @@
-"""The part of `Queue` that looks: counts, jobs, workers."""
+"""The part of `Queue` that looks: counts and jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crewline.queue.store import READ_FIRST
 from crewline.redis.connection import is_wrong_type
 from crewline.wire.checks import check_items
 from crewline.wire.keys import Keys
-from crewline.wire.text import lenient, number, text
+from crewline.wire.text import number
 
 
 def _fields(stored: Mapping[Any, Any]) -> dict[bytes, Any]:
@@ -114,10 +114,3 @@ class Observing(ById):
             raise InvalidOption(f"state {state!r} has no history: use completed or failed")
         counts = await self.redis.lrange(f"{self.keys.base}metrics:{state}:data", 0, -1)
         return [number(count) for count in counts]
-
-    async def workers(self) -> list[dict[str, Any]]:
-        """The workers that are alive (Crewline's; BullMQ's have no such registry): name, slots, running ids, …."""
-        names = [text(name) for name in await self.redis.zrange(self.keys.extra("workers"), 0, -1)]
-        told = await self.redis.mget([self.keys.extra(f"worker:{name}") for name in names]) if names else []
-        # what no worker wrote tells of none
-        return [worker for each in told if each and isinstance(worker := lenient(each), dict)]

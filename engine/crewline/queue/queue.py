@@ -11,13 +11,13 @@ from typing import Any
 from redis.asyncio import Redis
 
 from crewline.errors import CrewlineError
-from crewline.queue.draining import Draining
 from crewline.queue.flows import FlowJob, FlowNode, Planned, plan_flow
 from crewline.queue.housekeeping import Housekeeping
 from crewline.queue.job import Job
 from crewline.queue.observing import Observing
 from crewline.queue.schedules import Schedules
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS, NO_OPTS
+from crewline.queue.workers import Workers
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS
 from crewline.redis.scripts import Added
 from crewline.redis.topology import check_letters_slot, is_cluster
@@ -30,7 +30,7 @@ from crewline.wire.options import BULK, DEFAULT_ATTEMPTS, Encoded, encode_job, e
 from crewline.wire.retention import Keep
 
 
-class Queue(Observing, Housekeeping, Draining):
+class Queue(Observing, Housekeeping, Workers):
     """A queue on BullMQ's Redis layout.
 
     Args:

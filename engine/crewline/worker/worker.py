@@ -8,6 +8,7 @@ import functools
 import logging
 import re
 import socket
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -124,7 +125,7 @@ class Worker:
         own = Settings(
             concurrency=concurrency, paused=False, rate=rate, keep_completed=keep_completed, keep_failed=keep_failed
         )
-        lease_ms = round(lease_seconds * 1000)
+        lease_ms, leases = round(lease_seconds * 1000), str(uuid.uuid4())
         if name is not None:
             check_string(name, "name")
         if worker_id is not None:
@@ -155,7 +156,7 @@ class Worker:
             self.queue, slots, self._backlog,
             Intake(self.queue, slots, self._executor, verdicts, self._isolator, self._maintainer), verdicts,
             letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
-            rate=rate_to_script(rate), points=metrics_minutes, reach=reach,
+            leases=leases, rate=rate_to_script(rate), points=metrics_minutes, reach=reach,
         )  # fmt: skip
         self._watch = MarkerWatch(
             self.queue, slots, self._backlog, self._committer, client_name=client_name(prefix, queue, self.name),
@@ -169,7 +170,7 @@ class Worker:
             self._loop_watch.look_seconds,
         )  # fmt: skip
         self._presence = Presence(
-            self.queue, slots, self.name, worker_id or "", LiveSettings(queue, self._tuning.follow),
+            self.queue, slots, self.name, worker_id or "", leases, LiveSettings(queue, self._tuning.follow),
             self._interruptions.cancel,
         )  # fmt: skip
         self._stop = Stop(slots, self._isolator, verdicts, self._watch, self._committer)

@@ -110,6 +110,25 @@ class Lives:
         hands.ended += hands.asleep
         hands.asleep = []
 
+    def hand_back(self, worker: int, queue: str, *, blame: bool, most: int) -> None:
+        """The worker is gone, and somebody who knows gives what it ran to others before its leases are over."""
+        hands = self.workers[worker]
+        self.world.may_end(queue, self.world.now.queues[queue].own.get("cancels") or {})
+        before = self.world.look()
+        self.world.on_queue(
+            f"{hands.name} is dead", queue,
+            lambda q: q.hand_back_worker(
+                {"leases": f"{hands.name}:", "name": hands.name}, "gone", blame=blame, max_crashes=most
+            ),
+        )  # fmt: skip
+        for held in [held for held in hands.holds if held.key.queue == queue]:
+            hands.let_go(held)
+        gone = [held for held in hands.asleep if held.key.queue == queue]
+        hands.asleep = [held for held in hands.asleep if held not in gone]
+        hands.ended += gone
+        if blame:
+            self.recovered.append(Recovery(queue, before, self.world.look()))
+
     def lose_leases(self, worker: int) -> None:
         """A lease's time passes in which it renews none, though it runs on."""
         hands = self.workers[worker]

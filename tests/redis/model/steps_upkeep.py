@@ -31,8 +31,11 @@ class Upkeep:
     hands: Hands
 
     @precondition(_there_are("active"))
-    @rule(queue=drawn.any_queue, looks=st.integers(1, 2), most=st.integers(1, 2), once=st.booleans())
+    @rule(queue=drawn.any_queue, looks=st.integers(0, 2), most=st.integers(1, 2), once=st.booleans())
     def recover_stalled(self, queue: str, looks: int, most: int, once: bool = False) -> None:
+        """Without a look: somebody knows that a worker is dead, and by `once` whether a job of it may be why."""
+        if looks == 0:
+            self.hands.hand_back(0, queue, blame=once, most=most)
         for _ in range(looks):
             self.hands.recover(queue, most, once=once)
 

@@ -182,6 +182,9 @@ def calls() -> Iterator[Call]:
                    {"worker_ids": "[]"})  # fmt: skip
         yield Call("", lambda worker_id, asked=asked: getattr(queue(), asked)([worker_id]), {"worker_id": NOTHING})
     yield Call("Queue.drain_workers", lambda seconds: queue().drain_workers(["w"], seconds=seconds), {"seconds": COUNT})
+    yield Call("Queue.hand_back_worker", lambda **a: queue().hand_back_worker(**a), {
+        "worker": NOTHING, "cause": NOTHING, "blame": TRUTH, "max_crashes": COUNT,
+    }, {"worker": {"leases": "u"}, "cause": "gone", "blame": True})  # fmt: skip
     yield Call("Queue.settle_flows", lambda **a: queue().settle_flows(**a), {"older_than": COUNT, "on_error": OPTIONAL})
     yield Call("Queue.metrics_history", lambda **a: queue().metrics_history(**a), {"state": NOTHING})
 

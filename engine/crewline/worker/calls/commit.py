@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import uuid
 from typing import Any
 
 from crewline.queue.by_id import ById
@@ -63,6 +62,7 @@ class Committer:
         letters: str,
         lease_ms: int,
         worker: str,
+        leases: str,
         rate: tuple[int, int] = (0, 0),
         points: int = 0,
         reach: Reach,
@@ -78,7 +78,7 @@ class Committer:
         self._told: dict[str, Any] = {
             "letters": letters, "lease_ms": lease_ms, "worker": worker, "rate": rate, "points": points,
         }  # fmt: skip
-        self._tokens = (f"{uuid.uuid4()}:{n}" for n in itertools.count(1))
+        self._tokens = (f"{leases}:{n}" for n in itertools.count(1))
         self._turn = Turn()
         self._calls: set[Call] = set()
         self._in_flight = 0

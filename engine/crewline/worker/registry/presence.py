@@ -17,6 +17,7 @@ from crewline.queue.by_id import ById
 from crewline.redis.connection import UNAVAILABLE
 from crewline.upkeep.complaints import Complaints
 from crewline.wire import jsonio
+from crewline.wire.registry import REGISTRY_KEY, TTL_MS, entry_key
 from crewline.worker.registry.live import LiveSettings
 from crewline.worker.runs.slots import Slots
 
@@ -26,8 +27,6 @@ log = logging.getLogger("crewline.worker")
 BEAT_SECONDS = 1.0
 #: The same while the worker drains: somebody waits for its last job's end, or for it to fetch again.
 DRAINING_SECONDS = 0.2
-#: Milliseconds after which a worker that is silent is gone.
-TTL_MS = 15_000
 #: What fails where Redis refuses a beat.
 BEATING = "tell of this worker, and hear of cancellations, drains and settings"
 #: Running jobs that a beat names.
@@ -43,6 +42,7 @@ class Presence:
         name: its name. The registry's entry has a part of its own behind it: pods may share a name, and each
             process in a container has the id 1.
         worker_id: by which it is asked to drain; the entry's name if ''.
+        leases: what the tokens of all its leases begin with.
         settings: those of the queue that the worker follows.
         cancel: called with a job's id, a lease's token and the reason, for runs that are to be cancelled.
 
@@ -51,12 +51,20 @@ class Presence:
     """
 
     def __init__(
-        self, queue: ById, slots: Slots, name: str, worker_id: str, settings: LiveSettings, cancel: Any
+        self,
+        queue: ById,
+        slots: Slots,
+        name: str,
+        worker_id: str,
+        leases: str,
+        settings: LiveSettings,
+        cancel: Any,
     ) -> None:
         self._queue = queue
         self._slots = slots
         self._name = f"{name}.{os.getpid()}.{secrets.token_hex(3)}"
         self._id = worker_id or self._name
+        self._leases = leases
         #: The request to drain that is followed, '' for none.
         self._drain = ""
         self._settings = settings
@@ -80,8 +88,8 @@ class Presence:
         """Takes this worker out of the registry."""
         keys = self._queue.keys
         try:
-            await self._queue.redis.zrem(keys.extra("workers"), self._name)
-            await self._queue.redis.delete(keys.extra(f"worker:{self._name}"))
+            await self._queue.redis.zrem(keys.extra(REGISTRY_KEY), self._name)
+            await self._queue.redis.delete(keys.extra(entry_key(self._name)))
         except UNAVAILABLE:
             pass  # it is gone by itself in a moment
 
@@ -91,8 +99,8 @@ class Presence:
         mine = slots.mine()
         running = [run.job.id for run in mine if run in slots.runs]
         told = {
-            "name": self._name, "id": self._id, "host": socket.gethostname(), "pid": os.getpid(),
-            "slots": slots.concurrency, "running": running[:MAX_NAMED], "busy": len(slots.runs),
+            "name": self._name, "id": self._id, "leases": self._leases, "host": socket.gethostname(),
+            "pid": os.getpid(), "slots": slots.concurrency, "running": running[:MAX_NAMED], "busy": len(slots.runs),
             "drain": self._drain, "held": slots.held(), "stopping": slots.is_shut("stopping"),
             "paused": slots.is_shut("paused") or slots.is_shut("settings"), "settings": self._settings.generation,
         }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from crewline.redis.scripts.calls.caller import Caller, bounds
 from crewline.redis.scripts.values import MOST_JOBS, MOST_LOOKED_AT, Recovered
 from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep
@@ -21,14 +23,32 @@ class UpkeepCalls(Caller):
             once: whether Redis and the workers were up for the whole last lease; None: as Redis itself can tell, by how
                 regularly looks came.
         """
-        found = Recovered([], [], [])
         trusted = "" if once is None else str(int(once))
+        told = (interval_ms, most, self.keys.stalled_check, lease_ms, trusted)
+        return await self._all_active("recover_stalled", told, (window, KEEP_FAILED.script))
+
+    async def hand_back_worker(
+        self, leases: str, cause: str, *, blame: bool, most: int, keep_lines: int, window: int = MOST_LOOKED_AT
+    ) -> Recovered:
+        """Gives all that a dead worker ran to others; one pass over what is active, so that what moves meanwhile may be
+        left out.
+
+        Args:
+            leases: what the tokens of its leases begin with.
+            cause: why it died.
+            blame: whether one of its jobs may have been the cause.
+            most: how often a job may take its worker down.
+            keep_lines: of a job's log.
+        """
+        told = (leases, cause, "1" if blame else "", most)
+        return await self._all_active("hand_back_worker", told, (window, keep_lines, KEEP_FAILED.script))
+
+    async def _all_active(self, script: str, told: tuple[Any, ...], bounds: tuple[Any, ...]) -> Recovered:
+        """Has a script go through all that is active, a part a call; it says by an empty reply that it is not to."""
+        found = Recovered([], [], [])
         skip: str | None = ""
         while skip is not None:
-            told = (
-                interval_ms, most, self.keys.stalled_check, lease_ms, trusted, skip, window, KEEP_FAILED.script,
-            )  # fmt: skip
-            reply = await self.call("recover_stalled", *told)
+            reply = await self.call(script, *told, skip, *bounds)
             if not reply:
                 break
             for ids, more in zip(found, reply, strict=False):

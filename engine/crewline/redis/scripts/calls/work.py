@@ -9,6 +9,7 @@ from typing import Any
 from crewline.redis.scripts.calls.caller import Caller
 from crewline.redis.scripts.values import Fetched, Heard, Result
 from crewline.wire.drains import drain_key
+from crewline.wire.registry import REGISTRY_KEY, entry_key
 from crewline.wire.settings import SETTINGS_KEY
 from crewline.wire.text import text
 
@@ -95,7 +96,7 @@ class WorkCalls(Caller):
         """``running``: id and token of each job that runs; ``worker_id``: by what the worker is asked to drain."""
         extra = self.keys.extra
         cancels, drain, *settings = await self.call(
-            "beat", extra("workers"), extra(f"worker:{name}"), extra(SETTINGS_KEY), extra(drain_key(worker_id)), name,
+            "beat", extra(REGISTRY_KEY), extra(entry_key(name)), extra(SETTINGS_KEY), extra(drain_key(worker_id)), name,
             ttl_ms, told, settings_sha, *itertools.chain.from_iterable(running),
         )  # fmt: skip
         told_to_end = [(text(job_id), text(token), text(reason)) for job_id, token, reason in cancels]

@@ -37,18 +37,12 @@ Why      An id without a lock whose lease would be over by now, counted from its
 -- @include base/keys
 -- @include base/check_queue
 -- @include base/trim_events
--- @include base/counts
 -- @include base/denied
 -- @include base/fields
--- @include end/cancelled
--- @include end/end_from_outside
--- @include end/hand_back
--- @include end/finished
+-- @include upkeep/leave_active
 -- @include upkeep/looks
 -- @include upkeep/passes_gate
 -- @include upkeep/stalled_job
--- @include place/remove_from_list
--- @include place/push_job
 -- @include place/wake_worker
 
 check_queue(q)
@@ -69,7 +63,7 @@ end
 local ids, locks = redis.call('LRANGE', q.active, -skip - window, -skip - 1), {}
 for i = 1, #ids do locks[i] = base .. ids[i] .. ':lock' end
 local held = #ids > 0 and redis.call('MGET', unpack(locks)) or {}
-local found, places, seen, removed = {}, {}, {}, {}
+local found, seen, removed = {}, {}, {}
 for i = #ids, 1, -1 do
   if not held[i] then
     -- pcall: the key may be anything
@@ -78,8 +72,7 @@ for i = #ids, 1, -1 do
     if kind == 'seen' then
       seen[#seen + 1] = ids[i]
     elseif kind ~= 'young' then
-      found[#found + 1] = { ids[i], kind, told }
-      places[#places + 1] = i - #ids - 1 - skip
+      found[#found + 1] = { ids[i], kind, told, i - #ids - 1 - skip }
       removed[#removed + 1] = ids[i]
     end
   end
@@ -87,35 +80,9 @@ end
 if #seen > 0 then redis.call('SADD', q.stalled, unpack(seen)) end
 if #removed > 0 then redis.call('SREM', q.stalled, unpack(removed)) end
 
--- the newest first, so that the oldest is the next to run
-local back, doomed, unbegun, finished = {}, {}, {}, finished_jobs()
-local function move()
-  remove_from_list(q.active, places, removed)
-  for i = #found, 1, -1 do
-    local id, kind, told = unpack(found[i])
-    local reason = kind ~= 'gone' and cancelled(id, nil, told[6] or '')
-    if reason then
-      end_from_outside(finished, id, base .. id, reason, 'active', ARGV[9])
-    elseif kind == 'lost' then
-      local list = put_back(id, base .. id, told, tonumber(ARGV[3])) and doomed or back
-      list[#list + 1] = id
-    elseif kind == 'unbegun' then
-      give_start_back(base .. id)
-      push_job(q, id, priority_of(base .. id), true, 'active')
-      unbegun[#unbegun + 1] = id
-    end
-  end
-  store_finished(finished)
-end
-local moved, why = pcall(move)
-if not moved then
-  -- @include place/put_right
-  for i = 1, #found do put_right(found[i][1]) end
-  redis.pcall('LREM', q.active, 0, ':gone')
-  error(why, 0)
-end
+local back, doomed, unbegun = leave_active(found, tonumber(ARGV[3]), ARGV[9])
 if #found > 0 and has_runnable(q) then wake_worker(q) end
-if #ids == window then return { back, doomed, unbegun, whole(skip + #ids - #places), refusals } end
+if #ids == window then return { back, doomed, unbegun, whole(skip + #ids - #found), refusals } end
 
 -- what is in `stalled` for nothing any more goes by and by
 local marked = redis.call('SRANDMEMBER', q.stalled, 100)

@@ -5,7 +5,9 @@
 local function take_back_crash(job, start)
   if redis.pcall('HGET', job, 'blamed') ~= start then return end
   local crashes = number(redis.call('HGET', job, 'crashes'), 0)
-  if redis.call('HGET', job, 'defa') == condemnation(crashes) then redis.call('HDEL', job, 'defa') end
+  local why = condemnation(crashes)
+  -- what it was told to have died of may follow
+  if string.sub(redis.call('HGET', job, 'defa') or '', 1, #why) == why then redis.call('HDEL', job, 'defa') end
   redis.call('HDEL', job, 'blamed')
   if crashes > 1 then redis.call('HSET', job, 'crashes', whole(crashes - 1)) else redis.call('HDEL', job, 'crashes') end
 end

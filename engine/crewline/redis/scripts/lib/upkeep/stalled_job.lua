@@ -3,14 +3,19 @@
 -- @include base/fields
 -- @include end/condemn
 -- @include place/push_job
+-- Whether nobody has read of a start: the mark names it, and is believed twice in a row.
+local function is_unread(told)
+  local times, start = string.match(told[3] or '', '^(%d+):(%d+)$')
+  return start ~= nil and start == told[2] and tonumber(times) <= 2
+end
+
 -- What becomes of an id without a lock: unbegun, lost, gone (it is no job), seen, or young. `told`: name, processedOn,
 -- unread, crashes, alone and ats of its job.
 local function verdict_on(id, told, lease, once)
   local began = told[1] and number(told[2], nil)
   -- by a clock that is ahead: nobody knows when
   if began and began > now then began = nil end
-  local times, start = string.match(told[3] or '', '^(%d+):(%d+)$')
-  local unread = began and start == told[2] and tonumber(times) <= 2
+  local unread = began and is_unread(told)
   if began and began + lease > now then return unread and 'unbegun' or 'young' end
   if not (began and once) and redis.call('SISMEMBER', q.stalled, id) == 0 then return 'seen' end
   return unread and 'unbegun' or told[1] and 'lost' or 'gone'

@@ -1,0 +1,46 @@
+-- @include base/counts
+-- @include end/cancelled
+-- @include end/end_from_outside
+-- @include end/finished
+-- @include end/hand_back
+-- @include place/push_job
+-- @include place/remove_from_list
+-- @include upkeep/stalled_job
+-- Jobs whose worker is gone leave `active`, newest first, so that the oldest is the next to run. `found`: id, kind as
+-- verdict_on has it, or `back` for one that goes as its worker would have handed it back, told, and its place counted
+-- from the tail. `most`: how often a job may take its worker down; `written`: as in cancel_job. Returns those put back,
+-- those whose next fetch fails them, and those that never began.
+local function leave_active(found, most, written)
+  local back, doomed, unbegun, finished = {}, {}, {}, finished_jobs()
+  local places, removed = {}, {}
+  for i = 1, #found do removed[i], places[i] = found[i][1], found[i][4] end
+  local function move()
+    remove_from_list(q.active, places, removed)
+    for i = #found, 1, -1 do
+      local id, kind, told = unpack(found[i])
+      local reason = kind ~= 'gone' and cancelled(id, nil, told[6] or '')
+      if reason then
+        end_from_outside(finished, id, base .. id, reason, 'active', written)
+      elseif kind == 'lost' then
+        local list = put_back(id, base .. id, told, most) and doomed or back
+        list[#list + 1] = id
+      elseif kind == 'back' then
+        hand_back(id, base .. id, {})
+        back[#back + 1] = id
+      elseif kind == 'unbegun' then
+        give_start_back(base .. id)
+        push_job(q, id, priority_of(base .. id), true, 'active')
+        unbegun[#unbegun + 1] = id
+      end
+    end
+    store_finished(finished)
+  end
+  local moved, why = pcall(move)
+  if not moved then
+    -- @include place/put_right
+    for i = 1, #found do put_right(found[i][1]) end
+    redis.pcall('LREM', q.active, 0, ':gone')
+    error(why, 0)
+  end
+  return back, doomed, unbegun
+end

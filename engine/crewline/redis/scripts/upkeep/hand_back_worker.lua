@@ -1,0 +1,64 @@
+--[[ hand_back_worker: gives what a worker ran to others, told by somebody who knows that it is dead.
+
+KEYS     the queue's declared keys (lib/base/keys.lua)
+ARGV     1 base
+         2 leases   what the tokens of all its leases begin with
+         3 cause    why it died, for the log of each job and for the reason of one that fails by it
+         4 blame    '1' if one of its jobs may have been the cause: they are suspects then; '' if none was
+         5 most     how often a job may take its worker down before it is failed
+         6 skip     '' at first, later what the last call returned to go on with
+         7 window   how many active ids this call looks at
+         8 kept     how many lines a job's log keeps
+         9 written  as in cancel_job
+Returns  {ids put back, ids whose next fetch fails them, ids that never began, what to go on with or '', and what was
+         refused beside that, if anything was}
+Events   waiting (prev active), and stalled for one that is a suspect, a job; failed for one that was to be cancelled
+Bound    window: 80, and one pass over as much of `active` as lies behind it; 50 that the retention of those that end
+         does not keep
+Why      Only leases of that worker are ended, whoever has the job by now. What is not blamed is as it was before it was
+         fetched; what is, as recover_stalled would have left it once the lease was over. ]]
+-- @include base/keys
+-- @include base/check_queue
+-- @include base/trim_events
+-- @include base/denied
+-- @include base/fields
+-- @include upkeep/leave_active
+-- @include upkeep/stalled_job
+-- @include place/wake_worker
+
+check_queue(q)
+local leases, cause, blame = ARGV[2], ARGV[3], ARGV[4] == '1'
+local skip, window = tonumber(ARGV[6] == '' and 0 or ARGV[6]), tonumber(ARGV[7])
+local length = redis.call('LLEN', q.active)
+-- those that began last come first, so that in the end those that began first are the next to run
+local ids, locks = redis.call('LRANGE', q.active, skip, skip + window - 1), {}
+for i = 1, #ids do locks[i] = base .. ids[i] .. ':lock' end
+local held = #ids > 0 and redis.call('MGET', unpack(locks)) or {}
+local found, over, known = {}, {}, {}
+for i = #ids, 1, -1 do
+  if held[i] and string.sub(held[i], 1, #leases) == leases then
+    -- pcall: the key may be anything
+    local told = heed(redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats'))
+    local kind = not told[1] and 'gone' or is_unread(told) and 'unbegun' or blame and 'lost' or 'back'
+    found[#found + 1] = { ids[i], kind, told, skip + i - 1 - length }
+    over[#over + 1], known[#known + 1] = locks[i], ids[i]
+  end
+end
+if #found > 0 then
+  redis.call('UNLINK', unpack(over))
+  redis.pcall('SREM', q.stalled, unpack(known))
+end
+local back, doomed, unbegun = leave_active(found, tonumber(ARGV[5]), ARGV[9])
+local function tell(id, dooms)
+  if dooms then redis.call('HSET', base .. id, 'defa', redis.call('HGET', base .. id, 'defa') .. ': ' .. cause) end
+  local lines = redis.call('RPUSH', base .. id .. ':logs', 'crewline: ' .. cause)
+  if lines > tonumber(ARGV[8]) then redis.call('LTRIM', base .. id .. ':logs', -tonumber(ARGV[8]), -1) end
+end
+-- each is where it belongs, whatever can't be said of it
+for i = 1, #back do attempt(tell, back[i]) end
+for i = 1, #doomed do attempt(tell, doomed[i], true) end
+if #found > 0 then
+  if has_runnable(q) then wake_worker(q) end
+  trim_events(q)
+end
+return { back, doomed, unbegun, #ids == window and whole(skip + #ids - #found) or '', refusals }

@@ -50,6 +50,25 @@ async def test_a_burst_does_not_make_more_connections_at_once_than_a_server_take
     assert (await queue.metrics()).waiting == 300
 
 
+async def test_how_long_a_burst_takes_its_own_process_is_no_silence_of_redis(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "MOST_CONNECTING", 1)
+    connect, went_on = lanes.Lanes._connect, asyncio.Event()
+
+    async def held_up(self: lanes.Lanes) -> Any:
+        await went_on.wait()
+        return await connect(self)
+
+    monkeypatch.setattr(lanes.Lanes, "_connect", held_up)
+    async with Queue("emails", redis=redis_url, timeout_seconds=0.1) as queue:
+        calls = asyncio.gather(*(queue.add("n", n) for n in range(3)))
+        # longer than Redis has for an answer
+        await asyncio.sleep(0.3)
+        went_on.set()
+        assert len(await calls) == 3
+
+
 async def test_no_call_of_a_burst_waits_for_another_that_is_not_answered(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,8 @@ class Lanes:
         #: connections without a call and since when, the one that rests longest first
         self._idle: deque[tuple[Any, float]] = deque()
         self._connecting = asyncio.Semaphore(MOST_CONNECTING)
+        #: When Redis did not answer one that connected, by the monotonic clock.
+        self._silent_since = 0.0
         self._direct = private.is_direct(redis)
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -187,18 +189,24 @@ class Lanes:
     async def _take(self) -> Any:
         connection = await self._rested()
         if connection is None:
-            pool = self._redis.connection_pool
-            try:
-                # a server that does not answer holds up those that connect, and no call is to wait for them longer
-                # than for an answer
-                async with asyncio.timeout(pool.connection_kwargs.get("socket_timeout")), self._connecting:
-                    # one may have come to rest meanwhile
-                    connection = await self._rested() or await pool.get_connection()
-            except builtins.TimeoutError:
-                raise TimeoutError(
-                    "Timeout connecting to server: those that connected before wait for it, too"
-                ) from None
+            began = time.monotonic()
+            async with self._connecting:
+                # one may have come to rest meanwhile
+                connection = await self._rested()
+                if connection is None and self._silent_since >= began:
+                    # else a server that does not answer holds up those that connect one after the other; but how long
+                    # a process takes for a burst of its own is no silence
+                    raise TimeoutError("Timeout connecting to server: those that connected before had no answer")
+                if connection is None:
+                    connection = await self._connect()
         return connection
+
+    async def _connect(self) -> Any:
+        try:
+            return await self._redis.connection_pool.get_connection()
+        except (TimeoutError, builtins.TimeoutError):
+            self._silent_since = time.monotonic()
+            raise
 
     async def _rested(self) -> Any | None:
         while self._idle:

@@ -151,3 +151,22 @@ async def test_a_worker_runs_on_a_release_that_was_not_tried(
     assert not worker.queue.scripts._lanes._direct
     jobs = await queue.add_bulk([("n", n) for n in range(50)])
     assert await asyncio.gather(*(job.result(timeout=20) for job in jobs)) == list(range(50))
+
+
+async def test_a_server_that_quotes_a_login_has_no_password_told() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while b"HELLO" in await reader.read(4096):
+            writer.write(
+                b"-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `app`, `TopSecret`, \r\n"
+            )
+        writer.close()
+
+    old = await asyncio.start_server(refuse, "127.0.0.1")
+    port = old.sockets[0].getsockname()[1]
+    async with Queue("emails", redis=f"redis://app:TopSecret@127.0.0.1:{port}/0") as queue:
+        with pytest.raises(redis_py.exceptions.RedisError, match="unknown command `HELLO`") as refused:
+            await queue.add("n", 1)
+        with pytest.raises(redis_py.exceptions.RedisError) as beside:
+            await queue.redis.ping()
+    assert "TopSecret" not in f"{refused.value} {beside.value}"
+    old.close()

@@ -33,6 +33,15 @@ def tells_of_server(error: BaseException) -> bool:
     return isinstance(error, _kinds) or (isinstance(error, RedisError) and bool(_words.search(str(error))))
 
 
+#: What a server that does not know a command quotes of it: of a login (HELLO, before Redis 6) its password.
+_quoted = re.compile(r",? with args beginning with: .*", re.DOTALL)
+
+
+def _hide_arguments(error: RedisError) -> None:
+    if _quoted.search(str(error)):
+        error.args = (_quoted.sub("", str(error)),)
+
+
 class GivenUp:
     """When connections of a client were given up last, by the monotonic clock."""
 
@@ -70,6 +79,7 @@ def _watched(kind: type[Any]) -> type[Any]:
             self._made_at = time.monotonic()
 
         def _heed(self, error: RedisError) -> None:
+            _hide_arguments(error)
             if self._given_up.take(self._made_at, error):
                 # not closed here: answers to what was sent with the refused call are still to be read
                 self.mark_for_reconnect()

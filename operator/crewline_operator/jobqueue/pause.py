@@ -44,9 +44,11 @@ def pause_state(
         return PauseState(Condition("Paused", snapshot.paused, DUPLICATE, message))
     before = find_condition(status, "Paused")
     if jobqueue.paused:
+        if snapshot is not None and not snapshot.paused:
+            pausing = Condition("Paused", True, BY_SPEC, "spec.paused is true: pausing")
+            return PauseState(pausing, Pause(jobqueue.queue_ref, True, PAUSED))
         message = "spec.paused is true: workers take no more jobs; set it to false to go on"
-        pause = Pause(jobqueue.queue_ref, True, PAUSED) if snapshot is not None and not snapshot.paused else None
-        return PauseState(Condition("Paused", True, BY_SPEC, message), pause)
+        return PauseState(Condition("Paused", True, BY_SPEC, message))
     if snapshot is None:
         if before:
             known = {"True": True, "False": False}.get(str(before.get("status")))

@@ -25,7 +25,8 @@ from crewline_operator.model.fault import PERMISSION_DENIED, WRONG_TYPE, Fault
 
 def redis_fault(error: BaseException, shown: str) -> Fault:
     """What an error of redis-py means for the user."""
-    if isinstance(error, NoPermissionError):
+    # what a script may not do is answered in other words
+    if isinstance(error, NoPermissionError) or "can't run this command" in str(error) or "ACL failure" in str(error):
         return Fault(
             PERMISSION_DENIED,
             f"Redis {shown} lets the user of the URL that spec.redis names not do what is needed: grant it the queue's "

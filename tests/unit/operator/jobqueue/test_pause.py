@@ -21,10 +21,12 @@ def test_spec_paused_pauses_the_queue_and_its_end_resumes_it_once_redis_agrees()
     started = planned(observed(deployment=deployment(0)), paused=True)
     assert pause(started) is True
     assert conditions(status_of(started))["Paused"] == ("True", "SpecPaused")
+    assert message(status_of(started), "Paused") == "spec.paused is true: pausing", "Redis may refuse it"
     held = planned(
         observed(deployment=deployment(0), status=status_of(started), reading=reading(paused=True)), paused=True
     )
     assert pause(held) is None
+    assert "workers take no more jobs" in message(status_of(held), "Paused")
     ended = planned(observed(deployment=deployment(0), status=status_of(held), reading=reading(paused=True)))
     assert pause(ended) is False
     assert conditions(status_of(ended))["Paused"] == ("True", "SpecPaused"), "until Redis says that it is resumed"

@@ -70,6 +70,11 @@ def test_an_unusable_url_is_told_without_quoting_it(url: str) -> None:
         (TimeoutError("Timeout reading"), "RedisUnreachable", "in time"),
         (BusyLoadingError("LOADING"), "RedisUnreachable", "loading"),
         (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "RedisFull", "is full"),
+        (
+            ResponseError("The user executing the script can't run this command or subcommand"),
+            "RedisPermissionDenied",
+            "ACL rule",
+        ),
         (ResponseError("MASTERDOWN Link with MASTER is down"), "RedisRefuses", "'MASTERDOWN'"),
     ],
 )

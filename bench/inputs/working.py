@@ -238,3 +238,22 @@ async def _(queue: Queue) -> Any:
         await queue.cancel(job_id)
     await queue.redis.delete(*(queue.keys.job(job_id) + ":lock" for job_id in ids))
     return lambda: queue.scripts.recover_stalled(1, 3, lease_ms=0, once=True)
+
+
+@scenario("hand_back_worker: 1,000 of a dead worker")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", n, {"priority": 3}) for n in range(1000)])
+    await fetch(queue, 1000)
+    return lambda: hand_back(queue)
+
+
+@scenario("hand_back_worker: 1,000 of a dead worker that were to be cancelled")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", n, {"priority": 3}) for n in range(1000)])
+    for job_id in await fetch(queue, 1000):
+        await queue.cancel(job_id)
+    return lambda: hand_back(queue)
+
+
+def hand_back(queue: Queue) -> Any:
+    return queue.scripts.hand_back_worker("t", "x" * MOST_REASON, blame=True, most=1, keep_lines=1)

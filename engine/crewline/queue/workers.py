@@ -10,7 +10,7 @@ from typing import Any
 
 from crewline.errors import InvalidOption
 from crewline.queue.by_id import ById
-from crewline.queue.job import MAX_LINE, MAX_LOG_LINES
+from crewline.queue.job import MAX_LOG_LINES
 from crewline.redis.scripts import Recovered
 from crewline.wire.checks import A_MILLISECOND, check_count, check_items, check_seconds, check_text, check_truth
 from crewline.wire.drains import DRAIN_SECONDS, drain_key
@@ -58,7 +58,7 @@ class Workers(ById):
         check_truth(blame, "blame")
         if not isinstance(leases, str) or not leases:
             raise InvalidOption("worker: its entry names no leases, so that its jobs can't be told from others'")
-        cause = bounded(check_text(cause, "cause"), MAX_LINE)
+        cause = bounded(check_text(cause, "cause"))
         check_count(max_crashes, "max_crashes")
         found = Recovered([], [], [])
         # a pass that finds nothing left nothing out

@@ -161,6 +161,24 @@ async def test_a_pause_is_told_by_the_one_that_made_it(
     assert told == ["JobQueue shop/emails: QueuePaused: no more", "JobQueue shop/emails: QueueResumed: go on"]
 
 
+async def test_a_pause_that_the_operator_s_user_may_not_make_is_told_and_tried_again(
+    operator: Operator, queue: Queue
+) -> None:
+    paused = Pause(REF, True, Note("Normal", "QueuePaused", "no more"))
+    await queue.redis.execute_command("ACL", "SETUSER", "default", "-hsetnx")
+    try:
+        await operator.do(paused)
+    finally:
+        await queue.redis.execute_command("ACL", "SETUSER", "default", "+hsetnx")
+    denied = operator.executor.done(EMAILS).pause_denied
+    assert denied is not None
+    assert (denied.paused, denied.fault.reason) == (True, "RedisPermissionDenied")
+    assert denied.fault.message.startswith("the queue can't be paused: Redis of JobQueue 'emails' ")
+    assert operator.again == [EMAILS], "so that it is told"
+    await operator.do(paused)
+    assert operator.executor.done(EMAILS).pause_denied is None
+
+
 async def test_retention_is_kept_on_a_queue_without_workers(
     operator: Operator, queue: Queue, start_worker: Any
 ) -> None:

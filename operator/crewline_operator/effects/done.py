@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from crewline_operator.model.fault import Fault
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
 
@@ -30,6 +31,15 @@ class Claimed:
     renewed: float
 
 
+@dataclass(frozen=True)
+class PauseDenied:
+    """A pause, or a resume, that Redis did not take, and when, by the monotonic clock."""
+
+    paused: bool
+    fault: Fault
+    at: float
+
+
 @dataclass
 class Done:
     """Lost with the process, which costs a few calls and no wrong decision."""
@@ -41,6 +51,10 @@ class Done:
     claimed: Claimed | None = None
     #: When its queue was swept last, by the monotonic clock.
     swept: float | None = None
+    #: Since when this process knows the object, by the monotonic clock.
+    known: float | None = None
+    #: The last pause or resume that was asked for, if it was not taken.
+    pause_denied: PauseDenied | None = None
 
     def status_age_seconds(self, now: float) -> float:
         """How long ago this process wrote the status; inf if it has not."""
@@ -49,3 +63,7 @@ class Done:
     def sweep_age_seconds(self, now: float) -> float:
         """How long ago this process swept its queue; inf if it has not."""
         return math.inf if self.swept is None else now - self.swept
+
+    def known_seconds(self, now: float) -> float:
+        """For how long this process has known it."""
+        return 0.0 if self.known is None else now - self.known

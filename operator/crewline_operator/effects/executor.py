@@ -8,6 +8,7 @@ plan as `Refused`. Whatever else fails is raised as it is, and the work queue tr
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
@@ -102,7 +103,9 @@ class Executor:
         return False
 
     async def _do(self, key: Key, obj: Object | None, action: Action) -> None:
-        done = self._done.setdefault(key, Done())
+        if key not in self._done:
+            self._done[key] = Done(known=time.monotonic())
+        done = self._done[key]
         match action:
             case Claim():
                 await self._queues.claim(key, action, done)
@@ -129,7 +132,7 @@ class Executor:
             case WriteStatus():
                 await self._objects.write_status(key, obj, action, done)
             case Pause(note=note):
-                if await self._queues.pause(key, action):
+                if await self._queues.pause(key, action, done):
                     self._note(key, obj, note)
             case Sweep():
                 await self._queues.sweep(key, action, done)

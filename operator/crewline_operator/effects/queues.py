@@ -26,7 +26,7 @@ from crewline_operator.effects.actions import (
     TakeBackRun,
     Undrain,
 )
-from crewline_operator.effects.done import Claimed, Done
+from crewline_operator.effects.done import Claimed, Done, PauseDenied
 from crewline_operator.effects.errors import Changed, NotFollowed, NotRemoved, Refused
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
@@ -75,11 +75,19 @@ class Queues:
             await give_up_claim(queue.redis, claim_key(action.queue.prefix, action.queue.queue), action.owner)
         done.claimed = None
 
-    async def pause(self, key: Key, action: Pause) -> bool:
-        """Pause a queue or resume it; whether that changed anything."""
-        async with self._at(action.queue, key) as queue:
-            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                changed = await (queue.pause() if action.paused else queue.resume())
+    async def pause(self, key: Key, action: Pause, done: Done) -> bool:
+        """Pause a queue or resume it; whether that changed anything. Raises Changed if Redis did not take it."""
+        try:
+            async with self._at(action.queue, key) as queue:
+                async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+                    changed = await (queue.pause() if action.paused else queue.resume())
+        except UNAVAILABLE as error:
+            fault = redis_fault(error, f"of JobQueue {action.queue.jobqueue.name!r}")
+            verb = "paused" if action.paused else "resumed"
+            told = Fault(fault.reason, f"the queue can't be {verb}: {fault.message}")
+            done.pause_denied = PauseDenied(action.paused, told, time.monotonic())
+            raise Changed from error
+        done.pause_denied = None
         self._pollers.wake(action.queue.jobqueue)
         return changed
 

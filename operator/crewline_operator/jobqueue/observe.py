@@ -145,8 +145,10 @@ class JobQueueObserver:
             taken_name=" and ".join(children.foreign) or None,
             stale_child=children.stale,
             applied=dict(done.applied),
+            pause_denied=done.pause_denied,
             status_age_seconds=done.status_age_seconds(time.monotonic()),
             sweep_age_seconds=done.sweep_age_seconds(time.monotonic()),
+            known_seconds=done.known_seconds(time.monotonic()),
         )
 
     async def _endpoint(self, key: Key, obj: Object, jobqueue: JobQueue) -> Endpoint | Fault:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from crewline_operator.effects.done import Applied, Claimed
+from crewline_operator.effects.done import Applied, Claimed, PauseDenied
 from crewline_operator.model.attention import Attention
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
@@ -65,12 +65,16 @@ class Observed:
     stale_child: bool = False
     #: What the API server said to the manifests that were just applied, if it does not take them.
     refusal: Fault | None = None
+    #: The last pause or resume that Redis did not take.
+    pause_denied: PauseDenied | None = None
     history: History = field(default_factory=History)
     #: What this process applied last, by the kind of the child, and how long ago it wrote the status.
     applied: Mapping[str, Applied] = field(default_factory=dict)
     status_age_seconds: float = math.inf
     #: How long ago it swept the queue.
     sweep_age_seconds: float = math.inf
+    #: For how long this process has known the JobQueue.
+    known_seconds: float = 0.0
 
     @property
     def current_replicas(self) -> int:

@@ -13,8 +13,10 @@ from typing import Any
 
 from crewline_operator.effects.actions import Pause
 from crewline_operator.jobqueue.claim import DUPLICATE
+from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.kube.conditions import Condition, find_condition
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import Owner
 from crewline_operator.redis.reading import Snapshot
@@ -27,16 +29,26 @@ RESUMED = Note("Normal", "QueueResumed", "spec.paused is false again: workers ta
 
 @dataclass(frozen=True)
 class PauseState:
-    """The Paused condition, and what to do in Redis, if anything."""
+    """The Paused condition, what to do in Redis, if anything, and why that was not taken when it was tried last."""
 
     condition: Condition
     action: Pause | None = None
+    fault: Fault | None = None
 
 
-def pause_state(
+def pause_step(jobqueue: JobQueue, observed: Observed) -> PauseState:
+    """Whether the queue is paused, by whom, and what to do now: what Redis did not take is not asked for at once."""
+    state = _state(jobqueue, observed.status, observed.reading.snapshot, observed.holder)
+    denied = observed.pause_denied
+    if state.action is None or denied is None or denied.paused != state.action.paused:
+        return state
+    is_time = observed.clock - denied.at >= FAULT_CHECK_SECONDS
+    return PauseState(state.condition, state.action if is_time else None, denied.fault)
+
+
+def _state(
     jobqueue: JobQueue, status: Mapping[str, Any], snapshot: Snapshot | None, holder: Owner | None
 ) -> PauseState:
-    """Whether the queue is paused, by whom, and what to do. `holder` is another JobQueue that has the queue."""
     if holder is not None and snapshot is not None:
         # It is that one's to pause.
         state = "is paused" if snapshot.paused else "is not paused"

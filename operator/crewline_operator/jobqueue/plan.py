@@ -8,6 +8,7 @@ when everything they need is there; a demand that could not be read scales nothi
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,7 +36,7 @@ from crewline_operator.jobqueue.drains import actions_of, drain_step, has_wrong_
 from crewline_operator.jobqueue.faults import find_faults
 from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
 from crewline_operator.jobqueue.observed import Observed
-from crewline_operator.jobqueue.pause import pause_state
+from crewline_operator.jobqueue.pause import pause_step
 from crewline_operator.jobqueue.pods import has_ended
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import NUMBERS, Outcome, build_status
@@ -55,6 +56,8 @@ from crewline_operator.scaling.drain import Step
 STALE_CHILD_SECONDS = 1.0
 #: A queue without workers is swept this often: retention is told in hours and days.
 SWEEP_SECONDS = 300.0
+#: ... and this often where nothing is kept: a schedule or a large flow may still wait for somebody to go on with it.
+EMPTY_SWEEP_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
             claim.check_after_seconds,
             unclaimed_since=claim.unclaimed_since,
         )
-    faults = find_faults(jobqueue, observed)
+    pause = pause_step(jobqueue, observed)
+    faults = [*find_faults(jobqueue, observed), *([pause.fault] if pause.fault is not None else [])]
     current = observed.current_replicas
     decision = _decision(jobqueue, observed, current)
     applies = _may_apply(observed)
@@ -104,7 +108,6 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     if applies and replicas != current:
         reason = decision.reason if replicas == wanted else f"{decision.reason}; {step.waits}"
         decided = LastDecision(timestamp(observed.now), current, replicas, reason)
-    pause = pause_state(jobqueue, observed.status, observed.reading.snapshot, observed.holder)
     outcome = Outcome(
         desired=wanted,
         decided=decided,
@@ -229,10 +232,16 @@ def _sweeps(jobqueue: JobQueue, observed: Observed, replicas: int) -> tuple[list
     """Sweep a queue that no worker looks after, or say in how many seconds that is to be done."""
     snapshot = observed.reading.snapshot
     workers = replicas or observed.current_replicas or any(not has_ended(pod) for pod in observed.pods)
-    if workers or snapshot is None or observed.holder is not None or not (snapshot.completed or snapshot.failed):
+    if workers or snapshot is None or observed.holder is not None:
         return [], None
-    left = SWEEP_SECONDS - observed.sweep_age_seconds
-    return ([Sweep(jobqueue.queue_ref)], SWEEP_SECONDS) if left <= 0 else ([], left)
+    age = observed.sweep_age_seconds
+    if snapshot.completed or snapshot.failed:
+        every = SWEEP_SECONDS
+    else:
+        every = EMPTY_SWEEP_SECONDS
+        # All that are known since the operator began must not be swept at one moment.
+        age = min(age, observed.known_seconds + every * zlib.crc32(jobqueue.uid.encode()) / 2**32)
+    return ([Sweep(jobqueue.queue_ref)], every) if age >= every else ([], every - age)
 
 
 def _status_writes(

@@ -8,8 +8,6 @@ from enum import IntEnum
 class Urgency(IntEnum):
     """The smaller the more."""
 
-    #: What was done can't be undone, and might be done twice if it were not written: others wait.
-    NOW = 0
     #: Readiness, replicas, faults, decisions.
-    MATERIAL = 1
-    NUMBERS = 2
+    MATERIAL = 0
+    NUMBERS = 1

@@ -31,8 +31,6 @@ from crewline_operator.scheduledjob.spec import ScheduledJob
 FOLLOW_SECONDS = 2.0
 #: A timer of the operator must not come before Redis' clock says that a run is due.
 LATE_SECONDS = 0.02
-#: What runs are decided by: jobs were added for it, and would be again if it were not written.
-DECIDED = ("decidedUntil", "decidedFor", "placed", "lastScheduleTime", "missedRuns", "skippedRuns")
 #: Fields that move on their own, and are therefore written at intervals only.
 NUMBERS = ("active", "activeCount")
 INVALID_SCHEDULE = "InvalidSchedule"
@@ -141,8 +139,7 @@ def _status_writes(
     if not patch:
         return [], None
     if is_material(patch, NUMBERS):
-        urgency = Urgency.NOW if any(name in DECIDED for name in patch) else Urgency.MATERIAL
-        return [WriteStatus(patch, urgency)], None
+        return [WriteStatus(patch, Urgency.MATERIAL)], None
     if observed.status_age_seconds >= settings.status_seconds:
         return [WriteStatus(patch, Urgency.NUMBERS)], None
     return [], settings.status_seconds - observed.status_age_seconds

@@ -49,7 +49,7 @@ def test_a_queue_that_nobody_has_is_claimed_before_anything_is_decided() -> None
 
 def test_what_it_has_is_renewed_in_time() -> None:
     assert actions(planned(observed(claimed=claimed(RENEW_SECONDS - 1))), KeepClaim) == []
-    late = planned(observed(claimed=claimed(RENEW_SECONDS), deployment=deployment(0)))
+    late = planned(observed(claimed=claimed(RENEW_SECONDS), deployment=deployment(0), sweep_age_seconds=0))
     assert actions(late, KeepClaim) == [KeepClaim(REF, ME, ENDPOINT.shown)]
     assert late.check_after_seconds == RENEW_SECONDS
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from crewline_operator.effects.done import PauseDenied
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.redis.reading import Reading
 
-from tests.unit.operator.factories import conditions, deployment, message, observed
+from tests.unit.operator.factories import CLOCK, conditions, deployment, message, observed
 from tests.unit.operator.jobqueue.plans import MAILS, UNREACHABLE, pause, planned, reading, status_of
 
 
@@ -45,3 +47,19 @@ def test_while_redis_is_away_the_paused_condition_stays_as_it_was() -> None:
     before = status_of(planned(observed(deployment=deployment(0), reading=reading(paused=True))))
     after = status_of(planned(observed(deployment=deployment(0), reading=Reading(fault=UNREACHABLE), status=before)))
     assert conditions(after)["Paused"] == ("True", "PausedInRedis")
+
+
+def test_a_pause_that_redis_does_not_take_is_a_fault_and_asked_for_at_intervals() -> None:
+    fault = Fault("RedisPermissionDenied", "the queue can't be paused: ...")
+    denied = {"deployment": deployment(0), "pause_denied": PauseDenied(True, fault, CLOCK - 1)}
+    waits = planned(observed(**denied), paused=True)
+    assert pause(waits) is None
+    assert conditions(status_of(waits))["Degraded"] == ("True", "RedisPermissionDenied")
+    assert waits.check_after_seconds == FAULT_CHECK_SECONDS
+    again = planned(observed(**denied, clock=CLOCK - 1 + FAULT_CHECK_SECONDS), paused=True)
+    assert pause(again) is True
+    taken = planned(observed(**denied, reading=reading(paused=True)), paused=True)
+    assert conditions(status_of(taken))["Degraded"][0] == "False"
+    resumes = planned(observed(**denied, reading=reading(paused=True), status=status_of(again)))
+    assert pause(resumes) is False, "another thing is asked for"
+    assert conditions(status_of(resumes))["Degraded"][0] == "False"

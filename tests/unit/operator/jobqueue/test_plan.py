@@ -19,7 +19,7 @@ from crewline_operator.effects.actions import (
     WriteStatus,
 )
 from crewline_operator.jobqueue.decision import LAST_DECISION
-from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, SWEEP_SECONDS, Plan, plan_gone
+from crewline_operator.jobqueue.plan import EMPTY_SWEEP_SECONDS, STALE_CHILD_SECONDS, SWEEP_SECONDS, Plan, plan_gone
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import RENEW_SECONDS
 from crewline_operator.redis.reading import Reading, Target
@@ -129,12 +129,23 @@ def test_runs_of_a_scheduledjob_that_is_gone_are_taken_back_before_a_worker_is_m
     assert isinstance(result.actions[2], Apply)
 
 
-def test_a_queue_without_workers_is_swept_now_and_then_if_there_is_anything_to_sweep() -> None:
+def test_a_queue_that_keeps_nothing_is_swept_less_often_and_not_with_all_others_at_once() -> None:
+    began = planned(observed(deployment=deployment(0), reading=reading()))
+    assert actions(began, Sweep) == []
+    assert began.check_after_seconds is not None
+    assert 0 < began.check_after_seconds < EMPTY_SWEEP_SECONDS
+    known = began.check_after_seconds
+    due = planned(observed(deployment=deployment(0), reading=reading(), known_seconds=known))
+    assert actions(due, Sweep) == [Sweep(jobqueue().queue_ref)], "a schedule may wait for somebody to go on with it"
+    again = planned(observed(deployment=deployment(0), reading=reading(), known_seconds=known, sweep_age_seconds=300.0))
+    assert (actions(again, Sweep), again.check_after_seconds) == ([], EMPTY_SWEEP_SECONDS - 300)
+
+
+def test_a_queue_without_workers_is_swept_now_and_then() -> None:
     swept = planned(observed(deployment=deployment(0), reading=reading(failed=1)))
     assert (actions(swept, Sweep), swept.check_after_seconds) == ([Sweep(jobqueue().queue_ref)], SWEEP_SECONDS)
     soon = planned(observed(deployment=deployment(0), reading=reading(completed=1), sweep_age_seconds=290.0))
     assert (actions(soon, Sweep), soon.check_after_seconds) == ([], 10.0)
-    assert actions(planned(observed(deployment=deployment(0), reading=reading())), Sweep) == []
     evicted = {
         "deployment": deployment(0),
         "reading": reading(failed=1),

@@ -87,30 +87,14 @@ def test_what_matters_does_not_wait_for_numbers() -> None:
     assert office.after(0.125) == ["counts"]
 
 
-def test_what_must_be_written_is_and_the_others_wait_for_it() -> None:
-    office = Office()
-    office.spend()
-    assert all(office.take("schedule", Urgency.NOW) for _ in range(5))
-    office.take("a")
-    assert office.after(0.625) == []
-    assert office.after(0.125) == ["a"]
-
-
-def test_a_debt_has_an_end() -> None:
-    office = Office()
-    for _ in range(1000):
-        office.take("schedule", Urgency.NOW)
-    office.take("a")
-    assert office.after(1.125) == ["a"]
-
-
 def test_who_wrote_or_is_gone_waits_no_more() -> None:
     office = Office()
     office.spend()
     office.take("a", Urgency.NUMBERS)
     office.take("b")
-    office.take("a", Urgency.NOW)
     office.budget.forget(Key("JobQueue", "shop", "b"))
+    assert office.after(0.125) == ["a"]
+    assert office.take("a")
     assert office.after(5) == []
     assert office.budget.call() is None
 

@@ -127,10 +127,10 @@ def urgencies(planned: Plan) -> list[Urgency]:
 
 def test_what_was_decided_is_written_at_once_and_how_a_run_gets_on_at_intervals() -> None:
     first = plan(scheduled(), observed())
-    assert urgencies(first) == [Urgency.NOW]
+    assert urgencies(first) == [Urgency.MATERIAL]
     placed = id_at(NOON + FIVE)
     due = plan(scheduled(), observed(FIVE, states={placed: RunState("waiting")}, status=written(first)))
-    assert urgencies(due) == [Urgency.NOW]
+    assert urgencies(due) == [Urgency.MATERIAL]
     status = written(due, written(first))
     following = {id_at(NOON + 2 * FIVE): RunState("delayed")}
     runs = {"states": following | {placed: RunState("active")}, "status": status}

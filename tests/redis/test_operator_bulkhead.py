@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -94,7 +94,8 @@ async def test_at_a_redis_that_does_not_answer_no_more_are_held_than_may_be_ther
 
 def test_who_found_no_room_is_called_once_there_is_some() -> None:
     called: list[Key] = []
-    bulkheads = Bulkheads(called.append, 1)
+    looks: list[Callable[[], None]] = []
+    bulkheads = Bulkheads(called.append, 1, lambda _, look: looks.append(look))
     here, there = Endpoint("redis://here", "here"), Endpoint("redis://there", "there")
     with bulkheads.enter(here, A):
         for key in (B, C, B):
@@ -109,3 +110,22 @@ def test_who_found_no_room_is_called_once_there_is_some() -> None:
     with bulkheads.enter(here, C):
         pass
     assert called == [B, C]
+
+
+def test_one_that_is_called_and_has_nothing_to_do_there_any_more_leaves_its_room_to_the_next() -> None:
+    called: list[Key] = []
+    looks: list[Callable[[], None]] = []
+    bulkheads = Bulkheads(called.append, 1, lambda _, look: looks.append(look))
+    here = Endpoint("redis://here", "here")
+    with bulkheads.enter(here, A):
+        for key in (B, C, D):
+            with pytest.raises(Busy), bulkheads.enter(here, key):
+                pass
+    assert called == [B], "and it does not come"
+    with bulkheads.enter(here, A):
+        looks.pop()()
+        assert called == [B], "there is no room now: who leaves calls the next"
+    assert called == [B, C]
+    looks.pop()()
+    assert called == [B, C, D]
+    assert looks == [], "nobody waits"

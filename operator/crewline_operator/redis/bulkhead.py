@@ -6,12 +6,20 @@ meanwhile. A reconcile that finds no room gives way, and its object is looked at
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from crewline_operator.model.key import Key
 from crewline_operator.redis.endpoint import Endpoint
+
+#: One that was called and has not come by then had nothing to do there any more: the next one is called.
+NEXT_SECONDS = 1.0
+
+
+def _later(seconds: float, do: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, do)
 
 
 class Busy(Exception):
@@ -21,12 +29,20 @@ class Busy(Exception):
 class Bulkheads:
     """Who is at which Redis, and who waits for room there."""
 
-    def __init__(self, on_room: Callable[[Key], None], at_once: int) -> None:
+    def __init__(
+        self,
+        on_room: Callable[[Key], None],
+        at_once: int,
+        later: Callable[[float, Callable[[], None]], None] = _later,
+    ) -> None:
         self._on_room = on_room
         self._at_once = at_once
+        self._later = later
         self._inside: defaultdict[Endpoint, int] = defaultdict(int)
         #: In the order in which they came.
         self._waiting: dict[Endpoint, dict[Key, None]] = {}
+        #: Where somebody was called, and others wait: whether there is room still is looked at in a while.
+        self._looks: set[Endpoint] = set()
 
     @contextmanager
     def enter(self, endpoint: Endpoint, key: Key) -> Iterator[None]:
@@ -51,4 +67,12 @@ class Bulkheads:
         del waiting[first]
         if not waiting:
             del self._waiting[endpoint]
+        elif endpoint not in self._looks:
+            self._looks.add(endpoint)
+            self._later(NEXT_SECONDS, lambda: self._look(endpoint))
         self._on_room(first)
+
+    def _look(self, endpoint: Endpoint) -> None:
+        self._looks.discard(endpoint)
+        if self._inside.get(endpoint, 0) < self._at_once:
+            self._let_in(endpoint)

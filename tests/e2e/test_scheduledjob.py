@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.inside import Inside
 from tests.e2e.scene import API, Object, Scene, condition, jobqueue, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -170,3 +171,14 @@ async def test_a_scheduledjob_that_went_while_no_operator_ran_leaves_no_run_behi
         await scene.delete("ScheduledJob", "orphan")
     await until("one run is left", queue.metrics, lambda counts: counts.delayed == 1)
     assert await queue.job_state(kept["status"]["placed"]["id"]) == "delayed"
+
+
+async def test_a_run_ahead_that_redis_has_lost_is_placed_again_at_once(inside: Inside) -> None:
+    scene = inside.scene
+    await scene.apply(inside.jobqueue("emails"), scheduledjob("yearly", "emails", "0 0 1 1 *"))
+    async with inside.operator():
+        placed = await scene.wait("yearly", "is placed", lambda seen: "placed" in seen["status"], kind="ScheduledJob")
+        queue = scene.queue("emails")
+        await queue.redis.flushall()
+        await until("it is there again", queue.metrics, lambda counts: counts.delayed == 1, seconds=20)
+        assert await queue.job_state(placed["status"]["placed"]["id"]) == "delayed"

@@ -34,6 +34,10 @@ class ApiError(Exception):
     def not_found(self) -> bool:
         return self.status == 404
 
+    @property
+    def forbidden(self) -> bool:
+        return self.status == 403
+
 
 def retry_after(error: BaseException) -> float:
     """Seconds for which the API server wants to be left alone after `error`; 0 if it did not say."""

@@ -6,8 +6,9 @@ Only `on.event` handlers: kopf's change handlers, timers and daemons cost annota
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import kopf
@@ -65,10 +66,17 @@ def make_kopf_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
-    # An API server that restarts is found again within 5 s. One that is away for 10 minutes ends the process, and the
-    # kubelet's own backoff takes over.
-    settings.networking.error_backoffs = (0.5, 1, 2, 3, *[5] * 120)
+    # An API server that restarts is found again within 5 s, one that was away for long within 30 s. It is asked without
+    # end: a namespace whose Role is missing is refused for as long as that is so, and holds up no watch of another.
+    settings.networking.error_backoffs = _Backoffs()
     return settings
+
+
+class _Backoffs:
+    """Seconds before each further try of a call; kopf begins anew for each call."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.5, 1, 2, 3), [5] * 24, itertools.repeat(30))
 
 
 async def run_kopf(

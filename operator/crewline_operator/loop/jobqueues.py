@@ -16,6 +16,7 @@ from crewline_operator.loop.metrics import Metrics
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key
 from crewline_operator.model.settings import Settings
+from crewline_operator.redis.reading import Snapshot
 from crewline_operator.scaling.decide import History
 
 
@@ -40,7 +41,8 @@ class JobQueues:
         self._requeue = requeue
         #: The last plan of each, for the next one to know.
         self._plans: dict[Key, Plan] = {}
-        self._is_read: dict[Key, bool] = {}
+        #: The uids of the ScheduledJobs that a queue knew of when it was read last; None if it could not be read.
+        self._schedulers: dict[Key, frozenset[str] | None] = {}
 
     async def reconcile(self, key: Key) -> None:
         """Bring one JobQueue in line. Raises what the API server's and Redis' calls raise; then it is tried again."""
@@ -65,18 +67,22 @@ class JobQueues:
             await self._executor.carry_out(key, obj, planned.actions)
         finally:
             self._plans[key] = planned
-        self._tell_schedules(key, observed.reading.snapshot is not None)
+        self._tell_schedules(key, observed.reading.snapshot)
         if planned.status is not None:
             desired, ready = planned.status["desiredReplicas"], planned.status["readyReplicas"]
             self._metrics.jobqueue(key, observed.reading.snapshot, desired, ready)
         if planned.check_after_seconds is not None:
             self._requeue(key, planned.check_after_seconds)
 
-    def _tell_schedules(self, key: Key, is_read: bool) -> None:
-        """Have those looked at that add to a queue when it has become one that can be added to, or is none any more."""
-        if self._is_read.get(key, False) != is_read:
-            self._is_read[key] = is_read
-            for each in self._store.scheduledjobs_of(key.namespace, key.name):
+    def _tell_schedules(self, key: Key, snapshot: Snapshot | None) -> None:
+        """Have those looked at that add to a queue when it can be added to or no more, or has lost what they added."""
+        before = self._schedulers.get(key)
+        now = None if snapshot is None else frozenset(owner.uid for owner in snapshot.schedulers)
+        self._schedulers[key] = now
+        for each in self._store.scheduledjobs_of(key.namespace, key.name):
+            # A Redis that was flushed has no run of it any more.
+            lost = before is not None and now is not None and each["metadata"]["uid"] in before - now
+            if lost or (before is None) != (now is None):
                 self._requeue(Key("ScheduledJob", key.namespace, each["metadata"]["name"]), 0)
 
     async def _forget(self, key: Key) -> None:
@@ -84,6 +90,6 @@ class JobQueues:
             return
         self._executor.forget(key)
         self._observer.forget(key)
-        self._is_read.pop(key, None)
+        self._schedulers.pop(key, None)
         if self._plans.pop(key, None) is not None:
             self._metrics.forget(key)

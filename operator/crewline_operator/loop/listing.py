@@ -32,6 +32,7 @@ CRDS_MISSING = (
     "are the CRDs installed? helm upgrade --reuse-values --set crds.install=true; only without Helm: "
     "kubectl apply -f crds/"
 )
+ROLE_MISSING = "grant the operator the chart's Role there, or take the namespace out of CREWLINE_WATCH_NAMESPACES"
 
 
 class Listing:
@@ -41,6 +42,8 @@ class Listing:
         self._api = api
         self._intake = intake
         self._settings = settings
+        #: Watched namespaces that may not be listed.
+        self._refused: set[str] = set()
 
     async def first(self) -> None:
         """List everything once; waits for the API server and for the CRDs."""
@@ -75,8 +78,35 @@ class Listing:
         await self._list_all(kind)
 
     async def _list_all(self, only: str | None = None) -> None:
+        listed = False
+        refusal: ApiError | None = None
         for namespace in self._settings.watch_namespaces or (None,):
-            for kind, resource, label in LISTED:
-                if only in (None, kind):
-                    objects, version = await self._api.list(resource, namespace, label_selector=label)
-                    self._intake.on_list(kind, objects, version, namespace)
+            try:
+                await self._list_namespace(namespace, only)
+            except ApiError as error:
+                if namespace is None or not error.forbidden:
+                    raise
+                # A Role that is missing in one holds up no other.
+                refusal = error
+                self._tell_refused(namespace, error)
+            else:
+                listed = True
+                self._tell_listed(namespace)
+        if refusal is not None and not listed:
+            raise refusal
+
+    async def _list_namespace(self, namespace: str | None, only: str | None) -> None:
+        for kind, resource, label in LISTED:
+            if only in (None, kind):
+                objects, version = await self._api.list(resource, namespace, label_selector=label)
+                self._intake.on_list(kind, objects, version, namespace)
+
+    def _tell_refused(self, namespace: str, error: ApiError) -> None:
+        if namespace not in self._refused:
+            self._refused.add(namespace)
+            log.warning("namespace %s is not looked after: %s (%s)", namespace, error, ROLE_MISSING)
+
+    def _tell_listed(self, namespace: str | None) -> None:
+        if namespace in self._refused:
+            self._refused.discard(namespace)
+            log.info("namespace %s is looked after again", namespace)

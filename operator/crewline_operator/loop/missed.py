@@ -12,7 +12,7 @@ import logging
 
 import aiohttp
 
-from crewline_operator.kube.api import Api
+from crewline_operator.kube.api import Api, Resource
 from crewline_operator.kube.errors import ApiError, retry_after
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.listing import LISTED, Listing
@@ -76,5 +76,14 @@ class MissedDeletions:
         for namespace in self._settings.watch_namespaces or (None,):
             for kind, resource, label in LISTED:
                 known = self._store.of(kind).has_any(namespace)
-                if known and not await self._api.has_any(resource, namespace, label_selector=label):
+                if known and not await self._has_any(resource, namespace, label):
                     self._doubtful.add(kind)
+
+    async def _has_any(self, resource: Resource, namespace: str | None, label: str | None) -> bool:
+        try:
+            return await self._api.has_any(resource, namespace, label_selector=label)
+        except ApiError as error:
+            if namespace is None or not error.forbidden:
+                raise
+            # A Role that was taken away in one namespace holds up no other.
+            return True

@@ -94,7 +94,7 @@ def _down(spec: ScalingSpec, demand: Demand, wish: Wish, current: int, history: 
         idle_at = max(history.idle_since + spec.idle_seconds, windows.panic_until(behavior))
         if now >= idle_at:
             # Nothing runs that a smaller step would spare.
-            state = "paused and nothing active" if demand.paused else f"no jobs for {spec.idle_seconds} s"
+            state = "paused and nothing active" if demand.paused else f"{_nothing(demand)} for {spec.idle_seconds} s"
             return Decision(spec.min_replicas, f"{state} -> {_replicas(spec.min_replicas)}", None, history)
         floors.append(Floor(1, ""))
     # Of equal ones the first: the wish itself before what else keeps as many.
@@ -103,7 +103,7 @@ def _down(spec: ScalingSpec, demand: Demand, wish: Wish, current: int, history: 
     if replicas < current:
         history = replace(history, windows=windows.went_down(replicas, now, behavior))
     if idle_at is not None:
-        basis = f"no jobs, idle in {math.ceil(idle_at - now)} s"
+        basis = f"{_nothing(demand)}, idle in {math.ceil(idle_at - now)} s"
     else:
         kept = f" = {floors[0].replicas}, {floor.why}" if floor.why else ""
         basis = f"{wish.why}{_limit(spec, wish.needed)}{kept}"
@@ -142,6 +142,11 @@ def _external(spec: ScalingSpec, current: int, history: History, now: float) -> 
     replicas = 0 if spec.replicas == 0 else _clamp(spec, spec.replicas)
     limit = "" if replicas == spec.replicas else f", limited to {replicas}"
     return Decision(replicas, f"spec.replicas is {spec.replicas}{limit}", None, history)
+
+
+def _nothing(demand: Demand) -> str:
+    """That there is nothing to do."""
+    return f"no jobs but {demand.held} that limits hold back" if demand.held else "no jobs"
 
 
 def _running(spec: ScalingSpec, demand: Demand) -> int:

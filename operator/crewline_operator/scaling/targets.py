@@ -109,6 +109,7 @@ def _counts(demand: Demand) -> str:
     parts = [] if demand.paused else [f"waiting {demand.waiting}"]
     parts += [f"due {demand.due}"] if demand.due and not demand.paused else []
     parts.append(f"active {demand.active}")
+    parts += [f"held back by limits {demand.held}"] if demand.held else []
     return ("paused, " if demand.paused else "") + ", ".join(parts)
 
 

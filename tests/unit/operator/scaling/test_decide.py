@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from crewline_operator.model.demand import Demand
+from crewline_operator.model.demand import Demand, Limits
 from crewline_operator.scaling.decide import Decision, History, decide
 from crewline_operator.scaling.spec import Behavior, Fallback
 
@@ -46,6 +46,15 @@ def test_the_reason_of_a_number_that_is_kept_tells_what_keeps_it() -> None:
         "waiting 20, active 0: 20 jobs / 10 per replica = 2, by half at most -> 4 replicas"
     )
     assert queue.at(71, jobs(waiting=20)).reason == "waiting 20, active 0: 20 jobs / 10 per replica -> 2 replicas"
+
+
+def test_the_reason_tells_of_jobs_that_the_queue_s_limits_hold_back() -> None:
+    limited = decide(spec(), jobs(waiting=40, limits=Limits(at_once=10)), 0, History(), T)
+    assert limited.reason == "waiting 40, active 0, held back by limits 30: 10 jobs / 10 per replica -> 1 replica"
+    queue = Queue(1)
+    held = jobs(waiting=40, limits=Limits(at_once=0))
+    assert queue.at(0, held).reason == "no jobs but 40 that limits hold back, idle in 60 s -> 1 replica"
+    assert queue.at(60, held).reason == "no jobs but 40 that limits hold back for 60 s -> 0 replicas"
 
 
 def test_an_idle_queue_keeps_its_minimum() -> None:

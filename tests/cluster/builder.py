@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.cluster import debian, progress, wheelhouse
+from tests.cluster import debian, modules, progress, wheelhouse
 from tests.cluster.base import Base, base
 from tests.cluster.paths import cache, run_root
 from tests.cluster.provider import engine
@@ -24,6 +24,10 @@ class Builder(Protocol):
 
     def wheels(self, lock: Path) -> Path | None:
         """The folder of wheels that an image is to be built from; None where it asks an index itself."""
+        ...
+
+    def modules(self, lock: Path) -> Path | None:
+        """The folder with the npm packages that an image is to be built from; None where it asks a registry itself."""
         ...
 
     def build(self, reference: str, context: Path, estimate_seconds: float) -> str:
@@ -56,6 +60,9 @@ class _Engine:
         return {}
 
     def wheels(self, lock: Path) -> Path | None:
+        return None
+
+    def modules(self, lock: Path) -> Path | None:
         return None
 
     def build(self, reference: str, context: Path, estimate_seconds: float) -> str:
@@ -91,6 +98,9 @@ class _Buildah:
 
     def wheels(self, lock: Path) -> Path | None:
         return wheelhouse.wheelhouse(lock, self.root.python_version)
+
+    def modules(self, lock: Path) -> Path | None:
+        return modules.modules(lock)
 
     def build(self, reference: str, context: Path, estimate_seconds: float) -> str:
         self._import_base()

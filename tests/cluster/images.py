@@ -30,6 +30,10 @@ class Image:
     dockerfile: str
     sources: tuple[str, ...] = ()
     lock: str | None = None
+    #: A package-lock.json.
+    npm_lock: str | None = None
+    #: The folder that its Dockerfile's paths are in, '' for the repository.
+    root: str = ""
     #: Whether a registry serves the image under this very name; it is built only where none is at hand.
     published: bool = False
     estimate_seconds: float = 20.0
@@ -63,6 +67,15 @@ REDIS = Image(
     "redis:7",
     "tests/cluster/redis/Dockerfile",
     published=True,
+)
+#: The example of a worker that is not Crewline's, which its own test builds.
+BULLMQ_WORKER = Image(
+    "bullmq-worker",
+    "localhost/bullmq-worker:dev",
+    "examples/bullmq-worker/Dockerfile",
+    sources=tuple(f"examples/bullmq-worker/{name}" for name in ("worker.mjs", "package.json", ".npmrc")),
+    npm_lock="examples/bullmq-worker/package-lock.json",
+    root="examples/bullmq-worker",
 )
 ALL = (WORKER, OPERATOR, REDIS)
 
@@ -115,7 +128,7 @@ def _key(image: Image, chosen: Builder) -> str:
 
 def _files(image: Image) -> Iterator[Path]:
     """All files that an image is made of."""
-    for source in filter(None, (image.dockerfile, image.lock, *image.sources)):
+    for source in filter(None, (image.dockerfile, image.lock, image.npm_lock, *image.sources)):
         path = REPOSITORY / source
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts)
@@ -123,11 +136,15 @@ def _files(image: Image) -> Iterator[Path]:
 
 def _stage(image: Image, chosen: Builder, context: Path) -> None:
     """Copy what a build needs into a folder of its own: less to hash and to send than the whole repository."""
+    root = REPOSITORY / image.root
     for file in _files(image):
-        target = context / file.relative_to(REPOSITORY)
+        target = context / file.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-    (context / image.dockerfile).rename(context / "Dockerfile")
+    (context / (REPOSITORY / image.dockerfile).relative_to(root)).rename(context / "Dockerfile")
     wheels = chosen.wheels(REPOSITORY / image.lock) if image.lock else None
     if wheels:
         shutil.copytree(wheels, context / "wheelhouse")
+    packages = chosen.modules(REPOSITORY / image.npm_lock) if image.npm_lock else None
+    if packages:
+        shutil.copytree(packages, context / "modules", symlinks=True)

@@ -132,3 +132,35 @@ async def test_statuses_are_written_no_faster_than_the_budget_and_what_matters_f
 async def written_names(inside: Inside) -> list[Any]:
     """Whose statuses were written, in that order."""
     return [call.path.split("/")[-2] for call in inside.api.written("/status")]
+
+
+async def test_progress_of_any_kind_is_written_once(inside: Inside) -> None:
+    scene = inside.scene
+    queue = scene.queue("emails")
+    job = await queue.add("long", {})
+    await queue.redis.rpoplpush(queue.keys.wait, queue.keys.active)
+    progress = '{"eta": null, "n": 1e22, "big": ' + "1" * 400 + ', "steps": [null, {"a": null, "b": 0.1}]}'
+    await queue.redis.hset(queue.keys.job(job.id), "progress", progress)
+    await scene.apply(inside.jobqueue("emails", scaling={"mode": "External"}))
+    async with inside.operator(status_seconds=0.2) as operator:
+        seen = await scene.wait("emails", "shows it", lambda seen: seen["status"]["running"])
+        assert seen["status"]["running"][0]["progress"]["steps"] == [None, {"b": 0.1}]
+        await quiet(operator)
+        inside.api.writes.clear()
+        before = operator.reconciles()
+        operator.controller._resync()
+        await until("it was looked at", operator.settled(before + 1), seconds=20)
+        await quiet(operator)
+        assert inside.api.writes == []
+
+
+async def test_a_status_that_the_api_server_finds_unfit_holds_up_nothing_else(inside: Inside) -> None:
+    scene = inside.scene
+    await scene.apply(inside.jobqueue("emails", scaling={"target": {"jobsPerReplica": 1}}))
+    async with inside.operator():
+        await scene.wait_condition("emails", "RedisReachable", "Connected")
+        unfit = ApiError(422, "Invalid", "status.running: Invalid value")
+        inside.api.refuse = lambda call: unfit if call.path.endswith("/status") else None
+        for wanted in (1, 2, 3):
+            await scene.queue("emails").add("a", {})
+            await until("it follows", lambda: scene.replicas("emails"), lambda seen: seen == wanted, 5)  # noqa: B023

@@ -28,6 +28,8 @@ RESOURCES = {
 }
 #: Answers to an apply that will be the same until the user changes something: bad request, forbidden, invalid.
 REFUSALS = (400, 403, 422)
+#: Those of them that are about what was sent.
+UNFIT = (400, 422)
 
 
 class Objects:
@@ -77,7 +79,9 @@ class Objects:
             with collection.expecting(obj, patched(status_of(obj), action.patch)):
                 written = await self._api.patch_status(RESOURCES[key.kind], obj, action.patch)
         except ApiError as error:
-            if error.status in REFUSALS and action.may_be_refused:
+            if error.status in REFUSALS and (action.may_be_refused or error.status in UNFIT):
+                # What else there is to do for the object goes on, and the next status is tried in its time.
+                done.status_written = time.monotonic()
                 log.warning("%s: the API server takes no status for it: %s", key, error)
                 return
             if error.status not in (404, 409):

@@ -6,6 +6,7 @@ Of a job that can't be read only its details are missing: any client may have pu
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,8 @@ from crewline_operator.redis.watched import BEGINNING
 #: Progress is shown in a status, so it is bounded in characters of JSON.
 PROGRESS_MAX_CHARS = 512
 NAME_MAX_CHARS = 256
+#: A number beyond is another one when it comes back.
+EXACT_MAX = 2**53
 #: The fields of a job that can't be read.
 NOTHING = (None, None, None, None)
 
@@ -115,9 +118,26 @@ def _progress(encoded: bytes | None) -> Any:
     if len(encoded) > PROGRESS_MAX_CHARS:
         return f"(progress of {len(encoded)} bytes is not shown)"
     try:
-        # The API server takes no NaN and no 1e400, and any BullMQ client may have written this.
-        value = json.loads(encoded, parse_constant=str)
-        json.dumps(value, allow_nan=False)
-        return value
+        return _kept(json.loads(encoded, parse_constant=str))
     except (ValueError, RecursionError):
         return text(encoded)
+
+
+def _kept(value: Any) -> Any:
+    """What the API server gives back as it was sent: it takes no 1e400 and no 10^30, and drops an object's nulls.
+
+    Any BullMQ client may have written this. Raises ValueError.
+    """
+    match value:
+        case dict():
+            return {name: _kept(each) for name, each in value.items() if each is not None}
+        case list():
+            return [_kept(each) for each in value]
+        case bool():
+            return value
+        case int() if abs(value) > EXACT_MAX:
+            return str(value)
+        case float() if not math.isfinite(value):
+            raise ValueError("beyond any number")
+        case _:
+            return value

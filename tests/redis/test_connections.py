@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis as redis_py
 from crewline import DeadLetters, Job, Queue
-from crewline.redis import lanes, private
+from crewline.redis import lanes, private, resting
 from redis.exceptions import TimeoutError as RedisTimeout
 
 
@@ -93,10 +93,10 @@ async def test_no_call_of_a_burst_waits_for_another_that_is_not_answered(
 async def test_connections_that_rest_for_long_are_all_closed_and_made_anew_when_needed(
     queue: Queue, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "SURPLUS_SECONDS", 0.05, raising=False)
-    monkeypatch.setattr(lanes, "REST_SECONDS", 0.2, raising=False)
+    monkeypatch.setattr(resting, "SURPLUS_SECONDS", 0.05)
+    monkeypatch.setattr(resting, "REST_SECONDS", 0.2)
     await asyncio.gather(*(queue.add("n", n) for n in range(5)))
-    await until(lambda: not queue.scripts._lanes._idle)
+    await until(lambda: not queue.scripts._lanes._resting._idle)
     assert (await queue.add("n", 1)).added
 
 
@@ -111,9 +111,9 @@ async def test_dead_letters_close_with_their_queue(queue: Queue) -> None:
     async with Queue("orders", redis=queue.redis) as other:
         letters = DeadLetters(other)
         assert await letters._letters.scripts.read_clock() > 0
-        lanes_of_letters = letters._letters.scripts._lanes
-        assert lanes_of_letters._idle and lanes_of_letters._timer
-    assert not lanes_of_letters._idle and lanes_of_letters._timer is None
+        rests = letters._letters.scripts._lanes._resting
+        assert rests._idle and rests._timer
+    assert not rests._idle and rests._timer is None
     assert not queue.redis.connection_pool._in_use_connections
 
 

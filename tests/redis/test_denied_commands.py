@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -175,37 +174,6 @@ async def test_a_job_takes_the_id_of_one_that_was_replaced_in_its_call(admin: sy
         await queue.add_bulk([replacing(2), ("again", 3, {"job_id": "new1"})])
         assert admin.hget(queue.keys.job("new1"), "name") == b"again"
         assert not off(admin)
-
-
-async def test_a_schedule_whose_change_is_refused_keeps_its_next_iteration(
-    admin: sync_redis.Redis, redis_url: str
-) -> None:
-    start = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=500)
-    later = start + datetime.timedelta(seconds=0.5)
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
-        planned = await queue.schedule("s", "n", {}, every=1000, start=start)
-
-        async def change() -> str | None:
-            return await queue.schedule("s", "n", {}, every=2000, start=later)
-
-        before = await snapshot(queue)
-        admin.config_resetstat()
-        await change()
-        for command in used(admin):
-            await restore(queue, before)
-            admin.execute_command("ACL", "SETUSER", "weak", f"-{command}")
-            refused = False
-            try:
-                await change()
-            except ResponseError:
-                refused = True
-            if refused:
-                assert admin.zrange("bull:emails:delayed", 0, -1) == [planned.encode()], command
-            admin.execute_command("ACL", "SETUSER", "weak", f"+{command}")
-            new = await change()
-            assert new != planned
-            assert admin.zrange("bull:emails:delayed", 0, -1) == [(new or "").encode()], command
-    admin.flushall()
 
 
 async def test_a_large_tree_that_is_refused_half_way_is_let_go_by_the_next_call(

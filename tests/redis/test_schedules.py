@@ -244,6 +244,16 @@ async def test_an_earlier_iteration_that_waits_again_is_a_job_like_any(queue: Qu
     assert await queue.remove(again)
 
 
+async def test_a_changed_rule_takes_no_iteration_away_that_was_begun(queue: Queue) -> None:
+    first = await queue.schedule("s", "n", every=3600)
+    await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=1)
+    # its worker is dead: it is about to go to another
+    await queue.redis.delete(queue.keys.job(first) + ":lock")
+    later = await queue.schedule("s", "n", every=7200)
+    assert later != first
+    assert (await queue.job_state(first), await queue.job_state(later)) == ("active", "waiting")
+
+
 async def test_a_schedule_whose_record_is_of_another_type_hides_none_of_the_others(queue: Queue) -> None:
     await queue.schedule("ours", "n", every=3600)
     await queue.redis.zadd(queue.keys.base + "repeat", {"broken": 1})

@@ -276,7 +276,7 @@ async def test_why_a_worker_has_ended_is_where_kubernetes_looks(redis_url: str, 
     (tmp_path / "fine.py").write_text("async def handle(job): ...\n")
     (tmp_path / "told").touch()
     program = (
-        "import pathlib, crewline.cli, crewline.cli.worker as cli, crewline.worker.duties as duties\n"
+        "import pathlib, crewline.cli, crewline.cli.ending as cli, crewline.worker.duties as duties\n"
         "from crewline.upkeep.maintainer import QueueMaintainer\n"
         f"cli.TERMINATION_LOG, duties.PAUSE_SECONDS = pathlib.Path({str(tmp_path / 'told')!r}), 0.01\n"
         "async def fail(self):\n    raise ZeroDivisionError('a bug')\n"

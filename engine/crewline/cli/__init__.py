@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from crewline.cli import dlq, elsewhere, enqueue, jobs, metrics, queues, top, worker
+from crewline.cli import dlq, elsewhere, ending, enqueue, jobs, metrics, queues, top, worker
 from crewline.cli.usage import Command, Commands
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     "CREWLINE_REDIS_URL, ...), and so can a worker's options. Exit codes: 0 done, 1 failed, 2 usage, 3 no Redis, "
     "78 no handler.",
 )
-app.command("worker", cls=worker.WorkerCommand)(worker.run_worker)
+app.command("worker", cls=ending.WorkerCommand)(worker.run_worker)
 app.command("enqueue")(enqueue.enqueue)
 app.command("metrics")(metrics.metrics)
 app.command("queues")(queues.queues)

@@ -165,19 +165,19 @@ def logs(
 
 
 def _each(
-    ids: list[str], queue: str, redis: str, prefix: str, done: str, act: Callable[[Queue, str], Awaitable[bool]]
+    ids: list[str], queue: str, redis: str, prefix: str, done: str, act: Callable[[Queue, str], Awaitable[bool | None]]
 ) -> None:
-    """Does something to each job; says of each what came of it, and fails at the end if one did not work."""
+    """Does something to each job; says of each what came of it, and fails at the end if one said False or raised."""
     problems: list[str] = []
 
     async def work() -> None:
         async with Queue(queue, redis=redis, prefix=prefix) as target:
             for job_id in ids:
                 try:
-                    if await act(target, job_id):
-                        say(f"{done} {job_id}")
-                    else:
+                    if await act(target, job_id) is False:
                         problems.append(f"job {job_id}: a worker holds it, it has ended, or it is not there")
+                    else:
+                        say(f"{done} {job_id}")
                 except CrewlineError as error:
                     problems.append(str(error))
 
@@ -196,12 +196,7 @@ def retry(
     ids: IdsArgument, queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX
 ) -> None:
     """Run finished jobs again, with all their attempts."""
-
-    async def act(target: Queue, job_id: str) -> bool:
-        await target.retry(job_id)
-        return True
-
-    _each(ids, queue, redis, prefix, "retried", act)
+    _each(ids, queue, redis, prefix, "retried", lambda target, job_id: target.retry(job_id))
 
 
 @app.command("remove")
@@ -236,9 +231,4 @@ def promote(
     ids: IdsArgument, queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX
 ) -> None:
     """Let delayed jobs run now."""
-
-    async def act(target: Queue, job_id: str) -> bool:
-        await target.promote(job_id)
-        return True
-
-    _each(ids, queue, redis, prefix, "promoted", act)
+    _each(ids, queue, redis, prefix, "promoted", lambda target, job_id: target.promote(job_id))

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -26,9 +23,10 @@ from crewline.cli.common import (
     RedisOption,
     read_keep,
 )
+from crewline.cli.ending import refuse, tell_end, users_part
 from crewline.cli.health import Health
-from crewline.cli.printing import complain
-from crewline.cli.usage import EXIT_FAILED, EXIT_HANDLER, EXIT_USAGE, TIME, Command, completed_from, fail, one_of
+from crewline.cli.serving import check_ready_file, serve
+from crewline.cli.usage import EXIT_FAILED, EXIT_HANDLER, EXIT_USAGE, TIME, completed_from, one_of
 from crewline.errors import HandlerNotFound, InvalidOption
 from crewline.wire.keys import letters_queue
 from crewline.worker.handlers import loading as handlers
@@ -36,20 +34,6 @@ from crewline.worker.handlers import loading as handlers
 log = logging.getLogger("crewline.worker")
 
 LEVEL = one_of("debug", "info", "warning", "error", "critical")
-
-#: Where Kubernetes reads why a container ended.
-TERMINATION_LOG = Path("/dev/termination-log")
-
-
-class WorkerCommand(Command):
-    """A worker's command line: what is wrong with it is told to Kubernetes, too."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except typer.TyperException as error:
-            _tell_kubernetes(error.format_message())
-            raise
 
 
 def run_worker(
@@ -152,10 +136,10 @@ def run_worker(
     Example: [bold]crewline worker handlers:handle --queue emails --concurrency 50[/bold]
     """
     try:
-        _check_ready_file(ready_file)
+        check_ready_file(ready_file)
         letters_queue(queue, dead_letter_queue)
     except InvalidOption as error:
-        _refuse(str(error), EXIT_USAGE)
+        refuse(str(error), EXIT_USAGE)
     # what is left out is the worker's own default
     keep = {"keep_completed": read_keep(keep_completed), "keep_failed": read_keep(keep_failed)}
     if reload:
@@ -166,7 +150,7 @@ def run_worker(
         # before the handler is imported, which may take long: who asks meanwhile is answered once it is
         health = None if health_port is None else Health(health_port)
     except InvalidOption as error:
-        _refuse(str(error), EXIT_USAGE)
+        refuse(str(error), EXIT_USAGE)
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s %(message)s", stream=sys.stderr
     )
@@ -176,8 +160,8 @@ def run_worker(
         target = handlers.load_handler(handler, code_path)
     except HandlerNotFound as error:
         if error.__cause__ is not None:
-            log.error("importing the handler failed", exc_info=_users_part(error.__cause__))
-        _refuse(str(error), EXIT_HANDLER)
+            log.error("importing the handler failed", exc_info=users_part(error.__cause__))
+        refuse(str(error), EXIT_HANDLER)
 
     async def work() -> None:
         worker = Worker(
@@ -187,7 +171,7 @@ def run_worker(
             dead_letter_queue=dead_letter_queue,
             **{name: value for name, value in keep.items() if value is not None},  # type: ignore[arg-type]
         )  # fmt: skip
-        await _serve(worker, ready_file, health)
+        await serve(worker, ready_file, health)
 
     with contextlib.suppress(ImportError):
         import uvloop
@@ -199,92 +183,11 @@ def run_worker(
         code = 0
     except InvalidOption as error:
         code = EXIT_USAGE
-        _tell_end(str(error))
+        tell_end(str(error))
     except asyncio.CancelledError:
-        _tell_end("something that a handler started has cancelled all that ran here")
+        tell_end("something that a handler started has cancelled all that ran here")
     except Exception as error:
         # one of its duties failed again and again, or nobody foresaw it
         log.critical("the worker has ended", exc_info=error)
-        _tell_end(str(error) or repr(error), "the worker has ended: ")
+        tell_end(str(error) or repr(error), "the worker has ended: ")
     process.leave(code)
-
-
-async def _serve(worker: object, ready_file: Path | None, health: Health | None) -> None:
-    from crewline.worker import Worker
-
-    assert isinstance(worker, Worker)
-    if health is not None:
-        health.trouble = worker.trouble
-    loop = asyncio.get_running_loop()
-
-    def told_to_stop(name: str) -> None:
-        log.info("%s: draining", name)
-        stopping.append(asyncio.ensure_future(worker.stop()))
-        _mark_ready(ready_file, False)
-        for other in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(other)
-            signal.signal(other, signal.SIG_DFL)
-
-    stopping: list[asyncio.Future[None]] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told_to_stop, number.name)
-    running = asyncio.ensure_future(worker.run())
-    ready = asyncio.ensure_future(worker.wait_ready())
-    await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
-    if ready.done() and not ready.exception():
-        log.info("ready: queue %s as %s", worker.queue.name, worker.name)
-        _mark_ready(ready_file)
-        if health is not None:
-            health.ready.set()
-    else:
-        ready.cancel()
-    await running
-
-
-def _check_ready_file(ready_file: Path | None) -> None:
-    """Takes away one that an earlier worker left; where none can be made, that is wrong usage, before any job runs."""
-    if ready_file is None:
-        return
-    try:
-        ready_file.unlink(missing_ok=True)
-        if not os.access(ready_file.parent, os.W_OK):
-            raise FileNotFoundError(f"no folder {str(ready_file.parent)!r} that can be written to")
-    except OSError as error:
-        raise InvalidOption(f"--ready-file {str(ready_file)!r} can't be made: {error}") from None
-
-
-def _mark_ready(ready_file: Path | None, ready: bool = True) -> None:
-    if ready_file is None:
-        return
-    try:
-        ready_file.touch() if ready else ready_file.unlink(missing_ok=True)
-    except OSError as error:
-        # nothing that the worker does depends on it
-        log.error("the ready file can't be %s: %s", "made" if ready else "taken away", error)
-
-
-def _users_part(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
-    """What to log of an import's error: the frames from the user's module on."""
-    frame = error.__traceback__
-    while frame and (
-        frame.tb_frame.f_code.co_filename == handlers.__file__ or "importlib" in frame.tb_frame.f_globals["__name__"]
-    ):
-        frame = frame.tb_next
-    return type(error), error, frame
-
-
-def _tell_end(message: str, what: str = "") -> None:
-    _tell_kubernetes(message)
-    complain(what + message)
-
-
-def _refuse(message: str, code: int) -> NoReturn:
-    _tell_kubernetes(message)
-    fail(message, code)
-
-
-def _tell_kubernetes(message: str) -> None:
-    """Leaves the reason where Kubernetes shows it: in the container's last state."""
-    with contextlib.suppress(OSError):
-        if TERMINATION_LOG.exists():
-            TERMINATION_LOG.write_text(message[-4000:])

@@ -2,10 +2,7 @@
 
 redis-py takes a connection from its pool and gives it back around each command, tells its own metrics of it, and
 starts a task to bound the write: more than half of what a call costs a Python process. Here a connection that has
-answered is taken for the next call as it is, and several calls may be on their way on one of them.
-
-Many calls at once open many connections. Those taken last are taken first, so that the surplus of a burst rests, and
-what rests is closed.
+answered rests (resting.py) and is taken for the next call as it is; several calls may be on their way on one of them.
 """
 
 from __future__ import annotations
@@ -21,19 +18,14 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError, TimeoutError
 
 from crewline.redis import loops, private, refusals
+from crewline.redis.resting import Resting
 
 #: Calls of `Lanes.call_ahead` without an answer: one that Redis works on, one that waits for it.
 AHEAD = 2
 
-#: Connections that may rest for `REST_SECONDS`; those beyond it may for `SURPLUS_SECONDS`, so that calls which come a
-#: hundred at a time do not connect each time anew.
-KEPT = 8
-SURPLUS_SECONDS = 5.0
 #: Connections that are made at once. A thousand, and the server's queue of them overflows: the rest try again after
 #: seconds, beyond the bound of a connection.
 MOST_CONNECTING = 64
-#: Beyond some minutes of silence, networks forget connections without a word.
-REST_SECONDS = 60.0
 
 Command = tuple[Any, ...]
 
@@ -50,18 +42,12 @@ class Lanes:
     def __init__(self, redis: Any, *, keeps: bool = False) -> None:
         self._redis = redis
         self._keeps = keeps
-        #: connections without a call and since when, the one that rests longest first
-        self._idle: deque[tuple[Any, float]] = deque()
+        self._resting = Resting(redis, keeps=keeps)
         self._connecting = asyncio.Semaphore(MOST_CONNECTING)
         #: When Redis did not answer one that connected, by the monotonic clock.
         self._silent_since = 0.0
         self._direct = private.is_direct(redis)
-        self._timer: asyncio.TimerHandle | None = None
-        self._closing: set[asyncio.Task[None]] = set()
-        self._unread: dict[Any, int] = {}
         self._given_up = refusals.GivenUp()
-        #: Redis did not know a script that `tell` sent.
-        self.script_unknown = False
         self._home = loops.home_of(redis)
         self._home.settle(self, Lanes._forget)
 
@@ -80,13 +66,22 @@ class Lanes:
         except BaseException as error:
             await self._drop(connection, error)
             raise
-        self._rest(connection)
+        self._resting.put(connection)
         return reply
+
+    @property
+    def script_unknown(self) -> bool:
+        """Whether Redis did not know a script that `tell` sent, as far as its answer was read."""
+        return self._resting.script_unknown
+
+    @script_unknown.setter
+    def script_unknown(self, value: bool) -> None:
+        self._resting.script_unknown = value
 
     async def renew(self) -> None:
         """Gives up the connections that no call is on: where one died in silence, the others may be dead as well."""
         self._home.enter()
-        await self._release_idle()
+        await self._resting.close_all()
         if self._direct:
             # those that redis-py keeps for its own commands, too: the next call would get one of them
             await private.close_idle(self._redis)
@@ -94,10 +89,7 @@ class Lanes:
     async def close(self) -> None:
         """Closes what rests. The client may be another's, and go on."""
         self._home.enter()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        await self._release_idle()
+        await self._resting.end()
 
     async def call_together(self, *commands: Command) -> list[Any]:
         """Sends commands in one go; their replies in order, an error that Redis answered in its reply's place."""
@@ -133,14 +125,13 @@ class Lanes:
         if not self._direct:
             await self.call_together(*commands)
             return
-        connection = self._idle.pop()[0] if self._idle else await self._take()
+        connection = self._resting.pop() or await self._take()
         try:
             await connection.send_packed_command([part for each in commands for part in connection.pack_command(*each)])
         except BaseException as error:
             await self._drop(connection, error)
             raise
-        self._unread[connection] = self._unread.get(connection, 0) + len(commands)
-        self._rest(connection)
+        self._resting.put(connection, unread=len(commands))
 
     async def call_ahead(self, commands: Iterable[Command]) -> AsyncGenerator[Any]:
         """Yields the replies of commands in order, each sent before the last is answered, all on one connection.
@@ -176,23 +167,21 @@ class Lanes:
                     # its answers must not be taken for those of others
                     await self._drop(connection)
                 else:
-                    self._rest(connection)
+                    self._resting.put(connection)
                 if given_up:
                     await self.renew()
 
     def _forget(self) -> None:
-        self._idle.clear()
-        self._unread.clear()
+        self._resting.forget()
         self._connecting = asyncio.Semaphore(MOST_CONNECTING)
-        self._timer = None
 
     async def _take(self) -> Any:
-        connection = await self._rested()
+        connection = await self._resting.take()
         if connection is None:
             began = time.monotonic()
             async with self._connecting:
                 # one may have come to rest meanwhile
-                connection = await self._rested()
+                connection = await self._resting.take()
                 if connection is None and self._silent_since >= began:
                     # else a server that does not answer holds up those that connect one after the other; but how long
                     # a process takes for a burst of its own is no silence
@@ -207,33 +196,6 @@ class Lanes:
         except (TimeoutError, builtins.TimeoutError):
             self._silent_since = time.monotonic()
             raise
-
-    async def _rested(self) -> Any | None:
-        while self._idle:
-            connection, _ = self._idle.pop()
-            alive = False
-            try:
-                for _ in range(self._unread.pop(connection, 0)):
-                    try:
-                        await connection.read_response()
-                    except NoScriptError:
-                        self.script_unknown = True
-                    except ResponseError:
-                        pass
-                # what the server has closed meanwhile can be read from: the end
-                alive = (
-                    connection.is_connected and not connection.should_reconnect() and not await connection.can_read()
-                )
-            except (RedisError, OSError):
-                pass
-            finally:
-                if not alive:
-                    await self._release(connection)
-            if alive:
-                return connection
-            if self._keeps:
-                raise ConnectionError("the connection that was kept is closed: its name and id are gone")
-        return None
 
     async def _call_through(self, command: Command) -> Any:
         try:
@@ -256,45 +218,15 @@ class Lanes:
         One that is to stay is replaced by whom it belongs to.
         """
         if connection.should_reconnect() and not self._keeps:
-            await self._release(connection)
+            await self._resting.release(connection)
             await self.renew()
         else:
-            self._rest(connection)
-
-    def _rest(self, connection: Any) -> None:
-        loop = asyncio.get_running_loop()
-        self._idle.append((connection, loop.time()))
-        if self._timer is None and not self._keeps:
-            self._timer = loop.call_later(SURPLUS_SECONDS, self._look)
-
-    def _look(self) -> None:
-        """Closes what has rested too long, and looks again as long as anything rests."""
-        loop = asyncio.get_running_loop()
-        now, rested = loop.time(), []
-        while self._idle and now - self._idle[0][1] >= (SURPLUS_SECONDS if len(self._idle) > KEPT else REST_SECONDS):
-            rested.append(self._idle.popleft()[0])
-        if rested:
-            task = loop.create_task(self._release_all(rested))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-        self._timer = loop.call_later(SURPLUS_SECONDS, self._look) if self._idle else None
-
-    async def _release_idle(self) -> None:
-        idle, self._idle = self._idle, deque()
-        await self._release_all([connection for connection, _ in idle])
-
-    async def _release_all(self, connections: list[Any]) -> None:
-        for connection in connections:
-            await self._release(connection)
+            self._resting.put(connection)
 
     async def _drop(self, connection: Any, error: BaseException | None = None) -> None:
-        await self._release(connection)
+        await self._resting.release(connection)
         if isinstance(error, Exception):
             await self.renew()
-
-    async def _release(self, connection: Any) -> None:
-        self._unread.pop(connection, None)
-        await private.drop(self._redis, connection)
 
 
 async def _reply(connection: Any, sent: deque[Command]) -> Any:

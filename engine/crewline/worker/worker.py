@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import re
 import socket
 import uuid
@@ -29,9 +28,8 @@ from crewline.worker.calls.leases import LeaseKeeper
 from crewline.worker.calls.reach import CALLS_FAR, Reach
 from crewline.worker.calls.rights import Rights
 from crewline.worker.calls.wakeup import MarkerWatch
-from crewline.worker.duties import supervised
-from crewline.worker.handlers.forks import guard_loop
 from crewline.worker.handlers.targets import Execution, Handler, Targets
+from crewline.worker.life import Life
 from crewline.worker.liveness import Liveness
 from crewline.worker.loopwatch import LoopWatch
 from crewline.worker.processes.messages import Where
@@ -42,18 +40,13 @@ from crewline.worker.runs.execution import Executor
 from crewline.worker.runs.interruptions import Interruptions
 from crewline.worker.runs.isolation import Isolator
 from crewline.worker.runs.listeners import Listeners
-from crewline.worker.runs.run import Status
 from crewline.worker.runs.slots import Slots
 from crewline.worker.runs.verdicts import BackoffFunction, Verdicts
 from crewline.worker.stopping import Stop
 from crewline.worker.tuning import Tuning, rate_to_script
 
-log = logging.getLogger("crewline.worker")
-
 #: Seconds that the first fetch waits at most for the queue's settings.
 SETTINGS_SECONDS = 2.0
-#: Seconds that running jobs may go on where the worker ends because it can't work.
-FAILED_GRACE_SECONDS = 5.0
 
 
 class Worker:
@@ -137,7 +130,6 @@ class Worker:
         )
         self.queue.lease_ms = lease_ms
         letters = self.queue.dead_letter_queue
-        self._grace_seconds = grace_seconds
         self._listeners = Listeners()
         self._slots = slots = Slots(check_count(concurrency, "concurrency"))
         targets = Targets(handler, execution)
@@ -173,11 +165,9 @@ class Worker:
             self.queue, slots, self.name, worker_id or "", leases, LiveSettings(queue, self._tuning.follow),
             self._interruptions.cancel,
         )  # fmt: skip
-        self._stop = Stop(slots, self._isolator, verdicts, self._watch, self._committer)
+        stop = Stop(slots, self._isolator, verdicts, self._watch, self._committer)
+        self._life = Life(queue, slots, stop, self._leases, self._loop_watch, self._backlog, grace_seconds)
         self._liveness = Liveness(slots, reach, self._loop_watch)
-        self._stopping = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def running(self) -> int:
@@ -217,12 +207,7 @@ class Worker:
 
     async def wait_ready(self) -> None:
         """Returns once Redis has answered the first fetch; CrewlineError if the worker ends before that."""
-        ways = [asyncio.ensure_future(event.wait()) for event in (self._committer.reached, self._ended)]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
+        await self._life.wait_for(self._committer.reached)
         if not self._committer.reached.is_set():
             raise CrewlineError(f"the worker of queue {self.queue.name} ended before Redis had answered")
 
@@ -234,42 +219,7 @@ class Worker:
             DutyFailed: something that a worker does for as long as it lives failed again and again for a reason that
                 nobody foresaw; what ran was handed back.
         """
-        if self._loop is not None:
-            raise CrewlineError(f"this worker of queue {self.queue.name} has run already: make another one")
-        self._loop = asyncio.get_running_loop()
-        guard_loop()
-        self._loop_watch.begin()
-        duties: list[asyncio.Task[None]] = []
-        stopping = asyncio.create_task(self._stopping.wait())
-        try:
-            # first: the system may have no thread to give
-            self._leases.start()
-            duties += [
-                asyncio.create_task(supervised(name, duty), name=f"crewline-{name}")
-                for name, duty in self._duties().items()
-            ]
-            done, _ = await asyncio.wait([*duties, stopping], return_when=asyncio.FIRST_COMPLETED)
-            if stopping not in done:
-                # a worker that looks alive but does nothing is worse than none
-                log.error("the worker ends: one of its duties failed")
-                self._slots.shut("stopping")
-                self._grace_seconds = min(self._grace_seconds, FAILED_GRACE_SECONDS)
-            await self._stop.drain(self._grace_seconds)
-            for duty in done - {stopping}:
-                duty.result()
-        except asyncio.CancelledError:
-            # whoever runs this worker has no time: what it has goes back all the same
-            self._slots.shut("stopping")
-            self._grace_seconds = 0
-            await self._stop.drain(self._grace_seconds)
-            raise
-        finally:
-            for run in self._slots.mine():
-                run.end_early(Status.RETURNED)
-            self._backlog.close()
-            self._leases.stop()
-            self._ended.set()
-            await self._stop.close(self._let_go([*duties, stopping]))
+        await self._life.run(self._duties(), self._let_go)
 
     async def stop(self, grace_seconds: float | None = None) -> None:
         """Tells the worker to stop; `run` returns once it has, 4 s after the grace period at the latest.
@@ -278,11 +228,7 @@ class Worker:
             grace_seconds: how long running jobs may go on; what the worker was made with if None. A stop that is under
                 way takes it over, from its own beginning on.
         """
-        if grace_seconds is not None:
-            self._grace_seconds = check_seconds(grace_seconds, "grace_seconds")
-            self._stop.shorten(self._grace_seconds)
-        self._slots.shut("stopping")
-        self._stopping.set()
+        self._life.end(grace_seconds)
         self._listeners.emit("stopping")
 
     def _duties(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -318,8 +264,7 @@ class Worker:
             await self.queue.close()
 
     def _lost_in_thread(self, lost: list[tuple[str, str]]) -> None:
-        if self._loop and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._interruptions.lose, lost)
+        self._life.call_in_loop(self._interruptions.lose, lost)
 
 
 def _or_default(seconds: float | None, name: str) -> float | None:

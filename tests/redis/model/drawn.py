@@ -40,6 +40,11 @@ _CHOICES: dict[str, st.SearchStrategy[Any]] = {
 }
 _DELAYS = st.sampled_from((60, 120))
 
+#: What a user of Redis may lack who changes a schedule.
+commands = st.sampled_from(
+    ("HDEL", "HSET", "INCR", "LPUSH", "LREM", "UNLINK", "XADD", "XTRIM", "ZADD", "ZRANGE", "ZREM")
+)
+
 #: Of all that a schedule makes, ...
 templates = st.just({}) | st.fixed_dictionaries({}, optional=_CHOICES)
 #: ... and of one job: most can run at once, or there would be little to do.

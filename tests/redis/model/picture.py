@@ -116,7 +116,15 @@ class Picture:
     def jobs_as_they_are(self) -> list[Any]:
         """All that jobs consist of, to compare."""
         return [
-            (queue.jobs, queue.places, queue.parts, queue.dedup, queue.kept_last, queue.schedules)
+            (
+                queue.jobs,
+                queue.places,
+                queue.parts,
+                queue.dedup,
+                queue.kept_last,
+                queue.schedules,
+                queue.plain.get("repeat"),
+            )
             for queue in self.queues.values()
         ]
 

@@ -65,6 +65,15 @@ def an_iteration_is_removed_like_any_job(state: Machine) -> None:
     state.remove(queue="mail", ref="#1", children=False)
 
 
+def a_change_of_a_schedule_that_is_refused_changes_nothing(state: Machine) -> None:
+    state.schedule(queue="mail", schedule="s", rhythm={"cron": "0 3 * * *"}, bounds={}, options={})
+    for command in ("HSET", "ZADD", "ZREM", "XADD", "UNLINK"):
+        state.schedule_without(
+            queue="mail", rhythm={"cron": "0 3 1-31 * *"}, bounds={}, options={}, command=command, ends=False
+        )
+        state.schedule_without(queue="mail", rhythm={}, bounds={}, options={}, command=command, ends=True)
+
+
 def a_hand_back_is_no_start(state: Machine) -> None:
     state.add(queue="mail", options={})
     _run(state, "back")
@@ -202,6 +211,7 @@ RUNS: dict[str, Steps] = {
         a_parent_hears_of_a_failed_child_that_is_swept,
         a_parent_hears_of_a_child_whose_queue_is_obliterated,
         an_iteration_is_removed_like_any_job,
+        a_change_of_a_schedule_that_is_refused_changes_nothing,
         a_hand_back_is_no_start,
         a_schedule_places_nothing_after_its_end,
         a_flow_has_no_children_of_a_job_that_was_not_added,

@@ -27,6 +27,10 @@ def _runnable(machine: Any) -> bool:
     return any(queue.within("wait", "prioritized", "delayed") for queue in machine.world.now.queues.values())
 
 
+def _scheduled(machine: Any) -> bool:
+    return any("s" in queue.schedules for queue in machine.world.now.queues.values())
+
+
 def _suspected(machine: Any) -> bool:
     return any("suspect" in fields for _, fields in machine.world.now.jobs())
 
@@ -63,6 +67,25 @@ class Produce:
     @rule(queue=drawn.queues, schedule=st.sampled_from(("s", "t")))
     def unschedule(self, queue: str, schedule: str) -> None:
         self.world.unschedule(queue, schedule)
+
+    @precondition(_scheduled)
+    @rule(
+        queue=drawn.queues, rhythm=drawn.rhythms, bounds=drawn.rules, options=drawn.templates,
+        command=drawn.commands, ends=st.booleans(),
+    )  # fmt: skip
+    def schedule_without(
+        self, queue: str, rhythm: dict[str, Any], bounds: dict[str, Any], options: dict[str, Any], command: str,
+        ends: bool,
+    ) -> None:  # fmt: skip
+        """A schedule is made, changed or ended by a user who may not use a command."""
+
+        def step() -> None:
+            if ends:
+                self.world.unschedule(queue, "s")
+            else:
+                self.world.schedule(queue, "s", rhythm, bounds, **options)
+
+        self.world.without(command, step)
 
 
 class Work:

@@ -88,11 +88,20 @@ def test_the_model_finds_a_script_with_a_line_taken_out(name: str, redis_server:
     with driver.machine_on(redis_server.url, {old: new}) as machine:
         assert any(old in source(script) for script in CHANGED), f"no script has {old!r} any more: take another line"
         with pytest.raises(Wrong, match=finding):
-            driver.run_until_found(machine, finding, runs=400, length=24)
+            driver.run_until_found(machine, finding, runs=1000, length=24)
 
 
 def test_the_model_finds_that_a_job_runs_before_its_tree_is_there(redis_server: RedisServer) -> None:
     run = regressions.RUNS["a_job_of_a_tree_that_is_not_all_there_waits_though_its_child_is_gone"]
     found = pytest.raises(Wrong, match="no_part_of_a_tree_runs_before_all_of_it_is_there")
     with driver.machine_on(redis_server.url, {"redis.call('SCARD', waits) == 1)": "true)"}) as machine, found:
+        regressions.play(machine(), run)
+
+
+def test_the_model_finds_that_a_change_of_a_schedule_is_refused_half_way(redis_server: RedisServer) -> None:
+    run = regressions.RUNS["a_change_of_a_schedule_that_is_refused_changes_nothing"]
+    looks = "  if why then error(why, 0) end\n"
+    assert looks in source("upsert_schedule") and looks in source("remove_schedule")
+    found = pytest.raises(Wrong, match="what was refused has left traces")
+    with driver.machine_on(redis_server.url, {looks: ""}) as machine, found:
         regressions.play(machine(), run)

@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import itertools
 import json
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
@@ -37,6 +38,9 @@ BOUNDS = {
     "redis.call('LRANGE', flow, 1, 300)": "redis.call('LRANGE', flow, 1, 6)",
     "redis.call('LLEN', flow) - 1, 240)": "redis.call('LLEN', flow) - 1, 6)",
 }
+
+#: How releases of Redis say that a user may not use a command in a script.
+_DENIED = re.compile("can.t run this command|no permissions")
 
 #: Which jobs a step may delete, given their state before it.
 MayGo = Callable[[JobKey, str], bool]
@@ -250,6 +254,24 @@ class World:
         shown = answer.job.id if isinstance(answer, FlowNode) else answer
         self.steps.append(f"{told} -> {shown!r}")
         return answer
+
+    def without(self, command: str, step: Callable[[], None]) -> None:
+        """Takes a step as a user who may not use a command of Redis: where that is refused, nothing has changed."""
+        before = self.look().jobs_as_they_are()
+        self.run(self.redis.execute_command("ACL", "SETUSER", "default", f"-{command}"))
+        try:
+            step()
+        except Wrong as wrong:
+            if not _DENIED.search(str(wrong.__cause__)):
+                raise
+            self.steps[-1] += f", without {command}"
+            self.may_go = nothing_goes
+        else:
+            before = None
+            self.steps[-1] += f", which needs no {command}"
+        finally:
+            self.run(self.redis.execute_command("ACL", "SETUSER", "default", "+@all"))
+        self.must(before in (None, self.look().jobs_as_they_are()), "what was refused has left traces")
 
     def must(self, holds: bool, otherwise: str) -> None:
         if not holds:

@@ -190,7 +190,7 @@ def test_why_a_worker_does_not_start_is_where_kubernetes_looks(
 ) -> None:
     told = tmp_path / "told"
     told.touch()
-    monkeypatch.setattr("crewline.cli.worker.TERMINATION_LOG", told)
+    monkeypatch.setattr("crewline.cli.ending.TERMINATION_LOG", told)
     code, _, err = _run("worker", "no_such_module:handle", "-q", "q", "-r", AWAY, *arguments)
     assert code == (2 if arguments else 78) and said in told.read_text() and said in err
     # what another command was told wrongly is no word of the worker's

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 from typing import Any
 
@@ -24,6 +23,7 @@ from crewline.worker.calls.deciding import BATCH, Plan, Turn, View, filled, next
 from crewline.worker.calls.intake import Intake
 from crewline.worker.calls.reach import Reach
 from crewline.worker.calls.refused import Refused
+from crewline.worker.calls.reserving import Reservations
 from crewline.worker.calls.settling import Settling
 from crewline.worker.calls.weighing import carry
 from crewline.worker.runs.slots import Slots
@@ -46,6 +46,7 @@ class Committer:
         letters: the dead-letter queue's key base, '' for none.
         lease_ms: the length of a lease, in milliseconds.
         worker: the worker's name, kept on each job it runs.
+        leases: what the tokens of its leases begin with.
         rate: the worker's own rate limit: jobs, milliseconds; (0, 0) for none.
         points: minutes of metrics that the queue keeps; 0 for none.
         reach: how it reaches Redis.
@@ -78,7 +79,7 @@ class Committer:
         self._told: dict[str, Any] = {
             "letters": letters, "lease_ms": lease_ms, "worker": worker, "rate": rate, "points": points,
         }  # fmt: skip
-        self._tokens = (f"{leases}:{n}" for n in itertools.count(1))
+        self._reservations = Reservations(slots, backlog, leases, intake.room_for_suspects)
         self._turn = Turn()
         self._calls: set[Call] = set()
         self._in_flight = 0
@@ -131,11 +132,7 @@ class Committer:
         if call.fills:
             self._turn = self._turn._replace(filling=False)
         self._slots.ended.extendleft(reversed(call.carried))
-        self._release(call)
-
-    def _release(self, call: Call) -> None:
-        room, suspects, call.room, call.suspects = call.room, call.suspects, 0, 0
-        self._slots.release(room, suspects)
+        self._reservations.release(call)
 
     def _decide(self) -> Call | None:
         slots = self._slots
@@ -151,8 +148,7 @@ class Committer:
             self._turn = owing(self._turn, plan.results - len(carried))
         # what is to be fetched comes with the next call, where one result costs Redis as much as a call may
         room = 0 if heavy else plan.room
-        reserved = slots.reserve(room, self._intake.room_for_suspects())
-        return Call(next(self._tokens), *reserved, slots.wakes, carried, plan.fills)
+        return self._reservations.make(room, carried=carried, fills=plan.fills)
 
     async def _send(self, call: Call) -> Fetched:
         """Sends a call until it is answered."""
@@ -205,7 +201,7 @@ class Committer:
         self._settling.settle(call, fetched.codes)
         room = call.room
         self._intake.receive(fetched, call.token)
-        self._fetched(call, fetched)
+        self._reservations.fill(call, fetched)
         if call.carried:
             await self._settling.take_again(call)
         if call.fills:
@@ -221,10 +217,7 @@ class Committer:
             pending_ms: the length of its leases until its answer is read: nobody reads it where this process stands
                 still, and the jobs are to go back then.
         """
-        left = asyncio.get_running_loop().time()
-        slots = self._slots
-        reserved = slots.reserve(BATCH, self._intake.room_for_suspects())
-        call = Call(next(self._tokens), *reserved, slots.wakes, left=left)
+        call = self._reservations.make(BATCH, left=asyncio.get_running_loop().time())
         told = {**self._told, "unread_ms": pending_ms, "suspects": call.suspects}
         return call, self._queue.scripts.fetch_command(token=call.token, room=call.room, **told)
 
@@ -234,10 +227,10 @@ class Committer:
             if fetched is not None:
                 self._heard(call, fetched)
                 self._intake.receive(fetched, call.token, unread=True)
-                self._fetched(call, fetched)
+                self._reservations.fill(call, fetched)
         finally:
             # whatever went wrong: a slot that stays promised is never filled again
-            self._release(call)
+            self._reservations.release(call)
         if fetched is None:
             # said by the next call, which tries again
             self._slots.wake()
@@ -255,17 +248,3 @@ class Committer:
     def _heard(self, call: Call, fetched: Fetched) -> None:
         self._backlog.heard(fetched.now_ms, call.left)
         self._reach.answered(call)
-
-    def _fetched(self, call: Call, fetched: Fetched) -> None:
-        """What came for the slots that were asked for has begun: the rest of them are free again."""
-        slots = self._slots
-        if call.room:
-            if len(fetched.jobs) < call.room and not fetched.more:
-                if fetched.next_due_ms:
-                    self._backlog.expect_due(fetched.next_due_ms)
-                if fetched.limited_ms:
-                    self._backlog.expect_limit(fetched.limited_ms)
-                slots.cool(call.wakes)
-            else:
-                slots.hot = True
-        self._release(call)

@@ -20,6 +20,7 @@ Why      A job that is done may be gone, so that its id would be taken once more
 -- @include base/parse
 -- @include base/trim_events
 -- @include add/add_job
+-- @include add/check_planning
 -- @include add/runs
 -- @include place/mark_next_due
 -- @include place/wake_worker
@@ -28,6 +29,8 @@ check_queue(q, true)
 local uid, run, digest = ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local state = read_runs(uid)
 if run <= state.decided or run == state.begun then return 0 end
+check_planning(q, true)
+trim_events(q)
 local id = uid .. '-' .. whole(run)
 if run > now and state.ahead then
   if state.ahead == run and state.job == digest then return 0 end
@@ -41,5 +44,4 @@ if run ~= state.begun then
   added = place == 'duplicate' and 0 or 1
 end
 write_runs(uid, state, parse(ARGV[4]))
-trim_events(q)
 return added

@@ -12,7 +12,9 @@ Why      There is no scheduler process: whoever fetches an iteration plans the n
 -- @include base/keys
 -- @include base/check_queue
 -- @include base/trim_events
+-- @include base/counts
 -- @include base/fields
+-- @include add/check_planning
 -- @include add/schedule_iteration
 
 check_queue(q, true)
@@ -29,6 +31,8 @@ if not due then
 end
 -- one that is late has its place on the grid, which may be after the end
 if due > number(rule[5], due) then return '' end
-local id = add_iteration(schedule, due, rule[1] or 'repeat', rule[2] or '{}', ARGV[5])
+check_planning(q, true)
 trim_events(q)
+local id = add_iteration(schedule, due, rule[1] or 'repeat', rule[2] or '{}', ARGV[5])
+increment(key, 'ic')
 return id

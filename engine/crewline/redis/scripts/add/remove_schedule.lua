@@ -9,6 +9,7 @@ Why      An iteration that runs already ends as it would; it finds no schedule t
 -- @include base/keys
 -- @include base/check_queue
 -- @include base/fields
+-- @include add/check_planning
 -- @include forget/forget_jobs
 -- @include place/is_to_run
 -- @include place/moving
@@ -16,6 +17,7 @@ Why      An iteration that runs already ends as it would; it finds no schedule t
 
 check_queue(q)
 local schedule = ARGV[2]
+check_planning(q)
 local planned = redis.call('ZSCORE', base .. 'repeat', schedule)
 if planned then
   local id = 'repeat:' .. schedule .. ':' .. whole(number(planned, 0))
@@ -29,6 +31,6 @@ if planned then
   end
 end
 redis.call('ZREM', base .. 'repeat', schedule)
-local had = redis.call('DEL', base .. 'repeat:' .. schedule)
+local had = redis.call('UNLINK', base .. 'repeat:' .. schedule)
 local code = planned and 1 or had
 return refusals and { code, refusals } or code

@@ -12,17 +12,23 @@ Why      It is told in the same call that the run was not decided: else the same
 -- @include base/check_queue
 -- @include base/parse
 -- @include base/trim_events
+-- @include add/check_planning
 -- @include add/runs
 
 check_queue(q)
 local uid = ARGV[2]
 local state = read_runs(uid)
 local ahead = state.ahead
-if ahead then take_back(uid, state) end
+check_planning(q)
+trim_events(q)
+if ahead then
+  -- whether that may be written shows before anything is taken away
+  redis.call('HSET', runs, uid, redis.call('HGET', runs, uid))
+  take_back(uid, state)
+end
 if ARGV[3] == '1' then
   redis.call('HDEL', runs, uid)
 elseif ahead then
   write_runs(uid, state, parse(redis.call('HGET', runs, uid)))
 end
-trim_events(q)
 return ahead and state.begun ~= ahead and 1 or 0

@@ -17,9 +17,10 @@ Why      A schedule whose rule did not change keeps its next iteration: deployin
 -- @include base/parse
 -- @include base/fields
 -- @include add/change_planned
+-- @include add/check_planning
 -- @include add/schedule_iteration
--- @include forget/check_forget
 -- @include forget/forget_jobs
+-- @include place/is_to_run
 -- @include place/moving
 -- @include place/remove_from_state
 
@@ -32,21 +33,22 @@ local function text(value) return value and (type(value) == 'number' and whole(v
 local same = planned and had[1] == text(rule.pattern) and had[2] == text(rule.every) and had[3] == text(rule.tz)
   and had[4] == text(rule.startDate) and had[5] == text(rule.endDate) and had[6] == text(rule.limit)
 local current = planned and 'repeat:' .. schedule .. ':' .. whole(number(planned, 0)) or ''
+check_planning(q, true)
+trim_events(q)
 
-redis.call('HSET', key, 'name', ARGV[3], 'data', ARGV[4], 'opts', ARGV[5])
 -- its last job was due, and is gone by now
 local used_up = same and number(planned, 0) <= now and (number(had[8], 0) >= number(rule.limit, 1e15)
   or number(planned, 0) + number(rule.every, 0) > number(rule.endDate, 1e15))
 if same and (used_up or redis.call('EXISTS', base .. current) == 1) then
+  redis.call('HSET', key, 'name', ARGV[3], 'data', ARGV[4], 'opts', ARGV[5])
   if redis.call('ZSCORE', q.delayed, current) then
     redis.call('HSET', base .. current, 'data', ARGV[4], 'name', ARGV[3])
     if had[7] ~= ARGV[5] then change_options(base .. current, parse(ARGV[6])) end
   end
   return current
 end
-local goes = planned and redis.call('EXISTS', base .. current) == 1
-  and redis.call('EXISTS', base .. current .. ':lock') == 0
-  and not redis.call('ZSCORE', q.completed, current) and not redis.call('ZSCORE', q.failed, current)
+-- one that was begun ends as it would
+local goes = planned and redis.call('EXISTS', base .. current) == 1 and is_to_run(current)
 local due = tonumber(ARGV[7])
 if not due then
   due = next_of_every(nil, number(rule.every, 1000), number(rule.offset, 0), number(rule.startDate, 0))
@@ -60,20 +62,23 @@ if not due then
 end
 local ends = due > number(rule.endDate, due)
 due = math.max(due, now)
--- The rule comes after the iteration: who upserts again after a refusal must not find that nothing has changed.
 local function place_next()
   if ends then
     redis.call('ZREM', base .. 'repeat', schedule)
-    redis.call('DEL', key)
+    redis.call('UNLINK', key)
     return ''
   end
   local id = add_iteration(schedule, due, ARGV[3], ARGV[4], ARGV[6])
   redis.call('HDEL', key, 'pattern', 'every', 'tz', 'startDate', 'endDate', 'limit', 'offset')
+  -- one that never ran does not count towards the schedule's limit
+  redis.call('HSET', key, 'name', ARGV[3], 'data', ARGV[4], 'opts', ARGV[5],
+    'ic', whole(math.max(number(had[8], 0) + (goes and 0 or 1), 1)))
   for field, value in pairs(rule) do redis.call('HSET', key, field, text(value)) end
   return id
 end
+if not goes then return place_next() end
 
-local function replace_planned()
+return moving(q, { current }, to_its_state, function()
   local prev = remove_from_state(q, current)
   redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', prev)
   -- two can't have one key
@@ -81,21 +86,5 @@ local function replace_planned()
   if same_key then forget_jobs(q, { current }, true) end
   local id = place_next()
   if not same_key then forget_jobs(q, { current }, true) end
-  -- it never ran: it does not count towards the schedule's limit
-  if not ends then redis.pcall('HINCRBY', key, 'ic', -1) end
   return id
-end
-
-trim_events(q)
-local id
-if goes then
-  -- what would be refused once it is out of its state is so before
-  check_forget(q)
-  redis.call('ZADD', base .. 'repeat', planned, schedule)
-  redis.call('HDEL', key, '')
-  redis.call('HINCRBY', key, 'ic', 0)
-  id = moving(q, { current }, to_its_state, replace_planned)
-else
-  id = place_next()
-end
-return id
+end)

@@ -38,7 +38,6 @@ local function add_iteration(schedule, due, name, data, opts)
     parsed.lifo == true, { rjk = schedule })
   -- a schedule that points at an iteration that was not added would never go on
   redis.call('ZADD', base .. 'repeat', whole(due), schedule)
-  redis.call('HINCRBY', base .. 'repeat:' .. schedule, 'ic', 1)
   if place == 'wait' then wake_worker(q) elseif place == 'delayed' then mark_next_due(q) end
   return added
 end

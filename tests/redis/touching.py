@@ -42,13 +42,15 @@ async def settles_results_of_all_kinds(queue: Queue) -> Call:
     ids = ["a", "b", "c", "d", "e", "f"]
     await queue.add_flow(
         FlowJob("parent", options={"job_id": "parent"}, children=[
-            FlowJob("n", options={"job_id": "a", "dedup": Dedup("x", keep_last_if_active=True)}),
+            FlowJob("n", options={"job_id": "a", "dedup": "x"}),
             FlowJob("n", options={"job_id": "b"}, on_failure="fail"),
         ])
     )  # fmt: skip
-    await queue.add_bulk(("n", 1, {"job_id": job_id, "priority": 1}) for job_id in ids[2:])
+    last = Dedup("y", keep_last_if_active=True)
+    kinds: dict[str, dict[str, Any]] = {"c": {"dedup": last}}
+    await queue.add_bulk(("n", 1, {"job_id": each, "priority": 1} | kinds.get(each, {})) for each in ids[2:])
     assert set(await fetch(queue, 6)) == set(ids)
-    await queue.add("n", 1, dedup=Dedup("x", keep_last_if_active=True))
+    await queue.add("n", 1, dedup=last)
     await queue.cancel("d")
     await queue.add_bulk(("n", n) for n in range(3))
     outcomes = ("completed", "failed", "failed", "retry", "back", "retry")

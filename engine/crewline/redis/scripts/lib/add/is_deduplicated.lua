@@ -9,10 +9,10 @@ local function hold_dedup_id(key, de, id)
   if ttl > 0 and not de.keepLastIfActive then redis.call('SET', key, id, 'PX', ttl) else redis.call('SET', key, id) end
 end
 
-local function keep_for_later(queue, id, name, data, opts, extra, delay, moment)
-  local later = queue.base .. 'dn:' .. extra.de.id
+local function keep_for_later(queue, id, name, data, opts, de, delay, moment)
+  local later = queue.base .. 'dn:' .. de.id
   -- who may not store it is refused before the one goes that was kept: no hash, so that nothing changes
-  heed(redis.pcall('HSET', queue.base .. 'de:' .. extra.de.id, '', ''))
+  heed(redis.pcall('HSET', queue.base .. 'de:' .. de.id, '', ''))
   redis.call('DEL', later)
   if moment then
     -- BullMQ goes by the options alone: late there, but not at once
@@ -20,10 +20,7 @@ local function keep_for_later(queue, id, name, data, opts, extra, delay, moment)
     redis.call('HSET', later, 'due', moment)
   end
   redis.call('HSET', later, 'name', name, 'data', data, 'opts', opts, 'jid', id)
-  if extra.parentKey then
-    redis.call('HSET', later, 'pk', extra.parentKey, 'pd', extra.parent, 'pdk', extra.parentKey .. ':dependencies')
-  end
-  redis.call('PERSIST', queue.base .. 'de:' .. extra.de.id)
+  redis.call('PERSIST', queue.base .. 'de:' .. de.id)
 end
 
 -- True, and by whom, if another job holds the deduplication id, and this one is not to be added. `delay` in ms is what is
@@ -66,7 +63,7 @@ local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment
   elseif not extra.kept and de.keepLastIfActive
     -- one is kept since it ran, and failed: that would run last, though this one is newer. BullMQ has it so
     and (redis.call('LPOS', queue.active, holder) or (not going[later] and redis.call('EXISTS', later) == 1)) then
-    keep_for_later(queue, id, name, data, opts, extra, delay, moment)
+    keep_for_later(queue, id, name, data, opts, de, delay, moment)
   elseif de.extend and number(de.ttl, 0) > 0 then
     -- one that has ended, or is gone, does so no more: it holds the id for a time only
     if redis.call('EXISTS', queue.base .. holder) == 0 or redis.call('ZSCORE', queue.completed, holder)

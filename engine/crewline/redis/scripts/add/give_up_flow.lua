@@ -15,6 +15,7 @@ Why      Its producer never heard that it was added, and its jobs would wait for
 -- @include base/queue_at
 -- @include base/fields
 -- @include forget/check_forget
+-- @include forget/check_parents
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 -- @include add/flow_in_parts
@@ -32,6 +33,7 @@ local jobs, queues, gone, first = count > 0 and redis.call('LRANGE', flow, -coun
 for i = 1, count, 3 do queues[jobs[i]] = queue_at(jobs[i]) end
 for _, queue in pairs(queues) do check_queue(queue) end
 for _, queue in pairs(queues) do check_forget(queue) end
+for i = 1, count, 3 do check_parent_of(jobs[i] .. jobs[i + 1]) end
 redis.call('LSET', flow, 0, 'given up')
 -- a root that was there before the tree stays, and no longer tells of one; pcall: it may be anything
 redis.pcall('HDEL', base .. ARGV[2], 'flowSeed')

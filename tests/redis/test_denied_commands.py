@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
@@ -125,18 +126,24 @@ REPLACES: dict[str, Callable[[Queue], Awaitable[Any]]] = {
 }
 
 
+@pytest.mark.parametrize("child", [False, True], ids=["alone", "a child"])
 @pytest.mark.parametrize("ttl", [None, 60])
 @pytest.mark.parametrize("way", REPLACES)
 async def test_a_job_that_a_refused_add_was_to_replace_waits_as_before(
-    admin: sync_redis.Redis, redis_url: str, way: str, ttl: float | None
+    admin: sync_redis.Redis, redis_url: str, way: str, ttl: float | None, child: bool
 ) -> None:
     async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
-        await queue.add("n", 1, job_id="old", delay=1000, dedup=Dedup("x", ttl, replace=True))
-        held = "bull:emails:de:x"
+        old = leaf("old", Dedup("x", ttl, replace=True))
+        if child:
+            await queue.add_flow(FlowJob("n", queue="letters", children=[dataclasses.replace(old, queue="emails")]))
+        else:
+            await queue.add("n", 1, **old.options)
+        held, waiting = "bull:emails:de:x", "bull:letters:waiting-children"
         before, job = await snapshot(queue), admin.hgetall(queue.keys.job("old"))
         admin.config_resetstat()
         await REPLACES[way](queue)
-        assert not admin.exists(queue.keys.job("old"))
+        assert not admin.exists(queue.keys.job("old"), waiting)
+        assert removed(admin) == ([b"old", b"new1"] if way == "bulk" else [b"old"])
         refused = set()
         for command in used(admin):
             await restore(queue, before)
@@ -151,12 +158,22 @@ async def test_a_job_that_a_refused_add_was_to_replace_waits_as_before(
                 assert admin.zrange("bull:emails:delayed", 0, -1) == [b"old"], command
                 assert admin.get(held) == b"old", command
                 assert admin.pttl(held) in (range(1, 50_001) if ttl else [-1]), command
+                assert admin.zcard(waiting) == child, command
+                assert removed(admin) == [], command
+            else:
+                assert not admin.exists(waiting), command
             admin.execute_command("ACL", "SETUSER", "weak", f"+{command}")
             await REPLACES[way](queue)
-            assert not admin.exists(queue.keys.job("old")), command
+            assert not admin.exists(queue.keys.job("old"), waiting), command
             assert admin.get(held) == (b"new2" if way == "bulk" else b"new1"), command
-        assert refused >= {"HSET", "SET", "XADD", "XTRIM", "UNLINK"}
+        assert refused >= {"HSET", "SET", "XADD", "XTRIM", "UNLINK"} | ({"SISMEMBER", "SREM"} if child else set())
     admin.flushall()
+
+
+def removed(admin: sync_redis.Redis) -> list[bytes]:
+    """The jobs that are told of as removed."""
+    told = [fields for _, fields in admin.xrange("bull:emails:events")]
+    return [fields[b"jobId"] for fields in told if fields[b"event"] == b"removed"]
 
 
 async def test_a_throttle_is_not_taken_by_an_add_that_is_refused(admin: sync_redis.Redis, redis_url: str) -> None:
@@ -177,20 +194,22 @@ async def test_a_job_takes_the_id_of_one_that_was_replaced_in_its_call(admin: sy
         assert not off(admin)
 
 
+@pytest.mark.parametrize("later_seconds", [0.5, 0], ids=["another time", "the same time"])
 async def test_a_schedule_whose_change_is_refused_keeps_its_next_iteration(
-    admin: sync_redis.Redis, redis_url: str
+    admin: sync_redis.Redis, redis_url: str, later_seconds: float
 ) -> None:
     start = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=500)
-    later = start + datetime.timedelta(seconds=0.5)
+    later = start + datetime.timedelta(seconds=later_seconds)
     async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
         planned = await queue.schedule("s", "n", {}, every=1000, start=start)
 
         async def change() -> str | None:
-            return await queue.schedule("s", "n", {}, every=2000, start=later)
+            return await queue.schedule("s", "n", {"new": True}, every=2000, start=later)
 
-        before = await snapshot(queue)
+        before, data = await snapshot(queue), admin.hget(queue.keys.job(planned), "data")
         admin.config_resetstat()
         await change()
+        assert removed(admin) == [planned.encode()]
         for command in used(admin):
             await restore(queue, before)
             admin.execute_command("ACL", "SETUSER", "weak", f"-{command}")
@@ -201,9 +220,12 @@ async def test_a_schedule_whose_change_is_refused_keeps_its_next_iteration(
                 refused = True
             if refused:
                 assert admin.zrange("bull:emails:delayed", 0, -1) == [planned.encode()], command
+                assert admin.hget(queue.keys.job(planned), "data") == data, command
+                assert removed(admin) == [] or command == "XDEL", command
             admin.execute_command("ACL", "SETUSER", "weak", f"+{command}")
             new = await change()
-            assert new != planned
+            assert (new == planned) == (not later_seconds)
+            assert admin.hget(queue.keys.job(new or ""), "data") == b'{"new":true}'
             assert admin.zrange("bull:emails:delayed", 0, -1) == [(new or "").encode()], command
     admin.flushall()
 
@@ -220,6 +242,42 @@ async def test_a_large_tree_that_is_refused_half_way_is_let_go_by_the_next_call(
         while await call() > 0:
             pass
         assert admin.zrange("bull:emails:waiting-children", 0, -1) == [b"root"]
+
+
+@pytest.mark.parametrize("act", [touching.releases_a_flow, touching.gives_a_flow_up], ids=["all there", "given up"])
+async def test_a_job_that_a_large_tree_was_to_replace_is_lost_by_no_refusal(
+    admin: sync_redis.Redis, redis_url: str, act: touching.Case
+) -> None:
+    wrong: list[str] = []
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        call = await act(queue)
+        old, new = queue.keys.job("held"), queue.keys.job("leaf3")
+        before = await snapshot(queue)
+        assert admin.exists(old, new) == 2
+        admin.config_resetstat()
+
+        async def to_its_end() -> None:
+            more: Any = True
+            while more:
+                left = await call()
+                more = left > 0 if isinstance(left, int) else left[1]
+
+        await to_its_end()
+        stays = admin.exists(old, new), admin.get("bull:emails:de:x")
+        assert stays[0] == 1
+        for command in used(admin):
+            await restore(queue, before)
+            admin.execute_command("ACL", "SETUSER", "weak", f"-{command}")
+            with contextlib.suppress(ResponseError):
+                await to_its_end()
+            if not admin.exists(old, new):
+                wrong.append(f"without {command}: both are gone")
+            admin.execute_command("ACL", "SETUSER", "weak", f"+{command}")
+            await to_its_end()
+            if (admin.exists(old, new), admin.get("bull:emails:de:x")) != stays or off(admin):
+                wrong.append(f"with {command} again: {admin.keys('bull:emails:*')}, {off(admin)}")
+        admin.flushall()
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("act", ["remove", "cancel", "clean"])

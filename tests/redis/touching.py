@@ -77,7 +77,8 @@ async def adds_jobs(queue: Queue) -> Call:
 
 
 def tree(leaves: int = 3) -> FlowJob:
-    kinds: list[dict[str, Any]] = [{}, {"priority": 1}, {"delay": 60}, {"dedup": "x"}, {"job_id": "known"}]
+    kinds: list[dict[str, Any]] = [{}, {"priority": 1}, {"delay": 60}, {}, {"job_id": "known"}]
+    kinds[3] = {"dedup": Dedup("x", 60, replace=True)}
     kinds += [{"lifo": True}] * (leaves - 5)
     return FlowJob("n", options={"job_id": "root"}, children=[
         FlowJob("n", options={"job_id": f"leaf{n}", **kinds[n]}) for n in range(leaves)
@@ -90,7 +91,8 @@ async def adds_a_flow(queue: Queue) -> Call:
 
 
 async def held_flow(queue: Queue) -> None:
-    """A large tree whose producer dies before its second part."""
+    """A large tree whose producer dies before its second part; the first is to replace a delayed job."""
+    await queue.add("n", 1, job_id="held", delay=60, dedup="x")
     part = queue.scripts.call
     parts = 0
 

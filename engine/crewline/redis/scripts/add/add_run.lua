@@ -12,7 +12,8 @@ Events   removed for the run ahead that it takes the place of; added, then waiti
          there
 Bound    one job: 4 ms a MB
 Why      A job that is done may be gone, so that its id would be taken once more: what was decided last is kept apart from
-         it, and written in the same call that adds. ]]
+         it, and written in the same call that adds. The run ahead goes once the new one is stored: a call that Redis
+         refuses half-way leaves it there. ]]
 -- @include base/keys
 -- @include base/clock
 -- @include base/check_queue
@@ -20,7 +21,9 @@ Why      A job that is done may be gone, so that its id would be taken once more
 -- @include base/parse
 -- @include base/trim_events
 -- @include add/add_job
+-- @include add/in_place_of
 -- @include add/runs
+-- @include add/undo_adding
 -- @include place/mark_next_due
 -- @include place/wake_worker
 
@@ -28,18 +31,33 @@ check_queue(q, true)
 local uid, run, digest = ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local state = read_runs(uid)
 if run <= state.decided or run == state.begun then return 0 end
-local id = uid .. '-' .. whole(run)
-if run > now and state.ahead then
+local id, goes, score = uid .. '-' .. whole(run), nil, nil
+if run > now then
   if state.ahead == run and state.job == digest then return 0 end
-  take_back(uid, state)
+  goes, score = leave_ahead(uid, state)
 end
-local added = 0
-if run ~= state.begun then
+local begun = run == state.begun
+if begun then goes = nil
+elseif run > now then state.ahead, state.job = run, digest
+else state.decided = run end
+
+local function add()
   local _, place = add_job(q, id, ARGV[6], ARGV[7], ARGV[8], run > now and '@' .. whole(run) or '0', ARGV[9], false)
-  if place == 'wait' then wake_worker(q) elseif place == 'delayed' then mark_next_due(q) end
-  if run > now then state.ahead, state.job = run, digest else state.decided = run end
-  added = place == 'duplicate' and 0 or 1
+  local done, why = pcall(function()
+    if place == 'wait' then wake_worker(q) elseif place == 'delayed' then mark_next_due(q) end
+    if goes and goes ~= id then take_back(goes, score) end
+  end)
+  if done then return place end
+  if place ~= 'duplicate' then undo_adding(q, id) end
+  error(why, 0)
 end
-write_runs(uid, state, parse(ARGV[4]))
+
 trim_events(q)
-return added
+local place = decided(uid, function() write_runs(uid, state, parse(ARGV[4])) end, function()
+  if begun then return 'duplicate' end
+  if goes == id then
+    return instead_of(id, score, function() return in_place_of(id, 'delayed', add) end)
+  end
+  return add()
+end)
+return place == 'duplicate' and 0 or 1

@@ -17,12 +17,16 @@ Why      It is told in the same call that the run was not decided: else the same
 check_queue(q)
 local uid = ARGV[2]
 local state = read_runs(uid)
-local ahead = state.ahead
-if ahead then take_back(uid, state) end
-if ARGV[3] == '1' then
-  redis.call('HDEL', runs, uid)
-elseif ahead then
-  write_runs(uid, state, parse(redis.call('HGET', runs, uid)))
-end
+local was_ahead = state.ahead
+local id, score = leave_ahead(uid, state)
 trim_events(q)
-return ahead and state.begun ~= ahead and 1 or 0
+decided(uid, function()
+  if ARGV[3] == '1' then
+    redis.call('HDEL', runs, uid)
+  elseif was_ahead then
+    write_runs(uid, state, parse(redis.call('HGET', runs, uid)))
+  end
+end, function()
+  if id then take_back(id, score) end
+end)
+return id and 1 or 0

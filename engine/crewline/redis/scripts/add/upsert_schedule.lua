@@ -17,6 +17,7 @@ Why      A schedule whose rule did not change keeps its next iteration: deployin
 -- @include base/parse
 -- @include base/fields
 -- @include add/change_planned
+-- @include add/in_place_of
 -- @include add/schedule_iteration
 -- @include forget/check_forget
 -- @include forget/forget_jobs
@@ -74,13 +75,14 @@ local function place_next()
 end
 
 local function replace_planned()
-  local prev = remove_from_state(q, current)
-  redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', prev)
-  -- two can't have one key
-  local same_key = not ends and current == 'repeat:' .. schedule .. ':' .. whole(due)
-  if same_key then forget_jobs(q, { current }, true) end
-  local id = place_next()
-  if not same_key then forget_jobs(q, { current }, true) end
+  local prev, id = remove_from_state(q, current), nil
+  if not ends and current == 'repeat:' .. schedule .. ':' .. whole(due) then
+    id = in_place_of(current, prev, place_next)
+  else
+    id = place_next()
+    forget_jobs(q, { current }, true)
+    redis.pcall('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', prev)
+  end
   -- it never ran: it does not count towards the schedule's limit
   if not ends then redis.pcall('HINCRBY', key, 'ic', -1) end
   return id

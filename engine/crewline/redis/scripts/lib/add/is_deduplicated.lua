@@ -1,5 +1,6 @@
 -- @include base/fields
 -- @include forget/check_forget
+-- @include forget/check_parents
 -- @include add/held_ids
 -- @include base/denied
 -- Gives a deduplication id to a job. Where the last that comes while it runs is kept, it is held for as long as that
@@ -46,14 +47,19 @@ local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment
     -- who may not take it away is refused here, where nothing has changed
     redis.call('ZREM', queue.delayed, '')
     check_forget(queue)
-    redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', holder, 'prev', 'delayed')
+    check_parent_of(queue.base .. holder)
     redis.call('XADD', queue.events, '*', 'event', 'deduplicated', 'jobId', id,
       'deduplicationId', de.id, 'deduplicatedJobId', holder)
     held.earlier, held.left, held.later = holder, redis.call('PTTL', key), not extra.kept and later or nil
     -- the last that changes anything here: what is refused from here on is undone
     if de.extend or de.keepLastIfActive or held.left < 0 then hold_dedup_id(key, de, id)
     else redis.call('SET', key, id, 'KEEPTTL') end
-    held_ids[queue.base .. id], going[queue.base .. holder] = held, true
+    held_ids[queue.base .. id] = held
+    if extra.in_parts then
+      extra.replaces = holder
+      return false
+    end
+    going[queue.base .. holder], replacing[#replacing + 1] = true, held
     if held.later then going[later] = true end
     return false
   elseif extra.kept and de.keepLastIfActive and redis.call('LPOS', queue.active, holder) then

@@ -66,6 +66,22 @@ async def _(queue: Queue) -> Any:
     return lambda: tree(queue, 3, HUGE)
 
 
+@scenario("add_flow, release_flow: a tree of 300 that replace others")
+async def _(queue: Queue) -> Any:
+    return await replacing(queue, 300, 1)
+
+
+@scenario("add_flow, release_flow: a tree of 100 that replace others of 1 MiB")
+async def _(queue: Queue) -> Any:
+    return await replacing(queue, 100, HUGE)
+
+
+@scenario("give_up_flow: half of a tree of 1,000 that were to replace others")
+async def _(queue: Queue) -> Any:
+    await delayed(queue, 1000, 1)
+    return await half_a_tree(queue, 1000, "x" * 500, 5)
+
+
 @scenario("give_up_flow: half of a tree of 1,000, with deduplication ids")
 async def _(queue: Queue) -> Any:
     return await half_a_tree(queue, 1000, "x" * 500, 5)
@@ -74,6 +90,16 @@ async def _(queue: Queue) -> Any:
 @scenario("give_up_flow: half of a tree of 120 of 1 MiB")
 async def _(queue: Queue) -> Any:
     return await half_a_tree(queue, 120, HUGE, 60)
+
+
+async def replacing(queue: Queue, count: int, data: Any) -> Any:
+    await delayed(queue, count, data)
+    leaves = [FlowJob("leaf", 1, options={"dedup": Dedup(f"d{n}", replace=True)}) for n in range(count)]
+    return lambda: queue.add_flow(FlowJob("root", children=leaves))
+
+
+async def delayed(queue: Queue, count: int, data: Any) -> None:
+    await queue.add_bulk(("n", data, {"delay": 600, "dedup": f"d{n}"}) for n in range(count))
 
 
 async def half_a_tree(queue: Queue, count: int, data: str, calls: int) -> Any:
@@ -88,7 +114,7 @@ async def half_a_tree(queue: Queue, count: int, data: str, calls: int) -> Any:
         return await call(name, *arguments)
 
     queue.scripts.call = dies  # type: ignore[method-assign]
-    leaves = [FlowJob("leaf", data, options={"dedup": f"d{n}"}) for n in range(count)]
+    leaves = [FlowJob("leaf", data, options={"dedup": Dedup(f"d{n}", replace=True)}) for n in range(count)]
     with contextlib.suppress(ConnectionError):
         await queue.add_flow(FlowJob("root", children=leaves))
     del queue.scripts.call

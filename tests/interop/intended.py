@@ -200,6 +200,21 @@ def _kept_last(found: Dump) -> None:
             return
 
 
+def _told_once_gone(found: Dump) -> None:
+    """`removed` of a delayed job that another replaces: we tell of it once the other is stored and it is gone, BullMQ
+    before. So nothing is told that Redis refuses half-way.
+    """
+    events = found.get("events", ("stream", []))[1]
+    for at, event in enumerate(events):
+        if event["event"] != "deduplicated" or events[at + 1 : at + 2] == []:
+            continue
+        gone = {"event": "removed", "jobId": event["deduplicatedJobId"], "prev": "delayed"}
+        added = events[at + 1]["event"] == "added" and events[at + 1]["jobId"] == event["jobId"]
+        if added and events[at - 1] != gone and gone in events[at:]:
+            del events[events.index(gone, at)]
+            events.insert(at, gone)
+
+
 INTENDED: tuple[Callable[[Dump], None], ...] = (
     _version,
     _event_cap,
@@ -215,6 +230,7 @@ INTENDED: tuple[Callable[[Dump], None], ...] = (
     _released_in_silence,
     _early_marker,
     _order_of_removed,
+    _told_once_gone,
     _kept_last,
 )
 

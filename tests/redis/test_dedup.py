@@ -238,3 +238,23 @@ async def test_the_last_that_was_kept_is_stored_as_any_job(queue: Queue) -> None
     assert job and (job.name, job.data, job.priority) == ("last", {"as": "told"}, 3)
     assert set(await queue.redis.hkeys(queue.keys.job(last.id))) - {b"ats", b"processedOn", b"pb"} == stored
     assert await queue.redis.exists(f"{queue.keys.base}dn:d") == 0
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_child_that_bullmq_5_has_kept_for_later_has_its_parent_if_that_is_there(
+    queue: Queue, there: bool
+) -> None:
+    asked: dict[str, Any] = {"letters": "", "lease_ms": 5000, "worker": "w"}
+    first = await queue.add("n", 1, dedup=Dedup("d", keep_last_if_active=True))
+    await queue.scripts.finish_and_fetch([], token="t", room=1, **asked)
+    parent = queue.keys.job("parent")
+    opts = '{"de": {"id": "d", "keepLastIfActive": true}}'
+    link = '{"id": "parent", "queueKey": "bull:emails"}'
+    kept = {"name": "n", "data": "2", "opts": opts, "jid": "child", "pk": parent, "pd": link}
+    await queue.redis.hset(f"{queue.keys.base}dn:d", mapping=kept | {"pdk": f"{parent}:dependencies"})
+    if there:
+        await queue.add("n", 1, job_id="parent", delay=60)
+    await queue.scripts.finish_and_fetch([Result(first.id, "t", "completed", "1")], token="u", room=0, **asked)
+    assert await queue.job_state("child") == "waiting"
+    assert await queue.redis.hget(queue.keys.job("child"), "parentKey") == (parent.encode() if there else None)
+    assert await queue.redis.smembers(f"{parent}:dependencies") == ({b"bull:emails:child"} if there else set())

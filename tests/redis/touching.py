@@ -42,13 +42,15 @@ async def settles_results_of_all_kinds(queue: Queue) -> Call:
     ids = ["a", "b", "c", "d", "e", "f"]
     await queue.add_flow(
         FlowJob("parent", options={"job_id": "parent"}, children=[
-            FlowJob("n", options={"job_id": "a", "dedup": Dedup("x", keep_last_if_active=True)}),
+            FlowJob("n", options={"job_id": "a", "dedup": "x"}),
             FlowJob("n", options={"job_id": "b"}, on_failure="fail"),
         ])
     )  # fmt: skip
-    await queue.add_bulk(("n", 1, {"job_id": job_id, "priority": 1}) for job_id in ids[2:])
+    last = Dedup("y", keep_last_if_active=True)
+    kinds: dict[str, dict[str, Any]] = {"c": {"dedup": last}}
+    await queue.add_bulk(("n", 1, {"job_id": each, "priority": 1} | kinds.get(each, {})) for each in ids[2:])
     assert set(await fetch(queue, 6)) == set(ids)
-    await queue.add("n", 1, dedup=Dedup("x", keep_last_if_active=True))
+    await queue.add("n", 1, dedup=last)
     await queue.cancel("d")
     await queue.add_bulk(("n", n) for n in range(3))
     outcomes = ("completed", "failed", "failed", "retry", "back", "retry")
@@ -75,7 +77,8 @@ async def adds_jobs(queue: Queue) -> Call:
 
 
 def tree(leaves: int = 3) -> FlowJob:
-    kinds: list[dict[str, Any]] = [{}, {"priority": 1}, {"delay": 60}, {"dedup": "x"}, {"job_id": "known"}]
+    kinds: list[dict[str, Any]] = [{}, {"priority": 1}, {"delay": 60}, {}, {"job_id": "known"}]
+    kinds[3] = {"dedup": Dedup("x", 60, replace=True)}
     kinds += [{"lifo": True}] * (leaves - 5)
     return FlowJob("n", options={"job_id": "root"}, children=[
         FlowJob("n", options={"job_id": f"leaf{n}", **kinds[n]}) for n in range(leaves)
@@ -88,7 +91,8 @@ async def adds_a_flow(queue: Queue) -> Call:
 
 
 async def held_flow(queue: Queue) -> None:
-    """A large tree whose producer dies before its second part."""
+    """A large tree whose producer dies before its second part; the first is to replace a delayed job."""
+    await queue.add("n", 1, job_id="held", delay=60, dedup="x")
     part = queue.scripts.call
     parts = 0
 

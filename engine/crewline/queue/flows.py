@@ -12,6 +12,7 @@ from crewline.queue.job import Job
 from crewline.redis.topology import slot_of
 from crewline.wire import jsonio
 from crewline.wire.checks import check_choice, check_text
+from crewline.wire.dedup import Dedup
 from crewline.wire.keys import Keys
 from crewline.wire.options import Encoded, check_options, encode_job
 
@@ -93,6 +94,15 @@ def plan_flow(
     return plan
 
 
+def _check_dedup(dedup: object, path: str) -> None:
+    """One that is kept until another has ended is no job yet: its children would not be added, nor its parent wait."""
+    if isinstance(dedup, Dedup) and dedup.keep_last_if_active:
+        raise InvalidOption(
+            f"{path}: dedup keep_last_if_active can't be used in a flow, which would run without the job that is kept "
+            "for later: leave it out here, or add that job by itself with Queue.add"
+        )
+
+
 def _check_ids(plan: Planned) -> None:
     seen: set[tuple[str, str]] = set()
     for each in plan.walk():
@@ -129,6 +139,7 @@ def _plan(
     except InvalidOption as error:
         raise InvalidOption(f"{path}: {error}") from None
     options = dict(job.options)
+    _check_dedup(options.get("dedup"), path)
     job_id = options.get("job_id")
     if job_id is None:
         job_id = str(uuid.uuid5(uuid.NAMESPACE_OID, seed))

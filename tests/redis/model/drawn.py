@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,10 +64,17 @@ bulks = st.lists(options, min_size=1, max_size=3)
 policies = st.sampled_from(("wait", "fail", "ignore", "continue", "remove"))
 
 
+def _of_flow(given: dict[str, Any]) -> dict[str, Any]:
+    """One that would be kept until another has ended is refused in a flow, whose parent would not wait for it."""
+    if "dedup" not in given:
+        return given
+    return given | {"dedup": dataclasses.replace(given["dedup"], keep_last_if_active=False)}
+
+
 def _jobs(children: st.SearchStrategy[list[FlowJob]]) -> st.SearchStrategy[FlowJob]:
     return st.builds(
         lambda below, queue, given, policy: FlowJob("job", {}, below, queue, given, policy),
-        children, st.none() | queues, options, policies,
+        children, st.none() | queues, options.map(_of_flow), policies,
     )  # fmt: skip
 
 

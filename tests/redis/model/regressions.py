@@ -144,16 +144,6 @@ def a_child_that_takes_the_place_of_its_parent_has_none(state: Machine) -> None:
     state.add_flow(queue="mail", root=FlowJob("job", {}, [child], options={"job_id": "a"}))
 
 
-def what_was_kept_for_later_does_not_wait_below_a_parent_that_is_gone(state: Machine) -> None:
-    last = Dedup("x", keep_last_if_active=True)
-    state.add(queue="mail", options={"dedup": last})
-    state.fetch(worker=0, queue="mail", room=1, unanswered=False, advance=True)
-    child = FlowJob("job", {}, [], options={"dedup": last})
-    state.add_flow(queue="mail", root=FlowJob("job", {}, [child], options={"job_id": "b"}))
-    state.remove(queue="mail", ref="b", children=False)
-    state.settle(worker=0, which=0, outcome="completed", keep=Keep(), delay=0, letter=False, room=0)
-
-
 def obliterate_leaves_nothing_of_a_worker_that_was_silent(state: Machine) -> None:
     state.add(queue="mail", options={})
     state.beat(worker=1, queue="mail")
@@ -222,7 +212,6 @@ RUNS: dict[str, Steps] = {
         a_job_that_has_ended_does_not_hold_its_deduplication_id_for_ever,
         a_job_that_is_gone_does_not_hold_its_deduplication_id_for_ever,
         a_child_that_takes_the_place_of_its_parent_has_none,
-        what_was_kept_for_later_does_not_wait_below_a_parent_that_is_gone,
         obliterate_leaves_nothing_of_a_worker_that_was_silent,
         a_place_under_a_limit_is_told_of_when_an_active_job_is_removed,
         a_place_under_a_limit_is_told_of_when_active_jobs_are_cleaned,

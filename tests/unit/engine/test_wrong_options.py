@@ -61,6 +61,9 @@ def test_options_that_are_no_dict_are_refused(options: Any) -> None:
         FlowJob("n", options=options)
 
 
+KEPT = {"dedup": Dedup("x", keep_last_if_active=True)}
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -71,6 +74,8 @@ def test_options_that_are_no_dict_are_refused(options: Any) -> None:
         (lambda: _plan(FlowJob("a", children=[FlowJob("b", queue="")])), "a > b: queue name ''"),
         (lambda: _plan(FlowJob("a", options={"job_id": ""})), "a: job_id ''"),
         (lambda: _plan("a"), "must be a FlowJob"),
+        (lambda: _plan(FlowJob("a", options=KEPT)), "a: dedup keep_last_if_active can't be used in a flow"),
+        (lambda: _plan(FlowJob("a", children=[FlowJob("b", options=KEPT)])), "a > b: dedup keep_last.*by itself with"),
     ],
 )  # fmt: skip
 def test_a_flow_that_is_none_is_refused_with_its_place(make: Any, said: str) -> None:

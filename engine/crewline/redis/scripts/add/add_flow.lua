@@ -20,7 +20,8 @@ Why      A parent whose children were added apart could run before they are ther
          there. To keep it where nobody sees it and to move it in one call would take that call as long as the tree is
          large. Who adds the same root again before it has ended goes on with the tree that is there: the root's hash has
          the seed, so its jobs are the same; one that was let go meanwhile is answered as it is. After it has ended,
-         the next tree has jobs of its own. If its producer dies, give_up_flow takes away what there is. ]]
+         the next tree has jobs of its own. If its producer dies, give_up_flow takes away what there is. So a delayed job
+         that one of a part replaces stays until release_flow, and runs if it is due before that. ]]
 -- @include base/keys
 -- @include base/check_types
 -- @include base/parse
@@ -76,7 +77,7 @@ local function add_all()
   for i = 5, #ARGV, 9 do
     local queue, extra = checked[ARGV[i]], extras[i]
     local leaf = not extra.children
-    if large then extra.children = true end
+    if large then extra.children, extra.in_parts = true, true end
     local id, place = '', 'none'
     -- where another job stands for its parent, that one's children do as well
     if not extra.parentKey or (not going[extra.parentKey] and redis.call('EXISTS', extra.parentKey) == 1) then
@@ -91,7 +92,7 @@ local function add_all()
     if place == 'children' and large then
       redis.call('SADD', queue.base .. id .. ':dependencies', hold)
       local n = #stored
-      stored[n + 1], stored[n + 2], stored[n + 3] = queue.base, id, leaf and '1' or ''
+      stored[n + 1], stored[n + 2], stored[n + 3] = queue.base, id, of_flow(leaf, extra.replaces)
     elseif place == 'children' then
       parents[#parents + 1] = { queue, id }
     elseif place ~= 'wait' and place ~= 'delayed' then

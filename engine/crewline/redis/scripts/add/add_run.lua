@@ -30,6 +30,8 @@ local uid, run, digest = ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local state = read_runs(uid)
 if run <= state.decided or run == state.begun then return 0 end
 check_planning(q, true)
+-- whether what is decided may be written shows before the job is there
+redis.call('HDEL', runs, '')
 trim_events(q)
 local id = uid .. '-' .. whole(run)
 if run > now and state.ahead then

@@ -8,16 +8,30 @@ Events   removed, a job
 Bound    80 jobs, fewer where they hold 32 MB
 Why      Its producer never heard that it was added, and its jobs would wait for ever. A tree that is not whole must not
          run. What was there before the tree and only became a part of it stays, and so does what somebody has taken
-         out of the tree since. From the first call on no part can be added to it. ]]
+         out of the tree since, and the delayed jobs that it was to replace. From the first call on no part can be added
+         to it. ]]
 -- @include base/keys
 -- @include base/check_queue
 -- @include base/trim_events
 -- @include base/queue_at
 -- @include base/fields
 -- @include forget/check_forget
+-- @include forget/check_parents
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 -- @include add/flow_in_parts
+-- @include place/moving
+
+-- The job that this one was to replace has its deduplication id again, unless it has ended: then it is free.
+local function give_id_back(queue, id, told)
+  local _, holder, dedup_id = listed_as(queue, id, told)
+  if not holder then return end
+  local key = queue.base .. 'de:' .. dedup_id
+  if redis.pcall('GET', key) ~= id then return end
+  if redis.call('HEXISTS', queue.base .. holder, 'finishedOn') == 0 or redis.call('PTTL', key) >= 0 then
+    redis.call('SET', key, holder, 'KEEPTTL')
+  end
+end
 
 local touched = redis.call('ZSCORE', flows, ARGV[2])
 if not touched or number(touched, 0) > tonumber(ARGV[3]) then return { 0, 0 } end
@@ -32,16 +46,25 @@ local jobs, queues, gone, first = count > 0 and redis.call('LRANGE', flow, -coun
 for i = 1, count, 3 do queues[jobs[i]] = queue_at(jobs[i]) end
 for _, queue in pairs(queues) do check_queue(queue) end
 for _, queue in pairs(queues) do check_forget(queue) end
+for i = 1, count, 3 do check_parent_of(jobs[i] .. jobs[i + 1]) end
 redis.call('LSET', flow, 0, 'given up')
 -- a root that was there before the tree stays, and no longer tells of one; pcall: it may be anything
 redis.pcall('HDEL', base .. ARGV[2], 'flowSeed')
 for i = count - 2, 1, -3 do
   local queue, id = queues[jobs[i]], jobs[i + 1]
   -- pcall: the key may be anything by now
-  if redis.pcall('SREM', queue.base .. id .. ':dependencies', hold) == 1
-    and redis.call('ZREM', queue.children, id) == 1 then
+  local score = redis.call('ZSCORE', queue.children, id)
+  if redis.pcall('SREM', queue.base .. id .. ':dependencies', hold) == 1 and score then
     local last = last_to_go(queue.base .. id)
-    forget_jobs(queue, { id }, true)
+    local taken, why = pcall(moving, queue, { id }, function() return { 'ZADD', queue.children, score, id } end, function()
+      redis.call('ZREM', queue.children, id)
+      give_id_back(queue, id, jobs[i + 2])
+      forget_jobs(queue, { id }, true)
+    end)
+    if not taken then
+      redis.pcall('SADD', queue.base .. id .. ':dependencies', hold)
+      error(why, 0)
+    end
     redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', id, 'prev', 'waiting-children')
     gone = gone + 1
     if last then

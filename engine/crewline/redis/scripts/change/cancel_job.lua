@@ -17,7 +17,7 @@ Why      A job that runs is its worker's to end: only a mark is left, which the 
 -- @include base/own_key
 -- @include base/trim_events
 -- @include base/is_job
--- @include end/check_parent
+-- @include end/check_end
 -- @include end/end_from_outside
 -- @include end/finished
 -- @include place/moving
@@ -34,8 +34,7 @@ if token then
   redis.call('EXPIRE', cancels, 86400)
   return 2
 end
-local links = redis.call('HMGET', job, 'parentKey', 'parent')
-if links[1] then check_parent(links[1], links[2]) end
+check_end_of(job)
 local finished = finished_jobs()
 moving(q, { id }, to_its_state, function()
   end_from_outside(finished, id, job, reason, remove_from_state(q, id), ARGV[4])

@@ -16,11 +16,11 @@ Why      A job under a lease is a worker's; taking it away would let its result 
          A schedule's next iteration is the schedule: remove that. A parent does not wait for a removed child. ]]
 -- @include base/keys
 -- @include base/check_queue
--- @include base/denied
 -- @include base/trim_events
 -- @include base/fields
 -- @include base/is_job
--- @include end/check_parent
+-- @include forget/check_forget
+-- @include forget/check_parents
 -- @include forget/forget_jobs
 -- @include forget/jobs_below
 -- @include place/is_next_iteration
@@ -42,8 +42,10 @@ cut = cut or #steps > 2 * most
 local queues, gone = {}, 0
 for i = 1, #steps do queues[steps[i][1].base] = steps[i][1] end
 for _, queue in pairs(queues) do check_queue(queue) end
-local above = heed(redis.pcall('HMGET', base .. id, 'parentKey', 'parent'))
-if above[1] then check_parent(above[1], above[2]) end
+for _, queue in pairs(queues) do check_forget(queue) end
+for i = 1, #steps do
+  if steps[i][5] then check_parent_of(steps[i][3]) end
+end
 for i = 1, #steps do
   local queue, own, job, parent, leaves = unpack(steps[i])
   if cut and not leaves and parent and gone < most then

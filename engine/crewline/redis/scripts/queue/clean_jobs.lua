@@ -24,6 +24,7 @@ Why      Jobs under a lease and schedules' next iterations are kept, as BullMQ's
 -- @include forget/check_forget
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
+-- @include place/moving
 
 check_queue(q)
 local state, before, limit, skip = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -39,7 +40,7 @@ else
   ids = redis.call('ZRANGE', source, skip, skip + limit - 1)
 end
 
-local gone, places, kept, looked_at = {}, {}, 0, nil
+local gone, places, scores, kept, looked_at = {}, {}, {}, 0, nil
 -- what is not looked at now is to be where the next call begins: a list is gone through from its tail
 for n = 1, #ids do
   local i = listed and #ids + 1 - n or n
@@ -54,13 +55,18 @@ for n = 1, #ids do
     looked_at = told[3] or looked_at
     gone[#gone + 1] = id
     places[#places + 1] = i - #ids - 1 - skip
+    scores[id] = not listed and redis.call('ZSCORE', source, id)
     if last_to_go(job) then break end
   end
 end
 if #gone > 0 then
   check_forget(q)
-  if listed then remove_from_list(source, places, gone) else redis.call('ZREM', source, unpack(gone)) end
-  forget_jobs(q, gone, true)
+  moving(q, gone, function(id)
+    return listed and { 'RPUSH', source, id } or { 'ZADD', source, scores[id], id }
+  end, function()
+    if listed then remove_from_list(source, places, gone) else redis.call('ZREM', source, unpack(gone)) end
+    forget_jobs(q, gone, true)
+  end)
   if state == 'active' and has_runnable(q) then wake_worker(q) end
   if state == 'delayed' then mark_next_due(q) end
   if ARGV[6] ~= '1' then redis.call('XADD', q.events, '*', 'event', 'cleaned', 'count', #gone) end

@@ -14,6 +14,7 @@ Why      A paused queue only: workers that still fetch would go on with a queue 
 -- @include base/fields
 -- @include base/own_key
 -- @include forget/check_forget
+-- @include forget/check_parents
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 
@@ -31,8 +32,14 @@ local function ids_of(key, command, most)
   return {}
 end
 
+-- Parents in other queues are told.
+local function check_all(ids)
+  for i = 1, #ids do check_parent_of(base .. ids[i]) end
+end
+
 for _, list in ipairs({ q.active, q.wait, q.paused }) do
   local ids, more = those_to_go(base, ids_of(list, 'LRANGE', left))
+  check_all(ids)
   if #ids > 0 then redis.call('LTRIM', list, #ids, -1) end
   forget_jobs(q, ids, true, true)
   left = left - #ids
@@ -40,6 +47,7 @@ for _, list in ipairs({ q.active, q.wait, q.paused }) do
 end
 for _, set in ipairs({ q.prioritized, q.delayed, q.children, q.completed, q.failed }) do
   local ids, more = those_to_go(base, ids_of(set, 'ZRANGE', left))
+  check_all(ids)
   if #ids > 0 then redis.call('ZREM', set, unpack(ids)) end
   forget_jobs(q, ids, true, true)
   left = left - #ids

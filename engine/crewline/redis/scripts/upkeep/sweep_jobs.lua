@@ -21,6 +21,7 @@ Why      BullMQ prunes only when a job finishes, so that an idle queue keeps wha
 -- @include base/fields
 -- @include base/own_key
 -- @include forget/check_forget
+-- @include forget/check_parents
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 
@@ -60,6 +61,7 @@ for i = 1, #found, 2 do
   read = read + (type(opts) == 'string' and #opts or 0)
   if read >= MOST_READ or goes and last_to_go(base .. id) then break end
 end
+gone = that_may_go(q, gone)
 if #gone > 0 then
   check_forget(q)
   redis.call('ZREM', finished, unpack(gone))

@@ -12,6 +12,8 @@
 --   rjk                        the job scheduler it is an iteration of
 --   de                         {id, ttl, extend, replace, keepLastIfActive}: deduplication
 --   kept                       the key that it was kept in while another ran, which has its data
+--   in_parts                   true: it is of a tree that is added in parts: one that it replaces stays until all of the
+--                              tree is there; told to it: `replaces`, its id
 -- `batch` (a table) is given by a caller that adds many:
 --   number                     the queue's number for this job (text), counted already; nil where that is the caller's
 --                              to do, and the job has an id

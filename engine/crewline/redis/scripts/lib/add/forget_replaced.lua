@@ -2,30 +2,36 @@
 -- @include forget/forget_jobs
 -- @include place/mark_next_due
 -- @include place/moving
--- Forgets the jobs whose place others took in this call. `held_ids` is in no order: none of its own comes of it, since
--- they were told of as they were replaced.
+-- Forgets the jobs whose place others took in this call, as its last step: those of a queue at once. Each is told of when
+-- it is gone.
 local function forget_replaced()
-  local queues, scores, kept = {}, {}, {}
-  for _, held in pairs(held_ids) do
-    local queue, id = held.queue, held.earlier
+  local gone, scores = {}, {}
+  for i = 1, #replacing do
+    local queue, id = replacing[i].queue, replacing[i].earlier
     if id then
-      local gone = queues[queue] or {}
-      queues[queue], gone[#gone + 1] = gone, id
+      if not gone[queue] then gone[queue] = {} end
+      table.insert(gone[queue], id)
       scores[queue.base .. id] = redis.call('ZSCORE', queue.delayed, id)
-      kept[#kept + 1] = held.later
     end
   end
-  for queue, gone in pairs(queues) do
-    moving(queue, gone, function(id)
+  for queue, ids in pairs(gone) do
+    moving(queue, ids, function(id)
       local score = scores[queue.base .. id]
       return score and { 'ZADD', queue.delayed, score, id }
     end, function()
-      redis.call('ZREM', queue.delayed, unpack(gone))
+      redis.call('ZREM', queue.delayed, unpack(ids))
       mark_next_due(queue)
-      forget_jobs(queue, gone)
+      forget_jobs(queue, ids)
     end)
   end
-  for i = 1, #kept do redis.pcall('UNLINK', kept[i]) end
-  for _, held in pairs(held_ids) do held.earlier, held.later = nil, nil end
-  going = {}
+  for i = 1, #replacing do
+    local held = replacing[i]
+    local queue, later = held.queue, held.later
+    if later then redis.pcall('UNLINK', later) end
+    if held.earlier then
+      redis.pcall('XADD', queue.events, '*', 'event', 'removed', 'jobId', held.earlier, 'prev', 'delayed')
+    end
+    held.earlier, held.later = nil, nil
+  end
+  replacing, going = {}, {}
 end

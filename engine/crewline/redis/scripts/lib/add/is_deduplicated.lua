@@ -1,5 +1,6 @@
 -- @include base/fields
 -- @include forget/check_forget
+-- @include forget/check_parents
 -- @include add/held_ids
 -- @include base/denied
 -- Gives a deduplication id to a job. Where the last that comes while it runs is kept, it is held for as long as that
@@ -9,10 +10,10 @@ local function hold_dedup_id(key, de, id)
   if ttl > 0 and not de.keepLastIfActive then redis.call('SET', key, id, 'PX', ttl) else redis.call('SET', key, id) end
 end
 
-local function keep_for_later(queue, id, name, data, opts, extra, delay, moment)
-  local later = queue.base .. 'dn:' .. extra.de.id
+local function keep_for_later(queue, id, name, data, opts, de, delay, moment)
+  local later = queue.base .. 'dn:' .. de.id
   -- who may not store it is refused before the one goes that was kept: no hash, so that nothing changes
-  heed(redis.pcall('HSET', queue.base .. 'de:' .. extra.de.id, '', ''))
+  heed(redis.pcall('HSET', queue.base .. 'de:' .. de.id, '', ''))
   redis.call('DEL', later)
   if moment then
     -- BullMQ goes by the options alone: late there, but not at once
@@ -20,10 +21,7 @@ local function keep_for_later(queue, id, name, data, opts, extra, delay, moment)
     redis.call('HSET', later, 'due', moment)
   end
   redis.call('HSET', later, 'name', name, 'data', data, 'opts', opts, 'jid', id)
-  if extra.parentKey then
-    redis.call('HSET', later, 'pk', extra.parentKey, 'pd', extra.parent, 'pdk', extra.parentKey .. ':dependencies')
-  end
-  redis.call('PERSIST', queue.base .. 'de:' .. extra.de.id)
+  redis.call('PERSIST', queue.base .. 'de:' .. de.id)
 end
 
 -- True, and by whom, if another job holds the deduplication id, and this one is not to be added. `delay` in ms is what is
@@ -49,14 +47,19 @@ local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment
     -- who may not take it away is refused here, where nothing has changed
     redis.call('ZREM', queue.delayed, '')
     check_forget(queue)
-    redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', holder, 'prev', 'delayed')
+    check_parent_of(queue.base .. holder)
     redis.call('XADD', queue.events, '*', 'event', 'deduplicated', 'jobId', id,
       'deduplicationId', de.id, 'deduplicatedJobId', holder)
     held.earlier, held.left, held.later = holder, redis.call('PTTL', key), not extra.kept and later or nil
     -- the last that changes anything here: what is refused from here on is undone
     if de.extend or de.keepLastIfActive or held.left < 0 then hold_dedup_id(key, de, id)
     else redis.call('SET', key, id, 'KEEPTTL') end
-    held_ids[queue.base .. id], going[queue.base .. holder] = held, true
+    held_ids[queue.base .. id] = held
+    if extra.in_parts then
+      extra.replaces = holder
+      return false
+    end
+    going[queue.base .. holder], replacing[#replacing + 1] = true, held
     if held.later then going[later] = true end
     return false
   elseif extra.kept and de.keepLastIfActive and redis.call('LPOS', queue.active, holder) then
@@ -66,7 +69,7 @@ local function is_deduplicated(queue, id, name, data, opts, extra, delay, moment
   elseif not extra.kept and de.keepLastIfActive
     -- one is kept since it ran, and failed: that would run last, though this one is newer. BullMQ has it so
     and (redis.call('LPOS', queue.active, holder) or (not going[later] and redis.call('EXISTS', later) == 1)) then
-    keep_for_later(queue, id, name, data, opts, extra, delay, moment)
+    keep_for_later(queue, id, name, data, opts, de, delay, moment)
   elseif de.extend and number(de.ttl, 0) > 0 then
     -- one that has ended, or is gone, does so no more: it holds the id for a time only
     if redis.call('EXISTS', queue.base .. holder) == 0 or redis.call('ZSCORE', queue.completed, holder)

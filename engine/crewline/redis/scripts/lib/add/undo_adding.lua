@@ -23,6 +23,7 @@ local function undo_adding(queue, id, kept)
     end
     if holder then going[queue.base .. holder] = nil end
     if held.later then going[held.later] = nil end
+    held.earlier, held.later = nil, nil
     held_ids[job] = nil
   end
   if kept then

@@ -1,4 +1,4 @@
--- @include base/denied
+-- @include base/ask
 -- @include end/release_parent
 -- Raises, before anything has changed, where Redis does not let its user tell a parent of its child's end: once the child
 -- is gone nobody would, and the parent would wait for ever. What is asked of Redis changes nothing: those that would write
@@ -9,25 +9,22 @@ local function check_parent(parent_key, parent_json)
   local queue, id = parent_of(parent_key, parent_json)
   if not queue then return end
   local waits, parent = parent_key .. ':dependencies', queue.base .. id
-  local function ask(...)
-    local reply = redis.pcall(...)
-    if is_denied(reply) then
-      error('the parent ' .. parent_key .. ' waits for this job, and can not be told: ' .. reply.err, 0)
-    end
-    return reply
-  end
-  if ask('SCARD', waits) == 0 or ask('SREM', waits, '') ~= 0 or asked_of[queue.base] then return end
+  local what = 'the parent ' .. parent_key .. ' waits for this job, and can not be told'
+  if ask(what, 'SCARD', waits) == 0 or ask(what, 'SREM', waits, '') ~= 0 or asked_of[queue.base] then return end
+  ask(what, 'SISMEMBER', waits, '')
+  ask(what, 'ZADD', waits, '0', '')
+  ask(what, 'HSET', waits, '', '')
+  ask(what, 'HGET', parent, '')
+  ask(what, 'HMGET', parent, '')
+  ask(what, 'ZSCORE', queue.children, '')
+  ask(what, 'ZREM', queue.children, '')
+  ask(what, 'XADD', queue.events, '0-0', '', '')
+  ask(what, 'XTRIM', waits, 'MAXLEN', '1')
+  ask(what, 'RPUSH', waits, '')
+  ask(what, 'LLEN', waits)
+  ask(what, 'INCR', waits)
+  ask(what, 'ZREVRANGEBYSCORE', waits, '0', '0')
+  ask(what, 'ZRANGE', waits, '0', '0')
+  ask(what, 'TYPE', queue.paused)
   asked_of[queue.base] = true
-  ask('SISMEMBER', waits, '')
-  ask('ZADD', waits, '0', '')
-  ask('HSET', waits, '', '')
-  ask('HGET', parent, '')
-  ask('HMGET', parent, '')
-  ask('ZSCORE', queue.children, '')
-  ask('ZREM', queue.children, '')
-  ask('XADD', queue.events, '0-0', '', '')
-  ask('RPUSH', waits, '')
-  ask('INCR', waits)
-  ask('ZREVRANGEBYSCORE', waits, '0', '0')
-  ask('TYPE', queue.paused)
 end

@@ -1,14 +1,14 @@
 -- @include base/counts
 -- @include base/queue_at
 -- @include base/clock
--- @include base/fields
+-- @include base/carry_out
 -- @include end/child_failed
 -- @include end/append_trace
 -- @include end/dead_letter
 -- What every job goes through that fails, from whatever state. The last arguments are further fields that it gets.
 local function note_failure(id, job, reason, parent, prev, ...)
   -- a parent's event precedes its child's, as in BullMQ
-  if parent then attempt(child_failed, parent, redis.call('HGET', job, 'parent'), job, reason) end
+  if parent then carry_out(child_failed, parent, redis.call('HGET', job, 'parent'), job, reason) end
   redis.call('HSET', job, 'failedReason', reason, 'finishedOn', stamp, ...)
   redis.call('HDEL', job, 'defa')
   redis.call('XADD', q.events, '*', 'event', 'failed', 'jobId', id, 'failedReason', reason, 'prev', prev)

@@ -1,7 +1,7 @@
 -- @include base/clock
 -- @include base/fields
 -- @include forget/delete_jobs
--- @include forget/forget_ended
+-- @include forget/forgetting
 -- @include end/other_ways
 -- Where the jobs of one call went that have ended: they are written to `completed` and `failed` at once.
 local function finished_jobs()
@@ -15,7 +15,7 @@ local function keep_finished(finished, state, id, keep)
     if state == 'completed' then
       delete_jobs(base, { id })
     else
-      forget_ended(q, { id })
+      forgetting().forget_jobs(q, { id })
     end
     return
   end
@@ -29,8 +29,8 @@ end
 local function end_job(finished, state, id, keep, dedup_id)
   keep_finished(finished, state, id, keep)
   if dedup_id then
-    attempt(other_ways().release_dedup, q, id, dedup_id)
-    attempt(other_ways().add_kept_last, id, dedup_id)
+    other_ways().carry_out(other_ways().release_dedup, q, id, dedup_id)
+    other_ways().carry_out(other_ways().add_kept_last, id, dedup_id)
   end
 end
 

@@ -3,8 +3,10 @@
 local ways
 local function other_ways()
   if not ways then
+    -- @include base/carry_out
     -- @include place/mark_next_due
     -- @include end/cancelled
+    -- @include end/check_end
     -- @include end/own_retention
     -- @include end/fail
     -- @include end/announce_letters
@@ -16,7 +18,8 @@ local function other_ways()
     -- @include add/add_kept_last
     -- @include place/unsuspect
     ways = {
-      mark_next_due = mark_next_due, cancelled = cancelled, own_retention = own_retention, fail = fail,
+      mark_next_due = mark_next_due, cancelled = cancelled, check_end = check_end, carry_out = carry_out,
+      own_retention = own_retention, fail = fail,
       announce_letters = announce_letters, note_failure = note_failure, unsuspect = unsuspect,
       retry_later = retry_later, hand_back = hand_back, take_back_crash = take_back_crash,
       child_completed = child_completed, release_dedup = release_dedup, add_kept_last = add_kept_last,

@@ -1,23 +1,13 @@
 -- @include base/own_key
 -- @include base/fields
 -- @include end/other_ways
+-- @include end/look_at_results
 -- @include end/refusal
 -- @include end/complete
 -- @include end/finished
 -- @include place/take_from_active
 -- @include place/wake_worker
 -- Ends jobs whose lease the caller still holds; see finish_and_fetch for the arguments.
-
--- What a result says beyond its value, and its retention, which is all that most have to say.
-local nothing = {}
-local function details(more)
-  if string.byte(more) ~= 123 then return nothing, more end
-  local cut = string.find(more, '\0', 1, true)
-  local told = cjson.decode(cut and string.sub(more, 1, cut - 1) or more)
-  told.trace = cut and string.sub(more, cut + 1)
-  return told, told.keep or ''
-end
-
 local function settle_jobs(offset, points)
   local count = math.floor((#ARGV - offset) / 5)
   local codes = {}
@@ -36,48 +26,32 @@ local function settle_jobs(offset, points)
   local held = redis.call('MGET', unpack(locks))
   -- few jobs have children: most calls need one look for all of theirs
   read_active(ids)
-  local parents = redis.call('EXISTS', unpack(children)) > 0
+  local have_children = redis.call('EXISTS', unpack(children)) > 0
+  local tolds, keeps, parents, ties, reasons = look_at_results(ids, held, offset)
   local free_locks, free_ids, finished, woken, postponed, ended = {}, {}, finished_jobs(), false, false, false
   local lettered = false
-
   for r = 1, count do
     local at = offset + (r - 1) * 5
-    local id, outcome, value = ids[r], ARGV[at + 3], ARGV[at + 4]
-    local told, keep = details(ARGV[at + 5])
-    local job = base .. id
-    codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id, parents)
+    local id, outcome, value, told, keep = ids[r], ARGV[at + 3], ARGV[at + 4], tolds[r], keeps[r]
+    local job, parent, tied, reason = base .. id, parents[r], ties[r] or nothing, reasons[r]
+    codes[r] = refusal(job, held[r], ARGV[at + 2], outcome, id, have_children)
     if codes[r] == 0 then
       free_locks[#free_locks + 1], free_ids[#free_ids + 1] = locks[r], id
-      local parent, dedup_id, attempts, gone
-      if told == nothing then
-        -- given to it since, maybe, by one that adds a flow
-        parent = redis.pcall('HGET', job, 'parentKey')
-        gone = type(parent) == 'table' and parent
-      else
-        local links = redis.pcall('HMGET', job, 'parentKey', 'deid', 'atm', 'unread')
-        parent, dedup_id, attempts, gone = links[1], links[2], links[3], links.err and links
-        if links[4] then redis.call('HDEL', job, 'unread') end
-      end
-      -- a foreign client put something else in its place
-      if gone then
-        -- @include base/denied
-        heed(gone)
-        codes[r], outcome, told = -1, 'gone', {}
+      if type(parent) == 'table' then
+        codes[r], outcome, told, reason = -1, 'gone', {}, nil
+      elseif tied[4] then
+        redis.call('HDEL', job, 'unread')
       end
       if told.suspect then other_ways().unsuspect(job) end
-      if outcome == 'retry' or outcome == 'back' then
-        -- its worker has not heard of it yet
-        local reason = other_ways().cancelled(id, ARGV[at + 2])
-        if reason then
-          keep = other_ways().own_retention(redis.call('HGET', job, 'opts'), told.written)
-          outcome, value, told = 'failed', reason, { letter = false, trace = told.trace }
-          other_ways().unsuspect(job)
-        end
+      if reason then
+        keep = other_ways().own_retention(redis.call('HGET', job, 'opts'), told.written)
+        outcome, value, told = 'failed', reason, { letter = false, trace = told.trace }
+        other_ways().unsuspect(job)
       end
       if outcome == 'completed' or outcome == 'failed' then
-        if outcome == 'completed' then complete(id, job, value, parent, attempts)
+        if outcome == 'completed' then complete(id, job, value, parent, tied[3])
         elseif other_ways().fail(id, job, value, parent, told, ARGV[2], ARGV[3]) then lettered = true end
-        end_job(finished, outcome, id, keep, dedup_id)
+        end_job(finished, outcome, id, keep, tied[2])
         ended = true
       elseif outcome == 'retry' and other_ways().retry_later(id, job, value, told) == 'delayed' then
         postponed = true

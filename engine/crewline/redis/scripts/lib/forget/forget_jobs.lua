@@ -1,10 +1,12 @@
 -- @include base/own_key
--- @include base/fields
+-- @include base/carry_out
+-- @include base/denied
 -- @include end/child_removed
 -- @include forget/delete_jobs
 -- Forgets jobs that are in no state any more, the one way in which jobs go but for those that completed (delete_jobs
 -- alone: no parent waits for one, and its deduplication id is free): a parent that still waits for one waits no
--- longer, as after BullMQ's removal; what was to be done for them later goes with them.
+-- longer, as after BullMQ's removal; what was to be done for them later goes with them. Raises before one goes whose
+-- parent Redis does not let its user tell: callers ask before (check_forget, check_parents), and put back what is left.
 -- `free_ids`: their deduplication ids are free again, as when a job is removed. Where one goes that had ended, a time to
 -- live is kept, as in BullMQ. `all`: all of the queue goes, and with it the parents in it.
 local function forget_jobs(queue, ids, free_ids, all)
@@ -12,13 +14,13 @@ local function forget_jobs(queue, ids, free_ids, all)
   for i = 1, #ids do
     local id, job = ids[i], queue.base .. ids[i]
     -- pcall: the key may be anything, and one id must not hold up the rest
-    local links = redis.pcall('HMGET', job, 'parentKey', 'parent', 'deid')
+    local links = heed(redis.pcall('HMGET', job, 'parentKey', 'parent', 'deid'))
     if links[1] and not (all and string.sub(links[1], 1, #queue.base) == queue.base) then
-      attempt(child_removed, links[1], links[2], job)
+      carry_out(child_removed, links[1], links[2], job)
     end
     if links[3] and free_ids then
       local held = queue.base .. 'de:' .. links[3]
-      if redis.pcall('GET', held) == id then redis.call('UNLINK', held, queue.base .. 'dn:' .. links[3]) end
+      if heed(redis.pcall('GET', held)) == id then redis.call('UNLINK', held, queue.base .. 'dn:' .. links[3]) end
     end
   end
   delete_jobs(queue.base, ids)

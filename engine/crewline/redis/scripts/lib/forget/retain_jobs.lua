@@ -1,7 +1,7 @@
 -- @include base/clock
 -- @include base/fields
 -- @include forget/delete_jobs
--- @include forget/forget_ended
+-- @include forget/forgetting
 -- @include forget/fewer_of_such
 -- Applies one retention policy to a queue's finished jobs: `count` newest are kept, and none older than `age` seconds
 -- ('' = no bound). At most `most` jobs go, and fewer of large ones, so that one call never blocks Redis for long. Returns
@@ -14,6 +14,7 @@ local function retain_jobs(queue, state, count, age, most)
       most = fewer_of_such(queue, old[1], most)
       old = { unpack(old, 1, most) }
     end
+    if state == 'failed' and #old > 0 then old = forgetting().that_may_go(queue, old) end
     if #old > 0 then redis.call('ZREM', finished, unpack(old)) end
   end
   if count ~= '' and #old < most then
@@ -22,7 +23,11 @@ local function retain_jobs(queue, state, count, age, most)
       local first = redis.call('ZPOPMIN', finished, math.min(excess, most - #old))
       if #first > 2 * FEW then most = fewer_of_such(queue, first[1], most) end
       for i = 1, #first, 2 do
-        if #old < most then old[#old + 1] = first[i] else redis.call('ZADD', finished, first[i + 1], first[i]) end
+        if #old < most and (state ~= 'failed' or forgetting().that_may_go(queue, { first[i] })[1]) then
+          old[#old + 1] = first[i]
+        else
+          redis.call('ZADD', finished, first[i + 1], first[i])
+        end
       end
     end
   end
@@ -32,7 +37,7 @@ local function retain_jobs(queue, state, count, age, most)
   if state == 'completed' then
     gone, why = pcall(delete_jobs, queue.base, old)
   else
-    gone, why = pcall(forget_ended, queue, old)
+    gone, why = pcall(forgetting().forget_jobs, queue, old)
   end
   if not gone then
     -- the next to go, as they were

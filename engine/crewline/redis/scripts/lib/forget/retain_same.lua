@@ -2,7 +2,7 @@
 -- @include base/fields
 -- @include base/own_key
 -- @include forget/delete_jobs
--- @include forget/forget_ended
+-- @include forget/forgetting
 -- @include forget/fewer_of_such
 -- Applies a retention policy as `retain_jobs` does, but only to jobs that say the same: it is what our producers write
 -- where nothing was said, and what others added is not for it to delete. Those are stepped over, and where that ended is
@@ -31,13 +31,17 @@ local function retain_same(queue, state, count, age, most)
     read = read + (type(opts) == 'string' and #opts or 0)
     if type(opts) == 'string' and string.find(opts, said, 1, true) then gone[#gone + 1] = id else kept = kept + 1 end
   end
+  if state == 'failed' and #gone > 0 then
+    local may = forgetting().that_may_go(queue, gone)
+    gone, kept = may, kept + #gone - #may
+  end
   if kept > 0 then redis.pcall('SET', place, whole(skip + kept), 'EX', 3600) end
   if #gone == 0 then return kept end
   -- in this order: one that can't be deleted is not to be in no state
   if state == 'completed' then
     delete_jobs(queue.base, gone)
   else
-    forget_ended(queue, gone)
+    forgetting().forget_jobs(queue, gone)
   end
   redis.call('ZREM', finished, unpack(gone))
   return #gone + kept

@@ -1,5 +1,7 @@
 -- @include base/counts
+-- @include base/fields
 -- @include end/cancelled
+-- @include end/check_end
 -- @include end/end_from_outside
 -- @include end/finished
 -- @include end/hand_back
@@ -8,19 +10,24 @@
 -- @include upkeep/stalled_job
 -- Jobs whose worker is gone leave `active`, newest first, so that the oldest is the next to run. `found`: id, kind as
 -- verdict_on has it, or `back` for one that goes as its worker would have handed it back, told, and its place counted
--- from the tail. `most`: how often a job may take its worker down; `written`: as in cancel_job. Returns those put back,
--- those whose next fetch fails them, and those that never began.
+-- from the tail; what stays is taken out of it. `most`: how often a job may take its worker down; `written`: as in
+-- cancel_job. Returns those put back, those whose next fetch fails them, and those that never began.
 local function leave_active(found, most, written)
   local back, doomed, unbegun, finished = {}, {}, {}, finished_jobs()
-  local places, removed = {}, {}
+  local places, removed, reasons = {}, {}, {}
+  for i = #found, 1, -1 do
+    local id, kind, told = unpack(found[i])
+    reasons[id] = kind ~= 'gone' and cancelled(id, nil, told[6] or '') or nil
+    -- where others can't be told of its end, it stays, and is found again
+    if reasons[id] and not attempt(check_end_of, base .. id) then table.remove(found, i) end
+  end
   for i = 1, #found do removed[i], places[i] = found[i][1], found[i][4] end
   local function move()
     remove_from_list(q.active, places, removed)
     for i = #found, 1, -1 do
       local id, kind, told = unpack(found[i])
-      local reason = kind ~= 'gone' and cancelled(id, nil, told[6] or '')
-      if reason then
-        end_from_outside(finished, id, base .. id, reason, 'active', written)
+      if reasons[id] then
+        end_from_outside(finished, id, base .. id, reasons[id], 'active', written)
       elseif kind == 'lost' then
         local list = put_back(id, base .. id, told, most) and doomed or back
         list[#list + 1] = id

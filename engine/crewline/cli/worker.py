@@ -102,6 +102,14 @@ def run_worker(
             help="How soon others get a job whose worker has died (renewed while it lives).",
         ),
     ] = 30.0,
+    max_crashes: Annotated[
+        int,
+        typer.Option(
+            envvar="CREWLINE_MAX_CRASHES",
+            min=1,
+            help="How often a job may take down a process that runs nothing but it, before it fails for good.",
+        ),
+    ] = 3,
     dead_letter_queue: LettersOption = None,
     keep_completed: KeepCompletedOption = None,
     keep_failed: KeepFailedOption = None,
@@ -184,7 +192,7 @@ def run_worker(
             queue, target, redis=redis, prefix=prefix, concurrency=concurrency, name=name,
             worker_id=worker_id or None, execution=execution or None,  # type: ignore[arg-type]
             timeout_seconds=timeout_seconds or None, grace_seconds=grace_seconds, lease_seconds=lease_seconds,
-            dead_letter_queue=dead_letter_queue,
+            max_crashes=max_crashes, dead_letter_queue=dead_letter_queue,
             **{name: value for name, value in keep.items() if value is not None},  # type: ignore[arg-type]
         )  # fmt: skip
         await _serve(worker, ready_file, health)

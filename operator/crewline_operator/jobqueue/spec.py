@@ -43,6 +43,7 @@ class WorkerSpec:
     execution: str
     timeout_seconds: int | None
     grace_seconds: int
+    max_crashes: int = 3
     env: tuple[Mapping[str, Any], ...] = ()
     env_from: tuple[Mapping[str, Any], ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
@@ -133,6 +134,7 @@ def _worker(worker: Fields) -> WorkerSpec:
         execution=worker.optional_text("execution") or "async",
         timeout_seconds=worker.optional_integer("timeoutSeconds"),
         grace_seconds=worker.integer("gracePeriodSeconds") if "gracePeriodSeconds" in worker else 30,
+        max_crashes=worker.integer("maxCrashes", low=1) if "maxCrashes" in worker else 3,
         env=worker.objects("env"),
         env_from=worker.objects("envFrom"),
         resources=worker.mapping("resources"),

@@ -154,6 +154,7 @@ def _env(jobqueue: JobQueue) -> list[dict[str, Any]]:
         "CREWLINE_EXECUTION": worker.execution,
         "CREWLINE_TIMEOUT_SECONDS": worker.timeout_seconds,
         "CREWLINE_GRACE_SECONDS": worker.grace_seconds,
+        "CREWLINE_MAX_CRASHES": worker.max_crashes,
         "CREWLINE_DEAD_LETTER_QUEUE": jobqueue.dead_letter_queue,
         "CREWLINE_CODE_PATH": CODE_PATH if worker.code_config_map else None,
         "CREWLINE_HEALTH_PORT": HEALTH_PORT if worker.handler else None,

@@ -20,6 +20,7 @@ from crewline.worker.processes.child import running
 from crewline.worker.processes.children import Children
 from crewline.worker.processes.copies import Copy
 from crewline.worker.processes.link import Link
+from crewline.worker.processes.memory import Memory
 from crewline.worker.processes.messages import Where
 from crewline.worker.processes.starting import Starter
 
@@ -166,6 +167,27 @@ async def test_a_child_that_is_killed_says_by_what(queue: Queue, children: Child
     with pytest.raises(ChildDied, match=r"process was killed by SIGKILL \(out of memory, perhaps\)") as caught:
         await running
     assert caught.value.code == -signal.SIGKILL
+
+
+async def test_a_child_that_the_kernel_kills_for_want_of_memory_says_so(
+    queue: Queue, children: Children, until: Any, tmp_path: Path
+) -> None:
+    """The kernel's count is the test's here: it grows before the process is killed."""
+    told_by = tmp_path / "memory.events"
+    told_by.write_text("oom_kill 2\n")
+    children._living.memory = Memory([told_by])
+    job = await stored(queue, {"do": "sleep"})
+    running = asyncio.create_task(children.run(job, WORK, timeout=60))
+    pid = await told(queue, job, until)
+    told_by.write_text("oom_kill 3\n")
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(ChildDied, match=r"process was OOMKilled: out of memory") as caught:
+        await running
+    assert caught.value.oom
+    again = await stored(queue, {"do": "die"})
+    with pytest.raises(ChildDied, match="exited with code 7") as caught:
+        await children.run(again, WORK, timeout=None)
+    assert not caught.value.oom
 
 
 async def test_a_child_that_exits_says_with_what_code(queue: Queue, children: Children) -> None:

@@ -45,6 +45,8 @@ class Death:
     #: Workers of the pod whose processes began before are dead, and no others: epoch seconds by the clock of the node,
     #: by which these tell when they began.
     before: float
+    #: Whether it was killed for want of memory.
+    oom: bool = False
 
 
 def deaths_of(pod: Object) -> list[Death]:
@@ -61,6 +63,7 @@ def deaths_of(pod: Object) -> list[Death]:
                     cause=_cause(pod, ended),
                     blame=not _is_drained(pod, ended),
                     before=ended.finished + (LEAST_BACKOFF_SECONDS if waits else 0),
+                    oom=ended.is_oom and not _is_drained(pod, ended),
                 )
             )
     return deaths

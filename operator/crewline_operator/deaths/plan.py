@@ -14,7 +14,7 @@ from typing import Any
 from crewline_operator.deaths.causes import Death
 from crewline_operator.deaths.observed import Observed
 from crewline_operator.effects.actions import HandBack
-from crewline_operator.jobqueue.spec import JobQueue
+from crewline_operator.jobqueue.spec import DEAD_LETTER, JobQueue
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ def plan(jobqueue: JobQueue, observed: Observed) -> Plan:
                     cause=death.cause,
                     blame=death.blame,
                     max_crashes=jobqueue.worker.max_crashes,
+                    fail_alone=death.oom and jobqueue.worker.on_oom == DEAD_LETTER,
                 )
             )
     return Plan(actions, frozenset(found))

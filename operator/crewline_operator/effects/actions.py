@@ -150,7 +150,7 @@ class Unmark:
 class HandBack:
     """Give others what a dead worker ran, by its entry in Redis; done once, since the entry goes with it.
 
-    `blame`: whether one of its jobs may have been the cause.
+    `blame`: whether one of its jobs may have been the cause; `fail_alone`: whether one that ran alone fails at once.
     """
 
     queue: QueueRef
@@ -158,6 +158,7 @@ class HandBack:
     cause: str
     blame: bool
     max_crashes: int
+    fail_alone: bool = False
 
     def note(self, back: int, failed: int) -> Note:
         """What is to be said once so many jobs were handed back, and so many fail by it."""

@@ -102,7 +102,11 @@ class Queues:
         """Hand back what a dead worker ran; what is to be said of it."""
         async with self._at(action.queue, key) as queue, asyncio.timeout(REDIS_TIMEOUT_SECONDS):
             found = await queue.hand_back_worker(
-                action.worker, action.cause, blame=action.blame, max_crashes=action.max_crashes
+                action.worker,
+                action.cause,
+                blame=action.blame,
+                max_crashes=action.max_crashes,
+                fail_alone=action.fail_alone,
             )
         self._pollers.wake(action.queue.jobqueue)
         return action.note(len(found.back) + len(found.unbegun), len(found.doomed))

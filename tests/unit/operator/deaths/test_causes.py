@@ -27,7 +27,7 @@ LOST = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
 
 
 def death(cause: str, blame: bool, container: str = "containerd://c1", before: float = FINISHED_SECONDS) -> Death:
-    return Death(container, UID, cause, blame, before)
+    return Death(container, UID, cause, blame, before, cause.startswith("OOMKilled"))
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,7 @@ def death(cause: str, blame: bool, container: str = "containerd://c1", before: f
 def test_the_cause_of_a_death_and_whether_a_job_may_be_it(seen: Object, cause: str, blame: bool) -> None:
     (found,) = deaths_of(seen)
     assert (found.cause, found.blame, found.container, found.uid) == (cause, blame, "containerd://c1", UID)
+    assert found.oom is cause.startswith("OOMKilled")
 
 
 @pytest.mark.parametrize(

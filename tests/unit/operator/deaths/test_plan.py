@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -74,6 +75,17 @@ def test_each_has_the_cause_of_its_own_container() -> None:
 def test_all_workers_that_a_container_had_are_handed_back() -> None:
     found = planned(worker(), worker(name="x.9.ef", leases="l2", began=95.0))
     assert [action.worker["leases"] for action in found.actions] == ["l1", "l2"]
+
+
+@pytest.mark.parametrize(
+    ("oom", "wish", "fails"), [(True, "DeadLetter", True), (False, "DeadLetter", False), (True, "Retry", False)]
+)
+def test_a_job_that_was_alone_fails_at_once_where_memory_was_wanting_and_that_is_wished(
+    oom: bool, wish: str, fails: bool
+) -> None:
+    seen = Observed([Seen(replace(DEATH, oom=oom), 1.0)], [worker()])
+    (action,) = plan(jobqueue(worker={"handler": "h:h", "onOOM": wish}), seen).actions
+    assert action.fail_alone is fails
 
 
 def test_without_a_worker_nothing_is_found() -> None:

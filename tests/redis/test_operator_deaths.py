@@ -186,6 +186,21 @@ async def test_it_is_done_once_the_queue_is_read_and_its_redis_has_room(
     assert operator.again == [POD], "it is its turn once somebody has left"
     await reconciler.deaths.reconcile(POD)
     assert await states(queue, [job]) == ["waiting"]
+    assert not reconciler.deaths.known
+
+
+async def test_nothing_is_kept_of_a_pod_that_is_gone(reconciler: Reconciler) -> None:
+    """Its worker took leave, so that nothing of it is found."""
+    ended = pod(terminated(0, "Completed"), metadata=DELETED)
+    await reconciler.see(ended)
+    assert reconciler.deaths.known == {POD}
+    await reconciler.see(ended, gone=True)
+    assert not reconciler.deaths.known
+    # A namesake comes before its predecessor's end is told.
+    await reconciler.see(pod(RUNNING, terminated(1), restarts=1))
+    await reconciler.see(pod(RUNNING, terminated(1), restarts=1, metadata={"uid": "another"}))
+    await reconciler.see(pod(RUNNING, metadata={"uid": "another"}), gone=True)
+    assert not reconciler.deaths.known
 
 
 async def test_a_worker_that_is_heard_of_after_its_end_was_seen_keeps_its_jobs_until_its_leases_are_over(

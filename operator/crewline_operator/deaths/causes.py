@@ -97,6 +97,7 @@ def _is_drained(pod: Object, ended: Ended) -> bool:
 
 
 def _is_grace_over(pod: Object, ended: Ended) -> bool:
+    # Its last version alone, which comes once the container has ended, has a later moment than the one asked for.
     told = pod["metadata"].get("deletionTimestamp")
     return bool(told) and ended.finished is not None and ended.finished >= datetime.fromisoformat(told).timestamp()
 

@@ -59,6 +59,11 @@ class Deaths:
         self._clock = clock
         self._pods: dict[Key, _Pod] = {}
 
+    @property
+    def known(self) -> set[Key]:
+        """The pods of which something is kept."""
+        return set(self._pods)
+
     def on_pod(self, pod: Object) -> None:
         """Take in what a pod tells, which may be gone."""
         metadata = pod["metadata"]

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from typing import Any
 
+from crewline_operator.deaths.observe import DeathObserver
 from crewline_operator.effects.executor import Executor
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
@@ -19,6 +20,7 @@ from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.errors import retry_after
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.store import Store
+from crewline_operator.loop.deaths import Deaths
 from crewline_operator.loop.intake import Intake
 from crewline_operator.loop.jobqueues import JobQueues
 from crewline_operator.loop.listing import Listing
@@ -47,7 +49,12 @@ class Controller:
         self._store = Store()
         self._work: WorkQueue[Key] = WorkQueue()
         self._codes = Codes(api)
-        self._intake = Intake(store=self._store, work=self._work, on_code=self._codes.changed)
+        self._intake = Intake(
+            store=self._store,
+            work=self._work,
+            on_code=self._codes.changed,
+            on_pod=lambda pod: self._deaths.on_pod(pod),
+        )
         self._listing = Listing(api=api, intake=self._intake, settings=settings)
         self._missed = MissedDeletions(api=api, store=self._store, listing=self._listing, settings=settings)
         self._events = EventRecorder(api)
@@ -93,6 +100,13 @@ class Controller:
             settings=settings,
             requeue=self._work.add_after,
         )
+        self._deaths = Deaths(
+            store=self._store,
+            observer=DeathObserver(pollers=self._pollers, bulkheads=self._bulkheads),
+            executor=self._executor,
+            add=self._work.add,
+            requeue=self._work.add_after,
+        )
         self._listed = False
 
     @property
@@ -131,6 +145,8 @@ class Controller:
             self._work.forget(key)
         if key.kind == "JobQueue":
             await self._jobqueues.reconcile(key)
+        elif key.kind == "Pod":
+            await self._deaths.reconcile(key)
         else:
             await self._scheduledjobs.reconcile(key)
 

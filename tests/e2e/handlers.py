@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 from crewline import Job
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -76,3 +78,41 @@ def _can_write(folder: str) -> bool:
         return False
     probe.unlink()
     return True
+
+
+async def mortal(job: Job) -> dict[str, Any]:
+    """Lives for as many seconds as its data says; tells in Redis, by its clock, when each run began and was last alive.
+
+    Its first run may go otherwise: it eats memory, ends its process, or blocks it so that no signal is heard.
+    """
+    async with Redis.from_url(os.environ["CREWLINE_REDIS_URL"], socket_timeout=5) as redis:
+        run = f"{job.id}:{await redis.hincrby(f'starts:{job.queue_name}', job.id, 1)}"
+        await _tell(redis, job.queue_name, "began", run)
+    first = job.data.get("first", "") if run.endswith(":1") else ""
+    with SyncRedis.from_url(os.environ["CREWLINE_REDIS_URL"], socket_timeout=5) as sync:
+        deadline, eaten = time.monotonic() + job.data.get("seconds", 0), []
+        while time.monotonic() < deadline or first:
+            seconds, micros = sync.time()
+            sync.hset(f"last:{job.queue_name}", run, f"{seconds}.{micros:06}")
+            match first:
+                case "eat":
+                    eaten.append(b"x" * (2 << 20))
+                case "exit":
+                    os._exit(3)
+                case "block":
+                    time.sleep(0.1)  # noqa: ASYNC251 - nothing else is to run
+                case _:
+                    await asyncio.sleep(0.1)
+    return HERE
+
+
+def mortal_child(job: Any) -> None:
+    """Eats memory in a process of its own."""
+    eaten = []
+    while True:
+        eaten.append(b"x" * (2 << 20))
+
+
+async def _tell(redis: Redis, queue: str, what: str, run: str) -> None:
+    seconds, micros = await redis.time()
+    await redis.hset(f"{what}:{queue}", run, f"{seconds}.{micros:06}")

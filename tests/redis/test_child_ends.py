@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 import uvloop
-from crewline import Queue, Worker
+from crewline import JobFailed, Queue, Worker
 from crewline.worker.handlers.targets import Targets
 from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildUnavailable
 from crewline.worker.processes.child import running
 from crewline.worker.processes.children import Children
 from crewline.worker.processes.copies import Copy
 from crewline.worker.processes.link import Link
+from crewline.worker.processes.memory import Memory
 from crewline.worker.processes.messages import Where
 from crewline.worker.processes.starting import Starter
 
@@ -166,6 +167,50 @@ async def test_a_child_that_is_killed_says_by_what(queue: Queue, children: Child
     with pytest.raises(ChildDied, match=r"process was killed by SIGKILL \(out of memory, perhaps\)") as caught:
         await running
     assert caught.value.code == -signal.SIGKILL
+
+
+async def test_a_child_that_the_kernel_kills_for_want_of_memory_says_so(
+    queue: Queue, children: Children, until: Any, tmp_path: Path
+) -> None:
+    """The kernel's count is the test's here: it grows before the process is killed."""
+    told_by = tmp_path / "memory.events"
+    told_by.write_text("oom_kill 2\n")
+    children._living.memory = Memory([told_by])
+    job = await stored(queue, {"do": "sleep"})
+    running = asyncio.create_task(children.run(job, WORK, timeout=60))
+    pid = await told(queue, job, until)
+    told_by.write_text("oom_kill 3\n")
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(ChildDied, match=r"process was OOMKilled: out of memory") as caught:
+        await running
+    assert caught.value.oom
+    again = await stored(queue, {"do": "die"})
+    with pytest.raises(ChildDied, match="exited with code 7") as caught:
+        await children.run(again, WORK, timeout=None)
+    assert not caught.value.oom
+
+
+@pytest.mark.parametrize(("on_oom", "runs_again"), [("retry", True), ("fail", False)])
+async def test_a_job_whose_process_was_killed_for_want_of_memory_may_fail_at_once(
+    queue: Queue, start_worker: Any, until: Any, tmp_path: Path, on_oom: Any, runs_again: bool
+) -> None:
+    told_by = tmp_path / "memory.events"
+    told_by.write_text("oom_kill 0\n")
+    worker: Worker = await start_worker(process_handlers.work, execution="process", concurrency=1, on_oom=on_oom)
+    worker._calling.children._living.memory = Memory([told_by])
+    job = await queue.add("n", {"do": "sleep"}, attempts=2, backoff=0)
+    pid = await told(queue, job, until)
+    told_by.write_text("oom_kill 1\n")
+    os.kill(pid, signal.SIGKILL)
+    if runs_again:
+
+        async def another() -> bool:
+            return await told(queue, job, until) != pid
+
+        await until(another, 30)
+    else:
+        with pytest.raises(JobFailed, match=r"^the handler's process was OOMKilled: out of memory$"):
+            await job.result(timeout=30)
 
 
 async def test_a_child_that_exits_says_with_what_code(queue: Queue, children: Children) -> None:

@@ -79,6 +79,41 @@ async def test_a_job_that_took_its_worker_down_too_often_fails_with_the_cause(qu
         await job.result(timeout=10)
 
 
+async def test_where_a_job_that_ran_alone_is_to_fail_the_only_one_of_its_worker_does_at_once(queue: Queue) -> None:
+    await queue.add_bulk([("n", 1), ("n", 2)])
+    assert (await fetch(queue, "dead", 1), await fetch(queue, "alive", 1)) == (["1"], ["2"])
+    found = await queue.hand_back_worker(DEAD, "OOMKilled in pod-1", blame=True, fail_alone=True)
+    assert found == Recovered([], ["1"], [])
+    assert await fields(queue, "1", "defa") == ["job took its worker down once: OOMKilled in pod-1"]
+    assert await queue.job_state("2") == "active"
+
+
+async def test_of_several_only_one_that_ran_alone_fails_at_once(queue: Queue) -> None:
+    await queue.add_bulk([("n", n) for n in range(3)])
+    await fetch(queue, "dead", 3)
+    await queue.redis.hset(queue.keys.job("2"), "alone", "1")
+    # it was the cause of another death before, and is no more than a neighbour now
+    await queue.redis.hset(queue.keys.job("3"), "crashes", "1")
+    found = await queue.hand_back_worker(DEAD, "OOMKilled", blame=True, fail_alone=True)
+    assert found == Recovered(["3", "1"], ["2"], [])
+    assert await fields(queue, "1", "crashes", "defa", "suspect") == [None, None, "1"]
+
+
+async def test_where_not_all_that_is_active_is_seen_at_once_nobody_is_the_only_one(queue: Queue) -> None:
+    await queue.add_bulk([("n", n) for n in range(100)])
+    await fetch(queue, "dead", 1)
+    for _ in range(4):
+        await fetch(queue, "alive", 20)
+    found = await queue.hand_back_worker(DEAD, "OOMKilled", blame=True, fail_alone=True)
+    assert found == Recovered(["1"], [], [])
+
+
+async def test_without_blame_nobody_fails(queue: Queue) -> None:
+    await queue.add("n", 1)
+    await fetch(queue, "dead", 1)
+    assert (await queue.hand_back_worker(DEAD, "evicted", blame=False, fail_alone=True)) == Recovered(["1"], [], [])
+
+
 async def test_a_run_that_was_to_be_cancelled_ends(queue: Queue) -> None:
     await queue.add("n", 1)
     await fetch(queue, "dead", 1)

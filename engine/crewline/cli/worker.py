@@ -86,6 +86,23 @@ def run_worker(
             help="How soon others get a job whose worker has died (renewed while it lives).",
         ),
     ] = 30.0,
+    max_crashes: Annotated[
+        int,
+        typer.Option(
+            envvar="CREWLINE_MAX_CRASHES",
+            min=1,
+            help="How often a job may take down a process that runs nothing but it, before it fails for good.",
+        ),
+    ] = 3,
+    on_oom: Annotated[
+        str,
+        typer.Option(
+            envvar="CREWLINE_ON_OOM",
+            callback=one_of("retry", "fail"),
+            autocompletion=completed_from("retry", "fail"),
+            help="A job whose own process was killed for want of memory: retry, or fail for good.",
+        ),
+    ] = "retry",
     dead_letter_queue: LettersOption = None,
     keep_completed: KeepCompletedOption = None,
     keep_failed: KeepFailedOption = None,
@@ -168,6 +185,7 @@ def run_worker(
             queue, target, redis=redis, prefix=prefix, concurrency=concurrency, name=name,
             worker_id=worker_id or None, execution=execution or None,  # type: ignore[arg-type]
             timeout_seconds=timeout_seconds or None, grace_seconds=grace_seconds, lease_seconds=lease_seconds,
+            max_crashes=max_crashes, on_oom=on_oom,  # type: ignore[arg-type]
             dead_letter_queue=dead_letter_queue,
             **{name: value for name, value in keep.items() if value is not None},  # type: ignore[arg-type]
         )  # fmt: skip

@@ -42,7 +42,7 @@ class Workers(ById):
         ]
 
     async def hand_back_worker(
-        self, worker: Mapping[str, Any], cause: str, *, blame: bool, max_crashes: int = 3
+        self, worker: Mapping[str, Any], cause: str, *, blame: bool, max_crashes: int = 3, fail_alone: bool = False
     ) -> Recovered:
         """Gives all that a worker ran to others at once, where else they would wait until its leases are over.
 
@@ -53,19 +53,24 @@ class Workers(ById):
             cause: why it died, told in the log of each job, and in the reason of one that fails by it.
             blame: whether one of its jobs may have been the cause; they run apart then, as after any silent death.
             max_crashes: how often a job may take its worker down.
+            fail_alone: whether a job fails for good at the first time, if nothing ran beside it: then it was the cause.
+                The only one that a worker had is found as such while the queue has fewer than 80 active jobs.
         """
         leases = worker.get("leases") if isinstance(worker, Mapping) else None
         check_truth(blame, "blame")
+        check_truth(fail_alone, "fail_alone")
         if not isinstance(leases, str) or not leases:
             raise InvalidOption("worker: its entry names no leases, so that its jobs can't be told from others'")
         cause = bounded(check_text(cause, "cause"))
         check_count(max_crashes, "max_crashes")
-        found = Recovered([], [], [])
+        found, fatal = Recovered([], [], []), "sole" if blame and fail_alone else ""
         # a pass that finds nothing left nothing out
         for _ in range(MOST_PASSES):
             more = await self.scripts.hand_back_worker(
-                leases, cause, blame=blame, most=max_crashes, keep_lines=MAX_LOG_LINES
+                leases, cause, blame=blame, most=max_crashes, keep_lines=MAX_LOG_LINES, fatal=fatal
             )
+            # one that is found later was not the only one
+            fatal = "alone" if fatal else ""
             for ids, added in zip(found, more, strict=True):
                 ids.extend(added)
             if not any(more):

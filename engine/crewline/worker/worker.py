@@ -9,7 +9,7 @@ import re
 import socket
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.middleware import Middleware
@@ -17,7 +17,7 @@ from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
 from crewline.upkeep.maintainer import QueueMaintainer
-from crewline.wire.checks import A_MILLISECOND, check_count, check_seconds, check_string, check_text
+from crewline.wire.checks import A_MILLISECOND, check_choice, check_count, check_seconds, check_string, check_text
 from crewline.wire.keys import Keys
 from crewline.wire.retention import Keep
 from crewline.wire.settings import Settings
@@ -41,7 +41,7 @@ from crewline.worker.runs.interruptions import Interruptions
 from crewline.worker.runs.isolation import Isolator
 from crewline.worker.runs.listeners import Listeners
 from crewline.worker.runs.slots import Slots
-from crewline.worker.runs.verdicts import BackoffFunction, Verdicts
+from crewline.worker.runs.verdicts import BackoffFunction, OnOOM, Verdicts
 from crewline.worker.stopping import Stop
 from crewline.worker.tuning import Tuning, rate_to_script
 
@@ -68,6 +68,8 @@ class Worker:
         lease_seconds: how long a job stays this worker's without a renewal; others get it after that.
         stalled_interval_seconds: how often jobs without a lease are looked for; a third of the lease if None.
         max_crashes: how often a job may take down a process that runs nothing but it before it fails for good.
+        on_oom: what becomes of a job whose own process was killed for want of memory: ``retry``, as after any end of
+            that, or ``fail`` for good.
         dead_letter_queue: where jobs that failed for good go; ``<queue>-dlq`` if None, nowhere if ''.
         keep_completed, keep_failed: retention for jobs that do not bring their own, as those that our producers add do;
             they stay if None.
@@ -97,6 +99,7 @@ class Worker:
         lease_seconds: float = 30.0,
         stalled_interval_seconds: float | None = None,
         max_crashes: int = 3,
+        on_oom: OnOOM = "retry",
         dead_letter_queue: str | None = None,
         keep_completed: Keep | None = None,
         keep_failed: Keep | None = None,
@@ -114,6 +117,7 @@ class Worker:
         timeout_seconds = _or_default(timeout_seconds, "timeout_seconds")
         stalled_interval_seconds = _or_default(stalled_interval_seconds, "stalled_interval_seconds")
         check_count(max_crashes, "max_crashes")
+        check_choice(on_oom, "on_oom", get_args(OnOOM))
         check_count(metrics_minutes, "metrics_minutes", 0)
         own = Settings(
             concurrency=concurrency, paused=False, rate=rate, keep_completed=keep_completed, keep_failed=keep_failed
@@ -133,7 +137,7 @@ class Worker:
         self._listeners = Listeners()
         self._slots = slots = Slots(check_count(concurrency, "concurrency"))
         targets = Targets(handler, execution)
-        verdicts = Verdicts(slots, max_crashes, backoffs, keep_completed, keep_failed)
+        verdicts = Verdicts(slots, max_crashes, on_oom, backoffs, keep_completed, keep_failed)
         self._calling = Calling(targets, slots, Where(redis, prefix, queue, call_seconds, lease_ms), timeout_seconds)
         self._executor = Executor(targets, slots, self._listeners, self._calling, verdicts, middleware)
         self._isolator = Isolator(self.queue.scripts, lease_ms, slots, self._executor, self._calling, targets)

@@ -19,6 +19,7 @@ from crewline_operator.redis.reading import Target
 
 #: Why a job was refused that no queue would take: the object that names it has to be changed.
 INVALID_JOB = "InvalidJob"
+WORKER_DIED = "WorkerDied"
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,26 @@ class Unmark:
 
 
 @dataclass(frozen=True)
+class HandBack:
+    """Give others what a dead worker ran, by its entry in Redis; done once, since the entry goes with it.
+
+    `blame`: whether one of its jobs may have been the cause; `fail_alone`: whether one that ran alone fails at once.
+    """
+
+    queue: QueueRef
+    worker: Mapping[str, Any]
+    cause: str
+    blame: bool
+    max_crashes: int
+    fail_alone: bool = False
+
+    def note(self, back: int, failed: int) -> Note:
+        """What is to be said once so many jobs were handed back, and so many fail by it."""
+        jobs = [f"{back} of its jobs handed back"] + ([f"{failed} failed for good"] if failed else [])
+        return Note("Warning" if self.blame else "Normal", WORKER_DIED, f"{self.cause}; {', '.join(jobs)}")
+
+
+@dataclass(frozen=True)
 class Sweep:
     """Keep the retention of a queue that no worker looks after, and its schedules going. May fail in silence."""
 
@@ -192,5 +213,5 @@ class RemoveJob:
 ClaimAction = Claim | KeepClaim | GiveUpClaim
 RunAction = AddRun | TakeBackRun | RemoveJob
 DrainAction = Drain | Undrain | Mark | Unmark
-QueueAction = Follow | Attend | Unfollow | Pause | Sweep
+QueueAction = Follow | Attend | Unfollow | Pause | Sweep | HandBack
 Action = ClaimAction | QueueAction | DrainAction | Apply | WriteStatus | RunAction | Note

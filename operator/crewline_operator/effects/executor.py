@@ -21,6 +21,7 @@ from crewline_operator.effects.actions import (
     Drain,
     Follow,
     GiveUpClaim,
+    HandBack,
     KeepClaim,
     Mark,
     Pause,
@@ -134,6 +135,8 @@ class Executor:
             case Pause(note=note):
                 if await self._queues.pause(key, action, done):
                     self._note(key, obj, note)
+            case HandBack():
+                self._note(key, obj, await self._queues.hand_back(key, action))
             case Sweep():
                 await self._queues.sweep(key, action, done)
             case AddRun():

@@ -19,6 +19,7 @@ from crewline_operator.effects.actions import (
     Claim,
     Drain,
     GiveUpClaim,
+    HandBack,
     KeepClaim,
     Pause,
     RemoveJob,
@@ -31,6 +32,7 @@ from crewline_operator.effects.errors import Changed, NotFollowed, NotRemoved, R
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
 from crewline_operator.model.moments import epoch_ms
+from crewline_operator.model.note import Note
 from crewline_operator.model.owner import claim_key
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.bulkhead import Bulkheads
@@ -103,6 +105,19 @@ class Queues:
         """Let workers fetch again."""
         async with _may_fail(), self._at(action.queue, key) as queue:
             await queue.undrain_workers(action.workers)
+
+    async def hand_back(self, key: Key, action: HandBack) -> Note:
+        """Hand back what a dead worker ran; what is to be said of it."""
+        async with self._at(action.queue, key) as queue, asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+            found = await queue.hand_back_worker(
+                action.worker,
+                action.cause,
+                blame=action.blame,
+                max_crashes=action.max_crashes,
+                fail_alone=action.fail_alone,
+            )
+        self._pollers.wake(action.queue.jobqueue)
+        return action.note(len(found.back) + len(found.unbegun), len(found.doomed))
 
     async def sweep(self, key: Key, action: Sweep, done: Done) -> None:
         """Keep the retention of a queue."""

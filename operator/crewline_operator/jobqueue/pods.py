@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crewline_operator.jobqueue.children.deployment import CONTAINER
+from crewline_operator.kube.ended import container_status, ended_containers, last_line
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
 
@@ -96,32 +97,32 @@ def _container_fault(pod: Object) -> Fault | None:
     if reason in IMAGE_REASONS:
         return Fault(
             "ImagePullFailed",
-            f"pod {name}: image {status.get('image', '')!r} can't be pulled ({reason}: {_last_line(message)}): "
+            f"pod {name}: image {status.get('image', '')!r} can't be pulled ({reason}: {last_line(message)}): "
             "correct spec.worker.image, or give its registry's credentials to the service account",
         )
     if reason in CONFIG_REASONS:
         return Fault(
             "WorkerConfigError",
-            f"pod {name}: {_last_line(message) or reason}: correct spec.worker, or create what it names",
+            f"pod {name}: {last_line(message) or reason}: correct spec.worker, or create what it names",
         )
-    ended = status.get("state", {}).get("terminated") or status.get("lastState", {}).get("terminated") or {}
-    if not ended or ended.get("exitCode") == 0:
+    ended = next(reversed(ended_containers(pod, CONTAINER)), None)
+    if ended is None or ended.exit_code == 0:
         return None
-    line = _last_line(ended.get("message", ""))
-    if ended.get("exitCode") == EXIT_HANDLER_NOT_FOUND:
-        return Fault("HandlerImportFailed", f"pod {name}: {line or 'the handler can not be imported'}")
-    cause = "OOMKilled" if ended.get("reason") == "OOMKilled" else f"exit code {ended.get('exitCode')}"
-    if cause == "OOMKilled":
-        line = line or "raise spec.worker.resources.limits.memory or lower spec.worker.concurrency"
-    elif status.get("restartCount", 0) < 2 and reason != "CrashLoopBackOff":
+    if ended.exit_code == EXIT_HANDLER_NOT_FOUND:
+        return Fault("HandlerImportFailed", f"pod {name}: {ended.line or 'the handler can not be imported'}")
+    if status.get("restartCount", 0) < 2 and reason != "CrashLoopBackOff":
         # One death is what a queue is made to bear; only repeated ones are the user's to mend.
         return None
-    return Fault("WorkerCrashing", f"pod {name}: the worker ended ({cause}): {line or 'see kubectl logs --previous'}")
+    if ended.is_oom:
+        # Its log knows nothing of that.
+        told = "raise spec.worker.resources.limits.memory or lower spec.worker.concurrency"
+    else:
+        told = ended.line or "see kubectl logs --previous"
+    return Fault("WorkerCrashing", f"pod {name}: the worker ended ({ended.how}): {told}")
 
 
 def _worker_status(pod: Object) -> Mapping[str, Any]:
-    statuses = pod.get("status", {}).get("containerStatuses") or ()
-    return next((each for each in statuses if each.get("name") == CONTAINER), {})
+    return container_status(pod, CONTAINER)
 
 
 def _scheduling_fault(pod: Object) -> Fault | None:
@@ -134,8 +135,3 @@ def _scheduling_fault(pod: Object) -> Fault | None:
 
 def _conditions(obj: Object) -> Sequence[Mapping[str, Any]]:
     return obj.get("status", {}).get("conditions") or ()
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    return lines[-1][:500] if lines else ""

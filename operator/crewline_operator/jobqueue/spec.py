@@ -20,6 +20,9 @@ from crewline_operator.redis.reading import Target
 from crewline_operator.scaling.parse import parse_scaling
 from crewline_operator.scaling.spec import ScalingSpec
 
+#: What becomes of a job that was killed for want of memory while nothing ran beside it.
+RETRY, DEAD_LETTER = "Retry", "DeadLetter"
+
 
 @dataclass(frozen=True)
 class SecretKey:
@@ -43,6 +46,8 @@ class WorkerSpec:
     execution: str
     timeout_seconds: int | None
     grace_seconds: int
+    max_crashes: int = 3
+    on_oom: str = RETRY
     env: tuple[Mapping[str, Any], ...] = ()
     env_from: tuple[Mapping[str, Any], ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
@@ -133,6 +138,8 @@ def _worker(worker: Fields) -> WorkerSpec:
         execution=worker.optional_text("execution") or "async",
         timeout_seconds=worker.optional_integer("timeoutSeconds"),
         grace_seconds=worker.integer("gracePeriodSeconds") if "gracePeriodSeconds" in worker else 30,
+        max_crashes=worker.integer("maxCrashes", low=1) if "maxCrashes" in worker else 3,
+        on_oom=worker.choice("onOOM", (RETRY, DEAD_LETTER)),
         env=worker.objects("env"),
         env_from=worker.objects("envFrom"),
         resources=worker.mapping("resources"),

@@ -18,12 +18,19 @@ class Intake:
     """Where watches, lists and pollers put what they see."""
 
     def __init__(
-        self, *, store: Store, work: WorkQueue[Key], on_code: Callable[[str, str, Object | None], None]
+        self,
+        *,
+        store: Store,
+        work: WorkQueue[Key],
+        on_code: Callable[[str, str, Object | None], None],
+        on_pod: Callable[[Object], None],
     ) -> None:
         self._store = store
         self._work = work
         #: Told of each ConfigMap with a handler's source: namespace, name, and None if it is gone.
         self._on_code = on_code
+        #: Told of each pod when it changes, and when it is gone.
+        self._on_pod = on_pod
 
     def on_object(self, kind: str, obj: dict[str, Any], gone: bool) -> None:
         """Take in what a watch has seen."""
@@ -70,6 +77,8 @@ class Intake:
     def _concern(self, kind: str, obj: Object) -> None:
         """Have those looked at that a change of `obj` concerns."""
         namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+        if kind == "Pod":
+            self._on_pod(obj)
         if kind in RECONCILED:
             self._work.add(Key(kind, namespace, name))
             if kind == "JobQueue":

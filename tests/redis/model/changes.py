@@ -127,7 +127,7 @@ def a_look_blames_only_what_had_begun(world: World, hands: Hands) -> Iterator[st
             unread = start == before.get("processedOn") and int(times) <= 2
             began = 0 if unread else 1
             due = {name: _count(before, name) + began for name in ("suspect", "stc")}
-            due["crashes"] = _count(before, "crashes") + ("alone" in before and began)
+            due["crashes"] = _count(before, "crashes") + (("alone" in before or job_id == look.sole) and began)
             due["ats"] = _count(before, "ats") - unread
             for name, count in due.items():
                 if _count(after, name) != count:
@@ -140,7 +140,7 @@ def crashes_count_only_where_a_start_ran_alone(world: World, hands: Hands) -> It
         JobKey(look.queue, job_id)
         for look in hands.recovered
         for job_id, fields in look.before.queues[look.queue].jobs.items()
-        if "alone" in fields
+        if "alone" in fields or job_id == look.sole
     }
     for key, fields in world.now.jobs():
         had, has = _count(world.before.job(key) or {}, "crashes"), _count(fields, "crashes")

@@ -110,15 +110,18 @@ class Lives:
         hands.ended += hands.asleep
         hands.asleep = []
 
-    def hand_back(self, worker: int, queue: str, *, blame: bool, most: int) -> None:
+    def hand_back(self, worker: int, queue: str, *, blame: bool, most: int, fail_alone: bool) -> None:
         """The worker is gone, and somebody who knows gives what it ran to others before its leases are over."""
         hands = self.workers[worker]
+        leases = f"{hands.name}:"
         self.world.may_end(queue, self.world.now.queues[queue].own.get("cancels") or {})
         before = self.world.look()
+        there = before.queues[queue]
+        had = [each for each in there.within("active") if (there.part(each, "lock") or "").startswith(leases)]
         self.world.on_queue(
             f"{hands.name} is dead", queue,
             lambda q: q.hand_back_worker(
-                {"leases": f"{hands.name}:", "name": hands.name}, "gone", blame=blame, max_crashes=most
+                {"leases": leases, "name": hands.name}, "gone", blame=blame, max_crashes=most, fail_alone=fail_alone
             ),
         )  # fmt: skip
         for held in [held for held in hands.holds if held.key.queue == queue]:
@@ -127,7 +130,8 @@ class Lives:
         hands.asleep = [held for held in hands.asleep if held not in gone]
         hands.ended += gone
         if blame:
-            self.recovered.append(Recovery(queue, before, self.world.look()))
+            sole = had[0] if fail_alone and len(had) == 1 else None
+            self.recovered.append(Recovery(queue, before, self.world.look(), sole))
 
     def lose_leases(self, worker: int) -> None:
         """A lease's time passes in which it renews none, though it runs on."""

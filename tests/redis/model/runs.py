@@ -91,6 +91,8 @@ class Recovery:
     queue: str
     before: Picture
     after: Picture
+    #: The only job that its worker had, where that counts as one that ran alone.
+    sole: str | None = None
 
 
 @dataclass

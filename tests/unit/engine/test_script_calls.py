@@ -125,7 +125,7 @@ CALLS = {
     "give_up_flow": Sends(lambda s: s.give_up_flow("R", 5), {"root": "R", "before": 5}, reply=(0, 0)),
     "hand_back_worker": Sends(
         lambda s: s.hand_back_worker("U", "why", blame=True, most=3, keep_lines=9),
-        {"leases": "U", "cause": "why", "blame": "1", "most": 3, "skip": "", "window": 80, "kept": 9,
+        {"leases": "U", "cause": "why", "blame": "1", "most": 3, "fatal": "", "skip": "", "window": 80, "kept": 9,
          "written": ",604800"}, reply=[[], [], [], b""],
     ),
     "limit_queue": Sends(lambda s: s.limit_queue(concurrency=5, max=None), {}, ([("concurrency", 5), ("max", "")],)),

@@ -25,11 +25,13 @@ class ChildDied(CrewlineError):
     Attributes:
         code: its exit code; less than 0 for the signal that killed it; None if it was killed for what it sent, or
             for a line that it closed.
+        oom: the kernel killed it for want of memory.
     """
 
-    def __init__(self, code: int | None) -> None:
-        super().__init__(f"the handler's process {_how(code)}")
+    def __init__(self, code: int | None, oom: bool = False) -> None:
+        super().__init__(f"the handler's process {'was OOMKilled: out of memory' if oom else _how(code)}")
         self.code = code
+        self.oom = oom
 
 
 class ChildUnavailable(CrewlineError):

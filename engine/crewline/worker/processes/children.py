@@ -87,6 +87,7 @@ class Children:
             tried += 1
             link = await (self._starter.copy(request.spec) if alone else self._take(request.spec))
             try:
+                link.oom_kills = self._living.memory.kills()
                 async with asyncio.timeout(timeout):
                     answer = await link.exchange(request)
                 if (answer.job_id, answer.token) != (request.job_id, request.token):

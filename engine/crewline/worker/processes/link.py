@@ -44,12 +44,14 @@ class Link(asyncio.Protocol):
         process: None until it was started.
         dead: the line has ended: there will be no answer on it.
         killed: the worker has ended the child.
+        oom_kills: how many processes had been killed for want of memory when its last exchange began.
     """
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | Copy | None = None
         self.dead = False
         self.killed = False
+        self.oom_kills = 0
         # in memory that both share: a message for each job would cost both sides more than the job's own
         self._mark: mmap.mmap | None = None
         self._begun = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from crewline.errors import CrewlineError
 from crewline.worker.processes.answers import ChildDied, ChildUnavailable
 from crewline.worker.processes.copies import Copy
 from crewline.worker.processes.link import Link
+from crewline.worker.processes.memory import Memory
 
 T = TypeVar("T")
 
@@ -26,12 +28,14 @@ class Living:
 
     Attributes:
         closed: the worker has stopped: none is made any more.
+        memory: tells which of them were killed for want of it.
     """
 
     def __init__(self) -> None:
         self._links: set[Link] = set()
         self._leaving: set[asyncio.Task[Any]] = set()
         self.closed = False
+        self.memory = Memory()
 
     def __len__(self) -> int:
         return len(self._links)
@@ -84,7 +88,8 @@ class Living:
             return ChildUnavailable("the worker has stopped: the handler's process was killed")
         if isinstance(link.process, Copy) and link.process.unmade:
             return ChildUnavailable("the process that the handler's was copied from has ended")
-        return ChildDied(link.process.returncode if link.process and by_itself else None)
+        code = link.process.returncode if link.process and by_itself else None
+        return ChildDied(code, oom=code == -signal.SIGKILL and self.memory.was_the_cause(link.oom_kills))
 
     async def _see_off(self, link: Link) -> None:
         if not await link.ended(EXIT_SECONDS):

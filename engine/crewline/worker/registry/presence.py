@@ -18,6 +18,7 @@ from crewline.redis.connection import UNAVAILABLE
 from crewline.upkeep.complaints import Complaints
 from crewline.wire import jsonio
 from crewline.wire.registry import REGISTRY_KEY, TTL_MS, entry_key
+from crewline.worker.registry.began import process_began
 from crewline.worker.registry.live import LiveSettings
 from crewline.worker.runs.slots import Slots
 
@@ -65,6 +66,7 @@ class Presence:
         self._name = f"{name}.{os.getpid()}.{secrets.token_hex(3)}"
         self._id = worker_id or self._name
         self._leases = leases
+        self._began = process_began()
         #: The request to drain that is followed, '' for none.
         self._drain = ""
         self._settings = settings
@@ -100,8 +102,8 @@ class Presence:
         running = [run.job.id for run in mine if run in slots.runs]
         told = {
             "name": self._name, "id": self._id, "leases": self._leases, "host": socket.gethostname(),
-            "pid": os.getpid(), "slots": slots.concurrency, "running": running[:MAX_NAMED], "busy": len(slots.runs),
-            "drain": self._drain, "held": slots.held(), "stopping": slots.is_shut("stopping"),
+            "pid": os.getpid(), "began": self._began, "slots": slots.concurrency, "running": running[:MAX_NAMED],
+            "busy": len(slots.runs), "drain": self._drain, "held": slots.held(), "stopping": slots.is_shut("stopping"),
             "paused": slots.is_shut("paused") or slots.is_shut("settings"), "settings": self._settings.generation,
         }  # fmt: skip
         heard = await self._queue.scripts.beat(

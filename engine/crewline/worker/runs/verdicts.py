@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from crewline.errors import InvalidOption, LeaseLost, Reject, Retry
 from crewline.queue.job import Job
@@ -29,6 +29,9 @@ UNFORESEEN_MS = 1000
 #: There is no process or thread for the job now: it has not begun.
 NOT_BEGUN = (ChildUnavailable, ThreadRefused)
 
+#: What becomes of a job whose own process was killed for want of memory: it runs again, or fails for good.
+OnOOM = Literal["retry", "fail"]
+
 #: A wait of the user's own, by name: attempts made, the error -> seconds.
 BackoffFunction = Callable[[int, Exception], float]
 
@@ -39,6 +42,7 @@ class Verdicts:
     Args:
         slots: the worker's.
         max_crashes: how often a job may take its own process down before it fails for good.
+        on_oom: what becomes of one whose own process was killed for want of memory.
         backoffs: the user's own waits, by name.
         keep_completed, keep_failed: retention for jobs that do not bring their own; None: they stay.
 
@@ -50,12 +54,14 @@ class Verdicts:
         self,
         slots: Slots,
         max_crashes: int,
+        on_oom: OnOOM,
         backoffs: Mapping[str, BackoffFunction] | None,
         keep_completed: Keep | None,
         keep_failed: Keep | None,
     ) -> None:
         self._slots = slots
         self._max_crashes = max_crashes
+        self._on_oom = on_oom
         self._backoffs = _checked({} if backoffs is None else backoffs)
         self.keep_completed = keep_completed
         self.keep_failed = keep_failed
@@ -75,6 +81,8 @@ class Verdicts:
             return None
         if isinstance(error, NOT_BEGUN):
             return outcomes.back(run)
+        if isinstance(error, ChildDied) and error.oom and self._on_oom == "fail":
+            return self.failed(run, str(error), "")
         if isinstance(error, ChildDied) and run.suspect:
             return self._crashed(run, error)
         reason = reason_of(error)
@@ -116,7 +124,8 @@ class Verdicts:
         )  # fmt: skip
         if crashes < self._max_crashes:
             return outcomes.back(run, crashed=True)
-        return self.failed(run, f"job took its process down {crashes} times: {error}", "")
+        times = "once" if crashes == 1 else f"{crashes} times"
+        return self.failed(run, f"job took its process down {times}: {error}", "")
 
     def _delay_ms(self, job: Job, attempts_made: int, error: Exception) -> int:
         if isinstance(error, Retry) and (seconds := error.seconds) is not None:

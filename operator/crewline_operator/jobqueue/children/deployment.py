@@ -10,7 +10,7 @@ from typing import Any
 
 from crewline_operator.jobqueue.children.labels import labels_of, metadata_of, selector_of
 from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
-from crewline_operator.jobqueue.spec import JobQueue
+from crewline_operator.jobqueue.spec import DEAD_LETTER, JobQueue
 from crewline_operator.model.names import GROUP
 
 CONTAINER = "worker"
@@ -154,6 +154,8 @@ def _env(jobqueue: JobQueue) -> list[dict[str, Any]]:
         "CREWLINE_EXECUTION": worker.execution,
         "CREWLINE_TIMEOUT_SECONDS": worker.timeout_seconds,
         "CREWLINE_GRACE_SECONDS": worker.grace_seconds,
+        "CREWLINE_MAX_CRASHES": worker.max_crashes,
+        "CREWLINE_ON_OOM": "fail" if worker.on_oom == DEAD_LETTER else "retry",
         "CREWLINE_DEAD_LETTER_QUEUE": jobqueue.dead_letter_queue,
         "CREWLINE_CODE_PATH": CODE_PATH if worker.code_config_map else None,
         "CREWLINE_HEALTH_PORT": HEALTH_PORT if worker.handler else None,

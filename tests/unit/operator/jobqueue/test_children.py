@@ -75,7 +75,11 @@ def test_the_selector_is_on_the_pods() -> None:
 
 
 def test_the_worker_gets_its_settings_in_the_environment() -> None:
-    values = env(worker=HANDLER | {"timeoutSeconds": 60}, queue="mails", deadLetter={"queue": "graveyard"})
+    values = env(
+        worker=HANDLER | {"timeoutSeconds": 60, "maxCrashes": 5, "onOOM": "DeadLetter"},
+        queue="mails",
+        deadLetter={"queue": "graveyard"},
+    )
     assert values == {
         "CREWLINE_REDIS_URL": "redis://redis:6379/0",
         "CREWLINE_WORKER_ID": {"fieldRef": {"fieldPath": "metadata.uid"}},
@@ -86,6 +90,8 @@ def test_the_worker_gets_its_settings_in_the_environment() -> None:
         "CREWLINE_EXECUTION": "thread",
         "CREWLINE_TIMEOUT_SECONDS": "60",
         "CREWLINE_GRACE_SECONDS": "20",
+        "CREWLINE_MAX_CRASHES": "5",
+        "CREWLINE_ON_OOM": "fail",
         "CREWLINE_DEAD_LETTER_QUEUE": "graveyard",
         "CREWLINE_HEALTH_PORT": "10808",
     }

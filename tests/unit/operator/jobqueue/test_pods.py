@@ -73,9 +73,19 @@ def test_a_memory_kill_is_named_with_its_mend() -> None:
     assert "resources.limits.memory" in fault.message
 
 
-def test_a_single_death_is_no_fault_but_a_loop_is() -> None:
-    once = {"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1}}, "restartCount": 1}
-    assert pod_fault([pod(**once)]) is None
+def test_only_exit_137_tells_of_a_memory_kill_of_the_worker_itself() -> None:
+    # The kubelet's reason sticks to a container once any process in it was killed for want of memory.
+    assert pod_fault([pod(**ended(0, reason="OOMKilled"))]) is None
+    fault = pod_fault([pod(**ended(1, "ValueError: x", reason="OOMKilled"))])
+    assert fault is not None
+    assert fault.message == "pod emails-1: the worker ended (exit code 1): ValueError: x"
+
+
+@pytest.mark.parametrize("death", [{"exitCode": 1}, {"exitCode": 137, "reason": "OOMKilled"}])
+def test_a_single_death_is_no_fault_but_a_loop_is(death: dict[str, Any]) -> None:
+    for state in ({"running": {}}, {"terminated": death}):
+        once = {"state": state, "lastState": {"terminated": death}, "restartCount": 1}
+        assert pod_fault([pod(**once)]) is None
     fault = pod_fault([pod(**ended(1, "boom", restarts=3))])
     assert fault is not None
     assert (fault.reason, "exit code 1" in fault.message, "boom" in fault.message) == ("WorkerCrashing", True, True)

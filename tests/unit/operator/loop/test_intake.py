@@ -23,10 +23,14 @@ class Seen:
         self.store = Store()
         self.work: WorkQueue[Key] = WorkQueue()
         self.codes: list[tuple[str, bool]] = []
-        self.intake = Intake(store=self.store, work=self.work, on_code=self._on_code)
+        self.pods: list[tuple[str, str]] = []
+        self.intake = Intake(store=self.store, work=self.work, on_code=self._on_code, on_pod=self._on_pod)
 
     def _on_code(self, namespace: str, name: str, config_map: Any) -> None:
         self.codes.append((f"{namespace}/{name}", config_map is not None))
+
+    def _on_pod(self, pod: Any) -> None:
+        self.pods.append((pod["metadata"]["name"], pod["metadata"]["resourceVersion"]))
 
     async def added(self) -> set[Key]:
         keys = {await self.work.get() for _ in range(len(self.work))}
@@ -64,6 +68,25 @@ async def test_a_child_concerns_the_jobqueue_that_its_label_names() -> None:
     seen = Seen()
     seen.intake.on_object("Deployment", deployment(1), gone=False)
     assert await seen.added() == {EMAILS}
+
+
+async def test_pods_are_passed_on_once_in_each_version_and_when_they_are_gone() -> None:
+    seen = Seen()
+
+    def pod(version: str) -> dict[str, Any]:
+        metadata = {"namespace": "shop", "name": "x", "uid": "u", "labels": {"crewline.dev/jobqueue": "emails"}}
+        return {"metadata": metadata | {"resourceVersion": version}}
+
+    seen.intake.on_list("Pod", [pod("3")], 4, None)
+    seen.intake.on_object("Pod", pod("3"), gone=False)
+    seen.intake.on_object("Pod", pod("5"), gone=False)
+    seen.intake.on_object("Pod", pod("4"), gone=False)
+    seen.intake.on_object("Pod", pod("6"), gone=True)
+    assert seen.pods == [("x", "3"), ("x", "5"), ("x", "6")]
+    assert await seen.added() == {EMAILS}
+    seen.intake.on_object("Pod", pod("7"), gone=False)
+    seen.intake.on_list("Pod", [], 8, None)
+    assert seen.pods[3:] == [("x", "7"), ("x", "7")], "a list tells that it is gone"
 
 
 async def test_a_config_map_concerns_those_whose_handler_it_holds() -> None:

@@ -28,7 +28,15 @@ class UpkeepCalls(Caller):
         return await self._all_active("recover_stalled", told, (window, KEEP_FAILED.script))
 
     async def hand_back_worker(
-        self, leases: str, cause: str, *, blame: bool, most: int, keep_lines: int, window: int = MOST_LOOKED_AT
+        self,
+        leases: str,
+        cause: str,
+        *,
+        blame: bool,
+        most: int,
+        keep_lines: int,
+        fatal: str = "",
+        window: int = MOST_LOOKED_AT,
     ) -> Recovered:
         """Gives all that a dead worker ran to others; one pass over what is active, so that what moves meanwhile may be
         left out.
@@ -39,8 +47,9 @@ class UpkeepCalls(Caller):
             blame: whether one of its jobs may have been the cause.
             most: how often a job may take its worker down.
             keep_lines: of a job's log.
+            fatal: ``alone`` or ``sole``: which of them fail at once, as in the script.
         """
-        told = (leases, cause, "1" if blame else "", most)
+        told = (leases, cause, "1" if blame else "", most, fatal)
         return await self._all_active("hand_back_worker", told, (window, keep_lines, KEEP_FAILED.script))
 
     async def _all_active(self, script: str, told: tuple[Any, ...], bounds: tuple[Any, ...]) -> Recovered:

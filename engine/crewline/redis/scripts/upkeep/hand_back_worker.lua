@@ -6,10 +6,12 @@ ARGV     1 base
          3 cause    why it died, for the log of each job and for the reason of one that fails by it
          4 blame    '1' if one of its jobs may have been the cause: they are suspects then; '' if none was
          5 most     how often a job may take its worker down before it is failed
-         6 skip     '' at first, later what the last call returned to go on with
-         7 window   how many active ids this call looks at
-         8 kept     how many lines a job's log keeps
-         9 written  as in cancel_job
+         6 fatal    'alone' if one that ran with nothing beside it fails at once, 'sole' if also the only one that the
+                    worker had, where all that is active is seen by this call; '' if they are tried again
+         7 skip     '' at first, later what the last call returned to go on with
+         8 window   how many active ids this call looks at
+         9 kept     how many lines a job's log keeps
+         10 written  as in cancel_job
 Returns  {ids put back, ids whose next fetch fails them, ids that never began, what to go on with or '', and what was
          refused beside that, if anything was}
 Events   waiting (prev active), and stalled for one that is a suspect, a job; failed for one that was to be cancelled
@@ -28,7 +30,7 @@ Why      Only leases of that worker are ended, whoever has the job by now. What 
 
 check_queue(q)
 local leases, cause, blame = ARGV[2], ARGV[3], ARGV[4] == '1'
-local skip, window = tonumber(ARGV[6] == '' and 0 or ARGV[6]), tonumber(ARGV[7])
+local fatal, skip, window = ARGV[6], tonumber(ARGV[7] == '' and 0 or ARGV[7]), tonumber(ARGV[8])
 local length = redis.call('LLEN', q.active)
 -- those that began last come first, so that in the end those that began first are the next to run
 local ids, locks = redis.call('LRANGE', q.active, skip, skip + window - 1), {}
@@ -48,11 +50,17 @@ if #found > 0 then
   redis.call('UNLINK', unpack(over))
   redis.pcall('SREM', q.stalled, unpack(known))
 end
-local back, doomed, unbegun = leave_active(found, tonumber(ARGV[5]), ARGV[9])
+local sole = fatal == 'sole' and skip == 0 and #ids < window and #found == 1
+for i = 1, fatal == '' and 0 or #found do
+  local told = found[i][3]
+  if sole then told[5] = told[5] or '1' end
+  if told[5] then told.most = 1 end
+end
+local back, doomed, unbegun = leave_active(found, tonumber(ARGV[5]), ARGV[10])
 local function tell(id, dooms)
   if dooms then redis.call('HSET', base .. id, 'defa', redis.call('HGET', base .. id, 'defa') .. ': ' .. cause) end
   local lines = redis.call('RPUSH', base .. id .. ':logs', 'crewline: ' .. cause)
-  if lines > tonumber(ARGV[8]) then redis.call('LTRIM', base .. id .. ':logs', -tonumber(ARGV[8]), -1) end
+  if lines > tonumber(ARGV[9]) then redis.call('LTRIM', base .. id .. ':logs', -tonumber(ARGV[9]), -1) end
 end
 -- each is where it belongs, whatever can't be said of it
 for i = 1, #back do attempt(tell, back[i]) end

@@ -21,7 +21,8 @@ local function verdict_on(id, told, lease, once)
   return unread and 'unbegun' or told[1] and 'lost' or 'gone'
 end
 
--- A job that lost its worker: a suspect from now on, before its equals. Returns whether the next fetch fails it.
+-- A job that lost its worker: a suspect from now on, before its equals. `told.most` is in the place of `most`, if it is
+-- there. Returns whether the next fetch fails it.
 local function put_back(id, job, told, most)
   increment(job, 'stc')
   increment(job, 'suspect')
@@ -32,7 +33,7 @@ local function put_back(id, job, told, most)
     redis.call('HSET', job, 'blamed', (told[6] or '') .. ':' .. (told[2] or ''))
   end
   redis.call('HDEL', job, 'alone', 'unread')
-  local dooms = crashes >= most
+  local dooms = crashes >= (told.most or most)
   if dooms then redis.call('HSET', job, 'defa', condemnation(crashes)) end
   push_job(q, id, priority_of(job), true, 'active')
   redis.call('XADD', q.events, '*', 'event', 'stalled', 'jobId', id)

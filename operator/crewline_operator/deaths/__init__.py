@@ -1,0 +1,1 @@
+"""Dead workers: what they ran is handed back at once where their pods show that they are dead, and why."""

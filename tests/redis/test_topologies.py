@@ -53,6 +53,7 @@ async def _exercise(url: str, prefix: str = "bull") -> None:
         flow = await queue.add_flow(FlowJob("parent", children=[FlowJob("child", 7)]))
         assert await flow.job.result(timeout=20) == [7]
         assert await (await queue.add("later", 2, delay=0.2, priority=3)).result(timeout=20) == 2
+        assert [each["slots"] for each in await queue.workers()] == [20]
         before, here, there = await (await queue.add("forks", 1)).result(timeout=20)
         assert there == before < here, "connections that a child shares with its worker"
         await queue.schedule("tick", "n", 1, every=60, limit=1)

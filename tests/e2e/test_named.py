@@ -180,3 +180,33 @@ async def test_a_changed_password_reaches_the_operator_without_a_restart(inside:
     told = await scene.kubectl("get", "jobqueues,deployments,events", "-o", "yaml")
     assert "first-secret" not in told and "second-secret" not in told
     admin.close()
+
+
+async def test_workers_are_held_then_fall_back_while_a_password_is_wrong_and_go_when_it_is_right(
+    inside: Inside,
+) -> None:
+    scene = inside.scene
+    admin = sync_redis.Redis(port=inside.redis.port)
+    admin.execute_command("ACL", "SETUSER", "app", "on", ">first-secret", "~*", "&*", "+@all")
+    password_from = {"secretKeyRef": {"name": "redis", "key": "password"}}
+    reach = {"url": inside.redis.url, "username": "app", "passwordFrom": password_from}
+    scaling = {
+        "idleSeconds": 1,
+        "fallback": {"afterSeconds": 3, "replicas": 2},
+        "behavior": {"stableWindowSeconds": 1, "panicWindowSeconds": 1},
+    }
+    await scene.apply(secret("redis", password="first-secret"))
+    await scene.apply(inside.jobqueue("emails", redis=reach, scaling=scaling))
+    async with inside.operator() as operator:
+        await connected(operator, inside, "emails")
+        admin.execute_command("ACL", "SETUSER", "app", "resetpass", ">second-secret")
+        admin.execute_command("CLIENT", "KILL", "USER", "app")
+        failed = await scene.wait_condition("emails", "RedisReachable", "RedisAuthFailed")
+        assert "correct user and password where spec.redis names them" in failed["message"]
+        await scene.wait("emails", "falls back", lambda seen: seen["status"]["desiredReplicas"] == 2, seconds=20)
+        assert await scene.replicas("emails") == 2
+
+        await scene.apply(secret("redis", password="second-secret"))
+        await connected(operator, inside, "emails")
+        await scene.wait("emails", "sleeps again", lambda seen: seen["status"]["desiredReplicas"] == 0, seconds=20)
+    admin.close()

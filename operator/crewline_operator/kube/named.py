@@ -113,22 +113,26 @@ class NamedObjects(Generic[U]):
     async def _watch_forever(self, named: Named, known: _Known[U]) -> None:
         failures = 0
         while True:
+            began, wanted = time.monotonic(), 0.0
             try:
                 await self._watch(named, known)
-                failures = 0
-                continue
-            except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-                if failures == 0 and isinstance(error, ApiError):
+            except Exception as error:
+                # whatever it is, nobody else would begin again
+                if failures == 0 and not isinstance(error, aiohttp.ClientError | TimeoutError | OSError):
                     log.warning("%s %s/%s can't be watched: %s", named.kind, named.namespace, named.name, error)
-                wait_seconds = min(RETRY_CAP_SECONDS, RETRY_SECONDS * 2.0**failures) * random.uniform(0.75, 1.25)
-                wait_seconds = max(wait_seconds, retry_after(error))
+                wanted = retry_after(error)
                 failures = min(failures + 1, 30)
+            else:
+                # one that is ended at once is no better than one that is refused
+                failures = 0 if time.monotonic() - began >= RETRY_SECONDS else min(failures + 1, 30)
             finally:
                 known.up = False
-            await asyncio.sleep(wait_seconds)
-            with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError, OSError):
-                # it may be that only the watch is refused
-                self._take(known, await self._ask(named))
+            if failures:
+                backoff = min(RETRY_CAP_SECONDS, RETRY_SECONDS * 2.0 ** (failures - 1))
+                await asyncio.sleep(max(wanted, backoff * random.uniform(0.75, 1.25)))
+                with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError, OSError):
+                    # it may be that only the watch is refused
+                    self._take(known, await self._ask(named))
 
     async def _watch(self, named: Named, known: _Known[U]) -> None:
         async with self._api.watch(RESOURCES[named.kind], named.namespace, named.name) as events:

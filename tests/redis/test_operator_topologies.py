@@ -29,7 +29,7 @@ from tests.redis.sleepers import asleep
 from tests.redis.test_operator_executor import EMAILS, Operator
 from tests.redis.test_operator_executor import stranger as stranger
 from tests.redis.topologies import cluster as cluster
-from tests.redis.topologies import knows_all, master_port, start_sentinel, wait_until
+from tests.redis.topologies import cluster_info, knows_all, master_port, start_sentinel, wait_until
 
 Until = Callable[..., Awaitable[Any]]
 NOTE = Note("Normal", "QueuePaused", "as told")
@@ -221,6 +221,59 @@ async def test_a_queue_of_a_cluster_is_claimed_paused_and_swept(
     await stranger.do(GiveUpClaim(ref, me), GiveUpClaim(ref, other))
     stranger.pollers.wake(EMAILS)
     await until(lambda: seen() and seen().owner is None)
+
+
+async def test_a_node_that_is_away_is_the_fault_of_its_own_queues_only(
+    cluster: list[redis_server.RedisServer], pollers: Pollers, until: Until
+) -> None:
+    homes: dict[int, list[str]] = {}
+    for number, node in enumerate(cluster):
+        with sync_redis.Redis(port=node.port) as client:
+            client.config_set("cluster-require-full-coverage", "no")
+            slots = {name: client.execute_command("CLUSTER", "KEYSLOT", f"bull:{name}:") for name in NAMES}
+        homes[number] = [
+            name for name, slot in slots.items() if number * 16384 // 3 <= slot < (number + 1) * 16384 // 3
+        ]
+    lost = next(number for number, names in homes.items() if 0 < len(names) < len(NAMES))
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in cluster)
+    for name in NAMES:
+        poller = pollers.watch(key(name), Endpoint(url, "shown"), target(name))
+    await until(lambda: all(waiting(poller, name) == 0 for name in NAMES), 20)
+    others = [name for name in NAMES if name not in homes[lost]]
+    async with contextlib.AsyncExitStack() as stack:
+        queues = [await stack.enter_async_context(Queue(name, redis=url)) for name in others]
+        for queue in queues:
+            await queue.add("a", 1)
+        cluster[lost].stop()
+        await until(lambda: all(waiting(poller, name) == "RedisUnreachable" for name in homes[lost]), 20)
+        for queue in queues:
+            await queue.add("a", 1)
+        await until(lambda: all(waiting(poller, name) == 2 for name in others), 20)
+        assert all(waiting(poller, name) == "RedisUnreachable" for name in homes[lost])
+
+
+async def test_a_replica_that_takes_over_is_found(
+    cluster: list[redis_server.RedisServer], pollers: Pollers, tmp_path: Path, until: Until
+) -> None:
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in cluster)
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+    with redis_server.start(tmp_path / "replica", *options) as replica, sync_redis.Redis(port=replica.port) as copy:
+        with sync_redis.Redis(port=cluster[0].port) as master:
+            lost = master.execute_command("CLUSTER", "MYID")
+            copy.execute_command("CLUSTER", "MEET", "127.0.0.1", cluster[0].port)
+            await until(lambda: b"cluster_state:ok" in cluster_info(copy), 20)
+            copy.execute_command("CLUSTER", "REPLICATE", lost)
+            await until(lambda: copy.info("replication").get("master_link_status") == "up", 30)
+        for name in NAMES:
+            poller = pollers.watch(key(name), Endpoint(url, "shown"), target(name))
+        await until(lambda: all(waiting(poller, name) == 0 for name in NAMES), 20)
+        cluster[0].stop()
+        await until(lambda: copy.info("replication")["role"] == "master", 30)
+        await until(lambda: all(waiting(poller, name) == 0 for name in NAMES), 30)
+        for name in NAMES:
+            async with Queue(name, redis=url) as queue:
+                await queue.add("a", 1)
+        await until(lambda: all(waiting(poller, name) == 1 for name in NAMES), 30)
 
 
 async def test_a_cluster_that_has_lost_a_node_is_told_and_recovers_alone(

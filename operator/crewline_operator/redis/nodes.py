@@ -1,12 +1,14 @@
 """Reads the queues of a Redis Cluster node by node: by each one's clock, and whatever becomes of the others.
 
-A pipeline goes to the nodes that the client knows of. Where one does not answer, or has other slots by now, the client
-is made to ask for the nodes anew; in a pipeline it does not do so by itself.
+A pipeline goes to the nodes that the client knows of, and does not ask for others by itself. So where one does not
+answer they are asked for anew: another may have its slots by now. The client is not closed for that, as redis-py would
+do it: it can't be opened again as long as the first of the masters is away.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -40,7 +42,8 @@ async def read_nodes(redis: Redis, targets: Sequence[Target], read: Read) -> dic
         else:
             raise answer
     if errors:
-        await redis.aclose()
+        with contextlib.suppress(*UNAVAILABLE):
+            await cluster.nodes_manager.initialize()
     if len(errors) == len(parts):
         raise errors[0]
     return found

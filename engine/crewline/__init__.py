@@ -31,6 +31,7 @@ from crewline.queue.letter import DeadLetter
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
 from crewline.queue.schedules import Schedule
+from crewline.redis.completed import redis_url
 from crewline.wire.backoff import Backoff
 from crewline.wire.dedup import Dedup
 from crewline.wire.retention import Keep
@@ -66,4 +67,5 @@ __all__ = [
     "Update",
     "Worker",
     "on",
+    "redis_url",
 ]

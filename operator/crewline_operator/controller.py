@@ -19,6 +19,7 @@ from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.errors import retry_after
 from crewline_operator.kube.events import EventRecorder
+from crewline_operator.kube.named import NamedObjects
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.deaths import Deaths
 from crewline_operator.loop.intake import Intake
@@ -49,6 +50,7 @@ class Controller:
         self._store = Store()
         self._work: WorkQueue[Key] = WorkQueue()
         self._codes = Codes(api)
+        self._named: NamedObjects[Key] = NamedObjects(api, self._work.add)
         self._intake = Intake(
             store=self._store,
             work=self._work,
@@ -74,6 +76,7 @@ class Controller:
             api=api,
             store=self._store,
             codes=self._codes,
+            named=self._named,
             pollers=self._pollers,
             bulkheads=self._bulkheads,
             done=self._executor.done,
@@ -138,6 +141,7 @@ class Controller:
                     retry_after=retry_after,
                 )
         finally:
+            await self._named.close()
             await self._pollers.close()
 
     async def _reconcile(self, key: Key) -> None:

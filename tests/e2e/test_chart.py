@@ -86,6 +86,12 @@ def test_the_installed_operator_may_not(cluster: Cluster, crewline: None, verb: 
 
 
 def test_the_installed_operator_may_do_its_work(cluster: Cluster, crewline: None) -> None:
-    for verb, resource in (("get", "secrets"), ("patch", "deployments.apps"), ("watch", "jobqueues.crewline.dev")):
+    rights = (
+        ("get", "secrets"),
+        ("watch", "secrets"),
+        ("patch", "deployments.apps"),
+        ("watch", "jobqueues.crewline.dev"),
+    )
+    for verb, resource in rights:
         can = cluster.kubectl("auth", "can-i", verb, resource, f"--as={IDENTITY}", "--all-namespaces")
         assert can.strip() == "yes", f"{verb} {resource}"

@@ -37,6 +37,13 @@ def scheduledjob(**spec: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+PASSWORD = {"passwordFrom": {"secretKeyRef": {"name": "redis", "key": "password"}}}
+TLS = {
+    "ca": {"configMapKeyRef": {"name": "authority", "key": "ca.crt"}},
+    "clientCertificate": {"secretName": "client"},
+}
+
+
 def send(cluster: Cluster, manifest: dict[str, Any], *options: str) -> str:
     """What kubectl said to a manifest; "" if the API server took it."""
     command = [*cluster.command, "-n", "default", "create", "--dry-run=server", *options, "-f", "-"]
@@ -54,6 +61,11 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
     for accepted in (
         jobqueue(),
         jobqueue(redis=secret, worker=program, deadLetter={"queue": "graveyard"}),
+        jobqueue(redis={"url": "rediss://redis:7000", "database": 3, "username": "app"} | PASSWORD),
+        jobqueue(redis={"url": "rediss://[fd00::1]:7000/", "tls": {"ca": secret["urlFrom"]}}),
+        jobqueue(redis={"sentinel": {"masterName": "main", "hosts": ["s1", "s2.data.svc:7000"]}, "tls": {}}),
+        jobqueue(redis={"sentinel": {"masterName": "m", "hosts": ["s"], "username": "u"} | PASSWORD} | PASSWORD),
+        jobqueue(redis={"cluster": {"hosts": ["10.0.0.1:7000", "[fd00::1]"]}, "tls": TLS, "prefix": "{bull}"}),
         jobqueue(worker=worker(code={"configMap": "c"}, concurrency=1, env=[{"name": "A", "value": "b"}])),
         jobqueue(scaling={"minReplicas": 3, "maxReplicas": 3}, queue="a.b_c-d", replicas=2),
         jobqueue(scaling={"mode": "External", "target": {"jobsPerReplica": 20}, "hold": True}),
@@ -122,10 +134,66 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
             jobqueue(worker=worker(env=[{"name": "CREWLINE_QUEUE", "value": "x"}])),
             ["spec.worker.env", "set by the operator", "another name"],
         ),
-        (jobqueue(redis={}), ["spec.redis has neither url nor urlFrom", "add url"]),
+        (jobqueue(redis={}), ["spec.redis has none of url, urlFrom, sentinel and cluster", "add url"]),
         (
             jobqueue(redis={"url": "redis://r", "urlFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
-            ["spec.redis.url and spec.redis.urlFrom exclude each other", "remove one"],
+            ["spec.redis: url, urlFrom, sentinel and cluster exclude each other", "keep one"],
+        ),
+        (
+            jobqueue(redis={"url": "redis://r", "cluster": {"hosts": ["n1"]}}),
+            ["spec.redis: url, urlFrom, sentinel and cluster exclude each other", "keep one"],
+        ),
+        (
+            jobqueue(redis={"url": "redis://:secret@redis"}),
+            ["spec.redis.url has a user or a password in it", "spec.redis.passwordFrom", "urlFrom"],
+        ),
+        (
+            jobqueue(redis={"url": "redis://redis?password=secret"}),
+            ["spec.redis.url has options", "use spec.redis.data"],
+        ),
+        (jobqueue(redis={"url": "redis://a,b:7000"}), ["spec.redis.url is not one host:port", "spec.redis.sentinel"]),
+        (jobqueue(redis={"url": "redis://redis/x"}), ["spec.redis.url is not one host:port with a database's number"]),
+        (
+            jobqueue(redis={"url": "redis://redis/1", "database": 1}),
+            ["spec.redis.database and the database at the end of spec.redis.url exclude each other", "remove one"],
+        ),
+        (
+            jobqueue(redis={"cluster": {"hosts": ["n1"]}, "database": 1}),
+            ["spec.redis.database is for url and sentinel", "remove database"],
+        ),
+        (
+            jobqueue(redis={"url": "redis://redis", "tls": {}}),
+            ["spec.redis.tls is for a connection with TLS", "write rediss://, or remove tls"],
+        ),
+        (
+            jobqueue(redis={"url": "rediss://redis", "tls": {"ca": {}}}),
+            ["spec.redis.tls.ca has not exactly one of secretKeyRef and configMapKeyRef", "keep one"],
+        ),
+        (
+            jobqueue(redis={"url": "rediss://redis", "tls": {"clientCertificate": {"secretName": "../x"}}}),
+            ["spec.redis.tls.clientCertificate.secretName is no Secret's name", "use lower-case letters"],
+        ),
+        (
+            jobqueue(redis={"url": "redis://r", "passwordFrom": {"secretKeyRef": {"name": "a/b", "key": "k"}}}),
+            ["spec.redis.passwordFrom.secretKeyRef.name is no Secret's name", "use lower-case letters"],
+        ),
+        (
+            jobqueue(redis={"sentinel": {"masterName": "main", "hosts": ["redis://s1"]}}),
+            ["spec.redis.sentinel.hosts: an entry is no host:port", "write it as in redis-0.redis.shop.svc:26379"],
+        ),
+        (
+            jobqueue(redis={"sentinel": {"masterName": "a/b", "hosts": ["s1"]}}),
+            ["spec.redis.sentinel.masterName is no master's name", "use letters, digits"],
+        ),
+        (jobqueue(redis={"sentinel": {"hosts": ["s1"]}}), ["spec.redis.sentinel.masterName", "Required value"]),
+        (jobqueue(redis={"cluster": {"hosts": []}}), ["spec.redis.cluster.hosts", "at least 1 items"]),
+        (
+            jobqueue(redis={"cluster": {"hosts": ["n1:x"]}}),
+            ["spec.redis.cluster.hosts: an entry is no host:port", "write it as in redis-0.redis.shop.svc:6379"],
+        ),
+        (
+            jobqueue(worker=worker(env=[{"name": "CREWLINE_REDIS_PASSWORD", "value": "x"}])),
+            ["spec.worker.env", "set by the operator", "another name"],
         ),
         (jobqueue(redis={"url": "http://redis"}), ["spec.redis.url is not a Redis URL", "redis://host:6379/0"]),
         (jobqueue(redis={"url": "redis://r", "prefix": "a:b"}), ["spec.redis.prefix", "use a plain word"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from crewline import Queue
 from crewline_operator.model.attention import Attention
@@ -52,18 +53,21 @@ class Sleepers:
         snapshot = self.poller.reading(self.key(name)).snapshot
         return 0 if snapshot is None else snapshot.now_ms
 
-    async def add(self, name: str) -> None:
+    async def add(self, name: str, **options: Any) -> None:
         async with Queue(name, redis=self.url) as queue:
-            await queue.add("a", {})
+            await queue.add("a", {}, **options)
 
 
 @asynccontextmanager
-async def asleep(url: str, *names: str, poll_seconds: float = POLL_SECONDS, at: str = "") -> AsyncIterator[Sleepers]:
-    """Queues that sleep. They are read by `url`, and added to `at` another one, if that is named."""
+async def asleep(
+    at: str | Endpoint, *names: str, poll_seconds: float = POLL_SECONDS, added_by: str = ""
+) -> AsyncIterator[Sleepers]:
+    """Queues that sleep. They are read at an endpoint, or by a URL, and added to by another URL, if that is named."""
     told: list[Key] = []
-    poller = Poller(Endpoint(url, "shown"), told.extend, poll_seconds)
+    endpoint = at if isinstance(at, Endpoint) else Endpoint(at, "shown")
+    poller = Poller(endpoint, told.extend, poll_seconds)
     poller.start()
-    sleepers = Sleepers(poller, at or url, told)
+    sleepers = Sleepers(poller, added_by or endpoint.url, told)
     sleepers.sleep(*names)
     try:
         yield sleepers

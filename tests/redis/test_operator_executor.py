@@ -29,6 +29,7 @@ from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
+from crewline_operator.kube.named import NamedObjects
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
@@ -238,6 +239,7 @@ async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_serve
         api=stranger.api,
         store=stranger.store,
         codes=Codes(stranger.api),
+        named=NamedObjects(stranger.api, stranger.again.append),
         pollers=stranger.pollers,
         bulkheads=stranger.bulkheads,
         done=stranger.executor.done,

@@ -110,7 +110,7 @@ async def test_a_user_that_may_not_read_events_is_no_fault_of_other_queues(
     async with Redis.from_url(redis_url) as redis:
         await redis.execute_command("ACL", "SETUSER", "shop", "reset", "on", ">pw", "+@all", *rights.split())
         url = redis_url.replace("redis://", "redis://shop:pw@")
-        async with asleep(url, "emails", "reports", poll_seconds=poll_seconds, at=redis_url) as sleepers:
+        async with asleep(url, "emails", "reports", poll_seconds=poll_seconds, added_by=redis_url) as sleepers:
             await until(lambda: sleepers.waiting("emails") == sleepers.waiting("reports") == 0)
             for name in seen:
                 await sleepers.add(name)
@@ -140,7 +140,7 @@ async def test_a_redis_that_goes_and_comes_back_without_its_data_wakes_queues_ag
 async def test_a_connection_that_died_without_a_word_is_replaced(
     redis_url: str, redis_server: redis_server.RedisServer, until: Until
 ) -> None:
-    async with Proxy(redis_server.port) as proxy, asleep(proxy.url, "emails", at=redis_url) as sleepers:
+    async with Proxy(redis_server.port) as proxy, asleep(proxy.url, "emails", added_by=redis_url) as sleepers:
         await until(lambda: sleepers.waiting("emails") == 0)
         proxy.black_hole()
         await until(lambda: sleepers.waiting("emails") == -1, 20)

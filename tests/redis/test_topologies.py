@@ -7,20 +7,23 @@ import contextlib
 import gc
 import os
 import signal
-import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from crewline import DeadLetters, FlowJob, InvalidOption, Job, JobFailed, Queue, Worker
+from crewline.redis.completed import Access, complete_url
 from crewline.redis.connection import UNAVAILABLE
 from crewline.redis.topology import check_letters_slot, slot_of
 
 from tests import redis_server
+from tests.certificates import write_certificates
 from tests.redis.sockets import connections
+from tests.redis.topologies import cluster as cluster
+from tests.redis.topologies import cluster_info, knows_all, start_sentinel, wait_until
 
 
 async def _exercise(url: str, prefix: str = "bull") -> None:
@@ -50,6 +53,7 @@ async def _exercise(url: str, prefix: str = "bull") -> None:
         flow = await queue.add_flow(FlowJob("parent", children=[FlowJob("child", 7)]))
         assert await flow.job.result(timeout=20) == [7]
         assert await (await queue.add("later", 2, delay=0.2, priority=3)).result(timeout=20) == 2
+        assert [each["slots"] for each in await queue.workers()] == [20]
         before, here, there = await (await queue.add("forks", 1)).result(timeout=20)
         assert there == before < here, "connections that a child shares with its worker"
         await queue.schedule("tick", "n", 1, every=60, limit=1)
@@ -78,23 +82,8 @@ async def _worker(url: str, prefix: str, handle: Callable[[Job], Any]) -> AsyncI
         await asyncio.wait_for(running, 20)
 
 
-def _certificates(folder: Path) -> None:
-    """A CA of the test's own and a certificate for 127.0.0.1."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=test CA",
-            "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
-    openssl("req", *key, "-keyout", "redis.key", "-out", "redis.csr", "-subj", "/CN=redis")
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
-    openssl("x509", "-req", "-in", "redis.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-            "-out", "redis.crt", "-extfile", "san")  # fmt: skip
-
-
 async def test_tls_with_a_ca_of_ones_own(tmp_path: Path) -> None:
-    _certificates(tmp_path)
+    write_certificates(tmp_path)
     tls_port = redis_server.free_port()
     options = ("--tls-port", str(tls_port), "--tls-cert-file", "redis.crt", "--tls-key-file", "redis.key",
                "--tls-ca-cert-file", "ca.crt", "--tls-auth-clients", "no")  # fmt: skip
@@ -116,37 +105,6 @@ async def test_an_acl_user_that_may_touch_only_its_own_keys(tmp_path: Path) -> N
         await _exercise(f"redis://worker:se%3Acret%401@127.0.0.1:{server.port}/0")
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[list[redis_server.RedisServer]]:
-    with contextlib.ExitStack() as stack:
-        nodes = [
-            stack.enter_context(
-                redis_server.start(tmp_path / str(n), "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-            )
-            for n in range(3)
-        ]
-        clients = [stack.enter_context(contextlib.closing(redis.Redis(port=node.port))) for node in nodes]
-        for n, client in enumerate(clients):
-            first, last = n * 16384 // 3, (n + 1) * 16384 // 3 - 1
-            client.execute_command("CLUSTER", "ADDSLOTS", *range(first, last + 1))
-            client.execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
-        _until(lambda: all(b"cluster_state:ok" in _cluster_info(client) for client in clients))
-        _until(lambda: all(len(client.execute_command("CLUSTER", "SLOTS")) == 3 for client in clients))
-        yield nodes
-
-
-def _cluster_info(client: redis.Redis) -> bytes:
-    info = client.execute_command("CLUSTER", "INFO")
-    return info if isinstance(info, bytes) else repr(info).replace("': '", ":").encode()
-
-
-def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
-
-
 async def test_a_cluster_with_a_tagged_prefix(cluster: list[redis_server.RedisServer]) -> None:
     url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in cluster)
     with pytest.raises(InvalidOption, match=r"prefix='\{bull\}'"):
@@ -166,7 +124,7 @@ async def test_a_cluster_whose_nodes_were_away_is_used_again_when_they_are_back(
     try:
         with contextlib.closing(redis.Redis(port=node.port)) as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            _until(lambda: b"cluster_state:ok" in _cluster_info(client))
+            wait_until(lambda: b"cluster_state:ok" in cluster_info(client))
         url = f"redis+cluster://127.0.0.1:{node.port}"
         async with Queue("emails", redis=url, prefix="{bull}", timeout_seconds=2) as queue:
             job = await queue.add("before", 1)
@@ -281,9 +239,9 @@ async def test_sentinel_takes_a_worker_to_the_new_master_and_is_asked_on_few_con
         replica = stack.enter_context(
             redis_server.start(tmp_path / "replica", "--replicaof", "127.0.0.1", str(master.port))
         )
-        sentinels = [stack.enter_context(_sentinel(tmp_path / f"sentinel{n}", master.port)) for n in range(3)]
+        sentinels = [stack.enter_context(start_sentinel(tmp_path / f"sentinel{n}", master.port)) for n in range(3)]
         guard = stack.enter_context(contextlib.closing(redis.Redis(port=sentinels[0], decode_responses=True)))
-        _until(lambda: _knows(guard))
+        wait_until(lambda: knows_all(guard))
         url = "redis+sentinel://" + ",".join(f"127.0.0.1:{port}" for port in sentinels) + "/main/0"
         await _exercise(url)
 
@@ -304,7 +262,9 @@ async def test_sentinel_takes_a_worker_to_the_new_master_and_is_asked_on_few_con
             assert max(asked) <= 7
             await until(lambda: [connections(port) for port in sentinels] == [1, 0, 0])
             guard.execute_command("SENTINEL", "FAILOVER", "main")
-            _until(lambda: guard.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")[1] == str(replica.port))
+            wait_until(
+                lambda: guard.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")[1] == str(replica.port)
+            )
             deadline = time.monotonic() + 30
             while 2 not in seen:
                 assert time.monotonic() < deadline
@@ -313,31 +273,15 @@ async def test_sentinel_takes_a_worker_to_the_new_master_and_is_asked_on_few_con
                 await asyncio.sleep(0.2)
 
 
-def _knows(guard: redis.Redis) -> bool:
-    told = guard.execute_command("SENTINEL", "MASTER", "main")
-    fields = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=False))
-    return int(fields["num-slaves"]) >= 1 and int(fields["num-other-sentinels"]) >= 2
-
-
-@contextlib.contextmanager
-def _sentinel(folder: Path, master_port: int) -> Iterator[int]:
-    folder.mkdir()
-    port = redis_server.free_port()
-    (folder / "sentinel.conf").write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {folder}\nlogfile sentinel.log\n"
-        f"sentinel monitor main 127.0.0.1 {master_port} 2\nsentinel down-after-milliseconds main 2000\n"
-        "sentinel failover-timeout main 5000\n"
-    )
-    process = subprocess.Popen(["redis-server", str(folder / "sentinel.conf"), "--sentinel"])
-    try:
-        _until(lambda: _answers(port))
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _answers(port: int) -> bool:
-    with contextlib.closing(redis.Redis(port=port)) as client, contextlib.suppress(redis.RedisError):
-        return bool(client.ping())
-    return False
+async def test_sentinels_and_their_master_have_passwords_of_their_own(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        master = stack.enter_context(redis_server.start(tmp_path / "master"))
+        with contextlib.closing(redis.Redis(port=master.port)) as admin:
+            admin.config_set("requirepass", "a/b")
+        guarded = start_sentinel(tmp_path / "sentinel", master.port, "sentinel auth-pass main a/b", password="q&1")
+        port = stack.enter_context(guarded)
+        url = f"redis+sentinel://127.0.0.1:{port}/main/0"
+        await _exercise(complete_url(url, Access(password="a/b", sentinel_password="q&1")))
+        async with Queue("emails", redis=complete_url(url, Access(password="a/b"))) as queue:
+            with pytest.raises(UNAVAILABLE):
+                await queue.metrics()

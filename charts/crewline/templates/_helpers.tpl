@@ -47,10 +47,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch]
-# Redis URLs: only those that a JobQueue names are read, so they need not be listed.
+# Redis URLs, passwords, certificates: only those that a JobQueue names are read and watched, each by its name.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get]
+  verbs: [get, watch]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
@@ -10,10 +11,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from crewline.cli.printing import OutputClosed
-from crewline.cli.usage import EXIT_FAILED, EXIT_REDIS, EXIT_USAGE, checked, fail
+from crewline.cli.usage import EXIT_FAILED, EXIT_REDIS, EXIT_USAGE, checked, converted, fail
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
-from crewline.redis.address import parse_url, redact
+from crewline.redis.address import redact
+from crewline.redis.completed import access_from_env, complete_url
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire.keys import check_prefix, check_queue_name
 from crewline.wire.retention import Keep
@@ -41,6 +43,10 @@ def read_keep(text: str | None) -> Keep | None:
     return Keep(count, age_seconds)
 
 
+def _complete(url: str) -> str:
+    return complete_url(url, access_from_env(os.environ))
+
+
 QueueOption = Annotated[
     str,
     typer.Option(
@@ -59,7 +65,7 @@ RedisOption = Annotated[
         "-r",
         envvar="CREWLINE_REDIS_URL",
         help="Redis, as redis://\\[user:password@]host:port/db.",
-        callback=checked(parse_url),
+        callback=converted(_complete),
     ),
 ]
 PrefixOption = Annotated[

@@ -80,11 +80,16 @@ class Command(TyperCommand):
 
 def checked(check: Callable[[Any], object]) -> Callable[[Any], Any]:
     """An option's callback: what the engine would refuse is wrong usage of the option, which is named."""
+    return converted(lambda value: (check(value), value)[1])
+
+
+def converted(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same for an option that is given to the command as something else."""
 
     def callback(value: Any) -> Any:
         if value is not None:
             try:
-                check(value)
+                return convert(value)
             except InvalidOption as error:
                 raise typer.BadParameter(str(error)) from None
         return value

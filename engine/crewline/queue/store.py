@@ -14,6 +14,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from crewline.errors import InvalidOption, InvalidPayload
 from crewline.queue.results import Results, needed
+from crewline.redis.completed import DEFAULT_REDIS as DEFAULT_REDIS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, connect
 from crewline.redis.loops import home_of
 from crewline.redis.scripts import Scripts
@@ -22,7 +23,6 @@ from crewline.wire import jsonio
 from crewline.wire.keys import Keys
 from crewline.wire.readonly import readonly
 
-DEFAULT_REDIS = "redis://localhost:6379/0"
 DEFAULT_PREFIX = "bull"
 
 #: Options of a job that has none.

@@ -12,6 +12,7 @@ from crewline.errors import InvalidOption
 from crewline.queue.by_id import ById
 from crewline.queue.job import MAX_LOG_LINES
 from crewline.redis.scripts import Recovered
+from crewline.redis.topology import add_time
 from crewline.wire.checks import A_MILLISECOND, check_count, check_items, check_seconds, check_text, check_truth
 from crewline.wire.drains import DRAIN_SECONDS, drain_key
 from crewline.wire.registry import REGISTRY_KEY, TTL_MS, entry_key
@@ -29,7 +30,7 @@ class Workers(ById):
         ``silent``, the seconds since each was heard of by Redis' clock.
         """
         async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.time()
+            await add_time(self.redis, pipe, self.keys.base)
             pipe.zrange(self.keys.extra(REGISTRY_KEY), 0, -1, withscores=True)
             (seconds, micros), found = await pipe.execute()
         now_ms = seconds * 1000 + micros / 1000

@@ -45,18 +45,21 @@ class Address:
         hosts: host and port of each of several servers or Sentinels.
         service: what Sentinel calls the master.
         options: as redis-py takes them: user, password, database, TLS settings; one server's host and port, or path.
+        guard: user and password of the Sentinels themselves, with the names that they have in the URL.
     """
 
     kind: str
     hosts: tuple[tuple[str, int], ...]
     service: str
     options: dict[str, Any] = field(repr=False)
+    guard: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 def parse_url(url: str) -> Address:
     """Takes a URL apart; raises InvalidOption, which never shows user or password."""
     scheme, kind, parts = _split(url)
-    options = _read_query(parts.query, tls=scheme == "rediss", cluster=kind == "cluster")
+    options = _read_query(parts.query, kind, tls=scheme == "rediss")
+    guard = {name: options.pop(name) for name in _guard_readers if name in options}
     if scheme == "rediss":
         _check_tls(tuple(sorted((name, value) for name, value in options.items() if name.startswith("ssl_"))))
         options["ssl"] = True
@@ -89,7 +92,7 @@ def parse_url(url: str) -> Address:
     hosts = tuple(_read_host(each, kind) for each in servers)
     if not kind:
         (options["host"], options["port"]), hosts = hosts[0], ()
-    return Address(kind, hosts, service, options)
+    return Address(kind, hosts, service, options, guard)
 
 
 def redact(text: str) -> str:
@@ -101,7 +104,7 @@ def redact(text: str) -> str:
 
 
 def _without_account(text: str) -> str:
-    text = re.sub(r"([?&](?:username|password|ssl_password)=)[^&\s]*", r"\1***", text)
+    text = re.sub(r"([?&](?:sentinel_)?(?:username|password|ssl_password)=)[^&\s]*", r"\1***", text)
     return re.sub(r"(?s)^([a-zA-Z][\w+.-]*://)?.*@", r"\1", text)
 
 
@@ -173,16 +176,21 @@ _tls_readers: Mapping[str, Callable[[str], Any]] = {
     "ssl_cert_reqs": _one_of({each: each for each in ("required", "optional", "none")}),
     "ssl_check_hostname": _read_truth,
 }  # fmt: skip
+#: Who logs in to the Sentinels themselves: they know no users of the master's.
+_guard_readers: Mapping[str, Callable[[str], Any]] = {"sentinel_username": str, "sentinel_password": str}
 #: ... which redis-py's clients of a cluster do not all take.
 _more_tls_readers: Mapping[str, Callable[[str], Any]] = {
     "ssl_ca_path": str, "ssl_password": str, "ssl_ciphers": str, "ssl_min_version": _read_number,
 }  # fmt: skip
 
 
-def _read_query(query: str, *, tls: bool, cluster: bool) -> dict[str, Any]:
+def _read_query(query: str, kind: str, *, tls: bool) -> dict[str, Any]:
+    cluster = kind == "cluster"
     readers = {**_readers, **(_tls_readers if tls else {}), **(_more_tls_readers if tls and not cluster else {})}
     if cluster:
         del readers["db"]
+    if kind == "sentinel":
+        readers |= _guard_readers
     options: dict[str, Any] = {}
     pairs = parse_qsl(query, keep_blank_values=True)
     for name, value in pairs:

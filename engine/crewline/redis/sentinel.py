@@ -114,9 +114,10 @@ def _heard(asking: asyncio.Task[Any]) -> None:
 
 
 def _for_nodes(address: Address) -> dict[str, Any]:
-    """What the Sentinels themselves need: TLS as the master, and no password of the master's."""
+    """What the Sentinels themselves need: TLS as the master, their own password and not the master's."""
     tls = {key: value for key, value in address.options.items() if key.startswith("ssl")}
-    return {"socket_timeout": SENTINEL_SECONDS, "socket_connect_timeout": SENTINEL_SECONDS, **tls}
+    account = {name.removeprefix("sentinel_"): value for name, value in address.guard.items()}
+    return {"socket_timeout": SENTINEL_SECONDS, "socket_connect_timeout": SENTINEL_SECONDS, **tls, **account}
 
 
 def _named(node: Any) -> str:

@@ -54,6 +54,23 @@ def is_cluster(redis: str | Redis) -> bool:
     return isinstance(redis, RedisCluster)
 
 
+async def add_time(redis: Redis, pipe: Any, key: str) -> None:
+    """Adds TIME to a pipeline: in a cluster of the node that has `key`, whose clock that key's scripts go by."""
+    if is_cluster(redis):
+        cluster: Any = await redis.initialize()
+        pipe.execute_command("TIME", target_nodes=cluster.get_node_from_key(key))
+    else:
+        pipe.time()
+
+
+async def time_at(redis: Redis, key: str) -> tuple[int, int]:
+    """Seconds and microseconds of the clock that the scripts of `key` go by."""
+    async with redis.pipeline(transaction=False) as pipe:
+        await add_time(redis, pipe, key)
+        ((seconds, micros),) = await pipe.execute()
+    return seconds, micros
+
+
 def slot_of(prefix: str, queue: str) -> int | None:
     """The cluster's slot that all keys of a queue are in, Crewline's own too; None if they are not in one."""
     keys = Keys(prefix, queue)

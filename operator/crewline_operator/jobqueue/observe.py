@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from crewline.redis.connection import UNAVAILABLE
 
 from crewline_operator.effects.done import Done
 from crewline_operator.jobqueue.children.ownership import Standing, standing
 from crewline_operator.jobqueue.code import Codes
-from crewline_operator.jobqueue.endpoint import resolve_endpoint
+from crewline_operator.jobqueue.endpoint import Found, resolve_endpoint
 from crewline_operator.jobqueue.observed import Code, Observed
+from crewline_operator.jobqueue.redis_spec import RedisSpec
 from crewline_operator.jobqueue.spec import JobQueue, named_queue
 from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, Resource
+from crewline_operator.kube.named import Named, NamedObjects
 from crewline_operator.kube.store import Collection, Store
 from crewline_operator.model.deletion_cost import is_marked
-from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
+from crewline_operator.model.fault import Fault
 from crewline_operator.model.fields import Fields, Unreadable
 from crewline_operator.model.key import Key, Object, status_of
 from crewline_operator.model.names import JOBQUEUE_LABEL
@@ -30,7 +31,7 @@ from crewline_operator.model.worker import Worker
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.pollers import Pollers
-from crewline_operator.redis.reading import Reading
+from crewline_operator.redis.reading import Reading, Target
 from crewline_operator.redis.workers import read_workers
 from crewline_operator.scaling.decide import History
 
@@ -38,13 +39,13 @@ from crewline_operator.scaling.decide import History
 REDIS_TIMEOUT_SECONDS = 5.0
 
 
+@dataclass(frozen=True)
 class _Resolved:
-    """The Redis that a spec.redis was resolved to, and when."""
+    """The Redis that a spec.redis was resolved to, and by what."""
 
-    def __init__(self, endpoint: Endpoint, spec: Mapping[str, Any]) -> None:
-        self.endpoint = endpoint
-        self.spec = spec
-        self.read_at = time.monotonic()
+    spec: tuple[RedisSpec, Target]
+    found: Found
+    endpoint: Endpoint | Fault
 
 
 #: The kinds of children, and where they are asked for.
@@ -69,6 +70,7 @@ class JobQueueObserver:
         api: Api,
         store: Store,
         codes: Codes,
+        named: NamedObjects[Key],
         pollers: Pollers,
         bulkheads: Bulkheads,
         done: Callable[[Key], Done],
@@ -77,6 +79,7 @@ class JobQueueObserver:
         self._api = api
         self._store = store
         self._codes = codes
+        self._named = named
         self._pollers = pollers
         self._bulkheads = bulkheads
         self._done = done
@@ -89,6 +92,7 @@ class JobQueueObserver:
 
     def forget(self, key: Key) -> None:
         """A JobQueue is gone."""
+        self._named.refer(key)
         self._resolved.pop(key, None)
 
     async def observe(
@@ -106,7 +110,7 @@ class JobQueueObserver:
         Raises what the API server's calls raise.
         """
         key = jobqueue.key
-        endpoint = await self._endpoint(key, obj, jobqueue)
+        endpoint = await self._endpoint(jobqueue)
         followed = self._pollers.followed(key)
         reading = Reading()
         if isinstance(endpoint, Endpoint) and followed == (endpoint, jobqueue.target):
@@ -151,20 +155,18 @@ class JobQueueObserver:
             known_seconds=done.known_seconds(time.monotonic()),
         )
 
-    async def _endpoint(self, key: Key, obj: Object, jobqueue: JobQueue) -> Endpoint | Fault:
-        """The Redis; a Secret is read again when Redis fails, since its password may have been changed."""
-        known = self._resolved.get(key)
-        if known is not None and known.spec == obj["spec"]["redis"]:
-            failing = self._pollers.reading(key).fault is not None
-            fresh = time.monotonic() - known.read_at < FAULT_CHECK_SECONDS / 2
-            if jobqueue.redis_secret is None or not failing or fresh:
-                return known.endpoint
-        resolved = await resolve_endpoint(self._api, jobqueue)
-        if isinstance(resolved, Endpoint):
-            self._resolved[key] = _Resolved(resolved, obj["spec"]["redis"])
-        else:
-            self._resolved.pop(key, None)
-        return resolved
+    async def _endpoint(self, jobqueue: JobQueue) -> Endpoint | Fault:
+        """The Redis, by what is in Secrets and ConfigMaps now."""
+        key = jobqueue.key
+        named = {
+            (ref.kind, ref.name): Named(ref.kind, jobqueue.namespace, ref.name) for ref in jobqueue.redis.references
+        }
+        self._named.refer(key, named.values())
+        found = {at: await self._named.find(each) for at, each in named.items()}
+        known, spec = self._resolved.get(key), (jobqueue.redis, jobqueue.target)
+        if known is None or (known.spec, known.found) != (spec, found):
+            known = self._resolved[key] = _Resolved(spec, found, resolve_endpoint(jobqueue, found))
+        return known.endpoint
 
     async def _workers(self, jobqueue: JobQueue, pods: Sequence[Object]) -> dict[str, Worker] | None:
         """What the workers in these pods tell of themselves; None if that can't be read now."""

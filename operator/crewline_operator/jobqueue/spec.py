@@ -13,6 +13,7 @@ from typing import Any
 from crewline.errors import InvalidOption
 from crewline.wire.keys import Keys, letters_queue
 
+from crewline_operator.jobqueue.redis_spec import RedisSpec, parse_redis
 from crewline_operator.model.fields import Fields, Unreadable
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.queue_ref import QueueRef
@@ -22,14 +23,6 @@ from crewline_operator.scaling.spec import ScalingSpec
 
 #: What becomes of a job that was killed for want of memory while nothing ran beside it.
 RETRY, DEAD_LETTER = "Retry", "DeadLetter"
-
-
-@dataclass(frozen=True)
-class SecretKey:
-    """A key of a Secret in the JobQueue's namespace."""
-
-    name: str
-    key: str
 
 
 @dataclass(frozen=True)
@@ -62,8 +55,7 @@ class JobQueue:
     uid: str
     generation: int
     queue: str
-    redis_url: str | None
-    redis_secret: SecretKey | None
+    redis: RedisSpec
     prefix: str
     paused: bool
     dead_letter_queue: str
@@ -109,21 +101,13 @@ def parse_jobqueue(obj: Object) -> JobQueue:
         uid=metadata["uid"],
         generation=metadata.get("generation", 1),
         queue=queue,
-        redis_url=redis.optional_text("url"),
-        redis_secret=_secret_key(redis),
+        redis=parse_redis(redis),
         prefix=prefix,
         paused=spec.flag("paused"),
         dead_letter_queue=letters,
         worker=worker,
         scaling=parse_scaling(spec, worker.concurrency),
     )
-
-
-def _secret_key(redis: Fields) -> SecretKey | None:
-    if "urlFrom" not in redis:
-        return None
-    secret = redis.required("urlFrom").required("secretKeyRef")
-    return SecretKey(secret.object_name("name"), secret.text("key"))
 
 
 def _worker(worker: Fields) -> WorkerSpec:

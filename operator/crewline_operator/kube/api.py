@@ -8,8 +8,8 @@ field manager: what others set on them stays, what the operator sets is taken ba
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
+import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,12 +20,15 @@ import aiohttp
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as kube_config
 
-from crewline_operator.kube.errors import ApiError, retry_after_header
+from crewline_operator.kube.answers import answer_of, events_of
+from crewline_operator.kube.errors import ApiError
 from crewline_operator.model.names import FIELD_MANAGER, is_object_name
 
 log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_SECONDS = 15.0
+#: A watch is begun anew after this.
+WATCH_SECONDS = 300.0
 #: Objects a page of a list, so that a big cluster neither times out nor fills the memory at once.
 LIST_PAGE = 500
 
@@ -106,6 +109,31 @@ class Api:
         query: dict[str, Any] = {"limit": 1} | ({"labelSelector": label_selector} if label_selector else {})
         return bool((await self._call("GET", resource.path(namespace), query=query)).get("items"))
 
+    @asynccontextmanager
+    async def watch(
+        self, resource: Resource, namespace: str, name: str
+    ) -> AsyncIterator[AsyncIterator[tuple[bool, dict[str, Any]]]]:
+        """What happens to one object, from what it is now on: whether it was deleted, and the object as it was then.
+
+        Ends when the server ends it, after some minutes. Raises an ApiError also where it is told in the stream.
+        """
+        # a name that is none would be a selector of its own
+        resource.path(namespace, name)
+        query = {
+            "watch": "true",
+            "fieldSelector": f"metadata.name={name}",
+            "timeoutSeconds": round(WATCH_SECONDS * random.uniform(0.8, 1)),
+        }
+        # one whose server has died without a word is renewed, too
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT_SECONDS, sock_read=WATCH_SECONDS + 30)
+        response = await self._request("GET", resource.path(namespace), query=query, timeout=timeout)
+        try:
+            if response.status != 200:
+                await answer_of(response, f"watch {name!r} at {resource.path(namespace)}")
+            yield events_of(response)
+        finally:
+            response.close()
+
     async def apply(self, resource: Resource, manifest: Mapping[str, Any], *, uid: str | None = None) -> dict[str, Any]:
         """Server-side apply: make the fields of `manifest` so, whoever owned them; the object as it is then.
 
@@ -182,34 +210,30 @@ class Api:
         content_type: str = "application/json",
     ) -> tuple[int, dict[str, Any]]:
         """The HTTP code and the answer of a call that succeeded."""
+        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
+        response = await self._request(method, path, query=query, body=body, content_type=content_type, timeout=timeout)
+        return response.status, await answer_of(response, f"{method} {path}")
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        """The beginning of an answer, of whatever HTTP code."""
         headers: dict[str, str] = {"Accept": "application/json", "Content-Type": content_type}
         # The token is read again when it has been rotated.
         await self._client.update_params_for_auth(headers, None, ["BearerToken"], path, method, body)
         url = self._client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
-        response = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
-            method,
-            url,
-            headers=headers,
-            body=body,
-            _request_timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
+        answer = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
+            method, url, headers=headers, body=body, _request_timeout=timeout
         )
-        text = await response.read()
-        try:
-            answer: dict[str, Any] = json.loads(text)
-        except ValueError:
-            answer = {"message": text.decode(errors="replace")[:300]}
-        if not 200 <= response.status <= 299:
-            message = answer.get("message") or f"{method} {path}: HTTP {response.status}"
-            causes = (answer.get("details") or {}).get("causes") or ()
-            fields = [str(cause.get("field")) for cause in causes]
-            raise ApiError(
-                response.status,
-                answer.get("reason") or "",
-                message,
-                fields=fields,
-                retry_after_seconds=retry_after_header(response.headers.get("Retry-After")),
-            )
-        return response.status, answer
+        response: aiohttp.ClientResponse = answer.response
+        return response
 
 
 def _with_metadata(manifest: Mapping[str, Any], **metadata: str) -> dict[str, Any]:
@@ -233,5 +257,7 @@ async def connect() -> AsyncIterator[Api]:
         await kube_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     # A dead link must not be retried inside for minutes: the work queue tries again, with backoff.
     configuration.retries = None
+    # Each watch holds a connection: a bound would have other calls wait for one.
+    configuration.connection_pool_maxsize = 0
     async with kube_client.ApiClient(configuration) as client:
         yield Api(client)

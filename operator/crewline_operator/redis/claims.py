@@ -32,7 +32,7 @@ async def give_up_claim(redis: Redis, key: str, owner: Owner) -> bool:
 
 
 async def _replace(redis: Redis, key: str, before: Owner, after: Owner | None) -> bool:
-    async with redis.pipeline() as pipe:
+    async with redis.pipeline(transaction=True) as pipe:
         await pipe.watch(key)
         if await pipe.get(key) != before.encode().encode():
             return False

@@ -11,6 +11,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crewline.redis.topology import add_time
 from crewline.wire.keys import Keys
 from crewline.wire.text import text
 from redis.asyncio import Redis
@@ -84,10 +85,10 @@ class Counts:
 async def read_counts(
     redis: Redis, targets: Sequence[Target], sleeping: Container[Target]
 ) -> tuple[int, dict[Target, Counts | Fault]]:
-    """Read all targets: Redis' clock, and of each target the counts, or why it can't be read."""
+    """Read all targets, of one node of a cluster: its clock, and of each target the counts, or why it can't be read."""
     asked = {target: _questions(target) for target in targets}
     async with redis.pipeline(transaction=False) as pipe:
-        pipe.time()
+        await add_time(redis, pipe, Keys(targets[0].prefix, targets[0].queue).base)
         for target, questions in asked.items():
             if target in sleeping:
                 pipe.xrevrange(Keys(target.prefix, target.queue).events, count=1)

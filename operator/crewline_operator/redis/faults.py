@@ -5,6 +5,7 @@ A URL may carry a password: messages of redis-py are passed on only where they c
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,11 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
+    ClusterDownError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
 )
@@ -29,13 +32,25 @@ def redis_fault(error: BaseException, shown: str) -> Fault:
     if isinstance(error, NoPermissionError) or "can't run this command" in str(error) or "ACL failure" in str(error):
         return Fault(
             PERMISSION_DENIED,
-            f"Redis {shown} lets the user of the URL that spec.redis names not do what is needed: grant it the queue's "
+            f"Redis {shown} lets the user that spec.redis names not do what is needed: grant it the queue's "
             "keys and the commands by an ACL rule, or name another user",
         )
     if isinstance(error, AuthenticationError | AuthorizationError) or _is_auth(error):
         return Fault(
             "RedisAuthFailed",
-            f"Redis {shown} refuses the login: correct user and password in the URL that spec.redis names",
+            f"Redis {shown} refuses the login: correct user and password where spec.redis names them",
+        )
+    if _is_tls(error):
+        return Fault(
+            "RedisTLSFailed",
+            f"Redis {shown} and the operator do not agree on TLS ({_first_line(error)}): its certificate must be for "
+            "that host and of the CA in spec.redis.tls.ca; if it asks for one, name spec.redis.tls.clientCertificate",
+        )
+    if isinstance(error, ClusterDownError | RedisClusterException):
+        return Fault(
+            "RedisUnreachable",
+            f"Redis {shown} can't be reached (nobody serves all slots of the cluster): check the hosts in "
+            "spec.redis.cluster, and that all of its nodes run",
         )
     if isinstance(error, BusyLoadingError):
         return Fault("RedisUnreachable", f"Redis {shown} is loading its data: wait until it is done")
@@ -77,7 +92,7 @@ def refused_key(asked: Sequence[Sequence[Any]], answers: Sequence[Any]) -> Fault
         if isinstance(answer, NoPermissionError):
             return Fault(
                 PERMISSION_DENIED,
-                f"the user of the URL that spec.redis names may not {str(command).upper()} key {key!r}: grant it the "
+                f"the user that spec.redis names may not {str(command).upper()} key {key!r}: grant it the "
                 "queue's keys by an ACL rule, or name another user",
             )
         raise answer
@@ -87,6 +102,11 @@ def refused_key(asked: Sequence[Sequence[Any]], answers: Sequence[Any]) -> Fault
 def _is_auth(error: BaseException) -> bool:
     # A server that has a password answers NOAUTH to a client without one, which is a plain ResponseError.
     return isinstance(error, RedisError) and str(error).startswith(("NOAUTH", "WRONGPASS"))
+
+
+def _is_tls(error: BaseException) -> bool:
+    # redis-py passes on what the ssl module says in an error of its own
+    return isinstance(error, ssl.SSLError) or "SSL:" in str(error) or "certificate" in str(error).lower()
 
 
 def _code(error: BaseException) -> str:

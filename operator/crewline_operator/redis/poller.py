@@ -19,7 +19,6 @@ import zlib
 from collections.abc import Callable, Collection, Iterable
 
 from crewline.redis.connection import cancelled, connect, end_tasks
-from crewline.redis.topology import is_cluster
 from crewline.wire.keys import Keys
 from redis.asyncio import Redis
 
@@ -27,12 +26,12 @@ from crewline_operator.model.attention import Attention
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
 from crewline_operator.redis.agenda import Agenda, next_turn
+from crewline_operator.redis.certificates import Opened
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.reading import Reading, Snapshot, Target
 from crewline_operator.redis.snapshot import read_snapshots
-from crewline_operator.redis.wake import WakeReader
-from crewline_operator.redis.watched import Watched
+from crewline_operator.redis.wakes import Wakes
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +56,9 @@ class Poller:
 
     def __init__(self, endpoint: Endpoint, on_change: OnChange, interval_seconds: float) -> None:
         self.endpoint = endpoint
+        self._opened = Opened(endpoint)
         self.redis: Redis = connect(
-            endpoint.url,
+            self._opened.url,
             called="crewline-operator",
             socket_timeout=COMMAND_TIMEOUT_SECONDS,
             socket_connect_timeout=COMMAND_TIMEOUT_SECONDS,
@@ -72,9 +72,7 @@ class Poller:
         self._failures = 0
         self._agenda: Agenda[Key] = Agenda()
         self._changed = asyncio.Event()
-        self._watched = Watched(time.monotonic)
-        # In a cluster one read can't span the slots of many queues.
-        self._wakes = None if is_cluster(endpoint.url) else WakeReader(endpoint, self._watched, self._read_now)
+        self._wakes = Wakes(self._opened.url, endpoint.shown, self._read_now)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -83,16 +81,14 @@ class Poller:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._poll_forever(), name=f"poller {self.endpoint.shown}")
-        if self._wakes is not None:
-            self._wakes.start()
 
     async def stop(self) -> None:
-        if self._wakes is not None:
-            await self._wakes.stop()
+        await self._wakes.stop()
         if self._task is not None:
             await end_tasks(self._task)
         with contextlib.suppress(Exception):
             await self.redis.aclose()
+        self._opened.close()
 
     def watch(self, key: Key, target: Target) -> None:
         """Read `target` for the JobQueue `key` from now on."""
@@ -102,7 +98,7 @@ class Poller:
             self.wake(key)
 
     def unwatch(self, key: Key) -> None:
-        self._watched.rouse(key)
+        self._wakes.rouse(key)
         self._agenda.drop(key)
         self._attention.pop(key, None)
         self._targets.pop(key, None)
@@ -124,11 +120,11 @@ class Poller:
             return
         self._attention[key] = attention
         if attention is Attention.ASLEEP:
-            self._watched.sleep(key, Keys(target.prefix, target.queue).events)
+            self._wakes.sleep(key, Keys(target.prefix, target.queue).events)
             # What was added since its last read is seen by this one, and what is added after by its events.
             self.wake(key)
         else:
-            self._watched.rouse(key)
+            self._wakes.rouse(key)
             self._plan([key])
 
     def wake(self, key: Key) -> None:
@@ -150,7 +146,7 @@ class Poller:
 
     def _next_at(self, key: Key, now: float) -> float:
         attention, interval = self.attention(key), self._interval_seconds
-        if attention is Attention.ASLEEP and self._watched.waits_for(key):
+        if attention is Attention.ASLEEP and self._wakes.waits_for(key):
             phase = zlib.crc32(str(key).encode()) % (ASLEEP_INTERVALS * CLOSE_READS) * interval / CLOSE_READS
             at = next_turn(now, ASLEEP_INTERVALS * interval, phase)
         else:
@@ -213,10 +209,9 @@ class Poller:
                 continue
             earlier, seen = self._readings.get(key, Reading()), found[target]
             self._readings[key] = reading = Reading(fault=seen) if isinstance(seen, Fault) else Reading(snapshot=seen)
-            self._watched.was_read(key, reading.snapshot.position if reading.snapshot is not None else None)
+            self._wakes.was_read(key, reading.snapshot.position if reading.snapshot is not None else None)
             if reading.differs_from(earlier):
                 changed.append(key)
         self._plan(targets)
-        if self._wakes is not None:
-            self._wakes.look()
+        self._wakes.look()
         self._on_change(changed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
+from crewline.redis.topology import is_cluster
 from crewline.wire.text import text
 from redis.asyncio import Redis
 
@@ -16,6 +17,7 @@ from crewline_operator.model.fault import Fault
 from crewline_operator.redis.age import integer
 from crewline_operator.redis.counts import Counts, read_counts
 from crewline_operator.redis.details import Details, read_details
+from crewline_operator.redis.nodes import read_nodes
 from crewline_operator.redis.reading import Snapshot, Target
 
 
@@ -24,8 +26,18 @@ async def read_snapshots(
 ) -> dict[Target, Snapshot | Fault]:
     """Read all targets, each or why it can't be read; raises what redis-py raises where Redis can't be reached.
 
-    Of those that are `sleeping` the last event comes first, so that whatever is added later has a later event.
+    Of those that are `sleeping` the last event comes first, so that whatever is added later has a later event. What a
+    cluster's other nodes have is read although one of them is away.
     """
+    if not targets:
+        return {}
+    if is_cluster(redis):
+        return await read_nodes(redis, targets, lambda part: _read(redis, part, sleeping))
+    return await _read(redis, targets, sleeping)
+
+
+async def _read(redis: Redis, targets: Sequence[Target], sleeping: Container[Target]) -> dict[Target, Snapshot | Fault]:
+    """Read those of one server."""
     found: dict[Target, Snapshot | Fault] = {}
     now_ms, counts = await read_counts(redis, targets, sleeping)
     details = await read_details(redis, counts, now_ms)

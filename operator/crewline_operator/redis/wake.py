@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from crewline.redis.connection import UNAVAILABLE, cancelled, connect, end_tasks
+from crewline.redis.topology import is_cluster
 from crewline.wire.text import text
 from redis.exceptions import ResponseError
 
 from crewline_operator.model.key import Key
-from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.watched import Watched
 
@@ -43,14 +43,15 @@ ReadNow = Callable[[Iterable[Key]], None]
 
 
 class WakeReader:
-    """One Redis."""
+    """One Redis, or one slot of a cluster."""
 
-    def __init__(self, endpoint: Endpoint, watched: Watched, read_now: ReadNow) -> None:
-        self._endpoint = endpoint
+    def __init__(self, url: str, shown: str, watched: Watched, read_now: ReadNow) -> None:
+        #: Without user and password.
+        self._shown = shown
         self._watched = watched
         self._read_now = read_now
         self._redis = connect(
-            endpoint.url,
+            url,
             called="crewline-operator-wake",
             socket_timeout=BLOCK_SECONDS + LATE_SECONDS,
             socket_connect_timeout=LATE_SECONDS,
@@ -63,7 +64,7 @@ class WakeReader:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._read_forever(), name=f"wake {self._endpoint.shown}")
+        self._task = asyncio.create_task(self._read_forever(), name=f"wake {self._shown}")
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -118,25 +119,25 @@ class WakeReader:
             await self._lost(error)
             return
         for stream in sorted(refused - self._told):
-            log.warning("Redis %s does not let %r be read: that queue is polled", self._endpoint.shown, stream)
+            log.warning("Redis %s does not let %r be read: that queue is polled", self._shown, stream)
         self._told |= refused
         self._read_now(self._watched.refuse(refused))
 
     async def _lost(self, error: BaseException) -> None:
         if not self._failures:
-            fault = redis_fault(error, self._endpoint.shown)
+            fault = redis_fault(error, self._shown)
             log.warning("queues at zero are polled, no event wakes them: %s: %s", fault.reason, fault.message)
         self._read_now(self._watched.lost())
-        # A reply that comes late must not be taken for another call's.
+        # A reply that comes late must not be taken for another call's; a cluster's nodes are asked for anew.
         with contextlib.suppress(Exception):
-            await self._redis.connection_pool.disconnect()
+            await (self._redis.aclose() if is_cluster(self._redis) else self._redis.connection_pool.disconnect())
         seconds = min(RETRY_CAP_SECONDS, RETRY_SECONDS * 2.0**self._failures)
         self._failures = min(self._failures + 1, 30)
         await asyncio.sleep(seconds)
 
     def _recovered(self) -> None:
         if self._failures:
-            log.info("Redis %s: events wake queues at zero again", self._endpoint.shown)
+            log.info("Redis %s: events wake queues at zero again", self._shown)
         self._failures = 0
         self._watched.stands()
 

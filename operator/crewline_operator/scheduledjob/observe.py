@@ -10,6 +10,7 @@ from typing import Any
 
 from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE
+from crewline.redis.topology import time_at
 from crewline.wire.text import text
 
 from crewline_operator.effects.done import Done
@@ -117,7 +118,7 @@ class ScheduledJobObserver:
         try:
             with self._bulkheads.enter(endpoint, key):
                 async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                    seconds, microseconds = await queue.redis.time()
+                    seconds, microseconds = await time_at(queue.redis, queue.keys.base)
                     stored: Any = await queue.redis.hget(marks_key(ref.prefix, ref.queue), scheduled.uid)
                     mark = read_mark(scheduled.uid, stored)
                     if mark is not None:

@@ -74,7 +74,11 @@ def _tried(name: str, node: yaml.MappingNode) -> Tried:
     # What a worker is and where its Redis lies is of no concern here.
     spec = obj.get("spec")
     if isinstance(spec, dict):
-        spec = {"worker": {}} | {name: spec[name] for name in ("worker", "scaling") if name in spec} | {"redis": {}}
+        spec = (
+            {"worker": {}}
+            | {name: spec[name] for name in ("worker", "scaling") if name in spec}
+            | {"redis": {"url": "redis://redis"}}
+        )
     known = {"metadata": {"namespace": "", "name": "", "uid": ""} | metadata, "spec": spec}
 
     def wrong(path: str, what: str) -> ManifestError:

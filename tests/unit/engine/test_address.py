@@ -139,3 +139,14 @@ def test_files_of_tls_are_looked_at_when_the_object_is_made(tmp_path: Path) -> N
     broken.write_text("no certificate")
     with pytest.raises(InvalidOption, match="TLS settings"):
         Queue("emails", redis=f"rediss://h?ssl_ca_certs={broken}")
+
+
+def test_sentinels_have_a_user_of_their_own() -> None:
+    found = parse_url("redis+sentinel://u:p@a/main?sentinel_username=s&sentinel_password=q%26")
+    assert (found.options, found.guard) == (
+        {"username": "u", "password": "p", "db": 0},
+        {"sentinel_username": "s", "sentinel_password": "q&"},
+    )
+    assert "sentinel_password=***" in redact("redis+sentinel://a/main?sentinel_password=secret")
+    with pytest.raises(InvalidOption, match="option 'sentinel_username'"):
+        parse_url("redis://h?sentinel_username=s")

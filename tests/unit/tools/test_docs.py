@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 def fields(schema: dict[str, Any], path: str = "") -> Iterator[str]:
     """The paths of the fields that a user sets: those below a Pod's own types are Kubernetes' to explain."""
     properties = schema.get("properties")
-    if not properties or path.rpartition(".")[2] in ("resources", "secretKeyRef"):
+    if not properties or path.rpartition(".")[2] in ("resources", "secretKeyRef", "configMapKeyRef"):
         yield path
         return
     for name, below in properties.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from crewline_operator.jobqueue.children.access import redis_env, tls_mounts, tls_volumes
 from crewline_operator.jobqueue.children.labels import labels_of, metadata_of, selector_of
 from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
 from crewline_operator.jobqueue.spec import DEAD_LETTER, JobQueue
@@ -73,6 +74,7 @@ def _pod(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
     if jobqueue.worker.code_config_map:
         volumes.append({"name": "code", "configMap": {"name": jobqueue.worker.code_config_map}})
+    volumes += tls_volumes(jobqueue.redis)
     return {
         "serviceAccountName": jobqueue.name,
         "automountServiceAccountToken": False,
@@ -115,6 +117,7 @@ def _container(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
         container["resources"] = dict(worker.resources)
     if worker.code_config_map:
         container["volumeMounts"].append({"name": "code", "mountPath": CODE_PATH, "readOnly": True})
+    container["volumeMounts"] += tls_mounts(jobqueue.redis)
     if worker.handler:
         container |= _probes()
     return container
@@ -162,13 +165,6 @@ def _env(jobqueue: JobQueue) -> list[dict[str, Any]]:
     }
     # By what the operator asks a worker to drain, and knows whose answer is whose.
     uid = {"name": "CREWLINE_WORKER_ID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
-    env: list[dict[str, Any]] = [_redis_url(jobqueue), uid]
+    env: list[dict[str, Any]] = [*redis_env(jobqueue.redis), uid]
     env += [{"name": name, "value": str(value)} for name, value in values.items() if value is not None]
     return env + [dict(variable) for variable in worker.env]
-
-
-def _redis_url(jobqueue: JobQueue) -> dict[str, Any]:
-    if jobqueue.redis_secret is None:
-        return {"name": "CREWLINE_REDIS_URL", "value": jobqueue.redis_url}
-    reference = {"name": jobqueue.redis_secret.name, "key": jobqueue.redis_secret.key}
-    return {"name": "CREWLINE_REDIS_URL", "valueFrom": {"secretKeyRef": reference}}

@@ -108,6 +108,46 @@ def test_a_redis_url_in_a_secret_stays_there() -> None:
     assert env(redis=redis)["CREWLINE_REDIS_URL"] == {"secretKeyRef": {"name": "redis", "key": "url"}}
 
 
+def test_user_and_password_stand_apart_from_the_url_and_the_password_in_its_secret() -> None:
+    ref = {"secretKeyRef": {"name": "redis", "key": "password"}}
+    values = env(redis={"url": "redis://redis", "database": 3, "username": "app", "passwordFrom": ref})
+    assert values["CREWLINE_REDIS_URL"] == "redis://redis/3"
+    assert values["CREWLINE_REDIS_USERNAME"] == "app"
+    assert values["CREWLINE_REDIS_PASSWORD"] == ref
+
+
+def test_workers_are_told_of_sentinels_and_clusters() -> None:
+    ref = {"secretKeyRef": {"name": "guards", "key": "pw"}}
+    sentinel = {"masterName": "main", "hosts": ["s1", "s2:7000"], "username": "su", "passwordFrom": ref}
+    values = env(redis={"sentinel": sentinel})
+    assert values["CREWLINE_REDIS_URL"] == "redis+sentinel://s1,s2:7000/main/0"
+    assert values["CREWLINE_REDIS_SENTINEL_USERNAME"] == "su"
+    assert values["CREWLINE_REDIS_SENTINEL_PASSWORD"] == ref
+    assert "CREWLINE_REDIS_PASSWORD" not in values
+    cluster = env(redis={"cluster": {"hosts": ["n1", "n2"]}, "tls": {}})
+    assert cluster["CREWLINE_REDIS_URL"] == "rediss+cluster://n1,n2"
+
+
+def test_files_of_tls_are_mounted_and_a_worker_without_any_has_no_such_volume() -> None:
+    ca = {"configMapKeyRef": {"name": "authority", "key": "bundle.pem"}}
+    redis = {"url": "rediss://redis", "tls": {"ca": ca, "clientCertificate": {"secretName": "client"}}}
+    (volume,) = [each for each in pod(redis=redis)["volumes"] if each["name"] == "redis-tls"]
+    assert volume["projected"]["sources"] == [
+        {"configMap": {"name": "authority", "items": [{"key": "bundle.pem", "path": "ca.crt"}]}},
+        {"secret": {"name": "client", "items": [{"key": "tls.crt", "path": "tls.crt"}]}},
+        {"secret": {"name": "client", "items": [{"key": "tls.key", "path": "tls.key"}]}},
+    ]
+    assert {"name": "redis-tls", "mountPath": "/etc/crewline/redis", "readOnly": True} in container(redis=redis)[
+        "volumeMounts"
+    ]
+    values = env(redis=redis)
+    assert values["CREWLINE_REDIS_CA_FILE"] == "/etc/crewline/redis/ca.crt"
+    assert values["CREWLINE_REDIS_CERT_FILE"] == "/etc/crewline/redis/tls.crt"
+    assert values["CREWLINE_REDIS_KEY_FILE"] == "/etc/crewline/redis/tls.key"
+    plain = {"url": "rediss://redis", "tls": {}}
+    assert "redis-tls" not in [each["name"] for each in pod(redis=plain)["volumes"]]
+
+
 @pytest.mark.parametrize("grace", [0, 20, 86400])
 def test_the_pod_lives_for_as_long_as_a_drain_may_take(grace: int) -> None:
     """Its jobs are handed back after the grace period, and the process ends by itself after that."""

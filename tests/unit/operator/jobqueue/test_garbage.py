@@ -94,6 +94,20 @@ MESSAGES = [
         "spec.queue, spec.deadLetter.queue or spec.redis.prefix: dead_letter_queue 'mail' must not be the queue itself",
     ),
     ({"redis": {"urlFrom": {"secretKeyRef": {"name": "r"}}}}, "spec.redis.urlFrom.secretKeyRef.key is missing: "),
+    ({"redis": {}}, "spec.redis has not exactly one of url, urlFrom, sentinel, cluster: apply the object again"),
+    ({"redis": {"cluster": {}}}, "spec.redis.cluster.hosts is missing: "),
+    (
+        {"redis": {"url": "redis://r", "passwordFrom": {"secretKeyRef": {"name": "a/b", "key": "k"}}}},
+        "spec.redis.passwordFrom.secretKeyRef.name is 'a/b', not an object's name",
+    ),
+    (
+        {"redis": {"url": "rediss://r", "tls": {"ca": {"configMapKeyRef": {"name": "a/b", "key": "k"}}}}},
+        "spec.redis.tls.ca.configMapKeyRef.name is 'a/b', not an object's name",
+    ),
+    (
+        {"redis": {"url": "rediss://r", "tls": {"clientCertificate": {"secretName": "a/b"}}}},
+        "spec.redis.tls.clientCertificate.secretName is 'a/b', not an object's name",
+    ),
 ]
 
 

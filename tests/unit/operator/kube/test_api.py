@@ -62,3 +62,19 @@ def test_no_name_leads_to_another_object(name: str) -> None:
     for where in ((name, "redis"), ("shop", name)):
         with pytest.raises(ValueError, match="is no object's name"):
             SECRETS.path(*where)
+
+
+async def test_a_watch_that_is_refused_says_for_how_long() -> None:
+    async with busy(429, {"Retry-After": "7"}) as api:
+        with pytest.raises(ApiError) as refused:
+            async with api.watch(SECRETS, "shop", "redis"):
+                pass
+    assert (refused.value.status, retry_after(refused.value)) == (429, 7.0)
+
+
+async def test_a_name_is_no_selector() -> None:
+    async with busy(200, {}) as api:
+        for namespace, name in (("shop", "redis,metadata.name!=x"), ("../other", "redis")):
+            with pytest.raises(ValueError, match="is no object's name"):
+                async with api.watch(SECRETS, namespace, name):
+                    pass

@@ -1,0 +1,71 @@
+"""A client's certificate and key where TLS asks for files: in memory, so that no key is ever on a disk.
+
+They are read at each new connection, and so live as long as the client.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from types import TracebackType
+from typing import Self
+
+from crewline.redis.completed import Access, complete_url
+
+from crewline_operator.redis.endpoint import Certificate, Endpoint
+
+
+class Opened:
+    """An endpoint that is in use: `url` is what a client takes."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._files: list[int] = []
+        self.url = endpoint.url
+        if endpoint.certificate is not None:
+            chain, key = _write(self._files, endpoint.certificate)
+            self.url = complete_url(endpoint.url, Access(ssl_certfile=chain, ssl_keyfile=key))
+
+    def close(self) -> None:
+        while self._files:
+            os.close(self._files.pop())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def is_usable(certificate: Certificate) -> bool:
+    """Whether a certificate and its key are what they should be, and belong together."""
+    files: list[int] = []
+    try:
+        # a key with a pass phrase would be asked for on a terminal
+        ssl.create_default_context().load_cert_chain(*_write(files, certificate), password="none")
+    except (OSError, ValueError):
+        return False
+    finally:
+        for file in files:
+            os.close(file)
+    return True
+
+
+def is_ca(pem: str) -> bool:
+    """Whether a text holds certificates to check others with."""
+    try:
+        return bool(pem.strip()) and ssl.create_default_context(cadata=pem) is not None
+    except (OSError, ValueError):
+        return False
+
+
+def _write(files: list[int], certificate: Certificate) -> tuple[str, str]:
+    paths = []
+    for content in (certificate.chain, certificate.key):
+        file = os.memfd_create("crewline-tls")
+        files.append(file)
+        with os.fdopen(file, "wb", closefd=False) as stream:
+            stream.write(content)
+        paths.append(f"/proc/self/fd/{file}")
+    return paths[0], paths[1]

@@ -29,6 +29,7 @@ from crewline_operator.effects.actions import (
     Undrain,
     Unfollow,
     Unmark,
+    WriteSettings,
     WriteStatus,
 )
 from crewline_operator.effects.done import Done
@@ -131,6 +132,8 @@ class Executor:
             case Pause(note=note):
                 if await self._queues.pause(key, action):
                     self._note(key, obj, note)
+            case WriteSettings():
+                await self._queues.write_settings(key, action)
             case Sweep():
                 await self._queues.sweep(key, action, done)
             case AddRun():

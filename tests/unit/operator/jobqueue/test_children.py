@@ -74,7 +74,7 @@ def test_the_selector_is_on_the_pods() -> None:
     assert deployment["spec"]["replicas"] == 3
 
 
-def test_the_worker_gets_its_settings_in_the_environment() -> None:
+def test_the_worker_gets_what_it_can_not_follow_while_it_runs_in_the_environment() -> None:
     values = env(worker=HANDLER | {"timeoutSeconds": 60}, queue="mails", deadLetter={"queue": "graveyard"})
     assert values == {
         "CREWLINE_REDIS_URL": "redis://redis:6379/0",
@@ -82,9 +82,7 @@ def test_the_worker_gets_its_settings_in_the_environment() -> None:
         "CREWLINE_QUEUE": "mails",
         "CREWLINE_PREFIX": "bull",
         "CREWLINE_HANDLER": "handlers:handle",
-        "CREWLINE_CONCURRENCY": "7",
         "CREWLINE_EXECUTION": "thread",
-        "CREWLINE_TIMEOUT_SECONDS": "60",
         "CREWLINE_GRACE_SECONDS": "20",
         "CREWLINE_DEAD_LETTER_QUEUE": "graveyard",
         "CREWLINE_HEALTH_PORT": "10808",

@@ -9,7 +9,7 @@ import pytest
 from crewline import Backoff, InvalidOption, Job, Keep, Worker
 from crewline.wire.settings import Settings, read_settings
 from crewline.worker.registry.live import REFUSED_MAX_CHARS, LiveSettings
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ALL = Settings(
@@ -87,6 +87,7 @@ def test_each_setting_goes_before_what_the_worker_was_made_with() -> None:
     }  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(ANYTHING), SETTINGS.map(lambda each: each.to_json().encode()) | st.just(b""))
 def test_whatever_was_in_force_before_the_last_settings_are_what_counts(before: list[bytes], last: bytes) -> None:
     follower, fresh = Follower(), Follower()

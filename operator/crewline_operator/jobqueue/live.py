@@ -3,13 +3,15 @@
 The settings are one text, written anew whenever what is read is another one, so that what somebody else has put there
 is mended, too. BullMQ's limits are everybody's: a dashboard may set them. Those that the spec names are kept so; one
 that it names no more is taken away if it still is as it was set here. The settings carry the limits, to tell that.
+
+Their generation is that of the spec which changed them last: one that was only scaled has nobody follow anything.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crewline.wire.settings import Settings, read_settings
@@ -36,9 +38,10 @@ class LiveStep:
     check_after_seconds: float | None = None
 
 
-def settings_text(jobqueue: JobQueue) -> str:
-    """The queue's settings as they are stored: the same for the same spec."""
-    return json.dumps(json.loads(jobqueue.live.to_json()) | {"limits": dict(jobqueue.limits)})
+def settings_text(jobqueue: JobQueue, generation: int | None = None) -> str:
+    """The queue's settings as they are stored, the same for the same spec; `generation` is another than the spec's."""
+    live = jobqueue.live if generation is None else replace(jobqueue.live, generation=generation)
+    return json.dumps(json.loads(live.to_json()) | {"limits": dict(jobqueue.limits)})
 
 
 def live_step(jobqueue: JobQueue, observed: Observed) -> LiveStep:
@@ -46,32 +49,33 @@ def live_step(jobqueue: JobQueue, observed: Observed) -> LiveStep:
     snapshot = observed.reading.snapshot
     if snapshot is None or snapshot.owner != observed.me or observed.refusal is not None:
         return LiveStep()
-    text, changes = settings_text(jobqueue), _limit_changes(jobqueue.limits, snapshot)
-    if text == snapshot.settings and not changes:
+    changes = _limit_changes(jobqueue.limits, snapshot)
+    if _is_in_force(jobqueue, snapshot) and not changes:
         return LiveStep()
-    return LiveStep([WriteSettings(jobqueue.queue_ref, text, changes)], RETRY_SECONDS)
+    return LiveStep([WriteSettings(jobqueue.queue_ref, settings_text(jobqueue), changes)], RETRY_SECONDS)
 
 
 def settings_status(jobqueue: JobQueue, observed: Observed) -> dict[str, Any] | None:
-    """What the status is to tell of the settings: their generation in Redis, and how many ready workers follow it."""
+    """What the status is to tell: the spec's generation that Redis has, and how many of the ready workers follow it."""
+    snapshot, workers, ready = observed.reading.snapshot, observed.workers, ready_workers(observed.deployment)
     if observed.holder is not None:
         return None
-    snapshot, ready = observed.reading.snapshot, ready_workers(observed.deployment)
-    asks = jobqueue.worker.handler is not None
-    if snapshot is None or (asks and ready and observed.workers is None):
-        # What was told last is better than nothing.
-        told = observed.status.get("settings")
-        return told if isinstance(told, dict) else None
-    generation = _generation(snapshot)
-    if generation is None:
+    # Better than nothing, while there is nothing newer.
+    told = observed.status.get("settings")
+    last = told if isinstance(told, dict) else None
+    if snapshot is None:
+        return last
+    stored, shown = _generation(snapshot), _shown(jobqueue, snapshot)
+    if stored is None or shown is None:
         return None
-    if not asks:
-        return {"generation": generation}
-    workers = observed.workers or {}
-    following = sum(
-        1 for pod in observed.pods if is_ready(pod) and _follows(workers.get(pod["metadata"]["uid"]), generation)
-    )
-    return _told(generation, min(following, ready), ready)
+    if jobqueue.worker.handler is None:
+        return {"generation": shown}
+    if workers is None:
+        settled = is_settled(jobqueue, told, observed.reading, observed.deployment)
+        return _told(shown, ready, ready) if settled else last
+    uids = [pod["metadata"]["uid"] for pod in observed.pods if is_ready(pod)]
+    following = sum(1 for uid in uids if _follows(workers.get(uid), stored))
+    return _told(shown, min(following, ready), ready)
 
 
 def is_settled(jobqueue: JobQueue, told: object, reading: Reading, deployment: Object | None) -> bool:
@@ -79,11 +83,14 @@ def is_settled(jobqueue: JobQueue, told: object, reading: Reading, deployment: O
 
     Those of another program are not asked: it may know nothing of settings.
     """
-    ready = ready_workers(deployment)
-    generation = _generation(reading.snapshot) if reading.snapshot is not None else None
-    if generation is None or not ready or jobqueue.worker.handler is None:
+    ready, snapshot = ready_workers(deployment), reading.snapshot
+    stored = _generation(snapshot) if snapshot is not None else None
+    if snapshot is None or stored is None or not ready or jobqueue.worker.handler is None:
         return True
-    return told == _told(generation, ready, ready)
+    known = told if isinstance(told, dict) else {}
+    # What was told of an earlier generation of the spec holds as long as that said the same of settings.
+    same = known.get("generation") in range(stored, (_shown(jobqueue, snapshot) or stored) + 1)
+    return same and known.get("applied") == f"{ready}/{ready}"
 
 
 def asks_again(jobqueue: JobQueue, observed: Observed, status: Mapping[str, Any]) -> bool:
@@ -128,6 +135,18 @@ def _limits_in(stored: str | None) -> Mapping[str, int]:
 def _generation(snapshot: Snapshot) -> int | None:
     """That of the settings that are in Redis, None if there are none."""
     return read_settings(snapshot.settings, Settings())[0].generation if snapshot.settings else None
+
+
+def _is_in_force(jobqueue: JobQueue, snapshot: Snapshot) -> bool:
+    """Whether Redis has what the spec says, be it of an earlier generation."""
+    generation = _generation(snapshot)
+    # What is no spec's was written by somebody else.
+    return bool(generation) and settings_text(jobqueue, generation) == snapshot.settings
+
+
+def _shown(jobqueue: JobQueue, snapshot: Snapshot) -> int | None:
+    """The generation of the spec that Redis has, None if there are no settings."""
+    return jobqueue.generation if _is_in_force(jobqueue, snapshot) else _generation(snapshot)
 
 
 def _follows(worker: Worker | None, generation: int) -> bool:

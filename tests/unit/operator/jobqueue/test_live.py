@@ -83,6 +83,22 @@ def test_they_are_written_before_a_worker_is_made_or_drained_that_follows_them()
     assert kinds.index(WriteSettings) < min(kinds.index(Apply), kinds.index(Drain), kinds.index(WriteStatus))
 
 
+def test_a_spec_that_was_only_scaled_is_followed_already() -> None:
+    earlier = {"generation": 2, "applied": "1/1"}
+    stored = settings_text(jobqueue(), generation=2)
+    result = live(1, 2, reading=reading(settings=stored), status={"settings": earlier})
+    assert written(result) is None
+    assert status_of(result)["settings"] == {"generation": 4, "applied": "1/1"}
+    asks_nobody = live(1, reading=reading(settings=stored), status={"settings": earlier}, workers=None, looked=False)
+    assert status_of(asks_nobody)["settings"] == {"generation": 4, "applied": "1/1"} and not asks_nobody.looks
+
+
+@pytest.mark.parametrize("generation", [0, None, "x", -1])
+def test_settings_of_no_generation_are_nobodys(generation: Any) -> None:
+    stored = json.dumps(json.loads(IN_FORCE) | {"generation": generation})
+    assert written(planned(observed(reading=reading(settings=stored)))) is not None
+
+
 def test_nothing_is_written_that_is_there_already() -> None:
     result = planned(observed(deployment=deployment(2), reading=reading(settings=IN_FORCE)))
     assert written(result) is None
@@ -146,7 +162,7 @@ def test_what_nobody_follows_yet_is_told_when_there_is_time_for_it(workers: int,
 
 
 def test_a_new_generation_counts_once_it_is_in_redis() -> None:
-    result = live(1, 4, reading=reading(settings=IN_FORCE.replace('"generation": 4', '"generation": 3')))
+    result = live(1, 4, reading=reading(settings=settings_text(jobqueue(**ALL), generation=3)))
     assert status_of(result)["settings"] == {"generation": 3, "applied": "0/1"}
     assert written(result) is not None
 

@@ -71,6 +71,11 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
         jobqueue(scaling={"mode": "External", "target": {"jobsPerReplica": 20}, "hold": True}),
         jobqueue(scaling={"target": {"latencyObjectiveSeconds": 30}, "behavior": {"panicWindowSeconds": 60}}),
         jobqueue(scaling={"target": {"utilizationPercent": 70}, "fallback": {"replicas": 10}}),
+        jobqueue(
+            defaults={"attempts": 5, "backoff": {"type": "Fixed", "jitter": 0.5}},
+            retention={"completed": {"count": 0}, "failed": {"ageSeconds": 60}},
+            limits={"concurrency": 1, "rate": {"max": 1}},
+        ),
     ):
         assert send(cluster, accepted) == ""
 
@@ -89,6 +94,13 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
             jobqueue(worker=worker(code={"configMap": "a/b"})),
             ["spec.worker.code.configMap is no ConfigMap's name", "use lower-case letters"],
         ),
+        (
+            jobqueue(defaults={"backoff": {"type": "fixed"}}),
+            ["spec.defaults.backoff.type", '"Exponential", "Fixed"'],
+        ),
+        (jobqueue(defaults={"backoff": {"jitter": 2}}), ["spec.defaults.backoff.jitter", "less than or equal to 1"]),
+        (jobqueue(retention={"failed": {}}), ["spec.retention.failed", "at least 1 properties"]),
+        (jobqueue(limits={"rate": {}}), ["spec.limits.rate.max", "Required value"]),
         (jobqueue(worker=worker(concurrency=0)), ["spec.worker.concurrency", "greater than or equal to 1"]),
         (
             jobqueue(scaling={"minReplicas": 5, "maxReplicas": 2}),

@@ -252,6 +252,30 @@ async def test_queues_are_listed_paused_resumed_cleaned_and_watched(crewline: An
     assert code == 2 and "'state': 'everything' is unknown: use completed" in err
 
 
+async def test_settings_tells_what_workers_follow_and_which_of_them_do(
+    crewline: Any, queue: Queue, start_worker: Any, until: Any
+) -> None:
+    async def handle(job: Job) -> None: ...
+
+    async def applied() -> bool:
+        return [worker["settings"] for worker in await queue.workers()] == [6]
+
+    worker = await start_worker(handle)
+    stored = {"generation": 6, "concurrency": 3, "attempts": "\u001bmany"}
+    await queue.redis.set(queue.keys.extra("settings"), json.dumps(stored))
+    await until(applied)
+    code, out, _ = await _run(crewline, "settings", "--json")
+    told = json.loads(out)
+    assert code == 0 and told["settings"] == {"generation": 6, "concurrency": 3}
+    (follows,) = told["workers"].values()
+    refused = "attempts '\\x1bmany' must be an integer of 1 or more; the worker's own stays"
+    assert follows == {"generation": 6, "refused": [refused]}
+    code, out, _ = await _run(crewline, "settings")
+    lines = [line.strip().split(maxsplit=1) for line in out.splitlines() if line.strip()]
+    assert code == 0 and lines[:2] == [["generation", "6"], ["concurrency", "3"]]
+    assert lines[2][0].startswith(worker.name) and lines[2][1].startswith("follows generation 6; attempts '")
+
+
 async def test_top_tells_which_settings_each_worker_has_applied(crewline: Any, queue: Queue, start_worker: Any) -> None:
     async def handle(job: Job) -> None: ...
 
@@ -293,8 +317,8 @@ async def test_events_are_followed_until_ctrl_c(crewline: Any, queue: Queue) -> 
 
 
 async def test_help_teaches_with_an_example_for_each_command(crewline: Any) -> None:
-    commands = (["worker"], ["enqueue"], ["metrics"], ["queues"], ["top"], ["events"], ["clean"], ["jobs", "list"],
-                ["jobs", "show"], ["dlq", "list"], ["dlq", "show"], ["dlq", "replay"])  # fmt: skip
+    commands = (["worker"], ["enqueue"], ["metrics"], ["queues"], ["settings"], ["top"], ["events"], ["clean"],
+                ["jobs", "list"], ["jobs", "show"], ["dlq", "list"], ["dlq", "show"], ["dlq", "replay"])  # fmt: skip
     results = await asyncio.gather(*(_run(crewline, *command, "--help") for command in commands))
     for command, (code, out, _) in zip(commands, results, strict=True):
         assert code == 0 and f"crewline {' '.join(command)}" in out, command

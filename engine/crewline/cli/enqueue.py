@@ -46,7 +46,10 @@ def enqueue(
     job_id: Annotated[str | None, typer.Option(help="An id of your own; a known one adds nothing.")] = None,
     delay: Annotated[float, typer.Option(min=0, help="Seconds before it may run.", callback=TIME)] = 0.0,
     priority: Annotated[int, typer.Option(min=0, help="0 runs first of all, then 1, 2, …")] = 0,
-    attempts: Annotated[int, typer.Option(min=1, help="How often it may be tried.")] = 3,
+    attempts: Annotated[
+        int | None,
+        typer.Option(min=1, help="How often it may be tried.", show_default="3, or as the queue's settings say"),
+    ] = None,
     keep_completed: KeepCompletedOption = None,
     keep_failed: KeepFailedOption = None,
     as_json: JsonOption = False,

@@ -138,6 +138,11 @@ class Housekeeping(ById):
             jobs, seconds = check_rate((most, per_seconds))
             await self.scripts.limit_queue(max=jobs, duration=round(seconds * 1000))
 
+    async def settings(self) -> Settings:
+        """What the queue's workers are to follow, as far as it can be used; each in `workers` tells what it follows."""
+        stored = await self.redis.get(self.keys.extra(SETTINGS_KEY))
+        return read_settings(stored, Settings())[0] if stored else Settings()
+
     async def configure(self, *, generation: int | None = None, **settings: Any) -> int:
         """Sets what the queue's Crewline workers follow; those that run do so within about a second.
 
@@ -161,8 +166,7 @@ class Housekeeping(ById):
         wanted = Settings(generation=0 if generation is None else generation, **settings)
         if generation is None:
             # two at once may take the same number; workers tell settings apart by their text
-            last, _ = read_settings(await self.redis.get(key) or "{}", Settings())
-            wanted = dataclasses.replace(wanted, generation=last.generation + 1)
+            wanted = dataclasses.replace(wanted, generation=(await self.settings()).generation + 1)
         await self.redis.set(key, wanted.to_json())
         return wanted.generation
 

@@ -22,11 +22,11 @@ from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS
 from crewline.redis.scripts import Added
 from crewline.redis.topology import check_letters_slot, is_cluster
 from crewline.wire import jsonio
-from crewline.wire.backoff import DEFAULT_BACKOFF, Backoff
+from crewline.wire.backoff import Backoff
 from crewline.wire.checks import A_MILLISECOND, check_count, check_items, check_seconds
 from crewline.wire.dedup import Dedup
 from crewline.wire.keys import letters_queue
-from crewline.wire.options import BULK, DEFAULT_ATTEMPTS, Encoded, encode_job, encode_jobs
+from crewline.wire.options import BULK, Encoded, encode_job, encode_jobs
 from crewline.wire.retention import Keep
 
 
@@ -73,8 +73,8 @@ class Queue(Observing, Housekeeping, Workers):
         delay: float | datetime.timedelta | datetime.datetime | None = 0,
         priority: int | None = 0,
         lifo: bool | None = False,
-        attempts: int | None = DEFAULT_ATTEMPTS,
-        backoff: Backoff | float | None = DEFAULT_BACKOFF,
+        attempts: int | None = None,
+        backoff: Backoff | float | None = None,
         remove_on_complete: Keep | bool | int | None = None,
         remove_on_fail: Keep | bool | int | None = None,
         dedup: Dedup | str | None = None,
@@ -92,8 +92,9 @@ class Queue(Observing, Housekeeping, Workers):
             delay: seconds, a timedelta, or an aware datetime before which it does not run.
             priority: 0 runs before all priorities; then 1 (first) .. 2097151.
             lifo: run it before those that wait already.
-            attempts: how often it may be tried in all, 1 or more.
-            backoff: the wait between attempts; seconds for a fixed one, 0 for none.
+            attempts: how often it may be tried in all, 1 or more; 3 if left out.
+            backoff: the wait between attempts; seconds for a fixed one, 0 for none; exponential from 1 s if left out.
+                Where both are, the queue's settings come before that, see `configure`.
             remove_on_complete, remove_on_fail: how long it stays once it has ended: True (not at all), False (for
                 ever), a count, or Keep(...); left out, completed jobs stay a day, the newest 1,000 of them at most,
                 and failed ones seven days.

@@ -77,9 +77,8 @@ class Store:
         #: Milliseconds of a lease that a running job's own call takes again where it ran out: as long as those of its
         #: worker, which goes on with it and says so here.
         self.lease_ms = 30_000
-        #: Attempts of a job that says nothing of them, as BullMQ's clients add it; a worker says here what its queue's
-        #: settings do.
-        self.default_attempts = 1
+        #: Attempts of a job that was added without a word of them, where a worker follows settings that say how many.
+        self.default_attempts: int | None = None
 
     async def __aenter__(self) -> Self:
         return self

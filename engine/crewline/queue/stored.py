@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from crewline.queue.by_id import ById
 from crewline.wire import jsonio
+from crewline.wire.options import says_attempts
 from crewline.wire.text import lenient, number, text
 
 _UNSET = object()
@@ -146,9 +147,10 @@ class StoredJob:
 
         Of a job that says nothing of them, the queue's settings do: its handler is told what they say, others 1.
         """
-        # BullMQ writes 0 where its user said nothing
-        said = self.opts.get("attempts")
-        return max(number(said, 1), 1) if said else self._queue.default_attempts
+        default = self._queue.default_attempts
+        if default is not None and not says_attempts(self.opts):
+            return default
+        return max(number(self.opts.get("attempts"), 1), 1)
 
     @property
     def trace(self) -> str | None:

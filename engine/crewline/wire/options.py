@@ -35,6 +35,9 @@ BULK = "a list, or any iterable, of (name, data) or (name, data, options)"
 
 #: Attempts that a job of ours has when nothing is said.
 DEFAULT_ATTEMPTS = 3
+#: The member of a job's options that tells that nothing was said of attempts and waits: what is written there is for
+#: BullMQ's workers, and yields to the queue's settings.
+UNSAID = "dr"
 
 
 def check_job_id(job_id: object) -> str:
@@ -182,6 +185,12 @@ def encode_shape(
     )  # fmt: skip
 
 
+def says_attempts(opts: Mapping[str, Any]) -> bool:
+    """Whether who added a job with these options, off the wire, said how often it may be tried."""
+    # BullMQ writes 0 where its user said nothing
+    return bool(opts.get("attempts")) and opts.get(UNSAID) != 1
+
+
 def check_options(options: object, what: str = "") -> None:
     """Raises InvalidOption for options, by name, that are not those of `Queue.add`; ``what`` is put before its text."""
     if not isinstance(options, Mapping):
@@ -210,6 +219,8 @@ def _encode_opts(
         raise InvalidOption(
             f"backoff {backoff!r} must be a Backoff such as Backoff('fixed', 5), or a number of seconds: 0 for no wait"
         )
+    if attempts is None and backoff is None:
+        opts[UNSAID] = 1
     # none is said by leaving it out, as BullMQ's clients do
     if wait.custom or wait.delay:
         opts["backoff"] = wait.to_wire()

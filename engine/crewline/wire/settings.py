@@ -2,7 +2,7 @@
 
 They are one JSON object at ``<prefix>-crewline:<queue>:settings``, under the names of `Settings`::
 
-    {"generation": 3, "concurrency": 20, "paused": false, "rate": [100, 1.0],
+    {"generation": 3, "concurrency": 20, "timeout_seconds": 60.0, "paused": false, "rate": [100, 1.0],
      "keep_completed": {"count": 1000, "age_seconds": 86400}, "keep_failed": {"age_seconds": 604800},
      "attempts": 3, "backoff": {"type": "exponential", "delay_seconds": 1.0, "jitter": 0.5}}
 
@@ -19,8 +19,8 @@ from typing import Any
 from crewline.errors import InvalidOption, InvalidPayload
 from crewline.wire import jsonio
 from crewline.wire.backoff import Backoff
+from crewline.wire.checks import A_MILLISECOND, check_rate, check_seconds, is_number
 from crewline.wire.checks import check_count as check_count
-from crewline.wire.checks import check_rate, is_number
 from crewline.wire.retention import Keep
 
 #: Where they are, after the queue's own part of the key.
@@ -34,10 +34,11 @@ class Settings:
     Args:
         generation: the number that a worker tells of what it has applied; 0 if there are none.
         concurrency: jobs that each worker runs at once.
+        timeout_seconds: the longest that a job may run which begins from then on.
         paused: whether Crewline's workers fetch nothing; `Queue.pause` stops BullMQ's too.
         rate: ``(jobs, seconds)`` over all workers.
         keep_completed, keep_failed: retention for jobs that do not bring their own.
-        attempts, backoff: for jobs that say nothing of attempts, as BullMQ's clients add them.
+        attempts, backoff: for jobs that were added without a word of either, by our producers or BullMQ's.
 
     Raises:
         InvalidOption: a value that can't be used; the message names it.
@@ -45,6 +46,7 @@ class Settings:
 
     generation: int = 0
     concurrency: int | None = None
+    timeout_seconds: float | None = None
     paused: bool | None = None
     rate: tuple[int, float] | None = None
     keep_completed: Keep | None = None
@@ -101,6 +103,11 @@ def _generation(value: object, name: str) -> int:
     return check_count(value, name, 0)
 
 
+def _timeout(value: object, name: str) -> float:
+    # a timedelta is nothing that JSON has
+    return check_seconds(value if is_number(value) else repr(value), name, A_MILLISECOND)
+
+
 def _truth(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise InvalidOption(f"{name} {value!r} must be true or false")
@@ -140,7 +147,8 @@ def _read_backoff(value: Any) -> Any:
 
 
 _checks: Mapping[str, Callable[[Any, str], Any]] = {
-    "generation": _generation, "concurrency": check_count, "paused": _truth, "rate": check_rate,
+    "generation": _generation, "concurrency": check_count, "timeout_seconds": _timeout, "paused": _truth,
+    "rate": check_rate,
     "keep_completed": _keep, "keep_failed": _keep, "attempts": check_count, "backoff": _backoff,
 }  # fmt: skip
 _readers: Mapping[str, Callable[[Any], Any]] = {

@@ -38,13 +38,18 @@ class LoopWatch:
     def __init__(self, queue: str, timeout_seconds: float | None, lease_seconds: float) -> None:
         self.look_seconds = LOOK_SECONDS
         self._queue = queue
-        self._bound = None if timeout_seconds is None else timeout_seconds + lease_seconds
+        self._lease_seconds = lease_seconds
+        self.bound(timeout_seconds)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._asked: float | None = None
         self._told: float | None = None
         self._looks = 0
         self._over = False
+
+    def bound(self, timeout_seconds: float | None) -> None:
+        """Sets the longest that a run may take; for one that holds the loop now, since all others wait for it, too."""
+        self._bound = None if timeout_seconds is None else timeout_seconds + self._lease_seconds
 
     def begin(self) -> None:
         """Watches the loop that runs here."""
@@ -76,7 +81,8 @@ class LoopWatch:
             return False
         held = now - asked
         self._looks += 1
-        over = self._bound is not None and held > self._bound and self._looks >= LOOKS
+        bound = self._bound
+        over = bound is not None and held > bound and self._looks >= LOOKS
         news = told is None or over != self._over or now - told >= AGAIN_SECONDS
         self._over = over
         if held >= TELL_SECONDS and news:

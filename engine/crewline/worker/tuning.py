@@ -9,6 +9,7 @@ from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.wire.checks import check_count
 from crewline.wire.settings import Settings
 from crewline.worker.calls.commit import Committer
+from crewline.worker.loopwatch import LoopWatch
 from crewline.worker.runs.calling import Calling
 from crewline.worker.runs.slots import Slots
 from crewline.worker.runs.verdicts import Verdicts
@@ -19,7 +20,7 @@ class Tuning:
 
     Args:
         own: as the worker was made.
-        queue, slots, calling, verdicts, committer, maintainer: the worker's.
+        queue, slots, calling, loop_watch, verdicts, committer, maintainer: the worker's.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Tuning:
         queue: Queue,
         slots: Slots,
         calling: Calling,
+        loop_watch: LoopWatch,
         verdicts: Verdicts,
         committer: Committer,
         maintainer: QueueMaintainer,
@@ -36,6 +38,7 @@ class Tuning:
         self._queue = queue
         self._slots = slots
         self._calling = calling
+        self._loop_watch = loop_watch
         self._verdicts = verdicts
         self._committer = committer
         self._maintainer = maintainer
@@ -53,11 +56,13 @@ class Tuning:
         else:
             self._slots.admit("settings")
         self._resize(settings.concurrency or own.concurrency or 1)
+        self._calling.timeout_seconds = settings.timeout_seconds or own.timeout_seconds
+        self._loop_watch.bound(self._calling.timeout_seconds)
         self._committer.limit(rate_to_script(settings.rate or own.rate))
         verdicts.keep_completed = settings.keep_completed or own.keep_completed
         verdicts.keep_failed = settings.keep_failed or own.keep_failed
         self._maintainer.retain(verdicts.keep_completed, verdicts.keep_failed)
-        self._queue.default_attempts = settings.attempts or 1
+        self._queue.default_attempts = settings.attempts
         verdicts.default_backoff = settings.backoff.to_wire() if settings.backoff else None
 
     def _resize(self, concurrency: int) -> None:

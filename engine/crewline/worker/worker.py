@@ -120,8 +120,9 @@ class Worker:
         check_choice(on_oom, "on_oom", get_args(OnOOM))
         check_count(metrics_minutes, "metrics_minutes", 0)
         own = Settings(
-            concurrency=concurrency, paused=False, rate=rate, keep_completed=keep_completed, keep_failed=keep_failed
-        )
+            concurrency=concurrency, timeout_seconds=timeout_seconds, paused=False, rate=rate,
+            keep_completed=keep_completed, keep_failed=keep_failed,
+        )  # fmt: skip
         lease_ms, leases = round(lease_seconds * 1000), str(uuid.uuid4())
         if name is not None:
             check_string(name, "name")
@@ -159,8 +160,10 @@ class Worker:
             lease_ms=lease_ms, timeout_seconds=call_seconds,
         )  # fmt: skip
         self._interruptions = Interruptions(slots, verdicts)
-        self._tuning = Tuning(own, self.queue, slots, self._calling, verdicts, self._committer, self._maintainer)
         self._loop_watch = LoopWatch(queue, timeout_seconds, lease_seconds)
+        self._tuning = Tuning(
+            own, self.queue, slots, self._calling, self._loop_watch, verdicts, self._committer, self._maintainer
+        )
         self._leases = LeaseKeeper(
             redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread, self._loop_watch.gives_up,
             self._loop_watch.look_seconds,

@@ -110,6 +110,18 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class WriteSettings:
+    """Have a queue's workers follow `text`, and set BullMQ's limits, None for no bound, in the same moment.
+
+    May fail in silence: what is read then is not what it is to be, and it is asked for again.
+    """
+
+    queue: QueueRef
+    text: str
+    limits: Mapping[str, int | None]
+
+
+@dataclass(frozen=True)
 class Drain:
     """Ask workers to fetch nothing more, or to go on with that; `workers` are the uids of their pods.
 
@@ -213,5 +225,5 @@ class RemoveJob:
 ClaimAction = Claim | KeepClaim | GiveUpClaim
 RunAction = AddRun | TakeBackRun | RemoveJob
 DrainAction = Drain | Undrain | Mark | Unmark
-QueueAction = Follow | Attend | Unfollow | Pause | Sweep | HandBack
+QueueAction = Follow | Attend | Unfollow | Pause | WriteSettings | Sweep | HandBack
 Action = ClaimAction | QueueAction | DrainAction | Apply | WriteStatus | RunAction | Note

@@ -31,6 +31,7 @@ from crewline_operator.effects.actions import (
     Undrain,
     Unfollow,
     Unmark,
+    WriteSettings,
     WriteStatus,
 )
 from crewline_operator.effects.done import Done
@@ -137,6 +138,8 @@ class Executor:
                     self._note(key, obj, note)
             case HandBack():
                 self._note(key, obj, await self._queues.hand_back(key, action))
+            case WriteSettings():
+                await self._queues.write_settings(key, action)
             case Sweep():
                 await self._queues.sweep(key, action, done)
             case AddRun():

@@ -26,6 +26,7 @@ from crewline_operator.effects.actions import (
     Sweep,
     TakeBackRun,
     Undrain,
+    WriteSettings,
 )
 from crewline_operator.effects.done import Claimed, Done, PauseDenied
 from crewline_operator.effects.errors import Changed, NotFollowed, NotRemoved, Refused
@@ -92,6 +93,12 @@ class Queues:
         done.pause_denied = None
         self._pollers.wake(action.queue.jobqueue)
         return changed
+
+    async def write_settings(self, key: Key, action: WriteSettings) -> None:
+        """Write a queue's settings, and its limits."""
+        async with _may_fail(), self._at(action.queue, key) as queue:
+            await queue.scripts.limit_queue(action.text, **action.limits)
+        self._pollers.wake(action.queue.jobqueue)
 
     async def drain(self, key: Key, action: Drain) -> None:
         """Ask workers to drain. Raises Changed unless all requests that have to hold have held until now."""

@@ -15,6 +15,7 @@ from crewline_operator.effects.done import Done
 from crewline_operator.jobqueue.children.ownership import Standing, standing
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import Found, resolve_endpoint
+from crewline_operator.jobqueue.live import is_settled
 from crewline_operator.jobqueue.observed import Code, Observed
 from crewline_operator.jobqueue.redis_spec import RedisSpec
 from crewline_operator.jobqueue.spec import JobQueue, named_queue
@@ -134,13 +135,15 @@ class JobQueueObserver:
             return seen
         children = await self._children(jobqueue)
         pods = self._store.pods_of(jobqueue.namespace, jobqueue.name)
-        looked = looks or any(_drains(pod) for pod in pods)
+        deployment = children.own.get("Deployment")
+        settled = is_settled(jobqueue, seen.status.get("settings"), reading, deployment)
+        looked = looks or not settled or any(_drains(pod) for pod in pods)
         return replace(
             seen,
             looked=looked,
             workers=await self._workers(jobqueue, pods) if looked else None,
             going=going,
-            deployment=children.own.get("Deployment"),
+            deployment=deployment,
             service_account=children.own.get("ServiceAccount"),
             pods=pods,
             code=await self._code(jobqueue),

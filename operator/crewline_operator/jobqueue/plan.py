@@ -32,8 +32,9 @@ from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, Deployme
 from crewline_operator.jobqueue.children.service_account import build_service_account
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision, decision_on
-from crewline_operator.jobqueue.drains import actions_of, drain_step, has_wrong_pod_gone, looks_in
+from crewline_operator.jobqueue.drains import LOOK_SECONDS, actions_of, drain_step, has_wrong_pod_gone, looks_in
 from crewline_operator.jobqueue.faults import find_faults
+from crewline_operator.jobqueue.live import asks_again, live_step, ready_workers
 from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pause import pause_step
@@ -122,11 +123,13 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     applied = [*_applies(manifests, observed), *(made_notes(jobqueue) if outcome.creating else ())]
     attention = attention_for(observed, replicas)
     attends = [Attend(attention)] if attention is not observed.attention else []
+    live = live_step(jobqueue, observed)
     # Before any worker that this plan makes can fetch them.
     strays = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
     # Other Events know by the status what was told: they come after it, and before what may fail.
     drains = actions_of(jobqueue, step)
-    actions = [*strays, *following, *claim.actions, *drains, *applied, *attends, *writes, *notes_of(observed, outcome)]
+    actions = [*strays, *following, *claim.actions, *live.actions, *drains, *applied, *attends, *writes]
+    actions += notes_of(observed, outcome)
     if has_wrong_pod_gone(observed, step):
         actions.append(wrong_pod_note())
     if pause.action is not None:
@@ -134,6 +137,8 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     sweeps, swept_in = _sweeps(jobqueue, observed, replicas)
     actions += sweeps
     looks_after = looks_in(observed, step)
+    if looks_after is None and asks_again(jobqueue, observed, status):
+        looks_after = LOOK_SECONDS
     checks = [
         looks_after,
         swept_in,
@@ -141,6 +146,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         FAULT_CHECK_SECONDS if faults else None,
         written_in,
         claim.check_after_seconds,
+        live.check_after_seconds,
     ]
     return Plan(
         actions=actions,
@@ -251,7 +257,9 @@ def _status_writes(
     patch = merge_patch(observed.status, status)
     if not patch:
         return [], None
-    if is_material(patch, NUMBERS):
+    # Where no worker is ready nobody follows them yet: that a queue is new, or asleep, matters more.
+    numbers = NUMBERS if ready_workers(observed.deployment) else (*NUMBERS, "settings")
+    if is_material(patch, numbers):
         return [WriteStatus(patch, Urgency.MATERIAL)], None
     if observed.status_age_seconds >= settings.status_seconds:
         return [WriteStatus(patch, Urgency.NUMBERS)], None

@@ -12,7 +12,9 @@ from typing import Any
 
 from crewline.errors import InvalidOption
 from crewline.wire.keys import Keys, letters_queue
+from crewline.wire.settings import Settings
 
+from crewline_operator.jobqueue.live_spec import parse_limits, parse_settings
 from crewline_operator.jobqueue.redis_spec import RedisSpec, parse_redis
 from crewline_operator.model.fields import Fields, Unreadable
 from crewline_operator.model.key import Key, Object
@@ -61,6 +63,10 @@ class JobQueue:
     dead_letter_queue: str
     worker: WorkerSpec
     scaling: ScalingSpec
+    #: What the workers follow while they run.
+    live: Settings
+    #: What limits the queue over all its workers, by BullMQ's names.
+    limits: Mapping[str, int]
 
     @property
     def key(self) -> Key:
@@ -94,12 +100,12 @@ def parse_jobqueue(obj: Object) -> JobQueue:
         letters_queue(queue, letters)
     except InvalidOption as error:
         raise Unreadable("InvalidSpec", f"spec.queue, spec.deadLetter.queue or spec.redis.prefix: {error}") from error
-    worker = _worker(spec.required("worker"))
+    worker, generation = _worker(spec.required("worker")), metadata.get("generation", 1)
     return JobQueue(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
-        generation=metadata.get("generation", 1),
+        generation=generation,
         queue=queue,
         redis=parse_redis(redis),
         prefix=prefix,
@@ -107,6 +113,8 @@ def parse_jobqueue(obj: Object) -> JobQueue:
         dead_letter_queue=letters,
         worker=worker,
         scaling=parse_scaling(spec, worker.concurrency),
+        live=parse_settings(spec, generation, worker.concurrency, worker.timeout_seconds),
+        limits=parse_limits(spec),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from crewline_operator.jobqueue.children.labels import selector_text
 from crewline_operator.jobqueue.decision import LastDecision, decision_in, decision_on
+from crewline_operator.jobqueue.live import ready_workers, settings_status
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition, merge_conditions
@@ -65,6 +66,9 @@ def build_status(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> di
     else:
         # The last numbers that were read are better than none; RedisReachable says that they are old.
         status |= {name: earlier[name] for name in NUMBERS if name in earlier}
+    settings = settings_status(jobqueue, observed)
+    if settings is not None:
+        status["settings"] = settings
     decision = outcome.decided or decision_on(observed.deployment) or decision_in(earlier)
     if decision is not None:
         status["lastDecision"] = decision.status
@@ -101,7 +105,7 @@ def _workers(deployment: Object | None, desired: int) -> _Workers:
     replicas = status.get("replicas", 0)
     outdated = status.get("updatedReplicas", 0) < replicas
     unseen = status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0)
-    return _Workers(desired, replicas, status.get("readyReplicas", 0), outdated or unseen)
+    return _Workers(desired, replicas, ready_workers(deployment), outdated or unseen)
 
 
 def _numbers(snapshot: Snapshot) -> dict[str, Any]:

@@ -74,6 +74,15 @@ class Fields:
     def optional_integer(self, name: str) -> int | None:
         return self.integer(name) if name in self else None
 
+    def share(self, name: str) -> float | None:
+        """A number from 0 to 1, None if it is missing."""
+        if name not in self:
+            return None
+        value = self._given(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise self._unreadable(self._at(name), value, "a number from 0 to 1")
+        return value
+
     def flag(self, name: str) -> bool:
         """A boolean, false if it is missing."""
         return name in self and self._checked(self._given(name), bool, self._at(name), "true or false")

@@ -18,5 +18,8 @@ class Worker:
     #: Jobs that they run, and those that they have or may be given yet.
     busy: int = 0
     held: int = 0
+    #: The generation of the queue's settings that all of them follow, 0 if there are none, and None if they differ or
+    #: can't use a part of them.
+    settings: int | None = 0
     #: They fetch nothing any more, since they end.
     stopping: bool = False

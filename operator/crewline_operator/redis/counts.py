@@ -13,6 +13,7 @@ from typing import Any
 
 from crewline.redis.topology import add_time
 from crewline.wire.keys import Keys
+from crewline.wire.settings import SETTINGS_KEY
 from crewline.wire.text import text
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -32,6 +33,8 @@ SCHEDULERS_MAX = 1000
 DELAYED_SCORE_FACTOR = 4096
 #: Some 30,000 years: a time that no clock will show.
 NEVER_MS = 1e15
+#: Bytes that are read of a queue's settings: what the operator writes is shorter, and takes the place of what is not.
+SETTINGS_MAX_BYTES = 8192
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Counts:
     active_ids: tuple[bytes, ...]
     owner: Owner | None
     last_id: bytes | None
+    settings: str | None
     schedulers: tuple[Owner, ...]
     #: The last event's id where it was asked for, and can be read.
     position: str | None
@@ -130,6 +134,7 @@ def _questions(target: Target) -> list[tuple[Any, ...]]:
         ("lrange", keys.active, -RUNNING_MAX, -1),
         ("get", claim_key(target.prefix, target.queue)),
         ("get", keys.id),
+        ("getrange", keys.extra(SETTINGS_KEY), 0, SETTINGS_MAX_BYTES - 1),
         ("hscan", marks_key(target.prefix, target.queue), 0, None, SCHEDULERS_MAX),
     ]
 
@@ -152,7 +157,8 @@ def _due_ms(score: float) -> int | None:
 
 def _counts(reply: Sequence[Any], position: str | None) -> Counts:
     wait, parked, prioritized, active, delayed, completed, failed, dead, more_dead = reply[:9]
-    (paused, *limits), oldest, first_prioritized, next_delayed, active_ids, owner, last_id, (_, marks) = reply[9:]
+    (paused, *limits), oldest, first_prioritized, next_delayed, active_ids, owner, last_id = reply[9:16]
+    settings, (_, marks) = reply[16:]
     at_once, most, window_ms = (integer(limit) for limit in limits)
     return Counts(
         wait=wait,
@@ -174,6 +180,7 @@ def _counts(reply: Sequence[Any], position: str | None) -> Counts:
         active_ids=tuple(reversed(active_ids)),
         owner=read_owner(owner),
         last_id=last_id,
+        settings=text(settings) or None,
         schedulers=tuple(mark.owner for uid in sorted(marks) if (mark := read_mark(text(uid), marks[uid]))),
         position=position,
     )

@@ -56,6 +56,8 @@ class Snapshot:
     position: str | None = None
     #: The JobQueue that claims the queue.
     owner: Owner | None = None
+    #: What the queue's workers follow, as it is stored; None if there is nothing.
+    settings: str | None = None
     #: The ScheduledJobs that add to the queue, as far as Redis knows of their runs.
     schedulers: tuple[Owner, ...] = ()
 
@@ -92,7 +94,7 @@ class Snapshot:
         return (
             self.waiting, self.active, self.delayed, self.due, self.completed, self.failed, self.dead, self.paused,
             self.limits.without_clock(), self.oldest_waiting_ms, self.running, self.owner,
-            self.schedulers,
+            self.settings, self.schedulers,
         )  # fmt: skip
 
 

@@ -69,5 +69,6 @@ def _snapshot(count: Counts, detail: Details, now_ms: int) -> Snapshot:
         added=integer(count.last_id or b"0"),
         position=count.position,
         owner=count.owner,
+        settings=count.settings,
         schedulers=count.schedulers,
     )

@@ -31,8 +31,15 @@ def _worker(asked: str, entries: list[Mapping[str, Any]]) -> Worker:
         follows=bool(entries) and all(entry.get("drain") == asked != "" for entry in entries),
         busy=sum(_count(entry, "busy") for entry in entries),
         held=sum(_count(entry, "held") for entry in entries),
+        settings=_settings(entries),
         stopping=bool(entries) and all(bool(entry.get("stopping")) for entry in entries),
     )
+
+
+def _settings(entries: list[Mapping[str, Any]]) -> int | None:
+    """The generation that all of them follow, and can use, 0 for none; None if there is no such one."""
+    told = [None if entry.get("refused") else entry.get("settings") for entry in entries] or [0]
+    return told[0] if all(each == told[0] for each in told) and isinstance(told[0], int) else None
 
 
 def _count(entry: Mapping[str, Any], name: str) -> int:

@@ -128,7 +128,11 @@ CALLS = {
         {"leases": "U", "cause": "why", "blame": "1", "most": 3, "fatal": "", "skip": "", "window": 80, "kept": 9,
          "written": ",604800"}, reply=[[], [], [], b""],
     ),
-    "limit_queue": Sends(lambda s: s.limit_queue(concurrency=5, max=None), {}, ([("concurrency", 5), ("max", "")],)),
+    "limit_queue": Sends(
+        lambda s: s.limit_queue("{}", concurrency=5, max=None),
+        {"settings": "bull-crewline:emails:settings", "told": "{}"},
+        ([("concurrency", 5), ("max", "")],),
+    ),
     "mark_alone": Sends(
         lambda s: s.mark_alone("J", "T"), {"id": "J", "token of the worker that runs it": "T", "'1' or ''": "1"},
     ),

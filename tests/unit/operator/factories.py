@@ -8,6 +8,7 @@ from typing import Any
 from crewline_operator.effects.done import Claimed
 from crewline_operator.jobqueue.children.deployment import DeploymentInputs, build_deployment
 from crewline_operator.jobqueue.children.service_account import build_service_account
+from crewline_operator.jobqueue.live import settings_text
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
 from crewline_operator.model.owner import Owner
@@ -56,7 +57,8 @@ def jobqueue(**spec: Any) -> JobQueue:
 
 def snapshot(**counts: Any) -> Snapshot:
     numbers = {"waiting": 0, "active": 0, "delayed": 0, "due": 0, "completed": 0, "failed": 0, "dead": 0}
-    return Snapshot(**({"now_ms": 1_000_000, "paused": False, "owner": ME} | numbers | counts))
+    known = {"now_ms": 1_000_000, "paused": False, "owner": ME, "settings": settings_text(jobqueue())}
+    return Snapshot(**(known | numbers | counts))
 
 
 def deployment(replicas: int, ready: int | None = None, **metadata: Any) -> dict[str, Any]:

@@ -10,8 +10,12 @@ import logging
 from collections.abc import Callable
 
 from crewline.wire.settings import Settings, read_settings
+from crewline.wire.text import bounded
 
 log = logging.getLogger("crewline.worker")
+
+#: Characters of what is told of a setting that can't be used.
+REFUSED_MAX_CHARS = 300
 
 
 class LiveSettings:
@@ -23,6 +27,7 @@ class LiveSettings:
 
     Attributes:
         sha: SHA-1 of their text, '' for none.
+        refused: what of them can't be used, and why.
     """
 
     def __init__(self, queue: str, apply: Callable[[Settings], None]) -> None:
@@ -30,6 +35,7 @@ class LiveSettings:
         self._apply = apply
         self._settings = Settings()
         self.sha = ""
+        self.refused: list[str] = []
 
     @property
     def generation(self) -> int:
@@ -46,6 +52,7 @@ class LiveSettings:
             )  # fmt: skip
         self._apply(settings)
         # only now: what could not be applied comes again with the next beat
-        self._settings = settings
+        # a beat tells them each second, whatever is quoted in them
+        self._settings, self.refused = settings, [bounded(each, REFUSED_MAX_CHARS) for each in wrong]
         self.sha = hashlib.sha1(stored, usedforsecurity=False).hexdigest() if stored else ""
         log.info("queue %s: settings of generation %d are applied", self._queue, self.generation)

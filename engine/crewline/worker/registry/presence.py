@@ -105,6 +105,7 @@ class Presence:
             "pid": os.getpid(), "began": self._began, "slots": slots.concurrency, "running": running[:MAX_NAMED],
             "busy": len(slots.runs), "drain": self._drain, "held": slots.held(), "stopping": slots.is_shut("stopping"),
             "paused": slots.is_shut("paused") or slots.is_shut("settings"), "settings": self._settings.generation,
+            "refused": self._settings.refused,
         }  # fmt: skip
         heard = await self._queue.scripts.beat(
             self._name, self._id, TTL_MS, jsonio.dumps(told, "the worker's state"), self._settings.sha,

@@ -34,16 +34,17 @@ class Calling:
         targets: the worker's handlers.
         slots: the worker's.
         where: the queue, for the connections of child processes.
-        timeout_seconds: the longest that a call may take; None for no bound.
+        timeout_seconds: the longest that a call may take that begins from now on; None for no bound.
 
     Attributes:
+        timeout_seconds: the same, which may change.
         children: its child processes.
         childless: what no child can run.
     """
 
     def __init__(self, targets: Targets, slots: Slots, where: Where, timeout_seconds: float | None) -> None:
         self._slots = slots
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
         self._threads = Threads(slots.concurrency)
         self.children = Children(where, slots.concurrency)
         self.childless = Childless()
@@ -58,7 +59,8 @@ class Calling:
             return await self._call_in_thread(run, target)
         if target.execution == "process":
             return await self._call_in_child(run, target)
-        return await self._bounded(target.call(*target.arguments(run.job)), self._timeout_seconds)
+        bound = self.timeout_seconds
+        return await self._bounded(target.call(*target.arguments(run.job)), bound, bound)
 
     async def call_alone(self, run: Run, target: Target) -> Returned:
         """The same in a child process that runs nothing else, whatever kind of handler it is."""
@@ -76,7 +78,7 @@ class Calling:
 
     async def _call_in_child(self, run: Run, target: Target, *, alone: bool = False) -> Returned:
         try:
-            value = await self.children.run(run.job, target, timeout=self._timeout_seconds, alone=alone)
+            value = await self.children.run(run.job, target, timeout=self.timeout_seconds, alone=alone)
         except ChildUnavailable as error:
             if self._slots.is_shut("stopping"):
                 raise
@@ -101,9 +103,10 @@ class Calling:
 
     async def _call_in_thread(self, run: Run, target: Target) -> Any:
         arguments, began = target.arguments(run.job), asyncio.get_running_loop().time()
+        bound = self.timeout_seconds
         run.stoppable = False
         try:
-            value = await self._threads.run(run.job, target.call, arguments, self._timeout_seconds)
+            value = await self._threads.run(run.job, target.call, arguments, bound)
         except ThreadRefused as error:
             self._report_refused(error)
             await asyncio.sleep(PAUSE_SECONDS)
@@ -116,7 +119,7 @@ class Calling:
             raise asyncio.CancelledError(run.reason)
         run.stoppable = True
         taken = asyncio.get_running_loop().time() - began
-        return await self._bounded(value, None if self._timeout_seconds is None else self._timeout_seconds - taken)
+        return await self._bounded(value, None if bound is None else bound - taken, bound)
 
     def _report_refused(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
@@ -124,8 +127,8 @@ class Calling:
             log.error("this worker can begin nothing now: %s; its jobs wait, and are tried again", error)
             self._refused_at = now
 
-    async def _bounded(self, handling: Awaitable[Any], seconds: float | None) -> Any:
-        """What an ``async def`` handler returns within so many seconds."""
+    async def _bounded(self, handling: Awaitable[Any], seconds: float | None, bound: float | None) -> Any:
+        """What an ``async def`` handler returns within so many seconds, which are what is left of its ``bound``."""
         if seconds is None:
             return await handling
         deadline = asyncio.timeout(seconds)
@@ -139,4 +142,4 @@ class Calling:
             if not deadline.expired():
                 return value
         # also where it returned all the same
-        raise TimeoutError(f"timed out after {self._timeout_seconds:g} s")
+        raise TimeoutError(f"timed out after {bound:g} s")

@@ -11,6 +11,7 @@ from crewline.queue.job import Job
 from crewline.redis.scripts import Result
 from crewline.wire import backoff
 from crewline.wire.checks import check_callable, check_text
+from crewline.wire.options import UNSAID, says_attempts
 from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_from_wire
 from crewline.wire.text import reason_of, trace_of
 from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildUnavailable
@@ -47,7 +48,7 @@ class Verdicts:
         keep_completed, keep_failed: retention for jobs that do not bring their own; None: they stay.
 
     Attributes:
-        default_backoff: for jobs that say nothing of attempts, as BullMQ's clients add them.
+        default_backoff: for jobs that say nothing of attempts and waits.
     """
 
     def __init__(
@@ -131,7 +132,9 @@ class Verdicts:
         if isinstance(error, Retry) and (seconds := error.seconds) is not None:
             return round(min(seconds * 1000, backoff.MAX_DELAY_MS)) if seconds > 0 else 0
         wanted = job.opts.get("backoff")
-        if wanted is None and not job.opts.get("attempts"):
+        # a BullMQ client may say a wait and no attempts
+        unsaid = not says_attempts(job.opts) and (wanted is None or UNSAID in job.opts)
+        if unsaid and self.default_backoff is not None:
             wanted = self.default_backoff
         kind = wanted.get("type") if isinstance(wanted, dict) else None
         own = self._backoffs.get(kind) if isinstance(kind, str) else None

@@ -153,9 +153,11 @@ def _env(jobqueue: JobQueue) -> list[dict[str, Any]]:
         "CREWLINE_QUEUE": jobqueue.queue,
         "CREWLINE_PREFIX": jobqueue.prefix,
         "CREWLINE_HANDLER": worker.handler,
-        "CREWLINE_CONCURRENCY": worker.concurrency,
+        # A handler's worker has these from the queue's settings before its first fetch, and follows them: in here they
+        # would roll the pods. Another program may know no settings.
+        "CREWLINE_CONCURRENCY": None if worker.handler else worker.concurrency,
+        "CREWLINE_TIMEOUT_SECONDS": None if worker.handler else worker.timeout_seconds,
         "CREWLINE_EXECUTION": worker.execution,
-        "CREWLINE_TIMEOUT_SECONDS": worker.timeout_seconds,
         "CREWLINE_GRACE_SECONDS": worker.grace_seconds,
         "CREWLINE_MAX_CRASHES": worker.max_crashes,
         "CREWLINE_ON_OOM": "fail" if worker.on_oom == DEAD_LETTER else "retry",

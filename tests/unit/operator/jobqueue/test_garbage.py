@@ -37,6 +37,9 @@ FULL = jobqueue_object(
         "minReplicas": 1,
     },
     replicas=2,
+    defaults={"attempts": 5, "backoff": {"type": "Fixed", "delaySeconds": 2, "jitter": 0.5}},
+    retention={"completed": {"count": 10}, "failed": {"ageSeconds": 60}},
+    limits={"rate": {"max": 100, "perSeconds": 2}, "concurrency": 50},
 )
 
 

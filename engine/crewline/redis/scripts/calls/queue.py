@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from crewline.redis.scripts.calls.caller import Caller
+from crewline.wire.settings import SETTINGS_KEY
 from crewline.wire.text import text
 
 
@@ -20,10 +21,14 @@ class QueueCalls(Caller):
             changed, left = await self.call("resume_queue")
         return bool(changed)
 
-    async def limit_queue(self, **limits: int | None) -> None:
-        """Sets the queue's own limits (``concurrency``, ``max``, ``duration``) and wakes workers; None for no bound."""
+    async def limit_queue(self, settings: str = "", **limits: int | None) -> None:
+        """Sets the queue's own limits (``concurrency``, ``max``, ``duration``) and wakes workers; None for no bound.
+
+        Args:
+            settings: what the queue's workers follow from the same moment on; '' leaves that as it is.
+        """
         pairs = ((name, "" if value is None else value) for name, value in limits.items())
-        await self.call("limit_queue", *itertools.chain.from_iterable(pairs))
+        await self.call("limit_queue", self.keys.extra(SETTINGS_KEY), settings, *itertools.chain.from_iterable(pairs))
 
     async def clean_jobs(self, state: str, before_ms: int, most: int, skip: int, quiet: bool) -> tuple[list[str], int]:
         ids, kept, *refused = await self.call("clean_jobs", state, before_ms, most, skip, "1" if quiet else "")

@@ -7,23 +7,21 @@ field manager: what others set on them stays, what the operator sets is taken ba
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import aiohttp
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as kube_config
 
 from crewline_operator.kube.errors import ApiError, retry_after_header
+from crewline_operator.kube.fence import Fence
 from crewline_operator.model.names import FIELD_MANAGER, is_object_name
-
-log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_SECONDS = 15.0
 #: Objects a page of a list, so that a big cluster neither times out nor fills the memory at once.
@@ -59,13 +57,18 @@ PODS = Resource("/api/v1", "pods")
 CONFIG_MAPS = Resource("/api/v1", "configmaps")
 SECRETS = Resource("/api/v1", "secrets")
 EVENTS = Resource("/api/v1", "events")
+LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
 
 
 class Api:
-    """A connection to the API server. All methods raise ApiError, aiohttp.ClientError or TimeoutError."""
+    """A connection to the API server. All methods raise ApiError, aiohttp.ClientError or TimeoutError.
 
-    def __init__(self, client: kube_client.ApiClient) -> None:
+    Those that write raise NotLeading where `fence` is closed, and take no longer than it is open.
+    """
+
+    def __init__(self, client: kube_client.ApiClient, fence: Fence | None = None) -> None:
         self._client = client
+        self._fence = fence or Fence.always_open()
         #: The same for all operators of a cluster, and another one for those of another cluster.
         self.cluster_id = _cluster_id(client.configuration)
 
@@ -162,6 +165,12 @@ class Api:
         """Create an object; the object as it is then."""
         return await self._call("POST", resource.path(namespace), body=manifest)
 
+    async def replace(
+        self, resource: Resource, namespace: str, name: str, manifest: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Write an object as a whole, if it has the version of `manifest`; the object as it is then."""
+        return await self._call("PUT", resource.path(namespace, name), body=manifest)
+
     async def merge(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """JSON merge patch of an object; the object as it is then."""
         return await self._call(
@@ -186,14 +195,13 @@ class Api:
         # The token is read again when it has been rotated.
         await self._client.update_params_for_auth(headers, None, ["BearerToken"], path, method, body)
         url = self._client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
-        response = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
-            method,
-            url,
-            headers=headers,
-            body=body,
-            _request_timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS),
-        )
-        text = await response.read()
+        # Asked right before the call, and no earlier: whoever was stopped since then must not write.
+        limit = asyncio.timeout if method == "GET" else self._fence.within
+        async with limit(REQUEST_TIMEOUT_SECONDS):
+            response = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
+                method, url, headers=headers, body=body
+            )
+            text = await response.read()
         try:
             answer: dict[str, Any] = json.loads(text)
         except ValueError:
@@ -224,7 +232,7 @@ def _cluster_id(configuration: kube_client.Configuration) -> str:
 
 
 @asynccontextmanager
-async def connect() -> AsyncIterator[Api]:
+async def connect() -> AsyncIterator[kube_client.ApiClient]:
     """Connect with the pod's service account, else with KUBECONFIG; raises kubernetes' ConfigException."""
     configuration = kube_client.Configuration()
     try:
@@ -234,4 +242,4 @@ async def connect() -> AsyncIterator[Api]:
     # A dead link must not be retried inside for minutes: the work queue tries again, with backoff.
     configuration.retries = None
     async with kube_client.ApiClient(configuration) as client:
-        yield Api(client)
+        yield client

@@ -197,7 +197,8 @@ async def open_stage(cluster: str, producer: str, keep: bool) -> AsyncIterator[S
 @contextmanager
 def _operator(namespace: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     port = redis_server.free_port()
-    env = os.environ | {"CREWLINE_HTTP_PORT": str(port), "CREWLINE_WATCH_NAMESPACES": namespace}
+    here = {"CREWLINE_WATCH_NAMESPACES": namespace, "CREWLINE_NAMESPACE": namespace}
+    env = os.environ | here | {"CREWLINE_HTTP_PORT": str(port)}
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, "-m", "crewline_operator.main"], env=env, stderr=output)
     try:

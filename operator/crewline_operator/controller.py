@@ -1,5 +1,7 @@
 """The operator as a whole: watches fill the store, the work queue says what is next, the reconcilers bring it in line.
 
+One that waits to lead does all of it but write: it watches, reads all queues, and plans.
+
 Before anything is reconciled everything is listed once, so that no decision is made on half a picture; every ten
 minutes the same list corrects whatever a watch may have missed.
 """
@@ -19,6 +21,7 @@ from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.errors import retry_after
 from crewline_operator.kube.events import EventRecorder
+from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.named import NamedObjects
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.deaths import Deaths
@@ -44,7 +47,8 @@ AT_ONE_REDIS = 2
 class Controller:
     """All of the operator but kopf."""
 
-    def __init__(self, api: Api, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, api: Api, settings: Settings, metrics: Metrics, fence: Fence | None = None) -> None:
+        """`fence` is open as long as this process leads; without one it does from the start."""
         self._settings = settings
         self._metrics = metrics
         self._store = Store()
@@ -59,7 +63,7 @@ class Controller:
         )
         self._listing = Listing(api=api, intake=self._intake, settings=settings)
         self._missed = MissedDeletions(api=api, store=self._store, listing=self._listing, settings=settings)
-        self._events = EventRecorder(api)
+        self.events = EventRecorder(api)
         self._pollers = Pollers(self._intake.on_reading, settings.poll_seconds)
         self._bulkheads = Bulkheads(self._work.add, max(1, min(AT_ONE_REDIS, (settings.reconcilers - 1) // 2)))
         self._budget = WriteBudget(settings.status_writes_per_second, self._work.add)
@@ -67,9 +71,10 @@ class Controller:
             api=api,
             store=self._store,
             pollers=self._pollers,
-            events=self._events,
+            events=self.events,
             bulkheads=self._bulkheads,
             budget=self._budget,
+            fence=fence or Fence.always_open(),
             requeue=self._work.add_after,
         )
         self._observer = JobQueueObserver(
@@ -110,24 +115,34 @@ class Controller:
             add=self._work.add,
             requeue=self._work.add_after,
         )
-        self._listed = False
+        self._listed = asyncio.Event()
 
     @property
     def ready(self) -> bool:
         """Whether the first list is in and reconciling has begun."""
-        return self._listed
+        return self._listed.is_set()
+
+    async def listed(self) -> None:
+        """Wait until it is ready: who knows nothing yet must not keep another from leading."""
+        await self._listed.wait()
+
+    def lead(self) -> None:
+        """This process leads from now on: everything is looked at again."""
+        self._metrics.leader(True)
+        self._intake.add_all_anew()
+        self._deaths.add_all()
 
     def on_object(self, kind: str, obj: dict[str, Any], event: str | None) -> None:
         """Take in what a watch has seen."""
         self._intake.on_object(kind, obj, event == "DELETED")
-        if event is None and self._listed:
+        if event is None and self.ready:
             self._missed.watch_began_anew(kind)
 
     async def run(self) -> None:
         """Run until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._events.run(), name="events")
+                group.create_task(self.events.run(), name="events")
                 group.create_task(self._budget.run(), name="status-budget")
                 await self._listing.first()
                 self._begin()
@@ -155,7 +170,7 @@ class Controller:
             await self._scheduledjobs.reconcile(key)
 
     def _begin(self) -> None:
-        self._listed = True
+        self._listed.set()
         log.info(
             "ready: %d JobQueues, %d ScheduledJobs in %s",
             len(self._store.jobqueues),

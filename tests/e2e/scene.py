@@ -24,6 +24,8 @@ from tools.demo.kube import Kube
 API = "crewline.dev/v1alpha1"
 SYSTEM = "crewline-system"
 OPERATOR = "crewline"
+#: Replicas of it, as the chart wants them.
+OPERATORS = 2
 REDIS = "redis://redis:6379/0"
 HANDLERS = Path(__file__).with_name("handlers.py")
 POLL_SECONDS = 0.3
@@ -172,7 +174,7 @@ class Scene:
         return None if deployment is None else deployment["spec"]["replicas"]
 
     async def restart_operator(self) -> None:
-        """Kill the operator's pod. Its successor is made at once; this does not wait for it."""
+        """Kill all of the operator's pods. Their successors are made at once; this does not wait for them."""
         selector = f"app.kubernetes.io/instance={OPERATOR}"
         await self.cluster_kubectl(
             "-n", SYSTEM, "delete", "pod", "-l", selector, "--force", "--grace-period=0", "--wait=false"
@@ -185,7 +187,7 @@ class Scene:
         try:
             yield
         finally:
-            await self._scale_operator(1)
+            await self._scale_operator(OPERATORS)
 
     async def _scale_operator(self, replicas: int) -> None:
         async def status() -> Object:
@@ -202,7 +204,7 @@ class Scene:
             # A Deployment does not count a pod that is on its way out, and that one may still write.
             selector = f"app.kubernetes.io/instance={OPERATOR}"
             await until(
-                "its pod is gone", lambda: self.kube.list("v1", "Pod", SYSTEM, selector), lambda pods: pods == []
+                "its pods are gone", lambda: self.kube.list("v1", "Pod", SYSTEM, selector), lambda pods: pods == []
             )
 
     def describe(self) -> str:
@@ -213,7 +215,7 @@ class Scene:
             ("-n", self.namespace, "describe", "jobqueues"),
             ("-n", self.namespace, "describe", "scheduledjobs"),
             ("-n", self.namespace, "get", "events", "--sort-by=.lastTimestamp"),
-            ("-n", SYSTEM, "logs", f"deployment/{OPERATOR}", "--tail=60"),
+            ("-n", SYSTEM, "logs", "--prefix", "-l", f"app.kubernetes.io/instance={OPERATOR}", "--tail=60"),
         ):
             try:
                 shown = self.cluster.kubectl(*words)

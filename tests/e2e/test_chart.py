@@ -38,6 +38,7 @@ def test_it_lints() -> None:
         ("imagee.tag=1", "additional properties 'imagee' not allowed"),
         ("image.tga=1", "additional properties 'tga' not allowed"),
         ("logLevel=LOUD", "value must be one of"),
+        ("replicas=0", "minimum: got 0, want 1"),
         ("watchNamespaces={Not A Name}", "does not match pattern"),
     ],
 )
@@ -59,11 +60,36 @@ def test_with_watched_namespaces_it_asks_for_no_rights_beyond_them() -> None:
     manifests = rendered("--set", "watchNamespaces={shop,mail}")
     kinds = [manifest["kind"] for manifest in manifests]
     assert not {"ClusterRole", "ClusterRoleBinding"} & set(kinds)
-    assert [each["metadata"]["namespace"] for each in manifests if each["kind"] == "Role"] == ["shop", "mail"]
+    roles = [each["metadata"] for each in manifests if each["kind"] == "Role"]
+    assert [(each["name"], each["namespace"]) for each in roles] == [
+        (OPERATOR, "shop"), (OPERATOR, "mail"), (f"{OPERATOR}-leader", SYSTEM)
+    ]  # fmt: skip
     (deployment,) = [each for each in manifests if each["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    env = {variable["name"]: variable["value"] for variable in container["env"]}
+    env = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert env["CREWLINE_WATCH_NAMESPACES"] == "shop,mail"
+
+
+def test_two_replicas_lead_in_turn_by_a_lease_of_the_release_to_which_alone_they_have_rights() -> None:
+    manifests = rendered()
+    (deployment,) = [each for each in manifests if each["kind"] == "Deployment"]
+    assert deployment["spec"]["replicas"] == 2
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "CREWLINE_LEASE_NAME", "value": OPERATOR} in container["env"]
+    (role,) = [each for each in manifests if each["kind"] == "Role"]
+    assert role["metadata"]["namespace"] == SYSTEM
+    rights = {(*rule["resources"], *rule.get("resourceNames", ())): rule["verbs"] for rule in role["rules"]}
+    assert rights == {
+        ("leases", OPERATOR): ["get", "update"],
+        ("leases",): ["create"],
+        ("events",): ["create", "patch"],
+    }
+
+
+@pytest.mark.parametrize(("replicas", "budgets"), [(1, 0), (2, 1)])
+def test_one_of_several_replicas_may_be_evicted_and_a_lone_one_too(replicas: int, budgets: int) -> None:
+    found = [each for each in rendered("--set", f"replicas={replicas}") if each["kind"] == "PodDisruptionBudget"]
+    assert [each["spec"]["maxUnavailable"] for each in found] == [1] * budgets
 
 
 @pytest.mark.parametrize(
@@ -77,6 +103,8 @@ def test_with_watched_namespaces_it_asks_for_no_rights_beyond_them() -> None:
         ("list", "namespaces"),
         ("list", "customresourcedefinitions.apiextensions.k8s.io"),
         ("create", "pods"),
+        ("delete", "leases.coordination.k8s.io"),
+        ("get", "leases.coordination.k8s.io"),
     ],
 )
 def test_the_installed_operator_may_not(cluster: Cluster, crewline: None, verb: str, resource: str) -> None:

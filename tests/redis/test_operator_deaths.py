@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import sys
 import time
@@ -154,6 +155,24 @@ async def test_jobs_of_a_pod_that_is_drained_are_as_they_were_before(
     assert await states(queue, [job]) == ["waiting"]
     assert await queue.redis.hgetall(queue.keys.job(job.id)) == before
     assert await log(queue, job) == [f"crewline: pod {NAME} was deleted"]
+
+
+async def test_one_that_waits_to_lead_keeps_what_it_saw_for_its_turn(
+    reconciler: Reconciler, queue: Queue, redis_url: str, until: Until
+) -> None:
+    job = await queue.add("n", 1)
+    async with process(redis_url) as dead:
+        (entry,) = await until(entries(queue, 1, 1))
+        finished = await killed(dead, entry["began"], until)
+    reconciler.operator.fence.close()
+    await reconciler.see(pod(terminated(137, finished=finished), metadata=DELETED), gone=True)
+    assert await states(queue, [job]) == ["active"]
+    assert reconciler.again == [(POD, AGAIN_SECONDS)]
+    reconciler.operator.fence.extend(math.inf)
+    reconciler.deaths.add_all()
+    assert reconciler.added == [POD]
+    await reconciler.deaths.reconcile(reconciler.added.pop())
+    assert await states(queue, [job]) == ["waiting"]
 
 
 async def test_a_pod_that_is_gone_while_its_container_may_run_tells_nothing(

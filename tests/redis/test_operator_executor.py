@@ -29,6 +29,7 @@ from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
+from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.named import NamedObjects
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
@@ -67,6 +68,7 @@ class Operator:
         self.api = api
         self.again: list[Key] = []
         self.bulkheads = Bulkheads(self.again.append, 2)
+        self.fence = Fence.always_open()
         self.executor = Executor(
             api=api,
             store=self.store,
@@ -74,6 +76,7 @@ class Operator:
             events=EventRecorder(api),
             bulkheads=self.bulkheads,
             budget=WriteBudget(50, self.again.append),
+            fence=self.fence,
             requeue=lambda key, _: self.again.append(key),
         )
 

@@ -1,5 +1,8 @@
 """Carries out what plans ask for: the only place from where the operator changes anything, but for Events.
 
+Only who leads writes: the fence is asked before each action, and by the calls themselves right before they are sent.
+Who waits to lead carries out what only reads, so that it knows all queues when its turn comes.
+
 Actions are done in their order, and the first that fails ends it, so that a plan can rely on what it has put before.
 What the user has to be told of (a manifest or a job that is refused, a Redis that does not take one) goes back to the
 plan as `Refused`. Whatever else fails is raised as it is, and the work queue tries again with backoff.
@@ -41,12 +44,16 @@ from crewline_operator.effects.queues import Queues
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
+from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.store import Store
 from crewline_operator.model.deletion_cost import MARK
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.note import Note
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
 from crewline_operator.redis.pollers import Pollers
+
+#: Actions that change nothing but what this process reads.
+READS = (Follow, Attend, Unfollow)
 
 
 class Executor:
@@ -61,16 +68,23 @@ class Executor:
         events: EventRecorder,
         bulkheads: Bulkheads,
         budget: WriteBudget,
+        fence: Fence,
         requeue: Callable[[Key, float], None],
     ) -> None:
         self._store = store
         self._pollers = pollers
         self._events = events
         self._budget = budget
+        self._fence = fence
         self._requeue = requeue
         self._objects = Objects(api=api, store=store, budget=budget)
-        self._queues = Queues(pollers=pollers, bulkheads=bulkheads)
+        self._queues = Queues(pollers=pollers, bulkheads=bulkheads, fence=fence)
         self._done: dict[Key, Done] = {}
+
+    @property
+    def leads(self) -> bool:
+        """Whether actions are carried out, and not only those that read."""
+        return self._fence.is_open
 
     def done(self, key: Key) -> Done:
         """What was done to an object; nothing if it is not known."""
@@ -84,12 +98,18 @@ class Executor:
     async def carry_out(self, key: Key, obj: Object | None, actions: Iterable[Action]) -> bool:
         """Do `actions` for an object; `obj` is None if it is gone. Raises Refused, and what the calls raise.
 
-        Gives whether all of them were done. If not, the object is looked at again without being asked for.
+        Who does not lead when it begins does those that read, and no other: one that is left out may be what a later
+        one relies on. Gives whether all of them were done. If not, the object is looked at again without being asked
+        for. Raises NotLeading if the lease is lost meanwhile.
         """
+        leads = self.leads
         try:
             for action in actions:
-                # Whatever fences writes is to be asked here: all of them pass, one by one.
-                await self._do(key, obj, action)
+                if isinstance(action, READS):
+                    await self._do(key, obj, action)
+                elif leads:
+                    self._fence.check()
+                    await self._do(key, obj, action)
         except Gone:
             # No watch has said so yet, or it never will: the object is looked at again as one that is gone.
             if obj is not None:

@@ -1,4 +1,7 @@
-"""What is written to Redis: claims, pauses, runs. Each call is bounded in time, and few are at one Redis at a time."""
+"""What is written to Redis: claims, pauses, runs. Each call is bounded in time, and few are at one Redis at a time.
+
+None goes on when the lease is over by which this process leads.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ from crewline_operator.effects.actions import (
 )
 from crewline_operator.effects.done import Claimed, Done, PauseDenied
 from crewline_operator.effects.errors import Changed, NotFollowed, NotRemoved, Refused
+from crewline_operator.kube.fence import Fence
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
 from crewline_operator.model.moments import epoch_ms
@@ -49,9 +53,10 @@ REDIS_TIMEOUT_SECONDS = 10.0
 class Queues:
     """Changes queues, by the connections that they are read by. All raise Busy, and NotFollowed if nothing is told."""
 
-    def __init__(self, *, pollers: Pollers, bulkheads: Bulkheads) -> None:
+    def __init__(self, *, pollers: Pollers, bulkheads: Bulkheads, fence: Fence) -> None:
         self._pollers = pollers
         self._bulkheads = bulkheads
+        self._fence = fence
 
     async def claim(self, key: Key, action: Claim, done: Done) -> None:
         """Claim a queue. Raises Refused if its Redis does not answer."""
@@ -156,14 +161,14 @@ class Queues:
     async def _at(self, ref: QueueRef, key: Key) -> AsyncIterator[Queue]:
         """A queue, reached for the object `key`, and closed after: its scripts would keep a connection each.
 
-        Raises NotFollowed and Busy.
+        Raises NotFollowed, Busy and NotLeading, and TimeoutError if the lease is over.
         """
         followed, queue = self._pollers.followed(ref.jobqueue), self._pollers.queue(ref)
         if followed is None or queue is None:
             raise NotFollowed(f"{ref.jobqueue} is followed no more")
         endpoint, _ = followed
         with self._bulkheads.enter(endpoint, key):
-            async with queue:
+            async with self._fence.within(), queue:
                 yield queue
 
 

@@ -7,8 +7,8 @@ field manager: what others set on them stays, what the operator sets is taken ba
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import logging
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,9 +22,8 @@ from kubernetes.aio import config as kube_config
 
 from crewline_operator.kube.answers import answer_of, events_of
 from crewline_operator.kube.errors import ApiError
+from crewline_operator.kube.fence import Fence
 from crewline_operator.model.names import FIELD_MANAGER, is_object_name
-
-log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_SECONDS = 15.0
 #: A watch is begun anew after this.
@@ -62,13 +61,18 @@ PODS = Resource("/api/v1", "pods")
 CONFIG_MAPS = Resource("/api/v1", "configmaps")
 SECRETS = Resource("/api/v1", "secrets")
 EVENTS = Resource("/api/v1", "events")
+LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
 
 
 class Api:
-    """A connection to the API server. All methods raise ApiError, aiohttp.ClientError or TimeoutError."""
+    """A connection to the API server. All methods raise ApiError, aiohttp.ClientError or TimeoutError.
 
-    def __init__(self, client: kube_client.ApiClient) -> None:
+    Those that write raise NotLeading where `fence` is closed, and take no longer than it is open.
+    """
+
+    def __init__(self, client: kube_client.ApiClient, fence: Fence | None = None) -> None:
         self._client = client
+        self._fence = fence or Fence.always_open()
         #: The same for all operators of a cluster, and another one for those of another cluster.
         self.cluster_id = _cluster_id(client.configuration)
 
@@ -190,6 +194,12 @@ class Api:
         """Create an object; the object as it is then."""
         return await self._call("POST", resource.path(namespace), body=manifest)
 
+    async def replace(
+        self, resource: Resource, namespace: str, name: str, manifest: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Write an object as a whole, if it has the version of `manifest`; the object as it is then."""
+        return await self._call("PUT", resource.path(namespace, name), body=manifest)
+
     async def merge(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """JSON merge patch of an object; the object as it is then."""
         return await self._call(
@@ -210,9 +220,11 @@ class Api:
         content_type: str = "application/json",
     ) -> tuple[int, dict[str, Any]]:
         """The HTTP code and the answer of a call that succeeded."""
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
-        response = await self._request(method, path, query=query, body=body, content_type=content_type, timeout=timeout)
-        return response.status, await answer_of(response, f"{method} {path}")
+        request: dict[str, Any] = {"query": query, "body": body, "content_type": content_type}
+        limit = asyncio.timeout if method == "GET" else self._fence.within
+        async with limit(REQUEST_TIMEOUT_SECONDS):
+            response = await self._request(method, path, **request, timeout=aiohttp.ClientTimeout())
+            return response.status, await answer_of(response, f"{method} {path}")
 
     async def _request(
         self,
@@ -229,6 +241,9 @@ class Api:
         # The token is read again when it has been rotated.
         await self._client.update_params_for_auth(headers, None, ["BearerToken"], path, method, body)
         url = self._client.configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        if method != "GET":
+            # Asked right before the call, and no earlier: whoever was stopped since then must not write.
+            self._fence.check()
         answer = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
             method, url, headers=headers, body=body, _request_timeout=timeout
         )
@@ -248,7 +263,7 @@ def _cluster_id(configuration: kube_client.Configuration) -> str:
 
 
 @asynccontextmanager
-async def connect() -> AsyncIterator[Api]:
+async def connect() -> AsyncIterator[kube_client.ApiClient]:
     """Connect with the pod's service account, else with KUBECONFIG; raises kubernetes' ConfigException."""
     configuration = kube_client.Configuration()
     try:
@@ -260,4 +275,4 @@ async def connect() -> AsyncIterator[Api]:
     # Each watch holds a connection: a bound would have other calls wait for one.
     configuration.connection_pool_maxsize = 0
     async with kube_client.ApiClient(configuration) as client:
-        yield Api(client)
+        yield client

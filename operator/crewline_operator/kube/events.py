@@ -30,13 +30,15 @@ REFILL_SECONDS = 20.0
 QUEUE_MAX = 1000
 REMEMBERED_MAX = 4096
 MESSAGE_MAX_CHARS = 1024
+#: Of kinds that are not ours.
+API_VERSIONS = {"Lease": "coordination.k8s.io/v1"}
 #: Of the object's name in that of its Event, which may have 253 characters.
 NAME_MAX_CHARS = 200
 COMPONENT = "crewline-operator"
 
 
 class EventRecorder:
-    """Leaves Events on JobQueues and ScheduledJobs."""
+    """Leaves Events on JobQueues, ScheduledJobs, and the Lease."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -116,7 +118,7 @@ def _event(kind: str, metadata: Any, note: Note) -> dict[str, Any]:
         "kind": "Event",
         "metadata": {"name": f"{metadata['name'][:NAME_MAX_CHARS]}.{digest}", "namespace": metadata["namespace"]},
         "involvedObject": {
-            "apiVersion": API_VERSION,
+            "apiVersion": API_VERSIONS.get(kind, API_VERSION),
             "kind": kind,
             "namespace": metadata["namespace"],
             "name": metadata["name"],

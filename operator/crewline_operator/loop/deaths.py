@@ -64,6 +64,11 @@ class Deaths:
         """The pods of which something is kept."""
         return set(self._pods)
 
+    def add_all(self) -> None:
+        """Have all looked at of which something is kept."""
+        for key in self._pods:
+            self._add(key)
+
     def on_pod(self, pod: Object) -> None:
         """Take in what a pod tells, which may be gone."""
         metadata = pod["metadata"]
@@ -102,6 +107,9 @@ class Deaths:
 
     async def _hand_back(self, key: Key, pod: _Pod, obj: Object) -> bool:
         """Whether all was done that could be."""
+        if not self._executor.leads:
+            # It is kept: the one that leads may have died in the middle of it.
+            return False
         try:
             jobqueue = parse_jobqueue(obj)
             observed = await self._observer.observe(key, jobqueue, pod.deaths)

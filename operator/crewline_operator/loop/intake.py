@@ -74,6 +74,13 @@ class Intake:
         for kind in RECONCILED:
             self._add(kind, self._store.of(kind))
 
+    def add_all_anew(self) -> None:
+        """Have everything looked at now, whatever has failed before."""
+        for kind in RECONCILED:
+            for obj in self._store.of(kind):
+                self._work.forget(_key(kind, obj))
+        self.add_all()
+
     def _concern(self, kind: str, obj: Object) -> None:
         """Have those looked at that a change of `obj` concerns."""
         namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]

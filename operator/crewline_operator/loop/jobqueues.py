@@ -56,8 +56,9 @@ class JobQueues:
             await self._executor.carry_out(key, obj, plan_unreadable(obj, unreadable.fault, datetime.now(UTC)))
             return
         last = self._plans.get(key, Plan([], History()))
+        leads = self._executor.leads
         observed = await self._observer.observe(
-            obj, jobqueue, last.history, last.unclaimed_since, looks=last.looks, going=last.going
+            obj, jobqueue, last.history, last.unclaimed_since, looks=leads and last.looks, going=last.going
         )
         planned = plan(jobqueue, observed, self._settings)
         try:
@@ -66,9 +67,11 @@ class JobQueues:
             planned = plan(jobqueue, replace(observed, refusal=refused.fault), self._settings)
             await self._executor.carry_out(key, obj, planned.actions)
         finally:
-            self._plans[key] = planned
+            # Nothing of a plan is done by who does not lead, but what it has read of the past is as good as any.
+            self._plans[key] = planned if leads else Plan([], planned.history)
         self._tell_schedules(key, observed.reading.snapshot)
-        if planned.status is not None:
+        if planned.status is not None and leads:
+            # Two that tell of a queue would be counted twice.
             desired, ready = planned.status["desiredReplicas"], planned.status["readyReplicas"]
             self._metrics.jobqueue(key, observed.reading.snapshot, desired, ready)
         if planned.check_after_seconds is not None:

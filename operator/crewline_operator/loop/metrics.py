@@ -1,4 +1,4 @@
-"""The operator's Prometheus metrics: what it does itself, and what it knows of each queue."""
+"""The operator's Prometheus metrics: what it does itself, and, of the one that leads, what it knows of each queue."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Metrics:
             buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60),
             registry=self.registry,
         )
+        self._leader = Gauge("crewline_operator_leader", "Whether this process leads: 1 or 0.", registry=self.registry)
         self._work_queue = Gauge("crewline_work_queue_depth", "Objects to reconcile now.", registry=self.registry)
         self._jobs = Gauge("crewline_jobs", "Jobs by state.", (*QUEUE_LABELS, "state"), registry=self.registry)
         self._replicas = Gauge(
@@ -41,6 +42,9 @@ class Metrics:
     def reconciled(self, key: Key, seconds: float, error: BaseException | None) -> None:
         self._reconciles.labels(key.kind, "success" if error is None else "error").inc()
         self._reconcile_seconds.labels(key.kind).observe(seconds)
+
+    def leader(self, leads: bool) -> None:
+        self._leader.set(leads)
 
     def work_queue(self, depth: int) -> None:
         self._work_queue.set(depth)

@@ -18,6 +18,16 @@ class Settings:
     watch_namespaces: tuple[str, ...] = ()
     worker_image: str = "crewline-worker:latest"
     worker_image_pull_policy: str = "IfNotPresent"
+    #: Where the Lease is by which one of several operators leads, and its name.
+    namespace: str = "default"
+    lease_name: str = "crewline-operator"
+    #: The pod that this process runs in; empty outside of one.
+    pod_name: str = ""
+    pod_uid: str = ""
+    #: See kube/election.py.
+    lease_seconds: float = 8.0
+    renew_deadline_seconds: float = 6.0
+    renew_seconds: float = 2.0
     #: /metrics, /healthz and /readyz; 0 picks a free port.
     http_port: int = 8080
     log_level: str = "INFO"
@@ -34,6 +44,19 @@ class Settings:
 def settings_from_env(env: Mapping[str, str]) -> Settings:
     """Read CREWLINE_*; raises SettingsError with the variable's name and what it takes."""
     defaults = Settings()
+    lease_seconds, deadline, renew = (
+        _number(env, f"CREWLINE_LEADER_{name}_SECONDS", default, low=0.5, high=600)
+        for name, default in (
+            ("LEASE", defaults.lease_seconds),
+            ("DEADLINE", defaults.renew_deadline_seconds),
+            ("RENEW", defaults.renew_seconds),
+        )
+    )
+    if not (2 * renew <= deadline <= 0.8 * lease_seconds):
+        raise SettingsError(
+            f"CREWLINE_LEADER_*_SECONDS are {lease_seconds:g} (LEASE), {deadline:g} (DEADLINE) and {renew:g} (RENEW): "
+            "set DEADLINE to no more than four fifths of LEASE, and RENEW to no more than half of DEADLINE"
+        )
     return Settings(
         watch_namespaces=tuple(
             name.strip() for name in env.get("CREWLINE_WATCH_NAMESPACES", "").split(",") if name.strip()
@@ -42,6 +65,13 @@ def settings_from_env(env: Mapping[str, str]) -> Settings:
         worker_image_pull_policy=_choice(
             env, "CREWLINE_WORKER_IMAGE_PULL_POLICY", ("Always", "IfNotPresent", "Never"), "IfNotPresent"
         ),
+        namespace=env.get("CREWLINE_NAMESPACE") or defaults.namespace,
+        lease_name=env.get("CREWLINE_LEASE_NAME") or defaults.lease_name,
+        pod_name=env.get("CREWLINE_POD_NAME", ""),
+        pod_uid=env.get("CREWLINE_POD_UID", ""),
+        lease_seconds=lease_seconds,
+        renew_deadline_seconds=deadline,
+        renew_seconds=renew,
         http_port=int(_number(env, "CREWLINE_HTTP_PORT", defaults.http_port, low=0, high=65535)),
         log_level=_choice(env, "CREWLINE_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"),
         reconcilers=int(_number(env, "CREWLINE_RECONCILERS", defaults.reconcilers, low=1, high=256)),

@@ -14,7 +14,7 @@ async def test_the_first_job_wakes_a_queue_that_sleeps_at_zero_and_idleness_puts
     scene: Scene,
 ) -> None:
     await scene.apply(jobqueue("sleeper", scaling={"idleSeconds": 2}))
-    await scene.wait_condition("sleeper", "Available", "ScaledToZero")
+    await scene.wait_condition("sleeper", "Ready", "ScaledToZero")
     assert await scene.replicas("sleeper") == 0
     assert await scene.pods("sleeper") == []
 
@@ -37,7 +37,7 @@ async def test_the_first_job_wakes_a_queue_that_sleeps_at_zero_and_idleness_puts
         "to": 0,
         "reason": "no jobs for 2 s -> 0 replicas",
     }
-    assert condition(asleep, "Available")["reason"] == "ScaledToZero"
+    assert condition(asleep, "Ready")["reason"] == "ScaledToZero"
     assert await scene.wait_event("sleeper", "ScaledDown") == "1 -> 0 workers: no jobs for 2 s -> 0 replicas"
 
 

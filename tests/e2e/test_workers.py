@@ -104,7 +104,7 @@ async def test_changed_code_replaces_the_workers(scene: Scene) -> None:
 
 async def test_a_worker_tells_the_kubelet_by_itself_that_it_is_ready_and_alive(scene: Scene) -> None:
     await scene.apply(jobqueue("healthy", scaling={"minReplicas": 1}))
-    await scene.wait_condition("healthy", "Available", "WorkersReady")
+    await scene.wait_condition("healthy", "Ready", "WorkersReady")
     (pod,) = await scene.pods("healthy")
     (container,) = pod["spec"]["containers"]
     assert container["startupProbe"]["httpGet"]["path"] == "/ready"

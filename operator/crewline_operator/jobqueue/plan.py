@@ -111,12 +111,12 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         waits=f"{decision.reason}; {step.waits}" if wanted < replicas else "",
         faults=faults,
         pause=pause.condition,
-        creating=applies and observed.deployment is None,
     )
     manifests = _manifests(jobqueue, observed, replicas, decided, settings) if applies else []
     status = build_status(jobqueue, outcome, observed)
     writes, written_in = _status_writes(status, observed, settings)
-    applied = [*_applies(manifests, observed), *(made_notes(jobqueue) if outcome.creating else ())]
+    made = made_notes(jobqueue) if applies and observed.deployment is None else []
+    applied = [*_applies(manifests, observed), *made]
     attention = attention_for(observed, replicas)
     attends = [Attend(attention)] if attention is not observed.attention else []
     # Before any worker that this plan makes can fetch them.
@@ -151,9 +151,12 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
 
 def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
     """What to do for a JobQueue that can't be read: say so, and leave all that is there as it is."""
-    degraded = Condition("Degraded", True, fault.reason, fault.message)
+    conditions = [
+        Condition("Ready", False, fault.reason, fault.message),
+        Condition("Degraded", True, fault.reason, fault.message),
+    ]
     told = {"reason": fault.reason, "message": fault.message[:MESSAGE_MAX_CHARS]}
-    return say_unreadable(obj, degraded, now, faults=[told])
+    return say_unreadable(obj, conditions, now, summary=f"Degraded: {fault.reason}", faults=[told])
 
 
 def plan_gone(claimed: Claimed | None) -> list[Action]:

@@ -18,10 +18,14 @@ EXIT_HANDLER_NOT_FOUND = 78
 
 #: The Deployment's pods can't be made: a quota, an admission rule, a missing service account.
 PODS_REFUSED = "PodsRefused"
+#: They can be made, and are not ready.
+PROGRESS_DEADLINE = "ProgressDeadlineExceeded"
 
 IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 #: All that `pod_fault` may tell.
 POD_REASONS = {"ImagePullFailed", "WorkerConfigError", "HandlerImportFailed", "WorkerCrashing", "Unschedulable"}
+#: All that the workers' own trouble may be.
+WORKER_REASONS = {*POD_REASONS, PODS_REFUSED, PROGRESS_DEADLINE}
 CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
 
@@ -60,9 +64,9 @@ def deployment_fault(deployment: Object | None) -> Fault | None:
     if refusal is not None:
         return Fault(PODS_REFUSED, f"the cluster refuses the workers' pods: {refusal.get('message', '')}")
     for condition in _conditions(deployment or {}):
-        if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
+        if condition.get("type") == "Progressing" and condition.get("reason") == PROGRESS_DEADLINE:
             return Fault(
-                "ProgressDeadlineExceeded",
+                PROGRESS_DEADLINE,
                 "the workers' pods are not ready after 10 minutes: look at them with kubectl describe pods",
             )
     return None

@@ -75,7 +75,7 @@ def test_a_steady_queue_is_stable_and_leaves_no_event() -> None:
     assert status_of(again) == status_of(first)
     assert notes(again) == []
     assert conditions(status_of(again)) == {
-        "Available": ("True", "WorkersReady"),
+        "Ready": ("True", "WorkersReady"),
         "Progressing": ("False", "Stable"),
         "Degraded": ("False", "AsExpected"),
         "RedisReachable": ("True", "Connected"),

@@ -77,6 +77,7 @@ async def test_a_queue_scales_out_with_its_demand_up_to_max_and_shows_what_runs(
     header, row = (await scene.kubectl("get", "jobqueues", "crowd")).splitlines()
     assert header.split() == [
         "NAME",
+        "STATUS",
         "READY",
         "WAITING",
         "ACTIVE",
@@ -84,11 +85,11 @@ async def test_a_queue_scales_out_with_its_demand_up_to_max_and_shows_what_runs(
         "FAILED",
         "DEAD",
         "OLDEST",
-        "PAUSED",
         "AGE",
     ]
-    assert row.split()[:7] == ["crowd", "3/3", "7", "3", "1", "0", "0"]
-    assert row.split()[8] == "False"
+    assert row.split()[:8] == ["crowd", "Ready", "3/3", "7", "3", "1", "0", "0"]
+    selected = await scene.kubectl("get", "jobqueues", "--field-selector=status.summary=Ready,status.queue=crowd")
+    assert "crowd" in selected
     wide = await scene.kubectl("get", "jobqueues", "crowd", "-o", "wide")
     assert "maxReplicas 3 -> 3 replicas" in wide
     described = await scene.kubectl("describe", "jobqueue", "crowd")
@@ -112,6 +113,7 @@ async def test_a_paused_queue_keeps_its_jobs_until_it_is_resumed(scene: Scene) -
     await until("Redis knows of the pause", queue.metrics, lambda seen: seen.paused)
     job = await queue.add("hello", {})
     resting = await scene.wait("resting", "counts the job", lambda seen: seen["status"]["counts"]["waiting"] == 1)
+    assert (resting["status"]["summary"], condition(resting, "Ready")["status"]) == ("Paused", "True")
     assert resting["status"]["ready"] == "0/0"
     await scene.wait_event("resting", "QueuePaused")
 

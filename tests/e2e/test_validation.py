@@ -117,7 +117,7 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
             ["spec.worker.code is only for a handler", "add spec.worker.handler"],
         ),
         (jobqueue(worker=worker(handler="handle")), ["spec.worker.handler is not module:function", "handlers:handle"]),
-        (jobqueue(worker=worker(execution="fork")), ["spec.worker.execution", '"async", "thread"']),
+        (jobqueue(worker=worker(execution="process")), ["spec.worker.execution", '"Async", "Thread"']),
         (
             jobqueue(worker=worker(env=[{"name": "CREWLINE_QUEUE", "value": "x"}])),
             ["spec.worker.env", "set by the operator", "another name"],

@@ -20,6 +20,9 @@ from crewline_operator.redis.reading import Target
 from crewline_operator.scaling.parse import parse_scaling
 from crewline_operator.scaling.spec import ScalingSpec
 
+#: As the API has them, and as the engine calls them.
+EXECUTIONS = {"Async": "async", "Thread": "thread", "Process": "process"}
+
 
 @dataclass(frozen=True)
 class SecretKey:
@@ -40,6 +43,7 @@ class WorkerSpec:
     command: tuple[str, ...]
     args: tuple[str, ...]
     concurrency: int
+    #: As the engine calls it.
     execution: str
     timeout_seconds: int | None
     grace_seconds: int
@@ -130,7 +134,7 @@ def _worker(worker: Fields) -> WorkerSpec:
         command=worker.texts("command"),
         args=worker.texts("args"),
         concurrency=worker.integer("concurrency", low=1) if "concurrency" in worker else 10,
-        execution=worker.optional_text("execution") or "async",
+        execution=EXECUTIONS[worker.choice("execution", list(EXECUTIONS))],
         timeout_seconds=worker.optional_integer("timeoutSeconds"),
         grace_seconds=worker.integer("gracePeriodSeconds") if "gracePeriodSeconds" in worker else 30,
         env=worker.objects("env"),

@@ -18,6 +18,8 @@ from crewline_operator.redis.reading import Running, Snapshot
 
 #: Fields that move all the time and are therefore written at intervals only.
 NUMBERS = ("counts", "oldestWaitingSince", "running")
+#: A URL in a Secret is bounded by nothing.
+SHOWN_MAX_CHARS = 1024
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def build_status(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> di
         "selector": selector_text(jobqueue),
     }
     if not isinstance(observed.endpoint, Fault):
-        status["redis"] = observed.endpoint.shown
+        status["redis"] = observed.endpoint.shown[:SHOWN_MAX_CHARS]
     snapshot = observed.reading.snapshot
     if snapshot is not None:
         status |= _numbers(snapshot)

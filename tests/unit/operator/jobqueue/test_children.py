@@ -19,7 +19,7 @@ from tests.unit.operator.factories import jobqueue
 
 #: Measured: how long after a pod's deletion SIGTERM may come, while its time runs.
 SIGNAL_SECONDS = 2.0
-HANDLER = {"handler": "handlers:handle", "concurrency": 7, "execution": "thread", "gracePeriodSeconds": 20}
+HANDLER = {"handler": "handlers:handle", "concurrency": 7, "execution": "Thread", "gracePeriodSeconds": 20}
 
 
 def built(inputs: DeploymentInputs | None = None, **spec: Any) -> dict[str, Any]:

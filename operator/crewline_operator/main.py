@@ -13,6 +13,7 @@ from kubernetes.aio.config import ConfigException
 
 from crewline_operator.controller import Controller
 from crewline_operator.kube.api import connect
+from crewline_operator.kube.schema import OldSchema
 from crewline_operator.kube.watch import make_registry, run_kopf
 from crewline_operator.loop.http import serve_http
 from crewline_operator.loop.metrics import Metrics
@@ -69,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"crewline-operator: no cluster to connect to ({error}): run it in a pod, or set KUBECONFIG",
             file=sys.stderr,
         )
+        return 2
+    except OldSchema as error:
+        print(f"crewline-operator: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

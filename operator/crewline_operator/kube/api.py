@@ -59,6 +59,7 @@ PODS = Resource("/api/v1", "pods")
 CONFIG_MAPS = Resource("/api/v1", "configmaps")
 SECRETS = Resource("/api/v1", "secrets")
 EVENTS = Resource("/api/v1", "events")
+CRDS = Resource("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
 
 
 class Api:
@@ -69,8 +70,8 @@ class Api:
         #: The same for all operators of a cluster, and another one for those of another cluster.
         self.cluster_id = _cluster_id(client.configuration)
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
-        """One object."""
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
+        """One object; `namespace` is None for one of the whole cluster."""
         return await self._call("GET", resource.path(namespace, name))
 
     async def find(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:

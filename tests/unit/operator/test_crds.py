@@ -11,6 +11,8 @@ import pytest
 import yaml
 from crewline_operator.jobqueue.spec import EXECUTIONS
 from crewline_operator.jobqueue.status import NUMBERS
+from crewline_operator.kube.schema import NAMES
+from crewline_operator.model.names import SCHEMA_VERSION, SCHEMA_VERSION_ANNOTATION
 from crewline_operator.scheduledjob.schedule import Schedule
 from cronsim import CronSim, CronSimError
 from hypothesis import given, settings
@@ -270,6 +272,13 @@ def test_short_names_and_selectable_fields_are_ours_and_there() -> None:
         paths = [each["jsonPath"].removeprefix(".") for each in crd["versions"][0]["selectableFields"]]
         assert paths
         assert all(field(name, path)["type"] == "string" for path in paths)
+
+
+@pytest.mark.parametrize("name", ["jobqueue", "scheduledjob"])
+def test_the_crds_are_as_new_as_the_operator(name: str) -> None:
+    crd = yaml.safe_load((CRDS / f"{name}.yaml").read_text())
+    assert crd["metadata"]["name"] in NAMES
+    assert crd["metadata"]["annotations"][SCHEMA_VERSION_ANNOTATION] == str(SCHEMA_VERSION)
 
 
 def test_numbers_are_fields_of_the_status() -> None:

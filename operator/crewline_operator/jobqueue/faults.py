@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crewline_operator.jobqueue.children.deployment import find_template_fault
 from crewline_operator.jobqueue.claim import DUPLICATE
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pods import POD_REASONS, deployment_fault, pod_fault, ready_pods
@@ -24,6 +25,9 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
                 "make the JobQueue under another name, or delete what has it if nobody needs that",
             )
         )
+    template = find_template_fault(jobqueue)
+    if template is not None:
+        faults.append(template)
     if observed.refusal is not None:
         faults.append(observed.refusal)
     if isinstance(observed.endpoint, Fault):

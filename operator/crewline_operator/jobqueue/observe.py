@@ -227,7 +227,7 @@ class JobQueueObserver:
                     children.own[kind] = found
                 case Standing.EARLIER:
                     children.stale = True
-                case Standing.FOREIGN:
+                case Standing.FOREIGN if kind != "ServiceAccount" or not jobqueue.worker.service_account:
                     children.foreign.append(f"{kind} {jobqueue.name!r}")
         return children
 

@@ -28,7 +28,8 @@ from crewline_operator.effects.done import Applied, Claimed
 from crewline_operator.effects.unreadable import say_unreadable
 from crewline_operator.jobqueue.attention import attention_for
 from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, DeploymentInputs, build_deployment
-from crewline_operator.jobqueue.children.service_account import build_service_account
+from crewline_operator.jobqueue.children.service_account import build_service_account, spare_service_account
+from crewline_operator.jobqueue.children.template import INVALID_TEMPLATE
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision, decision_on
 from crewline_operator.jobqueue.drains import actions_of, drain_step, has_wrong_pod_gone, looks_in
@@ -96,7 +97,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     faults = find_faults(jobqueue, observed)
     current = observed.current_replicas
     decision = _decision(jobqueue, observed, current)
-    applies = _may_apply(observed)
+    applies = _may_apply(observed, faults)
     wanted = decision.replicas if applies else current
     step = drain_step(jobqueue, observed, wanted)
     replicas = step.replicas
@@ -118,6 +119,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     made = made_notes(jobqueue) if applies and observed.deployment is None else []
     applied = [*_applies(manifests, observed), *made]
     attention = attention_for(observed, replicas)
+    applied += spare_service_account(jobqueue, observed) if applies else []
     attends = [Attend(attention)] if attention is not observed.attention else []
     # Before any worker that this plan makes can fetch them.
     strays = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
@@ -193,8 +195,10 @@ def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:
     return decide(jobqueue.scaling, demand, current, observed.history, observed.clock)
 
 
-def _may_apply(observed: Observed) -> bool:
+def _may_apply(observed: Observed, faults: Sequence[Fault]) -> bool:
     """Whether the children are to be as the spec and the demand want them; else they are left as they are."""
+    if any(fault.reason == INVALID_TEMPLATE for fault in faults):
+        return False
     if observed.taken_name is not None or observed.refusal is not None or isinstance(observed.endpoint, Fault):
         return False
     return observed.deployment is not None or not (observed.holder is not None or observed.code.missing)
@@ -213,7 +217,8 @@ def _manifests(
         secret_digest=observed.endpoint.secret_digest if isinstance(observed.endpoint, Endpoint) else None,
         decision=decided or decision_on(observed.deployment),
     )
-    return [build_service_account(jobqueue), build_deployment(jobqueue, inputs)]
+    deployment = build_deployment(jobqueue, inputs)
+    return [deployment] if jobqueue.worker.service_account else [build_service_account(jobqueue), deployment]
 
 
 def _applies(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Action]:

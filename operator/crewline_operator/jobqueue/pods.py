@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crewline_operator.jobqueue.children.deployment import CONTAINER
+from crewline_operator.jobqueue.children.template import CONTAINER
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
 
@@ -91,10 +91,19 @@ def rollout_of(pod: Object) -> Any:
 
 
 def _container_fault(pod: Object) -> Fault | None:
-    status = _worker_status(pod)
+    """What is wrong with the worker; else with a container that a template adds, which may keep it from starting."""
+    status = pod.get("status") or {}
+    others = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    added = [each for each in others if each.get("name") != CONTAINER]
+    faults = (_fault_of(pod, each) for each in (_worker_status(pod), *added))
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _fault_of(pod: Object, status: Mapping[str, Any]) -> Fault | None:
     if status.get("ready"):
         return None
-    name = pod["metadata"]["name"]
+    is_worker = status.get("name") in (None, CONTAINER)
+    name = pod["metadata"]["name"] + ("" if is_worker else f", container {status.get('name')}")
     waiting = status.get("state", {}).get("waiting") or {}
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if reason in IMAGE_REASONS:
@@ -112,7 +121,7 @@ def _container_fault(pod: Object) -> Fault | None:
     if not ended or ended.get("exitCode") == 0:
         return None
     line = _last_line(ended.get("message", ""))
-    if ended.get("exitCode") == EXIT_HANDLER_NOT_FOUND:
+    if ended.get("exitCode") == EXIT_HANDLER_NOT_FOUND and is_worker:
         return Fault("HandlerImportFailed", f"pod {name}: {line or 'the handler can not be imported'}")
     cause = "OOMKilled" if ended.get("reason") == "OOMKilled" else f"exit code {ended.get('exitCode')}"
     if cause == "OOMKilled":
@@ -120,7 +129,8 @@ def _container_fault(pod: Object) -> Fault | None:
     elif status.get("restartCount", 0) < 2 and reason != "CrashLoopBackOff":
         # One death is what a queue is made to bear; only repeated ones are the user's to mend.
         return None
-    return Fault("WorkerCrashing", f"pod {name}: the worker ended ({cause}): {line or 'see kubectl logs --previous'}")
+    what = "the worker" if is_worker else "it"
+    return Fault("WorkerCrashing", f"pod {name}: {what} ended ({cause}): {line or 'see kubectl logs --previous'}")
 
 
 def _worker_status(pod: Object) -> Mapping[str, Any]:

@@ -50,6 +50,15 @@ class WorkerSpec:
     env: tuple[Mapping[str, Any], ...] = ()
     env_from: tuple[Mapping[str, Any], ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
+    #: A partial pod template, merged last.
+    template: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def service_account(self) -> str | None:
+        """The ServiceAccount that the template names; None: they have one of their own."""
+        spec = self.template.get("spec")
+        name = spec.get("serviceAccountName") if isinstance(spec, Mapping) else None
+        return name if isinstance(name, str) and name else None
 
 
 @dataclass(frozen=True)
@@ -140,4 +149,5 @@ def _worker(worker: Fields) -> WorkerSpec:
         env=worker.objects("env"),
         env_from=worker.objects("envFrom"),
         resources=worker.mapping("resources"),
+        template=worker.mapping("template"),
     )

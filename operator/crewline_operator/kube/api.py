@@ -163,6 +163,11 @@ class Api:
         """Create an object; the object as it is then."""
         return await self._call("POST", resource.path(namespace), body=manifest)
 
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Delete an object if it has that uid; raises a Conflict if it has another."""
+        options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
+        await self._call("DELETE", resource.path(namespace, name), body=options)
+
     async def merge(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """JSON merge patch of an object; the object as it is then."""
         return await self._call(

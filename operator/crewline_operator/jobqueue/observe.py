@@ -5,37 +5,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE
 
 from crewline_operator.effects.done import Done
 from crewline_operator.jobqueue.children.ownership import Standing, standing
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import resolve_endpoint
-from crewline_operator.jobqueue.observed import Code, Observed
-from crewline_operator.jobqueue.spec import JobQueue, named_queue
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, Resource
-from crewline_operator.kube.store import Collection, Store
+from crewline_operator.jobqueue.move import Settled, may_move, settle
+from crewline_operator.jobqueue.observed import Code, Move, Observed
+from crewline_operator.jobqueue.others import Others
+from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
+from crewline_operator.kube.api import DEPLOYMENTS, SERVICE_ACCOUNTS, Api
+from crewline_operator.kube.store import Store
 from crewline_operator.model.deletion_cost import is_marked
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
-from crewline_operator.model.fields import Fields, Unreadable
 from crewline_operator.model.key import Key, Object, status_of
 from crewline_operator.model.names import JOBQUEUE_LABEL
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.worker import Worker
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
 from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.left import read_left
 from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Reading
 from crewline_operator.redis.workers import read_workers
 from crewline_operator.scaling.decide import History
 
-#: A look at the workers of a queue, two round trips.
+#: A look at a queue, two round trips.
 REDIS_TIMEOUT_SECONDS = 5.0
+
+
+T = TypeVar("T")
 
 
 class _Resolved:
@@ -80,8 +86,9 @@ class JobQueueObserver:
         self._pollers = pollers
         self._bulkheads = bulkheads
         self._done = done
-        self._watch_namespaces = watch_namespaces
-        self._resolved: dict[Key, _Resolved] = {}
+        self._others = Others(api=api, store=store, watch_namespaces=watch_namespaces)
+        #: By the JobQueue, and whether it is the Redis that it serves, which may be another than its spec names.
+        self._resolved: dict[tuple[Key, bool], _Resolved] = {}
 
     def reset(self) -> None:
         """Forget what was read, so that it is read again: the full resync."""
@@ -89,22 +96,31 @@ class JobQueueObserver:
 
     def forget(self, key: Key) -> None:
         """A JobQueue is gone."""
-        self._resolved.pop(key, None)
+        for served in (True, False):
+            self._resolved.pop((key, served), None)
+
+    async def settle(self, obj: Object) -> Settled:
+        """Which queue a JobQueue serves. Raises Unreadable, and what the API server's calls raise."""
+        wanted = parse_jobqueue(obj)
+        if not may_move(obj, wanted):
+            return Settled(obj, wanted)
+        return settle(obj, wanted, await self._endpoint(wanted.key, obj, wanted, served=False))
 
     async def observe(
         self,
-        obj: Object,
-        jobqueue: JobQueue,
+        settled: Settled,
         history: History,
         unclaimed_since: float | None = None,
         *,
+        unready_since: float | None = None,
         looks: bool = False,
         going: frozenset[str] = frozenset(),
     ) -> Observed:
-        """What a plan for `jobqueue` is made from, given what the last one left for it to know.
+        """What a plan for the queue that is served is made from, given what the last one left for it to know.
 
         Raises what the API server's calls raise.
         """
+        obj, jobqueue, move = settled.obj, settled.jobqueue, settled.move
         key = jobqueue.key
         endpoint = await self._endpoint(key, obj, jobqueue)
         followed = self._pollers.followed(key)
@@ -123,7 +139,9 @@ class JobQueueObserver:
             attention=self._pollers.attention(key),
             claimed=done.claimed,
             unclaimed_since=unclaimed_since,
+            unready_since=unready_since,
             history=history,
+            move=move,
         )
         if seen.first_read_pending:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
@@ -136,12 +154,13 @@ class JobQueueObserver:
             looked=looked,
             workers=await self._workers(jobqueue, pods) if looked else None,
             going=going,
+            move=await self._left(move, jobqueue) if move is not None else None,
             deployment=children.own.get("Deployment"),
             service_account=children.own.get("ServiceAccount"),
             pods=pods,
             code=await self._code(jobqueue),
-            owner_gone=await self._is_gone(seen.holder, jobqueue),
-            strays=await self._strays(reading, jobqueue),
+            owner_gone=await self._others.is_gone(seen.holder, jobqueue),
+            strays=await self._others.strays(reading, jobqueue),
             taken_name=" and ".join(children.foreign) or None,
             stale_child=children.stale,
             applied=dict(done.applied),
@@ -149,9 +168,9 @@ class JobQueueObserver:
             sweep_age_seconds=done.sweep_age_seconds(time.monotonic()),
         )
 
-    async def _endpoint(self, key: Key, obj: Object, jobqueue: JobQueue) -> Endpoint | Fault:
+    async def _endpoint(self, key: Key, obj: Object, jobqueue: JobQueue, *, served: bool = True) -> Endpoint | Fault:
         """The Redis; a Secret is read again when Redis fails, since its password may have been changed."""
-        known = self._resolved.get(key)
+        known = self._resolved.get((key, served))
         if known is not None and known.spec == obj["spec"]["redis"]:
             failing = self._pollers.reading(key).fault is not None
             fresh = time.monotonic() - known.read_at < FAULT_CHECK_SECONDS / 2
@@ -159,61 +178,31 @@ class JobQueueObserver:
                 return known.endpoint
         resolved = await resolve_endpoint(self._api, jobqueue)
         if isinstance(resolved, Endpoint):
-            self._resolved[key] = _Resolved(resolved, obj["spec"]["redis"])
+            self._resolved[key, served] = _Resolved(resolved, obj["spec"]["redis"])
         else:
-            self._resolved.pop(key, None)
+            self._resolved.pop((key, served), None)
         return resolved
 
     async def _workers(self, jobqueue: JobQueue, pods: Sequence[Object]) -> dict[str, Worker] | None:
         """What the workers in these pods tell of themselves; None if that can't be read now."""
-        if not pods:
-            return {}
+        ids = [pod["metadata"]["uid"] for pod in pods]
+        return await self._read(jobqueue, lambda queue: read_workers(queue, ids)) if pods else {}
+
+    async def _left(self, move: Move, jobqueue: JobQueue) -> Move:
+        """What would be left behind."""
+        adding = self._store.scheduledjobs_of(jobqueue.namespace, jobqueue.name)
+        scheduled = {each["metadata"]["uid"]: status_of(each) for each in adding}
+        return replace(move, left=await self._read(jobqueue, read_left), scheduled=scheduled)
+
+    async def _read(self, jobqueue: JobQueue, ask: Callable[[Queue], Awaitable[T]]) -> T | None:
+        """What a queue answers beside what is read of all queues; None if it can't be asked now."""
         followed, queue = self._pollers.followed(jobqueue.key), self._pollers.queue(jobqueue.queue_ref)
         if followed is None or queue is None:
             return None
         with contextlib.suppress(Busy, *UNAVAILABLE), self._bulkheads.enter(followed[0], jobqueue.key):
             async with queue, asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                return await read_workers(queue, [pod["metadata"]["uid"] for pod in pods])
+                return await ask(queue)
         return None
-
-    async def _is_gone(self, holder: Owner | None, jobqueue: JobQueue) -> bool:
-        """Whether another JobQueue that has the queue is gone for good, or is for another queue by now."""
-        if holder is None or not self._knows(holder):
-            return False
-        known = await self._find(self._store.jobqueues, JOBQUEUES, holder)
-        return known is None or _names_another(known, jobqueue)
-
-    async def _strays(self, reading: Reading, jobqueue: JobQueue) -> list[str]:
-        """Whose runs are not to come, though nobody could take them back when their ScheduledJob went."""
-        strays = []
-        for owner in reading.snapshot.schedulers if reading.snapshot is not None else ():
-            if not self._knows(owner):
-                continue
-            known = await self._find(self._store.scheduledjobs, SCHEDULEDJOBS, owner)
-            if known is None or self._adds_elsewhere(known, jobqueue):
-                strays.append(owner.uid)
-        return strays
-
-    def _adds_elsewhere(self, scheduledjob: Object, jobqueue: JobQueue) -> bool:
-        try:
-            name = Fields(scheduledjob.get("spec"), "spec").required("queueRef").text("name")
-        except Unreadable:
-            return False
-        target = self._store.jobqueues.get(scheduledjob["metadata"]["namespace"], name)
-        return target is not None and _names_another(target, jobqueue)
-
-    def _knows(self, owner: Owner) -> bool:
-        """Whether it can be told here that an object is gone."""
-        watched = not self._watch_namespaces or owner.namespace in self._watch_namespaces
-        return watched and owner.cluster == self._api.cluster_id
-
-    async def _find(self, watched: Collection, resource: Resource, owner: Owner) -> Object | None:
-        """The object that `owner` names, None if it is gone for good."""
-        known = watched.get(owner.namespace, owner.name)
-        if known is None or known["metadata"]["uid"] != owner.uid:
-            # The watch may lag.
-            known = await self._api.find(resource, owner.namespace, owner.name)
-        return known if known is not None and known["metadata"]["uid"] == owner.uid else None
 
     async def _children(self, jobqueue: JobQueue) -> _Children:
         """What has the names of the children."""
@@ -251,11 +240,3 @@ class JobQueueObserver:
 def _drains(pod: Object) -> bool:
     """Whether a pod's worker is to fetch nothing."""
     return bool(pod["metadata"].get("deletionTimestamp")) or is_marked(pod)
-
-
-def _names_another(obj: Object, jobqueue: JobQueue) -> bool:
-    """Whether a JobQueue is for another queue than `jobqueue`. What can't be read is left as it was."""
-    try:
-        return named_queue(obj) != (jobqueue.prefix, jobqueue.queue)
-    except Unreadable:
-        return False

@@ -9,7 +9,7 @@ when everything they need is there; a demand that could not be read scales nothi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -27,13 +27,19 @@ from crewline_operator.effects.actions import (
 from crewline_operator.effects.done import Applied, Claimed
 from crewline_operator.effects.unreadable import say_unreadable
 from crewline_operator.jobqueue.attention import attention_for
-from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, DeploymentInputs, build_deployment
+from crewline_operator.jobqueue.children.deployment import (
+    CODE_DIGEST,
+    PROGRESS_DEADLINE_SECONDS,
+    DeploymentInputs,
+    build_deployment,
+)
 from crewline_operator.jobqueue.children.service_account import build_service_account, spare_service_account
 from crewline_operator.jobqueue.children.template import INVALID_TEMPLATE
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision, decision_on
 from crewline_operator.jobqueue.drains import actions_of, drain_step, has_wrong_pod_gone, looks_in
 from crewline_operator.jobqueue.faults import find_faults
+from crewline_operator.jobqueue.move import move_step
 from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pause import pause_state
@@ -72,6 +78,8 @@ class Plan:
     status: dict[str, Any] | None = None
     #: For the next plan to know: since when nobody was seen to have the queue.
     unclaimed_since: float | None = None
+    #: For the next plan to know: since when no worker is ready although some are wanted.
+    unready_since: float | None = None
     #: Whether the next plan needs to know what the workers tell of themselves. One that knows no earlier one does.
     looks: bool = True
     #: For the next plan to know: by which pods replicas was lowered.
@@ -94,7 +102,14 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
             claim.check_after_seconds,
             unclaimed_since=claim.unclaimed_since,
         )
-    faults = find_faults(jobqueue, observed)
+    if not observed.lacks_workers:
+        observed = replace(observed, unready_since=None)
+    elif observed.unready_since is None:
+        observed = replace(observed, unready_since=observed.clock)
+    move = move_step(jobqueue, observed)
+    if move.actions:
+        return Plan(move.actions, History(), check_after_seconds=0.0)
+    faults = [*([move.fault] if move.fault is not None else []), *find_faults(jobqueue, observed)]
     current = observed.current_replicas
     decision = _decision(jobqueue, observed, current)
     applies = _may_apply(observed, faults)
@@ -135,17 +150,20 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     looks_after = looks_in(observed, step)
     checks = [
         looks_after,
+        move.check_after_seconds,
         swept_in,
         decision.check_after_seconds,
         FAULT_CHECK_SECONDS if faults else None,
         written_in,
         claim.check_after_seconds,
+        PROGRESS_DEADLINE_SECONDS if observed.unready_since == observed.clock else None,
     ]
     return Plan(
         actions=actions,
         history=decision.history,
         check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
         status=status,
+        unready_since=observed.unready_since,
         looks=looks_after is not None,
         going=_going(step, observed),
     )

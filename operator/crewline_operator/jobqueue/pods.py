@@ -20,6 +20,9 @@ EXIT_HANDLER_NOT_FOUND = 78
 PODS_REFUSED = "PodsRefused"
 #: They can be made, and are not ready.
 PROGRESS_DEADLINE = "ProgressDeadlineExceeded"
+NOT_READY = Fault(
+    PROGRESS_DEADLINE, "the workers' pods are not ready after 10 minutes: look at them with kubectl describe pods"
+)
 
 IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 #: All that `pod_fault` may tell.
@@ -65,10 +68,7 @@ def deployment_fault(deployment: Object | None) -> Fault | None:
         return Fault(PODS_REFUSED, f"the cluster refuses the workers' pods: {refusal.get('message', '')}")
     for condition in _conditions(deployment or {}):
         if condition.get("type") == "Progressing" and condition.get("reason") == PROGRESS_DEADLINE:
-            return Fault(
-                PROGRESS_DEADLINE,
-                "the workers' pods are not ready after 10 minutes: look at them with kubectl describe pods",
-            )
+            return NOT_READY
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from crewline.errors import InvalidOption
 from crewline.wire.keys import Keys, letters_queue
 
+from crewline_operator.jobqueue.served import named_queue, told_redis
 from crewline_operator.model.fields import Fields, Unreadable
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.queue_ref import QueueRef
@@ -77,6 +78,8 @@ class JobQueue:
     dead_letter_queue: str
     worker: WorkerSpec
     scaling: ScalingSpec
+    #: spec.redis as a status may tell it.
+    told_redis: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -90,13 +93,6 @@ class JobQueue:
     @property
     def queue_ref(self) -> QueueRef:
         return QueueRef(self.key, self.prefix, self.queue)
-
-
-def named_queue(obj: Object) -> tuple[str, str]:
-    """The prefix and the queue that a JobQueue is for. Raises Unreadable."""
-    spec = Fields(obj.get("spec"), "spec")
-    queue = spec.optional_text("queue") or obj["metadata"]["name"]
-    return spec.required("redis").optional_text("prefix") or "bull", queue
 
 
 def parse_jobqueue(obj: Object) -> JobQueue:
@@ -124,6 +120,7 @@ def parse_jobqueue(obj: Object) -> JobQueue:
         dead_letter_queue=letters,
         worker=worker,
         scaling=parse_scaling(spec, worker.concurrency),
+        told_redis=told_redis(spec.mapping("redis")),
     )
 
 

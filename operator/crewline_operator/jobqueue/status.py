@@ -54,6 +54,11 @@ def build_status(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> di
     if not isinstance(observed.endpoint, Fault):
         status["redis"] = observed.endpoint.shown[:SHOWN_MAX_CHARS]
     snapshot = observed.reading.snapshot
+    if observed.move is None and snapshot is not None and snapshot.owner == observed.me:
+        # Not before: a Redis that was never reached is left without asking.
+        status["served"] = {"queue": jobqueue.queue, "redis": jobqueue.told_redis}
+    elif "served" in earlier:
+        status["served"] = earlier["served"]
     if snapshot is not None:
         status |= _numbers(snapshot)
     else:

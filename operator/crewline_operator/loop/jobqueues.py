@@ -10,7 +10,6 @@ from crewline_operator.effects.errors import Refused
 from crewline_operator.effects.executor import Executor
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.jobqueue.plan import Plan, plan, plan_gone, plan_unreadable
-from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.metrics import Metrics
 from crewline_operator.model.fields import Unreadable
@@ -49,14 +48,20 @@ class JobQueues:
             await self._forget(key)
             return
         try:
-            jobqueue = parse_jobqueue(obj)
+            settled = await self._observer.settle(obj)
         except Unreadable as unreadable:
             await self._executor.carry_out(key, obj, plan_unreadable(obj, unreadable.fault, datetime.now(UTC)))
             return
         last = self._plans.get(key, Plan([], History()))
         observed = await self._observer.observe(
-            obj, jobqueue, last.history, last.unclaimed_since, looks=last.looks, going=last.going
+            settled,
+            last.history,
+            last.unclaimed_since,
+            unready_since=last.unready_since,
+            looks=last.looks,
+            going=last.going,
         )
+        jobqueue = settled.jobqueue
         planned = plan(jobqueue, observed, self._settings)
         try:
             await self._executor.carry_out(key, obj, planned.actions)
@@ -65,7 +70,8 @@ class JobQueues:
             await self._executor.carry_out(key, obj, planned.actions)
         finally:
             self._plans[key] = planned
-        self._tell_schedules(key, observed.reading.snapshot is not None)
+        is_read = observed.reading.snapshot is not None
+        self._tell_schedules(key, is_read and "served" in (planned.status or {}))
         if planned.status is not None:
             desired, ready = planned.status["desiredReplicas"], planned.status["readyReplicas"]
             self._metrics.jobqueue(key, observed.reading.snapshot, desired, ready)

@@ -25,6 +25,8 @@ from crewline_operator.model.names import GROUP
 HEALTH_PORT = 10808
 #: The user of the worker image; any other image must bear running as it, too.
 USER_ID = 10001
+#: For workers to be ready.
+PROGRESS_DEADLINE_SECONDS = 600
 #: Seconds a worker has after its grace period, before the kubelet kills it: SIGTERM comes up to 2 s late, to hand back
 #: its jobs takes 4 s at most, to end its process 3 s.
 HAND_BACK_SECONDS = 10
@@ -57,7 +59,7 @@ def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, 
         "spec": {
             "replicas": inputs.replicas,
             "revisionHistoryLimit": 2,
-            "progressDeadlineSeconds": 600,
+            "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "selector": {"matchLabels": selector_of(jobqueue)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
             "template": merge_template(_pod_template(jobqueue, inputs), jobqueue.worker.template),

@@ -13,7 +13,7 @@ from crewline_operator.redis.reading import Reading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.operator.factories import at_rest, conditions, deployment, jobqueue, observed, pod
+from tests.unit.operator.factories import CLOCK, at_rest, conditions, deployment, jobqueue, observed, pod
 from tests.unit.operator.jobqueue.plans import MAILS, UNREACHABLE, planned, reading, status_of
 
 BUSY = {"reading": reading(waiting=20)}
@@ -102,6 +102,19 @@ def test_a_rollout_of_workers_that_can_not_run_is_not_ready_though_those_of_befo
 def test_a_spec_that_is_not_in_effect_is_not_ready_with_the_faults_reason(parts: dict[str, Any], reason: str) -> None:
     ready, _, word = seen(**WAS_READY | parts)
     assert (ready, word) == (("False", reason), f"Degraded: {reason}")
+
+
+def test_a_queue_that_is_woken_and_gets_no_worker_is_not_ready_in_the_end() -> None:
+    parts = {"deployment": deployment(2, 0)} | BUSY | WAS_READY
+    first = planned(observed(**parts))
+    assert (first.unready_since, conditions(status_of(first))["Ready"][0]) == (CLOCK, "True")
+    late = planned(observed(clock=CLOCK + 599, unready_since=CLOCK, **parts))
+    assert conditions(status_of(late))["Ready"] == ("True", "WorkersStarting")
+    ended = planned(observed(clock=CLOCK + 600, unready_since=CLOCK, **parts))
+    assert conditions(status_of(ended))["Ready"] == ("False", "ProgressDeadlineExceeded")
+    assert conditions(status_of(ended))["Progressing"] == ("False", "ProgressDeadlineExceeded")
+    mended = planned(observed(clock=CLOCK + 601, unready_since=CLOCK, **parts | {"deployment": deployment(2, 1)}))
+    assert (mended.unready_since, conditions(status_of(mended))["Ready"][0]) == (None, "True")
 
 
 def test_a_paused_queue_is_ready_and_says_that_it_is_paused() -> None:

@@ -130,6 +130,10 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
         (jobqueue(redis={"url": "http://redis"}), ["spec.redis.url is not a Redis URL", "redis://host:6379/0"]),
         (jobqueue(redis={"url": "redis://r", "prefix": "a:b"}), ["spec.redis.prefix", "use a plain word"]),
         (jobqueue(deadLetter={"queue": "a:b"}), ["spec.deadLetter.queue", "such as emails-dlq"]),
+        (
+            jobqueue(deadLetter={"queue": "d", "disabled": True}),
+            ["spec.deadLetter.queue and spec.deadLetter.disabled ex"],
+        ),
         (jobqueue(queue="q", deadLetter={"queue": "q"}), ["spec.deadLetter.queue is the queue itself"]),
         (jobqueue(worker=None), ["spec.worker", "Required value"]),
     ],

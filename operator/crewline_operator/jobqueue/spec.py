@@ -75,6 +75,7 @@ class JobQueue:
     redis_secret: SecretKey | None
     prefix: str
     paused: bool
+    #: "": nowhere.
     dead_letter_queue: str
     worker: WorkerSpec
     scaling: ScalingSpec
@@ -100,7 +101,8 @@ def parse_jobqueue(obj: Object) -> JobQueue:
     metadata, spec = obj["metadata"], Fields(obj.get("spec"), "spec")
     redis = spec.required("redis")
     prefix, queue = named_queue(obj)
-    letters = spec.inner("deadLetter").optional_text("queue") or f"{queue}-dlq"
+    dead_letter = spec.inner("deadLetter")
+    letters = "" if dead_letter.flag("disabled") else dead_letter.optional_text("queue") or f"{queue}-dlq"
     try:
         Keys(prefix, queue)
         letters_queue(queue, letters)

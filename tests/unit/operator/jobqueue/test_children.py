@@ -97,6 +97,11 @@ def test_the_queue_is_named_after_the_jobqueue_and_its_dead_letters_after_the_qu
     assert values["CREWLINE_DEAD_LETTER_QUEUE"] == "emails-dlq"
 
 
+def test_dead_letters_that_are_disabled_go_nowhere() -> None:
+    assert env(deadLetter={"disabled": True})["CREWLINE_DEAD_LETTER_QUEUE"] == ""
+    assert env(deadLetter={"disabled": False})["CREWLINE_DEAD_LETTER_QUEUE"] == "emails-dlq"
+
+
 def test_a_redis_url_in_a_secret_stays_there() -> None:
     redis = {"urlFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}, "prefix": "bull"}
     assert env(redis=redis)["CREWLINE_REDIS_URL"] == {"secretKeyRef": {"name": "redis", "key": "url"}}

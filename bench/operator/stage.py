@@ -141,7 +141,7 @@ class Stage:
 
 
 def _is_ready(condition: dict[str, Any]) -> bool:
-    return condition["type"] in ("Ready", "Available") and condition["status"] == "True"
+    return condition["type"] == "Ready" and condition["status"] == "True"
 
 
 def _is_operators(line: str) -> bool:

@@ -139,12 +139,12 @@ class Controller:
             self._missed.watch_began_anew(kind)
 
     async def run(self) -> None:
-        """Run until cancelled."""
+        """Run until cancelled. Raises OldSchema."""
+        await self._listing.first()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.events.run(), name="events")
                 group.create_task(self._budget.run(), name="status-budget")
-                await self._listing.first()
                 self._begin()
                 group.create_task(self._listing.again(self._resync), name="resync")
                 group.create_task(self._missed.run(), name="missed-deletions")

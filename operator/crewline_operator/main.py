@@ -19,6 +19,7 @@ from crewline_operator.kube.election import Candidacy, Timing
 from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.identity import has_ended_in, make_identity
 from crewline_operator.kube.lease import Lease
+from crewline_operator.kube.schema import OldSchema
 from crewline_operator.kube.watch import make_registry, run_kopf
 from crewline_operator.loop.http import serve_http
 from crewline_operator.loop.leading import LeadershipLost, Leading
@@ -88,6 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except LeadershipLost:
         return 1
+    except OldSchema as error:
+        print(f"crewline-operator: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0

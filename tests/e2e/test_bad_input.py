@@ -83,7 +83,7 @@ async def test_a_missing_config_map(broken: Scene) -> None:
     )
     job = await broken.queue("no-code").add("hello", {})
     seen = await broken.wait("no-code", "counts the job", lambda obj: obj["status"]["counts"]["waiting"] == 1)
-    assert condition(seen, "Available")["reason"] == "MissingConfigMap"
+    assert condition(seen, "Ready")["reason"] == "MissingConfigMap"
     assert await broken.replicas("no-code") is None
 
     await broken.apply(config_map("not-there-yet", HANDLERS.read_text()))
@@ -117,9 +117,7 @@ async def test_a_redis_that_can_not_be_reached(broken: Scene) -> None:
     assert "check host and port in spec.redis" in degraded["message"]
     seen = await broken.get("JobQueue", "no-redis")
     assert seen
-    assert [condition(seen, type_)["status"] for type_ in ("Available", "RedisReachable", "ScalingActive")] == [
-        "False"
-    ] * 3
+    assert [condition(seen, type_)["status"] for type_ in ("Ready", "RedisReachable", "ScalingActive")] == ["False"] * 3
 
 
 async def test_a_wrong_password(broken: Scene) -> None:
@@ -140,9 +138,7 @@ async def test_a_handler_whose_import_fails(broken: Scene) -> None:
     degraded = await fault(broken, "no-import", "HandlerImportFailed")
     assert "No module named 'not_installed_here'" in degraded["message"]
     assert "pod no-import-" in degraded["message"]
-    seen = await broken.wait(
-        "no-import", "is not available", lambda obj: condition(obj, "Available")["status"] == "False"
-    )
+    seen = await broken.wait("no-import", "is not ready", lambda obj: condition(obj, "Ready")["status"] == "False")
     assert seen["status"]["readyReplicas"] == 0
 
     await broken.apply(config_map("careless", HANDLERS.read_text()))
@@ -171,9 +167,9 @@ async def test_a_variable_from_a_secret_that_is_missing(broken: Scene) -> None:
 async def test_of_two_jobqueues_on_one_queue_the_first_keeps_it_until_it_goes(broken: Scene) -> None:
     """Also where the other one is the older object, and was for another queue before."""
     await broken.apply(jobqueue("elder", queue="harmless", scaling={"maxReplicas": 1}))
-    await broken.wait_condition("elder", "Available", "ScaledToZero")
+    await broken.wait_condition("elder", "Ready", "ScaledToZero")
     await broken.apply(jobqueue("first", queue="contested", scaling=ALWAYS_ONE))
-    await broken.wait_condition("first", "Available", "WorkersReady")
+    await broken.wait_condition("first", "Ready", "WorkersReady")
     await broken.apply(jobqueue("elder", queue="contested", scaling=ALWAYS_ONE))
     degraded = await fault(broken, "elder", "DuplicateQueue")
     assert degraded["message"].startswith(f"JobQueue {broken.namespace}/first has queue 'contested' of this Redis")
@@ -184,7 +180,7 @@ async def test_of_two_jobqueues_on_one_queue_the_first_keeps_it_until_it_goes(br
 
     await broken.delete("JobQueue", "first")
     await mended(broken, "elder")
-    await broken.wait_condition("elder", "Available", "WorkersReady")
+    await broken.wait_condition("elder", "Ready", "WorkersReady")
     (pod,) = await broken.pods("elder")
     job = await broken.queue("contested").add("hello", {})
     assert (await job.result(timeout=60))["pod"] == pod["metadata"]["name"]

@@ -28,7 +28,7 @@ async def test_a_service_account_of_the_same_name_is_not_taken_over_and_outlives
         assert "delete what has it if nobody needs that" in degraded["message"]
         seen = await scene.get("JobQueue", "api")
         assert seen
-        assert condition(seen, "Available")["reason"] == "NameTaken"
+        assert condition(seen, "Ready")["reason"] == "NameTaken"
         assert await scene.get("Deployment", "api", "apps/v1") is None
         assert await scene.get("ServiceAccount", "api", "v1") == before
         assert inside.api.written("/serviceaccounts/") == []

@@ -115,7 +115,7 @@ async def test_a_job_of_a_worker_that_was_oom_killed_runs_elsewhere_at_once_and_
 
 
 async def test_a_job_whose_own_process_eats_all_memory_becomes_a_dead_letter_where_that_is_wished(scene: Scene) -> None:
-    worker = SMALL | {"execution": "process", "onOOM": "DeadLetter"}
+    worker = SMALL | {"execution": "Process", "onOOM": "DeadLetter"}
     queue = await pool(scene, "greedy", 1, "handlers:mortal_child", **worker)
     job = await queue.add("eater", {})
     # its process alone with cgroup v1, all of its container with v2

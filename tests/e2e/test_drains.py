@@ -53,7 +53,7 @@ async def test_those_that_have_nothing_go_and_those_with_long_jobs_stay(scene: S
     behavior = {"stableWindowSeconds": 6, "panicWindowSeconds": 1}
     scaling = {"maxReplicas": 4, "target": {"jobsPerReplica": 1}, "behavior": behavior}
     await scene.apply(jobqueue("ebb", "handlers:counted", worker={"concurrency": 1}, scaling=scaling))
-    await scene.wait_condition("ebb", "Available", "ScaledToZero")
+    await scene.wait_condition("ebb", "Ready", "ScaledToZero")
     queue = scene.queue("ebb")
     jobs = await queue.add_bulk([("work", seconds) for seconds in (5, 5, 60, 60)])
     await scene.wait("ebb", "has all", lambda seen: seen["status"]["ready"] == "4/4")

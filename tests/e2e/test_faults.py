@@ -43,7 +43,7 @@ async def test_a_job_whose_worker_is_killed_is_done_by_another_and_keeps_its_att
 async def test_an_operator_that_is_killed_in_the_middle_of_scaling_converges_when_it_is_back(scene: Scene) -> None:
     scaling = {"target": {"jobsPerReplica": 1}, "maxReplicas": 3, "idleSeconds": 2}
     await scene.apply(jobqueue("orphans", "handlers:gated", worker={"concurrency": 1}, scaling=scaling))
-    await scene.wait_condition("orphans", "Available", "ScaledToZero")
+    await scene.wait_condition("orphans", "Ready", "ScaledToZero")
     queue = scene.queue("orphans")
     jobs = [await queue.add("work", {})]
     await until("scaling has begun", lambda: scene.replicas("orphans"))
@@ -149,10 +149,10 @@ async def environment(scene: Scene, name: str) -> dict[str, str]:
 
 async def test_a_queue_whose_jobqueue_went_while_no_operator_ran_is_given_to_the_next(scene: Scene) -> None:
     await scene.apply(jobqueue("went", queue="inherited"))
-    await scene.wait_condition("went", "Available", "ScaledToZero")
+    await scene.wait_condition("went", "Ready", "ScaledToZero")
     async with scene.without_operator():
         await scene.delete("JobQueue", "went")
         await scene.apply(jobqueue("heir", queue="inherited"))
-    await scene.wait_condition("heir", "Available", "ScaledToZero")
+    await scene.wait_condition("heir", "Ready", "ScaledToZero")
     job = await scene.queue("inherited").add("hello", {"kept": 1})
     assert (await job.result(timeout=60))["data"] == {"kept": 1}

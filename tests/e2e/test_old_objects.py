@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from crewline_operator.kube.schema import OldSchema
+from crewline_operator.model.names import SCHEMA_VERSION_ANNOTATION
 from kubernetes.aio.dynamic.exceptions import DynamicApiError
 
 from tests.e2e.inside import Inside, crd
@@ -28,6 +30,8 @@ async def another_schema(scene: Scene) -> AsyncIterator[None]:
         loose = crd(name)
         anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         (version,) = loose["spec"]["versions"]
+        # They name fields of the schema.
+        del version["selectableFields"]
         version["schema"]["openAPIV3Schema"] = {"type": "object", "properties": {"spec": anything, "status": anything}}
         await apply_crd(scene, loose)
     try:
@@ -78,6 +82,22 @@ async def test_objects_of_another_schema_stop_nothing_and_tell_what_is_wrong_wit
         await scene.wait_condition("no-redis", "Degraded", "AsExpected")
         mended = await scene.get("JobQueue", "no-redis")
         assert mended and "faults" not in mended["status"]
+
+
+async def test_an_operator_does_not_run_with_older_crds_than_it_needs(inside: Inside) -> None:
+    old = crd("scheduledjob")
+    old["metadata"]["annotations"][SCHEMA_VERSION_ANNOTATION] = "1"
+    await apply_crd(inside.scene, old)
+    try:
+        with pytest.raises(
+            OldSchema, match=r"scheduledjobs\.crewline\.dev has schema version 1, and this operator needs"
+        ):
+            async with inside.operator():
+                pass
+    finally:
+        await apply_crd(inside.scene, crd("scheduledjob"))
+    async with inside.operator():
+        pass
 
 
 async def tried(act: Any) -> bool:

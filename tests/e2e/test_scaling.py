@@ -14,7 +14,7 @@ async def test_the_first_job_wakes_a_queue_that_sleeps_at_zero_and_idleness_puts
     scene: Scene,
 ) -> None:
     await scene.apply(jobqueue("sleeper", scaling={"idleSeconds": 2}))
-    await scene.wait_condition("sleeper", "Available", "ScaledToZero")
+    await scene.wait_condition("sleeper", "Ready", "ScaledToZero")
     assert await scene.replicas("sleeper") == 0
     assert await scene.pods("sleeper") == []
 
@@ -37,7 +37,7 @@ async def test_the_first_job_wakes_a_queue_that_sleeps_at_zero_and_idleness_puts
         "to": 0,
         "reason": "no jobs for 2 s -> 0 replicas",
     }
-    assert condition(asleep, "Available")["reason"] == "ScaledToZero"
+    assert condition(asleep, "Ready")["reason"] == "ScaledToZero"
     assert await scene.wait_event("sleeper", "ScaledDown") == "1 -> 0 workers: no jobs for 2 s -> 0 replicas"
 
 
@@ -77,6 +77,7 @@ async def test_a_queue_scales_out_with_its_demand_up_to_max_and_shows_what_runs(
     header, row = (await scene.kubectl("get", "jobqueues", "crowd")).splitlines()
     assert header.split() == [
         "NAME",
+        "STATUS",
         "READY",
         "WAITING",
         "ACTIVE",
@@ -84,11 +85,11 @@ async def test_a_queue_scales_out_with_its_demand_up_to_max_and_shows_what_runs(
         "FAILED",
         "DEAD",
         "OLDEST",
-        "PAUSED",
         "AGE",
     ]
-    assert row.split()[:7] == ["crowd", "3/3", "7", "3", "1", "0", "0"]
-    assert row.split()[8] == "False"
+    assert row.split()[:8] == ["crowd", "Ready", "3/3", "7", "3", "1", "0", "0"]
+    selected = await scene.kubectl("get", "jobqueues", "--field-selector=status.summary=Ready,status.queue=crowd")
+    assert "crowd" in selected
     wide = await scene.kubectl("get", "jobqueues", "crowd", "-o", "wide")
     assert "maxReplicas 3 -> 3 replicas" in wide
     described = await scene.kubectl("describe", "jobqueue", "crowd")
@@ -112,6 +113,7 @@ async def test_a_paused_queue_keeps_its_jobs_until_it_is_resumed(scene: Scene) -
     await until("Redis knows of the pause", queue.metrics, lambda seen: seen.paused)
     job = await queue.add("hello", {})
     resting = await scene.wait("resting", "counts the job", lambda seen: seen["status"]["counts"]["waiting"] == 1)
+    assert (resting["status"]["summary"], condition(resting, "Ready")["status"]) == ("Paused", "True")
     assert resting["status"]["ready"] == "0/0"
     await scene.wait_event("resting", "QueuePaused")
 
@@ -147,7 +149,9 @@ async def test_a_held_number_stays_whatever_comes_and_a_latency_objective_explai
     await scene.apply(jobqueue("held", scaling={"target": {"latencyObjectiveSeconds": 5}}))
     assert (await jobs[-1].result(timeout=60))["data"] == {}
     told = "0 -> 1 workers: waiting 30, active 0: no job has run yet that tells how long one takes -> 1 replica"
-    assert await scene.wait_event("held", "ScaledUp") == told
+    await scene.wait_event("held", "ScaledUp")
+    # Where its pod took long to start there is another decision by now.
+    assert told in await scene.kubectl("get", "events", "--field-selector=involvedObject.name=held,reason=ScaledUp")
     asleep = await scene.wait("held", "sleeps", lambda seen: seen["status"]["ready"] == "0/0")
     assert condition(asleep, "ScalingActive")["reason"] == "Operator"
 

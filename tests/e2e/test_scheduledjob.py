@@ -44,7 +44,7 @@ async def assert_on_time(scene: Scene, queue: str) -> None:
 
 async def test_runs_come_on_time_once_each_and_the_status_tells_of_them(scene: Scene) -> None:
     await scene.apply(jobqueue("clock", scaling={"minReplicas": 1}))
-    await scene.wait_condition("clock", "Available", "WorkersReady")
+    await scene.wait_condition("clock", "Ready", "WorkersReady")
     await scene.apply(scheduledjob("clock", "clock", timeZone="Europe/Berlin"))
     await until("three runs are done", lambda: completed_runs(scene, "clock"), lambda runs: len(runs) >= 3)
     runs = await completed_runs(scene, "clock")
@@ -67,7 +67,7 @@ async def test_runs_come_on_time_once_each_and_the_status_tells_of_them(scene: S
 
 async def test_while_no_operator_runs_the_next_run_is_on_time_and_afterwards_none_comes_twice(scene: Scene) -> None:
     await scene.apply(jobqueue("steady", scaling={"minReplicas": 1}))
-    await scene.wait_condition("steady", "Available", "WorkersReady")
+    await scene.wait_condition("steady", "Ready", "WorkersReady")
     await scene.apply(scheduledjob("steady", "steady"))
     await until("a run is done", lambda: completed_runs(scene, "steady"))
     async with scene.without_operator():

@@ -141,7 +141,7 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
             ["spec.worker.code is only for a handler", "add spec.worker.handler"],
         ),
         (jobqueue(worker=worker(handler="handle")), ["spec.worker.handler is not module:function", "handlers:handle"]),
-        (jobqueue(worker=worker(execution="fork")), ["spec.worker.execution", '"async", "thread"']),
+        (jobqueue(worker=worker(execution="process")), ["spec.worker.execution", '"Async", "Thread"']),
         (
             jobqueue(worker=worker(env=[{"name": "CREWLINE_QUEUE", "value": "x"}])),
             ["spec.worker.env", "set by the operator", "another name"],
@@ -210,6 +210,10 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
         (jobqueue(redis={"url": "http://redis"}), ["spec.redis.url is not a Redis URL", "redis://host:6379/0"]),
         (jobqueue(redis={"url": "redis://r", "prefix": "a:b"}), ["spec.redis.prefix", "use a plain word"]),
         (jobqueue(deadLetter={"queue": "a:b"}), ["spec.deadLetter.queue", "such as emails-dlq"]),
+        (
+            jobqueue(deadLetter={"queue": "d", "disabled": True}),
+            ["spec.deadLetter.queue and spec.deadLetter.disabled ex"],
+        ),
         (jobqueue(queue="q", deadLetter={"queue": "q"}), ["spec.deadLetter.queue is the queue itself"]),
         (jobqueue(worker=None), ["spec.worker", "Required value"]),
     ],

@@ -33,7 +33,7 @@ async def node(inside: Inside) -> AsyncIterator[Peer]:
 async def sleeps(inside: Inside, name: str, **spec: Any) -> None:
     """Apply a JobQueue, and wait until it is known to need no worker."""
     await inside.scene.apply(inside.jobqueue(name, **spec))
-    await inside.scene.wait_condition(name, "Available", "ScaledToZero")
+    await inside.scene.wait_condition(name, "Ready", "ScaledToZero")
 
 
 async def test_a_job_that_is_added_gets_a_worker_without_any_polling(inside: Inside) -> None:

@@ -24,9 +24,9 @@ async def dead_letters(scene: Scene, *words: str) -> Any:
     return json.loads(await asyncio.to_thread(run, argv))
 
 
-@pytest.mark.parametrize("execution", ["thread", "process"])
+@pytest.mark.parametrize("execution", ["Thread", "Process"])
 async def test_a_worker_has_no_privilege_and_no_token(scene: Scene, execution: str) -> None:
-    name = f"humble-{execution}"
+    name = f"humble-{execution.lower()}"
     with pytest.raises(ClusterError, match='violates PodSecurity "restricted'):
         await scene.kubectl("run", "careless", "--image=localhost/pause:1", "--dry-run=server")
 
@@ -58,7 +58,7 @@ async def test_a_job_that_keeps_failing_is_retried_with_backoff_becomes_a_dead_l
     dead = await scene.wait("letters", "counts a dead letter", lambda seen: seen["status"]["counts"]["dead"] == 1)
     assert (dead["status"]["counts"]["failed"], dead["status"]["counts"]["delayed"]) == (1, 0)
     row = (await scene.kubectl("get", "jobqueues", "letters", "--no-headers")).split()
-    assert row[4:7] == ["0", "1", "1"]
+    assert row[5:8] == ["0", "1", "1"]
 
     failed = await queue.get_job(added.id)
     assert failed
@@ -104,7 +104,7 @@ async def test_changed_code_replaces_the_workers(scene: Scene) -> None:
 
 async def test_a_worker_tells_the_kubelet_by_itself_that_it_is_ready_and_alive(scene: Scene) -> None:
     await scene.apply(jobqueue("healthy", scaling={"minReplicas": 1}))
-    await scene.wait_condition("healthy", "Available", "WorkersReady")
+    await scene.wait_condition("healthy", "Ready", "WorkersReady")
     (pod,) = await scene.pods("healthy")
     (container,) = pod["spec"]["containers"]
     assert container["startupProbe"]["httpGet"]["path"] == "/ready"

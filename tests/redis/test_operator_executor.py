@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from crewline import Job, Keep, Queue, Reject, Worker
+from crewline import FlowJob, Job, Keep, Queue, Reject, Worker
 from crewline_operator.effects.actions import (
     INVALID_JOB,
     AddRun,
@@ -25,6 +26,7 @@ from crewline_operator.effects.actions import (
 from crewline_operator.effects.errors import NotFollowed, NotRemoved, Refused
 from crewline_operator.effects.executor import Executor
 from crewline_operator.jobqueue.code import Codes
+from crewline_operator.jobqueue.move import Settled
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
@@ -40,6 +42,7 @@ from crewline_operator.model.note import Note
 from crewline_operator.model.owner import Owner
 from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.left import read_left
 from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Snapshot
 from crewline_operator.redis.snapshot import read_snapshots
@@ -247,7 +250,7 @@ async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_serve
         bulkheads=stranger.bulkheads,
         done=stranger.executor.done,
     )
-    seen = await observer.observe(jobqueue_object(), jobqueue(), History())
+    seen = await observer.observe(Settled(jobqueue_object(), jobqueue()), History())
     assert seen.first_read_pending
     assert (seen.followed, seen.claimed, stranger.pollers.followed(EMAILS)) == (None, None, None)
 
@@ -256,6 +259,13 @@ def scheduled() -> ScheduledJob:
     metadata = {"namespace": "shop", "name": "digest", "uid": "u", "creationTimestamp": "2026-03-01T11:00:00Z"}
     spec = {"queueRef": {"name": "emails"}, "schedule": "* * * * *", "job": {"name": "digest"}}
     return parse_scheduledjob({"metadata": metadata, "spec": spec})
+
+
+def served_jobqueue() -> dict[str, Any]:
+    """The JobQueue `emails` once its status tells that it has its queue."""
+    obj = jobqueue_object()
+    obj["metadata"]["resourceVersion"] = "11"
+    return obj | {"status": {"served": {"queue": "emails", "redis": obj["spec"]["redis"]}}}
 
 
 async def observed(operator: Operator, **status: Any) -> Any:
@@ -276,6 +286,8 @@ async def test_runs_are_observed_as_they_are(operator: Operator, queue: Queue, s
 
     worker: Worker = await start_worker(handle)
     operator.store.jobqueues.put(jobqueue_object())
+    assert (await observed(operator)).runs.reason == "QueueNotReady", "it is not told yet that the queue is served"
+    operator.store.jobqueues.put(served_jobqueue())
     ended = [await queue.add("digest", {}, job_id=job_id) for job_id in ("good", "bad")]
     await asyncio.gather(*(job.result(timeout=10) for job in ended), return_exceptions=True)
     await worker.stop()
@@ -306,7 +318,7 @@ async def test_runs_are_observed_as_they_are(operator: Operator, queue: Queue, s
 
 async def test_why_runs_are_not_known_is_observed_too(operator: Operator, tmp_path: Path) -> None:
     assert (await observed(operator)).runs.reason == "QueueNotFound"
-    operator.store.jobqueues.put(jobqueue_object())
+    operator.store.jobqueues.put(served_jobqueue())
     await operator.do(Unfollow())
     assert (await observed(operator)).runs.reason == "QueueNotReady"
     server = redis_server.start(tmp_path)
@@ -318,20 +330,20 @@ async def test_why_runs_are_not_known_is_observed_too(operator: Operator, tmp_pa
 
 
 async def test_why_a_queue_is_not_ready_is_no_old_message(operator: Operator) -> None:
-    def jobqueue_with(**reachable: Any) -> dict[str, Any]:
+    def jobqueue_with(**degraded: Any) -> dict[str, Any]:
         version[0] += 1
         obj = jobqueue_object()
         obj["metadata"]["resourceVersion"] = str(version[0])
-        return obj | {"status": {"conditions": [{"type": "RedisReachable", "message": "why"} | reachable]}}
+        return obj | {"status": {"conditions": [{"type": "Degraded", "message": "why"} | degraded]}}
 
     version = [20]
     await operator.do(Unfollow())
-    for old in ({"status": "True", "observedGeneration": 4}, {"status": "False", "observedGeneration": 3}):
+    for old in ({"status": "False", "observedGeneration": 4}, {"status": "True", "observedGeneration": 3}):
         operator.store.jobqueues.put(jobqueue_with(**old))
         found = (await observed(operator)).runs
-        assert found.message == "JobQueue 'emails' has no Redis yet: it has not been looked at yet"
-    operator.store.jobqueues.put(jobqueue_with(status="False", observedGeneration=4))
-    assert (await observed(operator)).runs.message == "JobQueue 'emails' has no Redis yet: why"
+        assert found.message == "JobQueue 'emails' has no queue in Redis yet: it has not been looked at yet"
+    operator.store.jobqueues.put(jobqueue_with(status="True", observedGeneration=4))
+    assert (await observed(operator)).runs.message == "JobQueue 'emails' has no queue in Redis yet: why"
 
 
 async def test_the_queue_that_a_run_was_placed_in_before_is_found(operator: Operator) -> None:
@@ -343,3 +355,35 @@ async def test_the_queue_that_a_run_was_placed_in_before_is_found(operator: Oper
     operator.store.jobqueues.put(reports)
     found = (await observed(operator, placed={"id": "u-1", "queueRef": "reports"})).earlier_queue
     assert found.jobqueue == Key("JobQueue", "shop", "reports")
+
+
+async def test_what_would_be_left_behind_are_jobs_of_any_kind_but_no_run_that_can_be_taken_back(
+    operator: Operator, queue: Queue
+) -> None:
+    assert (await read_left(queue)).jobs == 0
+    soon, later = datetime(2096, 3, 1, tzinfo=UTC), datetime(2097, 3, 1, tzinfo=UTC)
+    await operator.do(add(soon), key=DIGEST)
+    alone = await read_left(queue)
+    assert (alone.jobs, [(mark.owner, mark.ahead_ms) for mark in alone.marks]) == (0, [(OWNER, epoch_ms(soon))])
+    assert abs(alone.now_ms - datetime.now(UTC).timestamp() * 1000) < 60_000
+
+    await queue.add("now", {})
+    await queue.add("soon", {}, priority=3)
+    await queue.add("later", {}, delay=3600)
+    await queue.add_flow(FlowJob("report", {}, children=[FlowJob("part", {})]))
+    assert (await read_left(queue)).jobs == 5
+
+    # A run that somebody deleted leaves no place for a job that nobody saw.
+    await queue.remove(f"u-{epoch_ms(soon)}")
+    assert (await read_left(queue)).jobs == 5
+    await operator.do(add(later), key=DIGEST)
+    assert (await read_left(queue)).jobs == 5
+
+
+async def test_a_run_is_not_added_to_a_queue_that_has_been_left(operator: Operator, queue: Queue) -> None:
+    followed = operator.pollers.followed(EMAILS)
+    assert followed is not None
+    await operator.do(Follow(followed[0], replace(jobqueue().target, queue="letters")))
+    with pytest.raises(NotFollowed):
+        await operator.do(add(datetime(2096, 3, 1, tzinfo=UTC)), key=DIGEST)
+    assert (await queue.metrics()).delayed == 0

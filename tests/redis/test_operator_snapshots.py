@@ -20,7 +20,7 @@ from crewline_operator.scaling.rates import Rates, observe
 from crewline_operator.scaling.spec import Behavior
 from redis.asyncio import Redis
 
-from tests.redis.polling import snapshot, until
+from tests.redis.polling import EMAILS, snapshot, until
 
 StartWorker = Callable[..., Awaitable[Worker]]
 
@@ -190,6 +190,9 @@ async def test_dead_letters_are_counted(queue: Queue, redis: Redis, start_worker
     await queue.add("welcome", {})
     seen = await until(lambda: snapshot(redis), lambda seen: seen.dead == 1)
     assert seen.failed == 1
+    nowhere = replace(EMAILS, dead_letter_queue="")
+    both = await read_snapshots(redis, [nowhere, EMAILS])
+    assert [both[target].dead for target in (nowhere, EMAILS)] == [0, 1], "where they are disabled none are counted"
 
 
 @pytest.mark.parametrize(

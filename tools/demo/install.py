@@ -72,16 +72,14 @@ async def install_example(kube: Kube) -> None:
         NAMESPACE,
     )
 
-    async def reachable() -> tuple[bool, str]:
+    async def ready() -> tuple[bool, str]:
         queue = await kube.get(API, "JobQueue", QUEUE, NAMESPACE) or {}
         conditions = queue.get("status", {}).get("conditions", [])
         state = {condition["type"]: condition["status"] for condition in conditions}
         seen = "; ".join(f"{c['type']}={c['status']} ({c.get('message') or c['reason']})" for c in conditions)
-        return state.get(
-            "RedisReachable"
-        ) == "True", seen or "no status: `kubectl -n crewline-system logs deploy/crewline`"
+        return state.get("Ready") == "True", seen or "no status: `kubectl -n crewline-system logs deploy/crewline`"
 
-    await wait_until(f"jobqueue/{QUEUE} sees its Redis", reachable, 60)
+    await wait_until(f"jobqueue/{QUEUE} is ready", ready, 60)
 
 
 async def remove_everything(helm: list[str], kubeconfig: Path) -> None:

@@ -22,6 +22,8 @@ from crewline.wire.retention import Keep
 
 T = TypeVar("T")
 
+LETTERS_VARIABLE = "CREWLINE_DEAD_LETTER_QUEUE"
+
 
 def read_keep(text: str | None) -> Keep | None:
     """What ``--keep-completed`` and ``--keep-failed`` say; None if they are left out. Raises InvalidOption."""
@@ -72,13 +74,21 @@ PrefixOption = Annotated[
     str,
     typer.Option("--prefix", envvar="CREWLINE_PREFIX", help="BullMQ's key prefix.", callback=checked(check_prefix)),
 ]
+
+
+def _letters(queue: str | None) -> str | None:
+    # typer takes a variable that is empty for one that is not there
+    return "" if queue is None and os.environ.get(LETTERS_VARIABLE) == "" else queue
+
+
 LettersOption = Annotated[
     str | None,
     typer.Option(
         "--dead-letter-queue",
-        envvar="CREWLINE_DEAD_LETTER_QUEUE",
+        envvar=LETTERS_VARIABLE,
         help="Where jobs that failed for good go; '' for nowhere.",
         show_default="<queue>-dlq",
+        callback=_letters,
     ),
 ]
 KeepCompletedOption = Annotated[

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crewline_operator.jobqueue.children.deployment import CONTAINER
+from crewline_operator.jobqueue.children.template import CONTAINER
 from crewline_operator.kube.ended import Ended, container_status, ended_containers
 from crewline_operator.model.deletion_cost import is_marked
 from crewline_operator.model.key import Object

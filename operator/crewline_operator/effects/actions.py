@@ -91,6 +91,15 @@ class Apply:
 
 
 @dataclass(frozen=True)
+class Remove:
+    """Delete a child, and no other of its name."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
 class WriteStatus:
     """Merge `patch` (RFC 7386) into the object's status."""
 
@@ -226,4 +235,4 @@ ClaimAction = Claim | KeepClaim | GiveUpClaim
 RunAction = AddRun | TakeBackRun | RemoveJob
 DrainAction = Drain | Undrain | Mark | Unmark
 QueueAction = Follow | Attend | Unfollow | Pause | WriteSettings | Sweep | HandBack
-Action = ClaimAction | QueueAction | DrainAction | Apply | WriteStatus | RunAction | Note
+Action = ClaimAction | QueueAction | DrainAction | Apply | Remove | WriteStatus | RunAction | Note

@@ -28,6 +28,7 @@ from crewline_operator.effects.actions import (
     KeepClaim,
     Mark,
     Pause,
+    Remove,
     RemoveJob,
     Sweep,
     TakeBackRun,
@@ -151,6 +152,8 @@ class Executor:
                 await self._objects.mark(key, pod, uid, None)
             case Apply():
                 await self._objects.apply(key, obj, action, done)
+            case Remove():
+                await self._objects.remove(key, action, done)
             case WriteStatus():
                 await self._objects.write_status(key, obj, action, done)
             case Pause(note=note):

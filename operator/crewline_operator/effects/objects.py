@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from crewline_operator.effects.actions import Apply, WriteStatus
+from crewline_operator.effects.actions import Apply, Remove, WriteStatus
 from crewline_operator.effects.done import Applied, Done
 from crewline_operator.effects.errors import Changed, Gone, NotItsTurn, Refused
 from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
@@ -30,6 +30,8 @@ RESOURCES = {
 REFUSALS = (400, 403, 422)
 #: Those of them that are about what was sent.
 UNFIT = (400, 422)
+#: So an apply is refused of a field that the kind does not have: with 500, as if the API server were to blame.
+UNTYPED = "failed to create typed patch object"
 
 
 class Objects:
@@ -48,13 +50,22 @@ class Objects:
             if error.status in (404, 409):
                 # A child goes with its owner, of which no watch may have told.
                 await self._check_there(key, obj)
-            if error.status not in REFUSALS:
+            if error.status not in REFUSALS and UNTYPED not in str(error):
                 raise
             name = action.manifest["metadata"]["name"]
             message = f"the API server refuses {action.kind} {name!r}: {error}: correct spec.worker"
             raise Refused(Fault("ApplyRefused", message)) from error
         done.applied[action.kind] = Applied(action.digest, fingerprint(applied))
         self._store.of(action.kind).put(applied)
+
+    async def remove(self, key: Key, action: Remove, done: Done) -> None:
+        """Delete a child. One that is gone, or another one by now, is left."""
+        try:
+            await self._api.delete(RESOURCES[action.kind], key.namespace, action.name, action.uid)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+        done.applied.pop(action.kind, None)
 
     async def mark(self, key: Key, pod: str, uid: str, cost: str | None) -> None:
         """Give a pod a deletion cost, or None. What it is then is for the watch to tell: that of whoever kills by it

@@ -139,6 +139,10 @@ class Queues:
 
     async def add_run(self, key: Key, action: AddRun) -> None:
         """Add the job of a run. Raises Refused."""
+        followed, ref = self._pollers.followed(action.queue.jobqueue), action.queue
+        if followed is not None and (followed[1].prefix, followed[1].queue) != (ref.prefix, ref.queue):
+            # The run was planned for a queue that has been left since: nobody would take it back there.
+            raise NotFollowed(f"{ref.jobqueue} is for another queue now")
         async with self._at(action.queue, key) as queue, _told(action.queue):
             job = encode_job(action.name, dict(action.data), **action.options)
             owner = action.owner

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS
 from crewline_operator.model.key import Object
+from crewline_operator.model.moments import parse_timestamp, timestamp
 from crewline_operator.model.names import GROUP
 from crewline_operator.model.note import Note
 
@@ -59,6 +61,14 @@ def _read(told: object) -> LastDecision | None:
     if not isinstance(told, Mapping):
         return None
     time, before, to, reason = (told.get(name) for name in ("time", "from", "to", "reason"))
-    if isinstance(time, str) and isinstance(before, int) and isinstance(to, int) and isinstance(reason, str):
-        return LastDecision(time, before, to, reason)
+    if _is_time(time) and isinstance(before, int) and isinstance(to, int) and isinstance(reason, str):
+        # Anybody may write an annotation, and the status takes no text without end.
+        return LastDecision(str(time), before, to, reason[:MESSAGE_MAX_CHARS])
     return None
+
+
+def _is_time(told: object) -> bool:
+    try:
+        return isinstance(told, str) and timestamp(parse_timestamp(told)) == told
+    except ValueError:
+        return False

@@ -21,7 +21,6 @@ from crewline_operator.redis.certificates import is_ca, is_usable
 from crewline_operator.redis.endpoint import Certificate, Endpoint
 from crewline_operator.redis.urls import parse_redis_url, without_tls
 
-MISSING = {SECRET: "MissingSecret", CONFIG_MAP: "MissingConfigMap"}
 #: What is referred to, by kind and name; None where there is none.
 Found = Mapping[tuple[str, str], Object | None]
 
@@ -73,7 +72,7 @@ def resolve_endpoint(jobqueue: JobQueue, found: Found) -> Endpoint | Fault:
 
 def _value(ref: KeyRef, namespace: str, obj: Object | None) -> bytes | Fault:
     """What a Secret or ConfigMap holds."""
-    reason = MISSING[ref.kind]
+    reason = "MissingSecret" if ref.kind == SECRET else "MissingConfigMap"
     if obj is None:
         return Fault(
             reason,

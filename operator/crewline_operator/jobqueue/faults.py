@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from crewline_operator.jobqueue.children.deployment import PROGRESS_DEADLINE_SECONDS, find_template_fault
 from crewline_operator.jobqueue.claim import DUPLICATE
 from crewline_operator.jobqueue.observed import Observed
-from crewline_operator.jobqueue.pods import POD_REASONS, deployment_fault, pod_fault, ready_pods
+from crewline_operator.jobqueue.pods import (
+    NOT_READY,
+    POD_REASONS,
+    deployment_fault,
+    pod_fault,
+    ready_pods,
+)
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import told_faults
 from crewline_operator.model.fault import Fault
@@ -24,6 +31,9 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
                 "make the JobQueue under another name, or delete what has it if nobody needs that",
             )
         )
+    template = find_template_fault(jobqueue)
+    if template is not None:
+        faults.append(template)
     if observed.refusal is not None:
         faults.append(observed.refusal)
     if isinstance(observed.endpoint, Fault):
@@ -38,8 +48,15 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
                 f"{jobqueue.namespace!r}: create it with the handler's source, or name another",
             )
         )
-    faults += [fault for fault in (_worker_fault(observed), deployment_fault(observed.deployment)) if fault]
+    stuck = deployment_fault(observed.deployment) or _stuck_fault(observed)
+    faults += [fault for fault in (_worker_fault(observed), stuck) if fault]
     return faults
+
+
+def _stuck_fault(observed: Observed) -> Fault | None:
+    """A Deployment's own deadline is for rollouts: it tells nothing of pods that hang when a queue is woken."""
+    since = observed.unready_since
+    return NOT_READY if since is not None and observed.clock - since >= PROGRESS_DEADLINE_SECONDS else None
 
 
 def _duplicate(jobqueue: JobQueue, holder: Owner, me: Owner) -> Fault:

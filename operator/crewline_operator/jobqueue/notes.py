@@ -12,7 +12,8 @@ from crewline_operator.model.note import Note
 
 def made_notes(jobqueue: JobQueue) -> list[Note]:
     """What is to be said once the children are made."""
-    return [Note("Normal", "Created", f"created Deployment and ServiceAccount {jobqueue.name}")]
+    what = "Deployment" if jobqueue.worker.service_account else "Deployment and ServiceAccount"
+    return [Note("Normal", "Created", f"created {what} {jobqueue.name}")]
 
 
 def wrong_pod_note() -> Note:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
+from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE
 
 from crewline_operator.effects.done import Done
@@ -16,28 +18,33 @@ from crewline_operator.jobqueue.children.ownership import Standing, standing
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import Found, resolve_endpoint
 from crewline_operator.jobqueue.live import is_settled
-from crewline_operator.jobqueue.observed import Code, Observed
+from crewline_operator.jobqueue.move import Settled, may_move, settle
+from crewline_operator.jobqueue.observed import Code, Move, Observed
+from crewline_operator.jobqueue.others import Others
 from crewline_operator.jobqueue.redis_spec import RedisSpec
-from crewline_operator.jobqueue.spec import JobQueue, named_queue
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, Resource
+from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
+from crewline_operator.kube.api import DEPLOYMENTS, SERVICE_ACCOUNTS, Api
 from crewline_operator.kube.named import Named, NamedObjects
-from crewline_operator.kube.store import Collection, Store
+from crewline_operator.kube.store import Store
 from crewline_operator.model.deletion_cost import is_marked
 from crewline_operator.model.fault import Fault
-from crewline_operator.model.fields import Fields, Unreadable
 from crewline_operator.model.key import Key, Object, status_of
 from crewline_operator.model.names import JOBQUEUE_LABEL
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.worker import Worker
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
 from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.left import read_left
 from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Reading, Target
 from crewline_operator.redis.workers import read_workers
 from crewline_operator.scaling.decide import History
 
-#: A look at the workers of a queue, two round trips.
+#: A look at a queue, two round trips.
 REDIS_TIMEOUT_SECONDS = 5.0
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,10 @@ class JobQueueObserver:
         self._pollers = pollers
         self._bulkheads = bulkheads
         self._done = done
-        self._watch_namespaces = watch_namespaces
-        self._resolved: dict[Key, _Resolved] = {}
+        self._others = Others(api=api, store=store, watch_namespaces=watch_namespaces)
+        #: By the JobQueue, and whether it is the Redis that it serves, which may be another than its spec names.
+        self._resolved: dict[tuple[Key, bool], _Resolved] = {}
+        self._references: dict[tuple[Key, bool], frozenset[Named]] = {}
 
     def reset(self) -> None:
         """Forget what was read, so that it is read again: the full resync."""
@@ -94,22 +103,33 @@ class JobQueueObserver:
     def forget(self, key: Key) -> None:
         """A JobQueue is gone."""
         self._named.refer(key)
-        self._resolved.pop(key, None)
+        for served in (True, False):
+            self._resolved.pop((key, served), None)
+            self._references.pop((key, served), None)
+
+    async def settle(self, obj: Object) -> Settled:
+        """Which queue a JobQueue serves. Raises Unreadable, and what the API server's calls raise."""
+        wanted = parse_jobqueue(obj)
+        if not may_move(obj, wanted):
+            self._references.pop((wanted.key, False), None)
+            return Settled(obj, wanted)
+        return settle(obj, wanted, await self._endpoint(wanted, served=False))
 
     async def observe(
         self,
-        obj: Object,
-        jobqueue: JobQueue,
+        settled: Settled,
         history: History,
         unclaimed_since: float | None = None,
         *,
+        unready_since: float | None = None,
         looks: bool = False,
         going: frozenset[str] = frozenset(),
     ) -> Observed:
-        """What a plan for `jobqueue` is made from, given what the last one left for it to know.
+        """What a plan for the queue that is served is made from, given what the last one left for it to know.
 
         Raises what the API server's calls raise.
         """
+        obj, jobqueue, move = settled.obj, settled.jobqueue, settled.move
         key = jobqueue.key
         endpoint = await self._endpoint(jobqueue)
         followed = self._pollers.followed(key)
@@ -128,7 +148,9 @@ class JobQueueObserver:
             attention=self._pollers.attention(key),
             claimed=done.claimed,
             unclaimed_since=unclaimed_since,
+            unready_since=unready_since,
             history=history,
+            move=move,
         )
         if seen.first_read_pending:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
@@ -136,19 +158,20 @@ class JobQueueObserver:
         children = await self._children(jobqueue)
         pods = self._store.pods_of(jobqueue.namespace, jobqueue.name)
         deployment = children.own.get("Deployment")
-        settled = is_settled(jobqueue, seen.status.get("settings"), reading, deployment)
-        looked = looks or not settled or any(_drains(pod) for pod in pods)
+        follow = is_settled(jobqueue, seen.status.get("settings"), reading, deployment)
+        looked = looks or not follow or any(_drains(pod) for pod in pods)
         return replace(
             seen,
             looked=looked,
             workers=await self._workers(jobqueue, pods) if looked else None,
             going=going,
+            move=await self._left(move, jobqueue) if move is not None else None,
             deployment=deployment,
             service_account=children.own.get("ServiceAccount"),
             pods=pods,
             code=await self._code(jobqueue),
-            owner_gone=await self._is_gone(seen.holder, jobqueue),
-            strays=await self._strays(reading, jobqueue),
+            owner_gone=await self._others.is_gone(seen.holder, jobqueue),
+            strays=await self._others.strays(reading, jobqueue),
             taken_name=" and ".join(children.foreign) or None,
             stale_child=children.stale,
             applied=dict(done.applied),
@@ -158,69 +181,45 @@ class JobQueueObserver:
             known_seconds=done.known_seconds(time.monotonic()),
         )
 
-    async def _endpoint(self, jobqueue: JobQueue) -> Endpoint | Fault:
+    async def _endpoint(self, jobqueue: JobQueue, *, served: bool = True) -> Endpoint | Fault:
         """The Redis, by what is in Secrets and ConfigMaps now."""
         key = jobqueue.key
         named = {
             (ref.kind, ref.name): Named(ref.kind, jobqueue.namespace, ref.name) for ref in jobqueue.redis.references
         }
-        self._named.refer(key, named.values())
+        self._refer(key, served, frozenset(named.values()))
         found = {at: await self._named.find(each) for at, each in named.items()}
-        known, spec = self._resolved.get(key), (jobqueue.redis, jobqueue.target)
+        known, spec = self._resolved.get((key, served)), (jobqueue.redis, jobqueue.target)
         if known is None or (known.spec, known.found) != (spec, found):
-            known = self._resolved[key] = _Resolved(spec, found, resolve_endpoint(jobqueue, found))
+            known = self._resolved[key, served] = _Resolved(spec, found, resolve_endpoint(jobqueue, found))
         return known.endpoint
+
+    def _refer(self, key: Key, served: bool, named: frozenset[Named]) -> None:
+        """What the Redis that is served refers to, or the one that the spec names."""
+        self._references[key, served] = named
+        both = (self._references.get((key, each), frozenset()) for each in (True, False))
+        self._named.refer(key, frozenset().union(*both))
 
     async def _workers(self, jobqueue: JobQueue, pods: Sequence[Object]) -> dict[str, Worker] | None:
         """What the workers in these pods tell of themselves; None if that can't be read now."""
-        if not pods:
-            return {}
+        ids = [pod["metadata"]["uid"] for pod in pods]
+        return await self._read(jobqueue, lambda queue: read_workers(queue, ids)) if pods else {}
+
+    async def _left(self, move: Move, jobqueue: JobQueue) -> Move:
+        """What would be left behind."""
+        adding = self._store.scheduledjobs_of(jobqueue.namespace, jobqueue.name)
+        scheduled = {each["metadata"]["uid"]: status_of(each) for each in adding}
+        return replace(move, left=await self._read(jobqueue, read_left), scheduled=scheduled)
+
+    async def _read(self, jobqueue: JobQueue, ask: Callable[[Queue], Awaitable[T]]) -> T | None:
+        """What a queue answers beside what is read of all queues; None if it can't be asked now."""
         followed, queue = self._pollers.followed(jobqueue.key), self._pollers.queue(jobqueue.queue_ref)
         if followed is None or queue is None:
             return None
         with contextlib.suppress(Busy, *UNAVAILABLE), self._bulkheads.enter(followed[0], jobqueue.key):
             async with queue, asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                return await read_workers(queue, [pod["metadata"]["uid"] for pod in pods])
+                return await ask(queue)
         return None
-
-    async def _is_gone(self, holder: Owner | None, jobqueue: JobQueue) -> bool:
-        """Whether another JobQueue that has the queue is gone for good, or is for another queue by now."""
-        if holder is None or not self._knows(holder):
-            return False
-        known = await self._find(self._store.jobqueues, JOBQUEUES, holder)
-        return known is None or _names_another(known, jobqueue)
-
-    async def _strays(self, reading: Reading, jobqueue: JobQueue) -> list[str]:
-        """Whose runs are not to come, though nobody could take them back when their ScheduledJob went."""
-        strays = []
-        for owner in reading.snapshot.schedulers if reading.snapshot is not None else ():
-            if not self._knows(owner):
-                continue
-            known = await self._find(self._store.scheduledjobs, SCHEDULEDJOBS, owner)
-            if known is None or self._adds_elsewhere(known, jobqueue):
-                strays.append(owner.uid)
-        return strays
-
-    def _adds_elsewhere(self, scheduledjob: Object, jobqueue: JobQueue) -> bool:
-        try:
-            name = Fields(scheduledjob.get("spec"), "spec").required("queueRef").text("name")
-        except Unreadable:
-            return False
-        target = self._store.jobqueues.get(scheduledjob["metadata"]["namespace"], name)
-        return target is not None and _names_another(target, jobqueue)
-
-    def _knows(self, owner: Owner) -> bool:
-        """Whether it can be told here that an object is gone."""
-        watched = not self._watch_namespaces or owner.namespace in self._watch_namespaces
-        return watched and owner.cluster == self._api.cluster_id
-
-    async def _find(self, watched: Collection, resource: Resource, owner: Owner) -> Object | None:
-        """The object that `owner` names, None if it is gone for good."""
-        known = watched.get(owner.namespace, owner.name)
-        if known is None or known["metadata"]["uid"] != owner.uid:
-            # The watch may lag.
-            known = await self._api.find(resource, owner.namespace, owner.name)
-        return known if known is not None and known["metadata"]["uid"] == owner.uid else None
 
     async def _children(self, jobqueue: JobQueue) -> _Children:
         """What has the names of the children."""
@@ -234,7 +233,7 @@ class JobQueueObserver:
                     children.own[kind] = found
                 case Standing.EARLIER:
                     children.stale = True
-                case Standing.FOREIGN:
+                case Standing.FOREIGN if kind != "ServiceAccount" or not jobqueue.worker.service_account:
                     children.foreign.append(f"{kind} {jobqueue.name!r}")
         return children
 
@@ -258,11 +257,3 @@ class JobQueueObserver:
 def _drains(pod: Object) -> bool:
     """Whether a pod's worker is to fetch nothing."""
     return bool(pod["metadata"].get("deletionTimestamp")) or is_marked(pod)
-
-
-def _names_another(obj: Object, jobqueue: JobQueue) -> bool:
-    """Whether a JobQueue is for another queue than `jobqueue`. What can't be read is left as it was."""
-    try:
-        return named_queue(obj) != (jobqueue.prefix, jobqueue.queue)
-    except Unreadable:
-        return False

@@ -12,6 +12,7 @@ from crewline_operator.effects.done import Applied, Claimed, PauseDenied
 from crewline_operator.model.attention import Attention
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
+from crewline_operator.model.left import Left
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.worker import Worker
 from crewline_operator.redis.endpoint import Endpoint
@@ -25,6 +26,19 @@ class Code:
 
     digest: str | None = None
     missing: bool = False
+
+
+@dataclass(frozen=True)
+class Move:
+    """The queue that the spec names, where that is another one than the one that is served."""
+
+    queue: str
+    prefix: str
+    endpoint: Endpoint | Fault
+    #: What the queue that is served has left; None if that can't be read.
+    left: Left | None = None
+    #: The statuses of the ScheduledJobs that add to it, by their uid.
+    scheduled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,11 +61,15 @@ class Observed:
     looked: bool = False
     #: Uids of the pods by which this process has lowered replicas last.
     going: frozenset[str] = frozenset()
+    #: Since when no worker is ready although some are wanted, by the monotonic clock; None if it is not so.
+    unready_since: float | None = None
     #: What is read of the queue now, and the last read of it; that is empty until `followed` is what is wanted.
     followed: tuple[Endpoint, Target] | None = None
     reading: Reading = field(default_factory=Reading)
     attention: Attention = Attention.STEADY
     code: Code = field(default_factory=Code)
+    #: All else here is about the queue that is served.
+    move: Move | None = None
     #: Whether the JobQueue that has the queue, if it is another one, is gone as far as this cluster can tell.
     owner_gone: bool = False
     #: What this process has claimed for the JobQueue, and since when nobody was seen to have the queue.
@@ -83,6 +101,12 @@ class Observed:
             return 0
         replicas: int = self.deployment["spec"].get("replicas", 1)
         return replicas
+
+    @property
+    def lacks_workers(self) -> bool:
+        """Whether no worker is ready although some are wanted."""
+        ready = (self.deployment or {}).get("status", {}).get("readyReplicas", 0)
+        return self.current_replicas > 0 and ready == 0
 
     @property
     def holder(self) -> Owner | None:

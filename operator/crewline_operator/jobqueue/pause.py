@@ -23,6 +23,7 @@ from crewline_operator.redis.reading import Snapshot
 
 BY_SPEC = "SpecPaused"
 BY_OTHERS = "PausedInRedis"
+NOT_PAUSED = "NotPaused"
 PAUSED = Note("Normal", "QueuePaused", "spec.paused is true: workers take no more jobs")
 RESUMED = Note("Normal", "QueueResumed", "spec.paused is false again: workers take jobs")
 
@@ -62,12 +63,12 @@ def _state(
         message = "spec.paused is true: workers take no more jobs; set it to false to go on"
         return PauseState(Condition("Paused", True, BY_SPEC, message))
     if snapshot is None:
-        if before:
+        if before.get("reason") in (BY_SPEC, BY_OTHERS, NOT_PAUSED, DUPLICATE):
             known = {"True": True, "False": False}.get(str(before.get("status")))
             return PauseState(Condition("Paused", known, str(before.get("reason")), str(before.get("message", ""))))
         return PauseState(Condition("Paused", None, "Pending", "Redis has not been read yet"))
     if not snapshot.paused:
-        return PauseState(Condition("Paused", False, "NotPaused", "workers take jobs"))
+        return PauseState(Condition("Paused", False, NOT_PAUSED, "workers take jobs"))
     if before.get("reason") == BY_SPEC:
         resuming = Condition("Paused", True, BY_SPEC, "spec.paused is false again: resuming")
         return PauseState(resuming, Pause(jobqueue.queue_ref, False, RESUMED))

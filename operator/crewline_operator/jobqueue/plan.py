@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,13 +28,20 @@ from crewline_operator.effects.actions import (
 from crewline_operator.effects.done import Applied, Claimed
 from crewline_operator.effects.unreadable import say_unreadable
 from crewline_operator.jobqueue.attention import attention_for
-from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, DeploymentInputs, build_deployment
-from crewline_operator.jobqueue.children.service_account import build_service_account
+from crewline_operator.jobqueue.children.deployment import (
+    CODE_DIGEST,
+    PROGRESS_DEADLINE_SECONDS,
+    DeploymentInputs,
+    build_deployment,
+)
+from crewline_operator.jobqueue.children.service_account import build_service_account, spare_service_account
+from crewline_operator.jobqueue.children.template import INVALID_TEMPLATE
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision, decision_on
 from crewline_operator.jobqueue.drains import LOOK_SECONDS, actions_of, drain_step, has_wrong_pod_gone, looks_in
 from crewline_operator.jobqueue.faults import find_faults
 from crewline_operator.jobqueue.live import asks_again, live_step, ready_workers
+from crewline_operator.jobqueue.move import move_step
 from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pause import pause_step
@@ -75,6 +82,8 @@ class Plan:
     status: dict[str, Any] | None = None
     #: For the next plan to know: since when nobody was seen to have the queue.
     unclaimed_since: float | None = None
+    #: For the next plan to know: since when no worker is ready although some are wanted.
+    unready_since: float | None = None
     #: Whether the next plan needs to know what the workers tell of themselves. One that knows no earlier one does.
     looks: bool = True
     #: For the next plan to know: by which pods replicas was lowered.
@@ -97,11 +106,22 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
             claim.check_after_seconds,
             unclaimed_since=claim.unclaimed_since,
         )
+    if not observed.lacks_workers:
+        observed = replace(observed, unready_since=None)
+    elif observed.unready_since is None:
+        observed = replace(observed, unready_since=observed.clock)
+    move = move_step(jobqueue, observed)
+    if move.actions:
+        return Plan(move.actions, History(), check_after_seconds=0.0)
     pause = pause_step(jobqueue, observed)
-    faults = [*find_faults(jobqueue, observed), *([pause.fault] if pause.fault is not None else [])]
+    faults = [
+        *([move.fault] if move.fault is not None else []),
+        *find_faults(jobqueue, observed),
+        *([pause.fault] if pause.fault is not None else []),
+    ]
     current = observed.current_replicas
     decision = _decision(jobqueue, observed, current)
-    applies = _may_apply(observed)
+    applies = _may_apply(observed, faults)
     wanted = decision.replicas if applies else current
     step = drain_step(jobqueue, observed, wanted)
     replicas = step.replicas
@@ -115,13 +135,14 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         waits=f"{decision.reason}; {step.waits}" if wanted < replicas else "",
         faults=faults,
         pause=pause.condition,
-        creating=applies and observed.deployment is None,
     )
     manifests = _manifests(jobqueue, observed, replicas, decided, settings) if applies else []
     status = build_status(jobqueue, outcome, observed)
     writes, written_in = _status_writes(status, observed, settings)
-    applied = [*_applies(manifests, observed), *(made_notes(jobqueue) if outcome.creating else ())]
+    made = made_notes(jobqueue) if applies and observed.deployment is None else []
+    applied = [*_applies(manifests, observed), *made]
     attention = attention_for(observed, replicas)
+    applied += spare_service_account(jobqueue, observed) if applies else []
     attends = [Attend(attention)] if attention is not observed.attention else []
     live = live_step(jobqueue, observed)
     # Before any worker that this plan makes can fetch them.
@@ -141,18 +162,21 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         looks_after = LOOK_SECONDS
     checks = [
         looks_after,
+        move.check_after_seconds,
         swept_in,
         decision.check_after_seconds,
         FAULT_CHECK_SECONDS if faults else None,
         written_in,
         claim.check_after_seconds,
         live.check_after_seconds,
+        PROGRESS_DEADLINE_SECONDS if observed.unready_since == observed.clock else None,
     ]
     return Plan(
         actions=actions,
         history=decision.history,
         check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
         status=status,
+        unready_since=observed.unready_since,
         looks=looks_after is not None,
         going=_going(step, observed),
     )
@@ -160,9 +184,12 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
 
 def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
     """What to do for a JobQueue that can't be read: say so, and leave all that is there as it is."""
-    degraded = Condition("Degraded", True, fault.reason, fault.message)
+    conditions = [
+        Condition("Ready", False, fault.reason, fault.message),
+        Condition("Degraded", True, fault.reason, fault.message),
+    ]
     told = {"reason": fault.reason, "message": fault.message[:MESSAGE_MAX_CHARS]}
-    return say_unreadable(obj, degraded, now, faults=[told])
+    return say_unreadable(obj, conditions, now, summary=f"Degraded: {fault.reason}", faults=[told])
 
 
 def plan_gone(claimed: Claimed | None) -> list[Action]:
@@ -199,8 +226,10 @@ def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:
     return decide(jobqueue.scaling, demand, current, observed.history, observed.clock)
 
 
-def _may_apply(observed: Observed) -> bool:
+def _may_apply(observed: Observed, faults: Sequence[Fault]) -> bool:
     """Whether the children are to be as the spec and the demand want them; else they are left as they are."""
+    if any(fault.reason == INVALID_TEMPLATE for fault in faults):
+        return False
     if observed.taken_name is not None or observed.refusal is not None or isinstance(observed.endpoint, Fault):
         return False
     return observed.deployment is not None or not (observed.holder is not None or observed.code.missing)
@@ -219,7 +248,8 @@ def _manifests(
         secret_digest=observed.endpoint.secret_digest if isinstance(observed.endpoint, Endpoint) else None,
         decision=decided or decision_on(observed.deployment),
     )
-    return [build_service_account(jobqueue), build_deployment(jobqueue, inputs)]
+    deployment = build_deployment(jobqueue, inputs)
+    return [deployment] if jobqueue.worker.service_account else [build_service_account(jobqueue), deployment]
 
 
 def _applies(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Action]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crewline_operator.jobqueue.children.deployment import CONTAINER
-from crewline_operator.kube.ended import container_status, ended_containers, last_line
+from crewline_operator.jobqueue.children.template import CONTAINER
+from crewline_operator.kube.ended import container_status, ended_in, last_line
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
 
@@ -19,10 +19,17 @@ EXIT_HANDLER_NOT_FOUND = 78
 
 #: The Deployment's pods can't be made: a quota, an admission rule, a missing service account.
 PODS_REFUSED = "PodsRefused"
+#: They can be made, and are not ready.
+PROGRESS_DEADLINE = "ProgressDeadlineExceeded"
+NOT_READY = Fault(
+    PROGRESS_DEADLINE, "the workers' pods are not ready after 10 minutes: look at them with kubectl describe pods"
+)
 
 IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 #: All that `pod_fault` may tell.
 POD_REASONS = {"ImagePullFailed", "WorkerConfigError", "HandlerImportFailed", "WorkerCrashing", "Unschedulable"}
+#: All that the workers' own trouble may be.
+WORKER_REASONS = {*POD_REASONS, PODS_REFUSED, PROGRESS_DEADLINE}
 CONFIG_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 
 
@@ -61,11 +68,8 @@ def deployment_fault(deployment: Object | None) -> Fault | None:
     if refusal is not None:
         return Fault(PODS_REFUSED, f"the cluster refuses the workers' pods: {refusal.get('message', '')}")
     for condition in _conditions(deployment or {}):
-        if condition.get("type") == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
-            return Fault(
-                "ProgressDeadlineExceeded",
-                "the workers' pods are not ready after 10 minutes: look at them with kubectl describe pods",
-            )
+        if condition.get("type") == "Progressing" and condition.get("reason") == PROGRESS_DEADLINE:
+            return NOT_READY
     return None
 
 
@@ -88,10 +92,19 @@ def rollout_of(pod: Object) -> Any:
 
 
 def _container_fault(pod: Object) -> Fault | None:
-    status = _worker_status(pod)
+    """What is wrong with the worker; else with a container that a template adds, which may keep it from starting."""
+    status = pod.get("status") or {}
+    others = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    added = [each for each in others if each.get("name") != CONTAINER]
+    faults = (_fault_of(pod, each) for each in (_worker_status(pod), *added))
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _fault_of(pod: Object, status: Mapping[str, Any]) -> Fault | None:
     if status.get("ready"):
         return None
-    name = pod["metadata"]["name"]
+    is_worker = status.get("name") in (None, CONTAINER)
+    name = pod["metadata"]["name"] + ("" if is_worker else f", container {status.get('name')}")
     waiting = status.get("state", {}).get("waiting") or {}
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if reason in IMAGE_REASONS:
@@ -105,10 +118,10 @@ def _container_fault(pod: Object) -> Fault | None:
             "WorkerConfigError",
             f"pod {name}: {last_line(message) or reason}: correct spec.worker, or create what it names",
         )
-    ended = next(reversed(ended_containers(pod, CONTAINER)), None)
+    ended = next(reversed(ended_in(status)), None)
     if ended is None or ended.exit_code == 0:
         return None
-    if ended.exit_code == EXIT_HANDLER_NOT_FOUND:
+    if ended.exit_code == EXIT_HANDLER_NOT_FOUND and is_worker:
         return Fault("HandlerImportFailed", f"pod {name}: {ended.line or 'the handler can not be imported'}")
     if status.get("restartCount", 0) < 2 and reason != "CrashLoopBackOff":
         # One death is what a queue is made to bear; only repeated ones are the user's to mend.
@@ -118,7 +131,8 @@ def _container_fault(pod: Object) -> Fault | None:
         told = "raise spec.worker.resources.limits.memory or lower spec.worker.concurrency"
     else:
         told = ended.line or "see kubectl logs --previous"
-    return Fault("WorkerCrashing", f"pod {name}: the worker ended ({ended.how}): {told}")
+    what = "the worker" if is_worker else "it"
+    return Fault("WorkerCrashing", f"pod {name}: {what} ended ({ended.how}): {told}")
 
 
 def _worker_status(pod: Object) -> Mapping[str, Any]:

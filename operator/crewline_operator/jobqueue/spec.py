@@ -16,6 +16,7 @@ from crewline.wire.settings import Settings
 
 from crewline_operator.jobqueue.live_spec import parse_limits, parse_settings
 from crewline_operator.jobqueue.redis_spec import RedisSpec, parse_redis
+from crewline_operator.jobqueue.served import named_queue, told_redis
 from crewline_operator.model.fields import Fields, Unreadable
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.queue_ref import QueueRef
@@ -25,6 +26,8 @@ from crewline_operator.scaling.spec import ScalingSpec
 
 #: What becomes of a job that was killed for want of memory while nothing ran beside it.
 RETRY, DEAD_LETTER = "Retry", "DeadLetter"
+#: As the API has them, and as the engine calls them.
+EXECUTIONS = {"Async": "async", "Thread": "thread", "Process": "process"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class WorkerSpec:
     command: tuple[str, ...]
     args: tuple[str, ...]
     concurrency: int
+    #: As the engine calls it.
     execution: str
     timeout_seconds: int | None
     grace_seconds: int
@@ -46,6 +50,15 @@ class WorkerSpec:
     env: tuple[Mapping[str, Any], ...] = ()
     env_from: tuple[Mapping[str, Any], ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
+    #: A partial pod template, merged last.
+    template: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def service_account(self) -> str | None:
+        """The ServiceAccount that the template names; None: they have one of their own."""
+        spec = self.template.get("spec")
+        name = spec.get("serviceAccountName") if isinstance(spec, Mapping) else None
+        return name if isinstance(name, str) and name else None
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,7 @@ class JobQueue:
     redis: RedisSpec
     prefix: str
     paused: bool
+    #: "": nowhere.
     dead_letter_queue: str
     worker: WorkerSpec
     scaling: ScalingSpec
@@ -67,6 +81,8 @@ class JobQueue:
     live: Settings
     #: What limits the queue over all its workers, by BullMQ's names.
     limits: Mapping[str, int]
+    #: spec.redis as a status may tell it.
+    told_redis: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -82,19 +98,13 @@ class JobQueue:
         return QueueRef(self.key, self.prefix, self.queue)
 
 
-def named_queue(obj: Object) -> tuple[str, str]:
-    """The prefix and the queue that a JobQueue is for. Raises Unreadable."""
-    spec = Fields(obj.get("spec"), "spec")
-    queue = spec.optional_text("queue") or obj["metadata"]["name"]
-    return spec.required("redis").optional_text("prefix") or "bull", queue
-
-
 def parse_jobqueue(obj: Object) -> JobQueue:
     """Read a JobQueue as it is stored. Raises Unreadable."""
     metadata, spec = obj["metadata"], Fields(obj.get("spec"), "spec")
     redis = spec.required("redis")
     prefix, queue = named_queue(obj)
-    letters = spec.inner("deadLetter").optional_text("queue") or f"{queue}-dlq"
+    dead_letter = spec.inner("deadLetter")
+    letters = "" if dead_letter.flag("disabled") else dead_letter.optional_text("queue") or f"{queue}-dlq"
     try:
         Keys(prefix, queue)
         letters_queue(queue, letters)
@@ -115,6 +125,7 @@ def parse_jobqueue(obj: Object) -> JobQueue:
         scaling=parse_scaling(spec, worker.concurrency),
         live=parse_settings(spec, generation, worker.concurrency, worker.timeout_seconds),
         limits=parse_limits(spec),
+        told_redis=told_redis(spec.mapping("redis")),
     )
 
 
@@ -127,7 +138,7 @@ def _worker(worker: Fields) -> WorkerSpec:
         command=worker.texts("command"),
         args=worker.texts("args"),
         concurrency=worker.integer("concurrency", low=1) if "concurrency" in worker else 10,
-        execution=worker.optional_text("execution") or "async",
+        execution=EXECUTIONS[worker.choice("execution", list(EXECUTIONS))],
         timeout_seconds=worker.optional_integer("timeoutSeconds"),
         grace_seconds=worker.integer("gracePeriodSeconds") if "gracePeriodSeconds" in worker else 30,
         max_crashes=worker.integer("maxCrashes", low=1) if "maxCrashes" in worker else 3,
@@ -135,4 +146,5 @@ def _worker(worker: Fields) -> WorkerSpec:
         env=worker.objects("env"),
         env_from=worker.objects("envFrom"),
         resources=worker.mapping("resources"),
+        template=worker.mapping("template"),
     )

@@ -62,6 +62,7 @@ CONFIG_MAPS = Resource("/api/v1", "configmaps")
 SECRETS = Resource("/api/v1", "secrets")
 EVENTS = Resource("/api/v1", "events")
 LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
+CRDS = Resource("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
 
 
 class Api:
@@ -76,8 +77,8 @@ class Api:
         #: The same for all operators of a cluster, and another one for those of another cluster.
         self.cluster_id = _cluster_id(client.configuration)
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
-        """One object."""
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
+        """One object; `namespace` is None for one of the whole cluster."""
         return await self._call("GET", resource.path(namespace, name))
 
     async def find(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
@@ -199,6 +200,11 @@ class Api:
     ) -> dict[str, Any]:
         """Write an object as a whole, if it has the version of `manifest`; the object as it is then."""
         return await self._call("PUT", resource.path(namespace, name), body=manifest)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Delete an object if it has that uid; raises a Conflict if it has another."""
+        options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
+        await self._call("DELETE", resource.path(namespace, name), body=options)
 
     async def merge(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """JSON merge patch of an object; the object as it is then."""

@@ -48,6 +48,8 @@ class WriteBudget:
         self._refill()
         if self._called.pop(key, None) is not None:
             pass
+        elif urgency is Urgency.NOW:
+            self._tokens = max(self._tokens - 1, -self._most)
         elif self._tokens >= 1 and not self._has_before(urgency):
             self._tokens -= 1
         else:

@@ -65,9 +65,10 @@ def find_condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
     return next((each for each in conditions_of(status) if each["type"] == type_), {})
 
 
-def with_condition(
-    status: Mapping[str, Any], condition: Condition, generation: int, now: datetime
+def with_conditions(
+    status: Mapping[str, Any], wanted: Sequence[Condition], generation: int, now: datetime
 ) -> list[dict[str, Any]]:
-    """The conditions of a status with one of them, or one more, as it is wanted, and the others as they are."""
-    (written,) = merge_conditions(status, [condition], generation, now)
-    return [written, *(dict(each) for each in conditions_of(status) if each["type"] != condition.type)]
+    """The conditions of a status with some of them, or some more, as they are wanted, and the others as they are."""
+    types = {each.type for each in wanted}
+    others = [dict(each) for each in conditions_of(status) if each["type"] not in types]
+    return [*merge_conditions(status, wanted, generation, now), *others]

@@ -53,12 +53,16 @@ class Ended:
 
 def ended_containers(pod: Object, name: str) -> list[Ended]:
     """Those of a pod's containers of that name that have ended, the earlier one first."""
-    status = container_status(pod, name)
+    return ended_in(container_status(pod, name))
+
+
+def ended_in(status: Mapping[str, Any]) -> list[Ended]:
+    """Those that the status of one of a pod's places for containers tells of, the earlier one first."""
     found = []
     for field in ("lastState", "state"):
         told = (status.get(field) or {}).get("terminated")
         if told:
-            place = f"{name}#{status.get('restartCount', 0)} {field}"
+            place = f"{status.get('name', '')}#{status.get('restartCount', 0)} {field}"
             found.append(
                 Ended(
                     # One that the kubelet has lost has none.

@@ -10,7 +10,6 @@ from crewline_operator.effects.errors import Refused
 from crewline_operator.effects.executor import Executor
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.jobqueue.plan import Plan, plan, plan_gone, plan_unreadable
-from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.metrics import Metrics
 from crewline_operator.model.fields import Unreadable
@@ -51,15 +50,21 @@ class JobQueues:
             await self._forget(key)
             return
         try:
-            jobqueue = parse_jobqueue(obj)
+            settled = await self._observer.settle(obj)
         except Unreadable as unreadable:
             await self._executor.carry_out(key, obj, plan_unreadable(obj, unreadable.fault, datetime.now(UTC)))
             return
         last = self._plans.get(key, Plan([], History()))
         leads = self._executor.leads
         observed = await self._observer.observe(
-            obj, jobqueue, last.history, last.unclaimed_since, looks=leads and last.looks, going=last.going
+            settled,
+            last.history,
+            last.unclaimed_since,
+            unready_since=last.unready_since,
+            looks=leads and last.looks,
+            going=last.going,
         )
+        jobqueue = settled.jobqueue
         planned = plan(jobqueue, observed, self._settings)
         try:
             await self._executor.carry_out(key, obj, planned.actions)
@@ -69,7 +74,9 @@ class JobQueues:
         finally:
             # Nothing of a plan is done by who does not lead, but what it has read of the past is as good as any.
             self._plans[key] = planned if leads else Plan([], planned.history)
-        self._tell_schedules(key, observed.reading.snapshot)
+        # Before it is told which queue is served nobody adds to it: else a run could be left in another one.
+        serves = "served" in (planned.status or {})
+        self._tell_schedules(key, observed.reading.snapshot if serves else None)
         if planned.status is not None and leads:
             # Two that tell of a queue would be counted twice.
             desired, ready = planned.status["desiredReplicas"], planned.status["readyReplicas"]

@@ -11,6 +11,7 @@ import aiohttp
 
 from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
 from crewline_operator.kube.errors import ApiError
+from crewline_operator.kube.schema import INSTALL, check_crds
 from crewline_operator.loop.intake import Intake
 from crewline_operator.model.fault import describe
 from crewline_operator.model.names import JOBQUEUE_LABEL
@@ -27,12 +28,8 @@ LISTED = (
     ("ServiceAccount", SERVICE_ACCOUNTS, JOBQUEUE_LABEL),
     ("Pod", PODS, JOBQUEUE_LABEL),
 )
-#: CRDs that kubectl applied belong to kubectl, and the chart's next upgrade is refused over them.
-CRDS_MISSING = (
-    "are the CRDs installed? helm upgrade --reuse-values --set crds.install=true; only without Helm: "
-    "kubectl apply -f crds/"
-)
 ROLE_MISSING = "grant the operator the chart's Role there, or take the namespace out of CREWLINE_WATCH_NAMESPACES"
+CRDS_MISSING = f"are the CRDs installed? {INSTALL}"
 
 
 class Listing:
@@ -46,10 +43,11 @@ class Listing:
         self._refused: set[str] = set()
 
     async def first(self) -> None:
-        """List everything once; waits for the API server and for the CRDs."""
+        """List everything once; waits for the API server and for the CRDs. Raises OldSchema."""
         wait_seconds = 0.5
         while True:
             try:
+                await check_crds(self._api)
                 await self._list_all()
             except ApiError as error:
                 wait_seconds = max(wait_seconds, error.retry_after_seconds)

@@ -7,6 +7,9 @@ import re
 GROUP = "crewline.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
+#: On the CRDs. Raise both for a field that the operator can't do without.
+SCHEMA_VERSION_ANNOTATION = f"{GROUP}/schema-version"
+SCHEMA_VERSION = 2
 FIELD_MANAGER = "crewline"
 #: On every child: the JobQueue it belongs to. Watches and the /scale selector go by it.
 JOBQUEUE_LABEL = f"{GROUP}/jobqueue"

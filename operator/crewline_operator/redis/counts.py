@@ -114,7 +114,6 @@ async def read_counts(
 def _questions(target: Target) -> list[tuple[Any, ...]]:
     """The first trip's commands for a queue as redis-py has them, in the order in which `_counts` takes the answers."""
     keys = Keys(target.prefix, target.queue)
-    letters = Keys(target.prefix, target.dead_letter_queue)
     return [
         ("llen", keys.wait),
         ("llen", keys.paused),
@@ -123,8 +122,6 @@ def _questions(target: Target) -> list[tuple[Any, ...]]:
         ("zcard", keys.delayed),
         ("zcard", keys.completed),
         ("zcard", keys.failed),
-        ("llen", letters.wait),
-        ("zcard", letters.prioritized),
         ("hmget", keys.meta, "paused", "concurrency", "max", "duration"),
         ("lindex", keys.wait, -1),
         ("zrange", keys.prioritized, 0, 0),
@@ -136,7 +133,15 @@ def _questions(target: Target) -> list[tuple[Any, ...]]:
         ("get", keys.id),
         ("getrange", keys.extra(SETTINGS_KEY), 0, SETTINGS_MAX_BYTES - 1),
         ("hscan", marks_key(target.prefix, target.queue), 0, None, SCHEDULERS_MAX),
+        *_questions_of_letters(target),
     ]
+
+
+def _questions_of_letters(target: Target) -> list[tuple[Any, ...]]:
+    if not target.dead_letter_queue:
+        return []
+    letters = Keys(target.prefix, target.dead_letter_queue)
+    return [("llen", letters.wait), ("zcard", letters.prioritized)]
 
 
 def _position(last: Any) -> str | None:
@@ -156,9 +161,9 @@ def _due_ms(score: float) -> int | None:
 
 
 def _counts(reply: Sequence[Any], position: str | None) -> Counts:
-    wait, parked, prioritized, active, delayed, completed, failed, dead, more_dead = reply[:9]
-    (paused, *limits), oldest, first_prioritized, next_delayed, active_ids, owner, last_id = reply[9:16]
-    settings, (_, marks) = reply[16:]
+    wait, parked, prioritized, active, delayed, completed, failed = reply[:7]
+    (paused, *limits), oldest, first_prioritized, next_delayed, active_ids, owner, last_id = reply[7:14]
+    settings, (_, marks) = reply[14:16]
     at_once, most, window_ms = (integer(limit) for limit in limits)
     return Counts(
         wait=wait,
@@ -168,7 +173,7 @@ def _counts(reply: Sequence[Any], position: str | None) -> Counts:
         delayed=delayed,
         completed=completed,
         failed=failed,
-        dead=dead + more_dead,
+        dead=sum(reply[16:]),
         paused=paused is not None,
         at_once=at_once,
         # As the scripts have it, a rate of none is no rate.

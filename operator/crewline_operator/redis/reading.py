@@ -12,7 +12,7 @@ from crewline_operator.model.owner import Owner
 
 @dataclass(frozen=True)
 class Target:
-    """A queue to read, and where its dead letters go."""
+    """A queue to read, and where its dead letters go, "" for nowhere."""
 
     prefix: str
     queue: str

@@ -29,7 +29,8 @@ def _ready(scheduled: ScheduledJob, fault: Fault | None) -> Condition:
     if fault is not None:
         return Condition("Ready", False, fault.reason, fault.message)
     if scheduled.suspend:
-        return Condition("Ready", False, "Suspended", "spec.suspend is true: set it to false to go on")
+        # It is as its spec wants it: nobody has to wait for anything.
+        return Condition("Ready", True, "Suspended", "spec.suspend is true: set it to false to go on")
     return Condition("Ready", True, "Scheduled", "the next run is on its way")
 
 

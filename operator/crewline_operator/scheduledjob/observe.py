@@ -14,6 +14,7 @@ from crewline.redis.topology import time_at
 from crewline.wire.text import text
 
 from crewline_operator.effects.done import Done
+from crewline_operator.jobqueue.served import served_in, served_object
 from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.kube.conditions import find_condition
 from crewline_operator.kube.store import Store
@@ -83,26 +84,30 @@ class ScheduledJobObserver:
                 "create it, or name another",
             )
         try:
-            ref = parse_jobqueue(jobqueue).queue_ref
+            ref = parse_jobqueue(served_object(jobqueue)).queue_ref
         except Unreadable as unreadable:
             return Fault(QUEUE_NOT_READY, f"JobQueue {name!r} can't be read: {unreadable.fault.message}")
         if self._pollers.followed(ref.jobqueue) is None:
             return self._not_ready(scheduled)
-        return self._pollers.reading(ref.jobqueue).fault or ref
+        fault = self._pollers.reading(ref.jobqueue).fault
+        if fault is None and served_in(status_of(jobqueue)) is None:
+            # Not before that is told: a run that is added would be left behind by an edit of the JobQueue.
+            return self._not_ready(scheduled)
+        return fault or ref
 
     def _not_ready(self, scheduled: ScheduledJob) -> Fault:
         jobqueue = self._store.jobqueues.get(scheduled.namespace, scheduled.queue_ref) or {"metadata": {}}
-        reachable = find_condition(status_of(jobqueue), "RedisReachable")
+        degraded = find_condition(status_of(jobqueue), "Degraded")
         # What it says may be of an earlier spec, or of before the operator came.
-        is_told = reachable.get("status") == "False"
-        is_of_now = reachable.get("observedGeneration") == jobqueue["metadata"].get("generation")
-        why = reachable.get("message") if is_told and is_of_now else "it has not been looked at yet"
-        return Fault(QUEUE_NOT_READY, f"JobQueue {scheduled.queue_ref!r} has no Redis yet: {why}")
+        is_told = degraded.get("status") == "True"
+        is_of_now = degraded.get("observedGeneration") == jobqueue["metadata"].get("generation")
+        why = degraded.get("message") if is_told and is_of_now else "it has not been looked at yet"
+        return Fault(QUEUE_NOT_READY, f"JobQueue {scheduled.queue_ref!r} has no queue in Redis yet: {why}")
 
     def _ref(self, namespace: str, name: str) -> QueueRef | None:
         obj = self._store.jobqueues.get(namespace, name)
         try:
-            return parse_jobqueue(obj).queue_ref if obj is not None else None
+            return parse_jobqueue(served_object(obj)).queue_ref if obj is not None else None
         except Unreadable:
             return None
 

@@ -62,7 +62,7 @@ def plan(scheduled: ScheduledJob, observed: Observed, settings: Settings) -> Pla
 
 def plan_unreadable(obj: Object, fault: Fault, now: datetime) -> list[Action]:
     """What to do for a ScheduledJob that can't be read: say so, and leave its runs as they are."""
-    return say_unreadable(obj, Condition("Ready", False, fault.reason, fault.message), now)
+    return say_unreadable(obj, [Condition("Ready", False, fault.reason, fault.message)], now)
 
 
 def plan_gone(placed: Placed | None) -> list[Action]:

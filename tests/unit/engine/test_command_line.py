@@ -167,6 +167,14 @@ def test_a_log_level_is_known_in_any_case(level: str) -> None:
     assert code == 78, err
 
 
+def test_an_empty_variable_means_no_dead_letters_as_an_empty_option_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = _run("dlq", "list", "-q", "q", "-r", AWAY, "--dead-letter-queue", "")
+    assert "has no dead letters" in told[2]
+    monkeypatch.setenv("CREWLINE_DEAD_LETTER_QUEUE", "")
+    assert _run("dlq", "list", "-q", "q", "-r", AWAY) == told
+    assert "has no dead letters" not in _run("dlq", "list", "-q", "q", "-r", AWAY, "--dead-letter-queue", "d")[2]
+
+
 def test_a_ready_file_of_an_earlier_worker_is_gone_before_the_next_is_ready(tmp_path: Path) -> None:
     (tmp_path / "ready").touch()
     code, _, _ = _run("worker", "no_such_module:handle", "-q", "q", "-r", AWAY, "--ready-file", "ready")

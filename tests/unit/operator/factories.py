@@ -31,7 +31,7 @@ def jobqueue_object(**spec: Any) -> dict[str, Any]:
         "worker": {
             "handler": "handlers:handle",
             "concurrency": 10,
-            "execution": "async",
+            "execution": "Async",
             "gracePeriodSeconds": 30,
         },
         "scaling": {"mode": "Operator", "minReplicas": 0, "maxReplicas": 10, "idleSeconds": 60},

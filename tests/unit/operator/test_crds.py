@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
+from crewline_operator.jobqueue.spec import EXECUTIONS
 from crewline_operator.jobqueue.status import NUMBERS
+from crewline_operator.kube.schema import NAMES
+from crewline_operator.model.names import SCHEMA_VERSION, SCHEMA_VERSION_ANNOTATION
 from crewline_operator.scheduledjob.schedule import Schedule
 from cronsim import CronSim, CronSimError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.operator.factories import NOW
+from tests.unit.operator.factories import NOW, jobqueue
 
 CRDS = Path(__file__).resolve().parents[3] / "crds"
 
@@ -217,6 +220,65 @@ def test_every_rule_has_a_message_that_names_its_field(name: str) -> None:
     assert found
     for rule in found:
         assert re.match(r"(spec|metadata)\.\w+", rule["message"]), rule
+
+
+def unbounded(node: Any, path: str = "") -> list[str]:
+    """Paths of texts, lists and maps that may be of any length: etcd, and whoever lists the objects, would bear it."""
+    found = []
+    text = node.get("type") == "string" or node.get("x-kubernetes-int-or-string")
+    for kind, bound in ((text and "enum" not in node, "maxLength"), (node.get("type") == "array", "maxItems")):
+        found += [f"{path}: {bound}"] if kind and bound not in node else []
+    values = node.get("additionalProperties")
+    if isinstance(values, dict):
+        found += ([] if "maxProperties" in node else [f"{path}: maxProperties"]) + unbounded(values, f"{path}{{}}")
+    for name, child in (node.get("properties") or {}).items():
+        found += unbounded(child, f"{path}.{name}")
+    return found + (unbounded(node["items"], f"{path}[]") if "items" in node else [])
+
+
+@pytest.mark.parametrize("name", ["jobqueue", "scheduledjob"])
+def test_nothing_in_an_object_is_without_a_bound(name: str) -> None:
+    assert unbounded(schema(name)) == []
+
+
+def enums(node: Any, path: str = "") -> dict[str, list[str]]:
+    found = {path: node["enum"]} if "enum" in node else {}
+    for name, child in (node.get("properties") or {}).items():
+        found |= enums(child, f"{path}.{name}")
+    return found | (enums(node["items"], f"{path}[]") if "items" in node else {})
+
+
+@pytest.mark.parametrize("name", ["jobqueue", "scheduledjob"])
+def test_choices_are_written_as_kubernetes_writes_them(name: str) -> None:
+    found = enums(schema(name))
+    assert found
+    for path, choices in found.items():
+        assert all(re.fullmatch(r"[A-Z][A-Za-z]*", choice) for choice in choices), path
+
+
+def test_every_execution_is_one_that_the_engine_knows() -> None:
+    assert set(EXECUTIONS) == set(field("jobqueue", "spec.worker.execution")["enum"])
+    for written, called in EXECUTIONS.items():
+        assert jobqueue(worker={"handler": "h:h", "execution": written}).worker.execution == called
+
+
+def test_short_names_and_selectable_fields_are_ours_and_there() -> None:
+    crds = {name: yaml.safe_load((CRDS / f"{name}.yaml").read_text())["spec"] for name in ("jobqueue", "scheduledjob")}
+    assert {name: crd["names"]["shortNames"] for name, crd in crds.items()} == {
+        "jobqueue": ["jq"],
+        "scheduledjob": ["schj"],
+    }, "sj is that of KEDA's ScaledJob"
+    for name, crd in crds.items():
+        paths = [each["jsonPath"].removeprefix(".") for each in crd["versions"][0]["selectableFields"]]
+        assert paths
+        assert all(field(name, path)["type"] == "string" for path in paths)
+
+
+@pytest.mark.parametrize("name", ["jobqueue", "scheduledjob"])
+def test_the_crds_are_as_new_as_the_operator(name: str) -> None:
+    crd = yaml.safe_load((CRDS / f"{name}.yaml").read_text())
+    assert crd["metadata"]["name"] in NAMES
+    assert crd["metadata"]["annotations"][SCHEMA_VERSION_ANNOTATION] == str(SCHEMA_VERSION)
 
 
 def test_numbers_are_fields_of_the_status() -> None:

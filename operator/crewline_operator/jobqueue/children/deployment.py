@@ -10,16 +10,24 @@ from typing import Any
 
 from crewline_operator.jobqueue.children.access import redis_env, tls_mounts, tls_volumes
 from crewline_operator.jobqueue.children.labels import labels_of, metadata_of, selector_of
+from crewline_operator.jobqueue.children.template import (
+    CODE_PATH,
+    CODE_VOLUME,
+    CONTAINER,
+    merge_template,
+    template_fault,
+)
 from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
 from crewline_operator.jobqueue.spec import DEAD_LETTER, JobQueue
+from crewline_operator.model.fault import Fault
 from crewline_operator.model.names import GROUP
 
-CONTAINER = "worker"
-CODE_PATH = "/opt/code"
 #: Where a worker answers the kubelet.
 HEALTH_PORT = 10808
 #: The user of the worker image; any other image must bear running as it, too.
 USER_ID = 10001
+#: For workers to be ready.
+PROGRESS_DEADLINE_SECONDS = 600
 #: Seconds a worker has after its grace period, before the kubelet kills it: SIGTERM comes up to 2 s late, to hand back
 #: its jobs takes 4 s at most, to end its process 3 s.
 HAND_BACK_SECONDS = 10
@@ -43,7 +51,7 @@ class DeploymentInputs:
 
 
 def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
-    """The manifest to apply."""
+    """The manifest to apply. Raises Unmergeable for a template that has a fault."""
     told = {LAST_DECISION: inputs.decision.annotation} if inputs.decision is not None else {}
     return {
         "apiVersion": "apps/v1",
@@ -52,14 +60,24 @@ def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, 
         "spec": {
             "replicas": inputs.replicas,
             "revisionHistoryLimit": 2,
-            "progressDeadlineSeconds": 600,
+            "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "selector": {"matchLabels": selector_of(jobqueue)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
-            "template": {
-                "metadata": {"labels": labels_of(jobqueue), "annotations": _annotations(inputs)},
-                "spec": _pod(jobqueue, inputs),
-            },
+            "template": merge_template(_pod_template(jobqueue, inputs), jobqueue.worker.template),
         },
+    }
+
+
+def find_template_fault(jobqueue: JobQueue) -> Fault | None:
+    """What is wrong with spec.worker.template, if anything."""
+    template = jobqueue.worker.template
+    return template_fault(_pod_template(jobqueue, DeploymentInputs(0, "", "")), template) if template else None
+
+
+def _pod_template(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
+    return {
+        "metadata": {"labels": labels_of(jobqueue), "annotations": _annotations(inputs)},
+        "spec": _pod(jobqueue, inputs),
     }
 
 
@@ -73,7 +91,7 @@ def _annotations(inputs: DeploymentInputs) -> dict[str, str]:
 def _pod(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
     if jobqueue.worker.code_config_map:
-        volumes.append({"name": "code", "configMap": {"name": jobqueue.worker.code_config_map}})
+        volumes.append({"name": CODE_VOLUME, "configMap": {"name": jobqueue.worker.code_config_map}})
     volumes += tls_volumes(jobqueue.redis)
     return {
         "serviceAccountName": jobqueue.name,
@@ -116,7 +134,7 @@ def _container(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
     if worker.resources:
         container["resources"] = dict(worker.resources)
     if worker.code_config_map:
-        container["volumeMounts"].append({"name": "code", "mountPath": CODE_PATH, "readOnly": True})
+        container["volumeMounts"].append({"name": CODE_VOLUME, "mountPath": CODE_PATH, "readOnly": True})
     container["volumeMounts"] += tls_mounts(jobqueue.redis)
     if worker.handler:
         container |= _probes()

@@ -19,7 +19,7 @@ from tests.unit.operator.factories import jobqueue
 
 #: Measured: how long after a pod's deletion SIGTERM may come, while its time runs.
 SIGNAL_SECONDS = 2.0
-HANDLER = {"handler": "handlers:handle", "concurrency": 7, "execution": "thread", "gracePeriodSeconds": 20}
+HANDLER = {"handler": "handlers:handle", "concurrency": 7, "execution": "Thread", "gracePeriodSeconds": 20}
 
 
 def built(inputs: DeploymentInputs | None = None, **spec: Any) -> dict[str, Any]:
@@ -99,6 +99,11 @@ def test_the_queue_is_named_after_the_jobqueue_and_its_dead_letters_after_the_qu
     values = env()
     assert values["CREWLINE_QUEUE"] == "emails"
     assert values["CREWLINE_DEAD_LETTER_QUEUE"] == "emails-dlq"
+
+
+def test_dead_letters_that_are_disabled_go_nowhere() -> None:
+    assert env(deadLetter={"disabled": True})["CREWLINE_DEAD_LETTER_QUEUE"] == ""
+    assert env(deadLetter={"disabled": False})["CREWLINE_DEAD_LETTER_QUEUE"] == "emails-dlq"
 
 
 def test_a_redis_url_in_a_secret_stays_there() -> None:

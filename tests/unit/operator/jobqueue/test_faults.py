@@ -32,7 +32,7 @@ def test_an_unreachable_redis_keeps_the_workers_and_the_last_numbers() -> None:
     seen = conditions(status_of(result))
     assert seen["RedisReachable"] == ("False", "RedisUnreachable")
     assert seen["Degraded"] == ("True", "RedisUnreachable")
-    assert seen["Available"] == ("False", "RedisUnreachable")
+    assert seen["Ready"] == ("False", "RedisUnreachable")
     assert seen["ScalingActive"] == ("False", "RedisUnreachable")
     assert notes(result) == [("Warning", "RedisUnreachable")]
 
@@ -53,7 +53,7 @@ def test_without_a_usable_redis_url_nothing_is_applied(reason: str) -> None:
         result = planned(observed(endpoint=fault, reading=Reading(), deployment=existing))
         assert manifests(result) == []
         assert conditions(status_of(result))["RedisReachable"] == ("False", reason)
-        assert conditions(status_of(result))["Available"] == ("False", reason)
+        assert conditions(status_of(result))["Ready"] == ("False", reason)
         assert status_of(result)["desiredReplicas"] == (3 if existing else 0)
 
 
@@ -79,7 +79,7 @@ def test_a_config_map_that_goes_missing_rolls_nothing() -> None:
 def test_of_two_jobqueues_on_one_queue_that_which_came_later_gets_no_workers_and_names_the_other() -> None:
     result = planned(observed(reading=reading(waiting=50, owner=MAILS)))
     assert manifests(result) == []
-    assert conditions(status_of(result))["Available"] == ("False", "DuplicateQueue")
+    assert conditions(status_of(result))["Ready"] == ("False", "DuplicateQueue")
     assert "JobQueue shop/mails has queue 'emails' of this Redis" in message(status_of(result), "Degraded")
     workers = {"deployment": deployment(2), "pods": [pod(1), pod(2)], "workers": at_rest(1, 2)}
     had_some = planned(observed(reading=reading(waiting=50, owner=MAILS), **workers))
@@ -91,14 +91,14 @@ def test_manifests_that_the_api_server_refuses_are_told_and_scale_nothing() -> N
     result = planned(observed(deployment=deployment(1), reading=reading(waiting=50), refusal=refusal))
     assert manifests(result) == []
     assert [reason for _, reason in notes(result)] == ["ApplyRefused"]
-    assert conditions(status_of(result))["Available"] == ("False", "ApplyRefused")
+    assert conditions(status_of(result))["Ready"] == ("False", "ApplyRefused")
     assert status_of(result)["desiredReplicas"] == 1
 
 
 def test_a_foreign_deployment_of_the_same_name_is_left_alone() -> None:
     result = planned(observed(taken_name="Deployment 'emails'", reading=reading(waiting=50)))
     assert manifests(result) == []
-    assert conditions(status_of(result))["Available"] == ("False", "NameTaken")
+    assert conditions(status_of(result))["Ready"] == ("False", "NameTaken")
 
 
 def pod_of(rollout: str, created: str, **status: Any) -> dict[str, Any]:

@@ -76,7 +76,8 @@ def test_what_can_not_be_read_is_said_once(part: str, value: Any) -> None:
     assert isinstance(write, WriteStatus)
     assert isinstance(note, Note)
     status = patched({}, dict(write.patch))
-    assert conditions(status) == {"Degraded": ("True", "InvalidSpec")}
+    assert conditions(status) == {"Ready": ("False", "InvalidSpec"), "Degraded": ("True", "InvalidSpec")}
+    assert status["summary"] == "Degraded: InvalidSpec"
     assert reconciled(obj | {"status": status}) == []
 
 
@@ -125,5 +126,7 @@ def test_what_is_known_of_the_workers_stays_in_the_status_of_what_can_not_be_rea
     obj = jobqueue_object(worker=5) | {"status": STATUS}
     write, _ = reconciled(obj)
     assert isinstance(write, WriteStatus)
-    assert set(write.patch) == {"faults", "conditions"}
-    assert conditions(patched(STATUS, dict(write.patch)))["Available"] == conditions(STATUS)["Available"]
+    assert set(write.patch) == {"summary", "faults", "conditions"}
+    kept = conditions(patched(STATUS, dict(write.patch)))
+    assert kept["ScalingActive"] == conditions(STATUS)["ScalingActive"]
+    assert kept["Ready"] == ("False", "InvalidSpec")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_a_steady_queue_is_stable_and_leaves_no_event() -> None:
     assert status_of(again) == status_of(first)
     assert notes(again) == []
     assert conditions(status_of(again)) == {
-        "Available": ("True", "WorkersReady"),
+        "Ready": ("True", "WorkersReady"),
         "Progressing": ("False", "Stable"),
         "Degraded": ("False", "AsExpected"),
         "RedisReachable": ("True", "Connected"),
@@ -272,10 +273,17 @@ def test_a_decision_that_follows_one_that_was_not_told_leaves_both_events() -> N
 
 def test_a_decision_that_can_not_be_read_is_left_as_the_status_has_it() -> None:
     known = {"time": "2026-03-01T11:00:00Z", "from": 1, "to": 2, "reason": "busy"}
-    for text in ("", "{", "5", '{"time": 3}'):
+    for text in ("", "{", "5", '{"time": 3}', '{"time": "noon", "from": 1, "to": 2, "reason": "busy"}'):
         odd = deployment(2, annotations={LAST_DECISION: text})
         result = planned(observed(deployment=odd, reading=reading(waiting=15), status={"lastDecision": known}))
         assert status_of(result)["lastDecision"] == known
+
+
+def test_a_decision_of_any_length_that_somebody_wrote_goes_into_no_status() -> None:
+    told = {"time": "2026-03-01T11:00:00Z", "from": 1, "to": 2, "reason": "r" * 100_000}
+    odd = deployment(2, annotations={LAST_DECISION: json.dumps(told)})
+    decision = status_of(planned(observed(deployment=odd, reading=reading(waiting=15))))["lastDecision"]
+    assert len(decision["reason"]) == 1024
 
 
 def test_numbers_wait_for_their_time_and_what_matters_does_not() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from crewline_operator.jobqueue.pods import deployment_fault, pod_fault
+from crewline_operator.model.fault import Fault
 
 from tests.unit.operator.factories import deployment
 
@@ -89,6 +90,22 @@ def test_a_single_death_is_no_fault_but_a_loop_is(death: dict[str, Any]) -> None
     fault = pod_fault([pod(**ended(1, "boom", restarts=3))])
     assert fault is not None
     assert (fault.reason, "exit code 1" in fault.message, "boom" in fault.message) == ("WorkerCrashing", True, True)
+
+
+def test_a_container_that_a_template_adds_and_that_keeps_the_worker_from_starting_is_told_by_its_name() -> None:
+    stuck = pod(**waiting("PodInitializing"))
+    stuck["status"]["initContainerStatuses"] = [{"name": "warm", "ready": False, **ended(78, "no cache", restarts=3)}]
+    fault = pod_fault([stuck])
+    assert fault is not None
+    assert fault == Fault("WorkerCrashing", "pod emails-1, container warm: it ended (exit code 78): no cache")
+    sidecar = pod(ready=True)
+    sidecar["status"]["containerStatuses"].append({"name": "proxy", "image": "proxy:1", **waiting("ErrImagePull")})
+    fault = pod_fault([sidecar])
+    assert fault is not None
+    assert (fault.reason, "pod emails-1, container proxy: image 'proxy:1'" in fault.message) == (
+        "ImagePullFailed",
+        True,
+    )
 
 
 def test_only_the_newest_rollout_counts() -> None:

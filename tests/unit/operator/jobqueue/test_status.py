@@ -21,7 +21,7 @@ def test_available_and_progressing_follow_the_ready_workers(
     ready: int, of: int, available: tuple[str, str], progressing: tuple[str, str]
 ) -> None:
     status = status_of(planned(observed(deployment=deployment(of, ready), reading=reading(waiting=20))))
-    assert conditions(status)["Available"] == available
+    assert conditions(status)["Ready"] == available
     assert conditions(status)["Progressing"] == progressing
 
 
@@ -34,7 +34,7 @@ def test_a_rollout_is_progress() -> None:
 
 def test_zero_workers_without_a_job_is_available() -> None:
     status = status_of(planned(observed(deployment=deployment(0))))
-    assert conditions(status)["Available"] == ("True", "ScaledToZero")
+    assert conditions(status)["Ready"] == ("True", "ScaledToZero")
 
 
 def test_the_status_has_counts_oldest_job_and_progress() -> None:

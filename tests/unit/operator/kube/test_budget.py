@@ -87,6 +87,23 @@ def test_what_matters_does_not_wait_for_numbers() -> None:
     assert office.after(0.125) == ["counts"]
 
 
+def test_what_must_be_written_is_and_the_others_wait_for_it() -> None:
+    office = Office()
+    office.spend()
+    assert all(office.take("moved", Urgency.NOW) for _ in range(5))
+    office.take("a")
+    assert office.after(0.625) == []
+    assert office.after(0.125) == ["a"]
+
+
+def test_a_debt_has_an_end() -> None:
+    office = Office()
+    for _ in range(1000):
+        office.take("moved", Urgency.NOW)
+    office.take("a")
+    assert office.after(1.125) == ["a"]
+
+
 def test_who_wrote_or_is_gone_waits_no_more() -> None:
     office = Office()
     office.spend()

@@ -21,12 +21,12 @@ json_objects = st.recursive(
 
 
 def test_a_condition_keeps_its_transition_time_while_its_status_stays() -> None:
-    first = merge_conditions({}, [Condition("Available", False, "WorkersStarting", "…")], 1, NOW)
+    first = merge_conditions({}, [Condition("Ready", False, "WorkersStarting", "…")], 1, NOW)
     later = NOW + timedelta(minutes=5)
-    same = merge_conditions({"conditions": first}, [Condition("Available", False, "RedisUnreachable", "…")], 2, later)
+    same = merge_conditions({"conditions": first}, [Condition("Ready", False, "RedisUnreachable", "…")], 2, later)
     assert same[0]["lastTransitionTime"] == "2026-03-01T12:00:00Z"
     assert (same[0]["reason"], same[0]["observedGeneration"]) == ("RedisUnreachable", 2)
-    flipped = merge_conditions({"conditions": same}, [Condition("Available", True, "WorkersReady", "…")], 2, later)
+    flipped = merge_conditions({"conditions": same}, [Condition("Ready", True, "WorkersReady", "…")], 2, later)
     assert flipped[0]["lastTransitionTime"] == "2026-03-01T12:05:00Z"
 
 

@@ -107,7 +107,7 @@ def test_suspending_takes_the_placed_run_back() -> None:
     assert actions(held, TakeBackRun) == [TakeBackRun(EMAILS, "uid-9")]
     assert (held.placed, held.check_after_seconds) == (PLACED, None)
     seen = conditions(written(held, written(first)))
-    assert seen == {"Ready": ("False", "Suspended"), "Suspended": ("True", "Suspended")}
+    assert seen == {"Ready": ("True", "Suspended"), "Suspended": ("True", "Suspended")}
 
 
 def test_a_run_left_in_another_queue_is_taken_back_where_it_is_if_that_can_be_reached() -> None:

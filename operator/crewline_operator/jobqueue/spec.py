@@ -19,6 +19,7 @@ from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.reading import Target
 from crewline_operator.scaling.parse import parse_scaling
 from crewline_operator.scaling.spec import ScalingSpec
+from crewline_operator.scaling.targets import measures
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class JobQueue:
     @property
     def target(self) -> Target:
         """What is read of it in Redis."""
-        return Target(self.prefix, self.queue, self.dead_letter_queue)
+        return Target(self.prefix, self.queue, self.dead_letter_queue, measures(self.scaling))
 
     @property
     def queue_ref(self) -> QueueRef:

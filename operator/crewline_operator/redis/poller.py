@@ -176,10 +176,12 @@ class Poller:
         targets = {key: self._targets[key] for key in (self._targets if only is None else only) if key in self._targets}
         if not targets:
             return
+        readings = {target: self.reading(key).snapshot for key, target in targets.items()}
+        earlier = {target: snapshot for target, snapshot in readings.items() if snapshot is not None}
         sleeping = {target for key, target in targets.items() if self.attention(key) is Attention.ASLEEP}
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-                snapshots = await read_snapshots(self.redis, list(dict.fromkeys(targets.values())), sleeping)
+                snapshots = await read_snapshots(self.redis, list(dict.fromkeys(targets.values())), sleeping, earlier)
         except Exception as error:
             self._failed(redis_fault(error, self.endpoint.shown))
         else:

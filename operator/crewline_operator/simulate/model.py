@@ -195,6 +195,7 @@ class _Simulation:
             active=self._active,
             mark=f"{self._added} {self._departed}",
             added=self._added,
+            ended=self._departed,
             oldest_seconds=self._now - self._waiting[0][0] if self._waiting else 0.0,
             # The epoch is not 0.
             read_ms=1_000_000 + round(self._now * 1000),

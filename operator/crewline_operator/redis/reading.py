@@ -115,3 +115,11 @@ class Reading:
         if self.snapshot is None or earlier.snapshot is None:
             return self != earlier
         return self.snapshot.moved_since(earlier.snapshot)
+
+    def as_of(self, now: float, oldest_seconds: float) -> Reading:
+        """This one; or, where it is older than that, that nobody knows what there is by now."""
+        if self.snapshot is None or now - self.snapshot.read_at <= oldest_seconds:
+            return self
+        age = now - self.snapshot.read_at
+        message = f"Redis was read {age:.0f} s ago, and not since: the operator's log tells why"
+        return Reading(fault=Fault("RedisUnreachable", message))

@@ -25,6 +25,7 @@ from crewline.wire.text import text
 from redis.exceptions import ResponseError
 
 from crewline_operator.model.key import Key
+from crewline_operator.redis.duty import kept_up
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.watched import Watched
@@ -63,7 +64,8 @@ class WakeReader:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._read_forever(), name=f"wake {self._endpoint.shown}")
+        name = f"the wake reader of Redis {self._endpoint.shown}"
+        self._task = asyncio.create_task(kept_up(name, self._read_forever), name=name)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -76,6 +78,8 @@ class WakeReader:
         self._changed.set()
 
     async def _read_forever(self) -> None:
+        # Where this begins again some may have been woken of whom nobody was told.
+        self._read_now(self._watched.lost())
         while not cancelled():
             streams = self._watched.streams()
             if not streams:

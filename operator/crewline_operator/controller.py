@@ -162,12 +162,13 @@ class Controller:
     async def _reconcile(self, key: Key) -> None:
         if self._store.of(key.kind).get(key.namespace, key.name) is None:
             self._work.forget(key)
-        if key.kind == "JobQueue":
-            await self._jobqueues.reconcile(key)
-        elif key.kind == "Pod":
-            await self._deaths.reconcile(key)
-        else:
-            await self._scheduledjobs.reconcile(key)
+        with self._budget.turn(key):
+            if key.kind == "JobQueue":
+                await self._jobqueues.reconcile(key)
+            elif key.kind == "Pod":
+                await self._deaths.reconcile(key)
+            else:
+                await self._scheduledjobs.reconcile(key)
 
     def _begin(self) -> None:
         self._listed.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest_asyncio
 from crewline import Queue
@@ -69,6 +69,32 @@ async def test_a_queue_that_is_asked_for_is_read_at_once_and_no_other_with_it(re
             assert told == [emails, reports, emails]
         finally:
             await pollers.close()
+
+
+async def test_a_poller_that_fails_where_nobody_foresaw_it_reads_on(redis: Redis, redis_url: str) -> None:
+    told: list[Key] = []
+
+    def on_change(keys: Iterable[Key]) -> None:
+        told.extend(keys)
+        if len(told) == 1:
+            raise ValueError("unforeseen")
+
+    poller = Poller(Endpoint(redis_url, "shown"), on_change, 0.05)
+    poller.watch(KEY, EMAILS)
+    poller.start()
+    try:
+        async with Queue("emails", redis=redis_url) as queue:
+            await queue.add("a", {})
+
+            async def waiting() -> int:
+                snapshot = poller.reading(KEY).snapshot
+                return snapshot.waiting if snapshot is not None else 0
+
+            await until(waiting)
+            await queue.add("b", {})
+            await until(waiting, lambda seen: seen == 2)
+    finally:
+        await poller.stop()
 
 
 async def test_queues_of_one_redis_share_a_poller_which_goes_with_the_last(

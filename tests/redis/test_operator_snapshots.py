@@ -13,8 +13,12 @@ import pytest
 import pytest_asyncio
 from crewline import Job, Queue, Reject, Worker
 from crewline_operator.model.demand import AHEAD_MS
+from crewline_operator.model.key import Key
 from crewline_operator.redis.counts import RUNNING_MAX
-from crewline_operator.redis.reading import Target
+from crewline_operator.redis.ended import LATE_MS
+from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.poller import Poller
+from crewline_operator.redis.reading import Snapshot, Target
 from crewline_operator.redis.snapshot import read_snapshots
 from crewline_operator.scaling.rates import Rates, observe
 from crewline_operator.scaling.spec import Behavior
@@ -46,6 +50,69 @@ async def test_jobs_are_counted_by_state_and_the_oldest_waiting_one_is_found(que
     assert seen.oldest_waiting_ms == int(timestamp or 0)
     assert seen.next_due_ms is not None
     assert 3_590_000 < seen.next_due_ms - seen.now_ms <= 3_600_000
+
+
+MEASURED = replace(EMAILS, measured=True)
+
+
+@pytest.mark.parametrize("kept", [3, 100], ids=["kept for too short", "kept"])
+async def test_what_ends_is_counted_where_it_is_kept_and_what_never_ran_is_not(
+    kept: int, queue: Queue, redis: Redis
+) -> None:
+    async def read(earlier: Snapshot | None = None) -> Snapshot:
+        known = {MEASURED: earlier} if earlier is not None else {}
+        seen = (await read_snapshots(redis, [MEASURED], (), known))[MEASURED]
+        assert isinstance(seen, Snapshot)
+        return seen
+
+    async def end(state: str, number: int, at_ms: int) -> None:
+        await redis.zadd(queue.keys.completed if state == "completed" else queue.keys.failed, {f"{number}": at_ms})
+        await redis.zremrangebyrank(queue.keys.completed, 0, -kept - 1)
+
+    first = await read()
+    assert first.ended is None, "there is no read to count from"
+    for number in range(5):
+        await end("completed", number, first.now_ms - 10_000 + number)
+    for number in range(5, 10):
+        await end("completed", number, first.now_ms - LATE_MS + 1)
+    await end("failed", 10, first.now_ms - LATE_MS + 1)
+    await queue.add("twice", {}, job_id="twice")
+    await queue.add("twice", {}, job_id="twice")
+    second = await read(replace(first, now_ms=first.now_ms - 1))
+    third = await read(second)
+    assert second.ended == (None if kept == 3 else 6)
+    assert third.ended == (0 if kept == 3 else 6), "each is counted once"
+    # Nobody made these jobs.
+    await redis.delete(queue.keys.completed, queue.keys.failed)
+
+
+async def test_a_poller_counts_what_ends_from_read_to_read(queue: Queue, redis: Redis, redis_url: str) -> None:
+    key = Key("JobQueue", "shop", "emails")
+    poller = Poller(Endpoint(redis_url, "shown"), lambda _: None, 1.0)
+    poller.watch(key, MEASURED)
+
+    async def ended() -> int | None:
+        await poller.poll_once()
+        seen = poller.reading(key).snapshot
+        return seen.ended if seen is not None else None
+
+    await redis.zadd(queue.keys.completed, {"1": 1})
+    assert await ended() is None
+    assert await ended() == 0
+    last = poller.reading(key).snapshot
+    assert last is not None
+    await redis.zadd(queue.keys.completed, {"2": last.now_ms - LATE_MS + 1})
+    await until(ended, lambda count: count == 1)
+    assert await ended() == 1
+    await poller.stop()
+    await redis.delete(queue.keys.completed)
+
+
+async def test_what_ends_is_read_for_targets_that_measure_alone(queue: Queue, redis: Redis) -> None:
+    first = await snapshot(redis)
+    await redis.zadd(queue.keys.completed, {"1": 1, "2": first.now_ms})
+    assert (await read_snapshots(redis, [EMAILS], (), {EMAILS: first}))[EMAILS].ended is None
+    await redis.delete(queue.keys.completed)
 
 
 async def test_a_job_waits_from_when_it_could_first_run(queue: Queue, redis: Redis) -> None:
@@ -104,7 +171,7 @@ async def test_what_arrives_and_what_leaves_is_told_by_what_is_read(
     moments = [replace(read, read_ms=1000 * second) for second, read in enumerate(reads, start=1)]
     rates = reduce(lambda rates, read: observe(rates, read, Behavior()), moments, Rates())
     assert rates.arrivals(6) == pytest.approx(9 / 6), "but for the one whose time has not come"
-    assert rates.departed == 9
+    assert rates.ended == 9
 
 
 async def test_a_delayed_job_counts_as_due_once_a_worker_that_is_asked_for_would_find_it_so(

@@ -86,6 +86,26 @@ async def test_a_stream_that_is_none_blinds_no_other_queue(
         await redis.delete("bull:reports:events")
 
 
+async def test_a_wake_reader_that_fails_where_nobody_foresaw_it_wakes_on(
+    redis_url: str, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with asleep(redis_url, "emails") as sleepers:
+        await until(lambda: sleepers.waiting("emails") == 0)
+        with monkeypatch.context() as patch:
+            failed = asyncio.Event()
+
+            def woke(*_: object) -> None:
+                failed.set()
+                raise ValueError("unforeseen")
+
+            patch.setattr(sleepers.poller._wakes._groups[0].watched, "woke", woke)
+            await sleepers.add("emails")
+            await asyncio.wait_for(failed.wait(), 5)
+        await until(lambda: sleepers.waiting("emails") == 1)
+        await sleepers.add("emails")
+        await until(lambda: sleepers.waiting("emails") == 2)
+
+
 async def test_a_queue_whose_events_can_not_be_read_is_polled(redis_url: str, until: Until) -> None:
     async with asleep(redis_url, "reports", poll_seconds=OFTEN_SECONDS) as sleepers, Redis.from_url(redis_url) as redis:
         await redis.set("bull:reports:events", "no stream")

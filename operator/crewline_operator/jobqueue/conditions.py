@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crewline_operator.jobqueue.has_queue import has_queue
 from crewline_operator.jobqueue.live import ready_workers
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pods import WORKER_REASONS, ready_pods
@@ -129,11 +130,17 @@ def _scaling_active(jobqueue: JobQueue, faults: Sequence[Fault], observed: Obser
         return Condition(
             "ScalingActive", False, "Held", "spec.scaling.hold is true: nothing changes the number of workers"
         )
+    unread = observed.reading.snapshot is None
+    fault = observed.endpoint if isinstance(observed.endpoint, Fault) else observed.reading.fault
+    reason = fault.reason if fault is not None else "RedisUnreachable"
+    if unread and not has_queue(jobqueue, observed):
+        message = "the queue can't be read, and may be another JobQueue's: workers stay as they are"
+        return Condition("ScalingActive", False, reason, message)
     if jobqueue.scaling.mode == EXTERNAL:
         return Condition("ScalingActive", True, "External", "spec.replicas decides the number of workers")
-    if observed.reading.snapshot is None:
-        fault = observed.endpoint if isinstance(observed.endpoint, Fault) else observed.reading.fault
-        reason = fault.reason if fault is not None else "RedisUnreachable"
-        return Condition("ScalingActive", False, reason, "the demand can't be read: workers stay as they are")
+    if unread:
+        fallback = ", but for spec.scaling.fallback" if jobqueue.scaling.fallback is not None else ""
+        message = f"the demand can't be read: workers stay as they are{fallback}"
+        return Condition("ScalingActive", False, reason, message)
     ignored = "; spec.replicas is ignored in mode Operator" if jobqueue.scaling.replicas is not None else ""
     return Condition("ScalingActive", True, "Operator", f"the demand decides the number of workers{ignored}")

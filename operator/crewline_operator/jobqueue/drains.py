@@ -13,6 +13,7 @@ from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pods import is_ready, is_refused, rollout_of
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.model.deletion_cost import is_marked
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS
 from crewline_operator.model.key import Object
 from crewline_operator.scaling.drain import Fleet, Pod, Step, next_step
 
@@ -39,9 +40,12 @@ def actions_of(jobqueue: JobQueue, step: Step) -> list[Action]:
 
 def looks_in(observed: Observed, step: Step) -> float | None:
     """In how many seconds the workers are to be looked at again, None if they need not."""
-    if step.looks or (observed.looked and observed.workers is None):
-        return SOON_SECONDS if step.soon else LOOK_SECONDS
-    return None
+    if not (step.looks or (observed.looked and observed.workers is None)):
+        return None
+    if observed.workers is None and observed.reading.fault is not None:
+        # That Redis can be read again is told as soon as it is.
+        return FAULT_CHECK_SECONDS
+    return SOON_SECONDS if step.soon else LOOK_SECONDS
 
 
 def has_wrong_pod_gone(observed: Observed, step: Step) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crewline_operator.jobqueue.children.deployment import PROGRESS_DEADLINE_SECONDS, find_template_fault
 from crewline_operator.jobqueue.claim import DUPLICATE
+from crewline_operator.jobqueue.has_queue import has_queue
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pods import (
     NOT_READY,
@@ -16,6 +17,7 @@ from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import told_faults
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.owner import Owner, claim_key
+from crewline_operator.redis.endpoint import Endpoint
 
 
 def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
@@ -40,6 +42,7 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
         faults.append(observed.endpoint)
     elif observed.reading.fault is not None:
         faults.append(observed.reading.fault)
+        faults += [fault for fault in told_faults(observed.status) if _still_duplicate(fault, jobqueue, observed)]
     if observed.code.missing:
         faults.append(
             Fault(
@@ -57,6 +60,14 @@ def _stuck_fault(observed: Observed) -> Fault | None:
     """A Deployment's own deadline is for rollouts: it tells nothing of pods that hang when a queue is woken."""
     since = observed.unready_since
     return NOT_READY if since is not None and observed.clock - since >= PROGRESS_DEADLINE_SECONDS else None
+
+
+def _still_duplicate(fault: Fault, jobqueue: JobQueue, observed: Observed) -> bool:
+    """Whether it was told that another has this very queue. A Redis that is away has given it to nobody."""
+    told = (observed.status.get("queue"), observed.status.get("redis"))
+    shown = observed.endpoint.shown if isinstance(observed.endpoint, Endpoint) else None
+    same = told == (jobqueue.queue, shown) and not has_queue(jobqueue, observed)
+    return fault.reason == DUPLICATE and same
 
 
 def _duplicate(jobqueue: JobQueue, holder: Owner, me: Owner) -> Fault:

@@ -40,6 +40,7 @@ from crewline_operator.jobqueue.claim import claim_step, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision, decision_on
 from crewline_operator.jobqueue.drains import LOOK_SECONDS, actions_of, drain_step, has_wrong_pod_gone, looks_in
 from crewline_operator.jobqueue.faults import find_faults
+from crewline_operator.jobqueue.has_queue import has_queue, queue_name
 from crewline_operator.jobqueue.live import asks_again, live_step, ready_workers
 from crewline_operator.jobqueue.move import move_step
 from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
@@ -219,7 +220,7 @@ def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:
     if observed.holder is not None:
         return Decision(0, f"JobQueue {observed.holder} runs this queue -> 0 replicas", None, observed.history)
     snapshot = observed.reading.snapshot
-    if snapshot is None and observed.claimed is None:
+    if snapshot is None and not has_queue(jobqueue, observed):
         # The queue may be another JobQueue's.
         return Decision(current, "the queue can't be read: workers stay as they are", None, observed.history)
     demand = snapshot.demand if snapshot is not None else None
@@ -247,6 +248,7 @@ def _manifests(
         code_digest=_applied_code(observed.deployment) if observed.code.missing else observed.code.digest,
         secret_digest=observed.endpoint.secret_digest if isinstance(observed.endpoint, Endpoint) else None,
         decision=decided or decision_on(observed.deployment),
+        has_queue=queue_name(jobqueue, observed) if has_queue(jobqueue, observed) else None,
     )
     deployment = build_deployment(jobqueue, inputs)
     return [deployment] if jobqueue.worker.service_account else [build_service_account(jobqueue), deployment]

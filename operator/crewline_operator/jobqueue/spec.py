@@ -23,6 +23,7 @@ from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.reading import Target
 from crewline_operator.scaling.parse import parse_scaling
 from crewline_operator.scaling.spec import ScalingSpec
+from crewline_operator.scaling.targets import measures
 
 #: What becomes of a job that was killed for want of memory while nothing ran beside it.
 RETRY, DEAD_LETTER = "Retry", "DeadLetter"
@@ -91,7 +92,7 @@ class JobQueue:
     @property
     def target(self) -> Target:
         """What is read of it in Redis."""
-        return Target(self.prefix, self.queue, self.dead_letter_queue)
+        return Target(self.prefix, self.queue, self.dead_letter_queue, measures(self.scaling))
 
     @property
     def queue_ref(self) -> QueueRef:

@@ -12,15 +12,14 @@ import asyncio
 import heapq
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from crewline_operator.model.key import Key
 from crewline_operator.model.urgency import Urgency
 
 #: What is saved up in quiet times, in seconds of the budget.
 BURST_SECONDS = 1.0
-#: For how long one that is called has its turn.
-TURN_SECONDS = 2.0
 
 
 class WriteBudget:
@@ -39,8 +38,8 @@ class WriteBudget:
         self._waiting: dict[Key, tuple[int, float, int, Key]] = {}
         self._heap: list[tuple[int, float, int, Key]] = []
         self._sequence = 0
-        #: Whose turn it is, and since when: a write of each is paid for. The one that was called first is first.
-        self._called: dict[Key, float] = {}
+        #: Whose turn it is, and which one: a write of each is paid for.
+        self._called: dict[Key, int] = {}
         self._has_waiting = asyncio.Event()
 
     def take(self, key: Key, urgency: Urgency, written_at: float | None) -> bool:
@@ -57,6 +56,21 @@ class WriteBudget:
             return False
         self._waiting.pop(key, None)
         return True
+
+    @contextmanager
+    def turn(self, key: Key) -> Iterator[None]:
+        """While `key` is looked at: if it was called before and does not write now, its turn is another's.
+
+        It had nothing to write any more, or has failed. However long it took until it was looked at, it was called for
+        its place in the order, and keeps that; to be called while it is looked at already is for the next look.
+        """
+        called = self._called.get(key)
+        try:
+            yield
+        finally:
+            if called is not None and self._called.get(key) == called:
+                self._called.pop(key)
+                self._tokens += 1
 
     def forget(self, key: Key) -> None:
         """An object is gone."""
@@ -75,7 +89,8 @@ class WriteBudget:
                 continue
             del self._waiting[key]
             self._tokens -= 1
-            self._called[key] = self._clock()
+            self._sequence += 1
+            self._called[key] = self._sequence
             self._call_again(key)
         self._heap.clear()
         return None
@@ -109,8 +124,4 @@ class WriteBudget:
         now = self._clock()
         self._tokens += (now - self._counted_at) * self._per_second
         self._counted_at = now
-        while self._called and next(iter(self._called.values())) <= now - TURN_SECONDS:
-            # It had nothing to write any more, or has failed: whoever keeps a turn would write beside the budget later.
-            self._called.pop(next(iter(self._called)))
-            self._tokens += 1
         self._tokens = min(self._most, self._tokens)

@@ -21,6 +21,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Generic, TypeVar
 
+from crewline.redis.connection import cancelled
+
 from crewline_operator.model.fault import describe
 
 log = logging.getLogger(__name__)
@@ -188,12 +190,15 @@ class WorkQueue(Generic[K]):
         while True:
             key = await self.get()
             started = time.monotonic()
-            error: Exception | None = None
+            error: BaseException | None = None
             with self.processing(key):
                 try:
                     async with asyncio.timeout(timeout_seconds):
                         await reconcile(key)
-                except Exception as caught:
+                except (Exception, asyncio.CancelledError) as caught:
+                    if cancelled():
+                        raise
+                    # Nobody cancels a reconcile alone: what it called has let one through that was meant for another.
                     error = caught
                     seconds = self.failed(key, retry_after(caught))
                     log.warning("%s: %s; trying again in %.1f s", key, describe(caught), seconds)

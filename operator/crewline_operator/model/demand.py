@@ -62,9 +62,11 @@ class Demand:
     delayed: int = 0
     #: How many jobs were ever added: the queue's counter of ids. None if that can't be read.
     added: int | None = None
+    #: How many jobs have ended since some moment, as far as those that are kept tell of it; None where they do not.
+    ended: int | None = None
     #: How long the job has waited that has waited longest; 0 if none waits.
     oldest_seconds: float = 0.0
-    #: Redis' clock at the read, in epoch milliseconds. It may be set back.
+    #: When it was read, in milliseconds of the reader's monotonic clock: Redis' may be set, or be another server's.
     read_ms: int = 0
 
     @property

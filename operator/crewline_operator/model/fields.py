@@ -7,6 +7,7 @@ nobody: a field that became required may be missing, and what once was loose may
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from reprlib import Repr
 from typing import Any, TypeVar
 
 from crewline_operator.model.fault import Fault
@@ -15,6 +16,10 @@ from crewline_operator.model.names import is_object_name
 T = TypeVar("T")
 
 VALUE_MAX_CHARS = 60
+#: A list may hold itself, or one list a million times.
+_BEGINNING = Repr()
+_BEGINNING.maxlevel = 3
+_BEGINNING.maxstring = VALUE_MAX_CHARS
 MEND = "apply the object again in the form that kubectl explain shows"
 
 
@@ -117,4 +122,13 @@ class Fields:
         return value
 
     def _unreadable(self, path: str, value: object, what: str) -> Unreadable:
-        return Unreadable(self._reason, f"{path} is {str(value)[:VALUE_MAX_CHARS]!r}, not {what}: {MEND}")
+        return Unreadable(self._reason, f"{path} is {shown(value)!r}, not {what}: {MEND}")
+
+
+def shown(value: object) -> str:
+    """The beginning of a value, however large it is."""
+    try:
+        return (_BEGINNING.repr(value) if isinstance(value, dict | list) else str(value))[:VALUE_MAX_CHARS]
+    except ValueError:
+        # Python writes out no more than some thousand digits.
+        return "a number of too many digits"

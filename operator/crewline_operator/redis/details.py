@@ -19,8 +19,9 @@ from crewline_operator.model.demand import AHEAD_MS, BY_HAND, Limits
 from crewline_operator.model.fault import Fault
 from crewline_operator.redis.age import integer, waiting_since
 from crewline_operator.redis.counts import DELAYED_SCORE_FACTOR, Counts
+from crewline_operator.redis.ended import ended_in, ended_questions
 from crewline_operator.redis.faults import refused_key
-from crewline_operator.redis.reading import Running, Target
+from crewline_operator.redis.reading import Running, Snapshot, Target
 from crewline_operator.redis.watched import BEGINNING
 
 #: Progress is shown in a status, so it is bounded in characters of JSON.
@@ -41,10 +42,11 @@ class Details:
     running: tuple[Running, ...] = ()
     last_event: str = BEGINNING
     limits: Limits = field(default_factory=Limits)
+    ended: int | None = None
 
 
 async def read_details(
-    redis: Redis, counts: Mapping[Target, Counts | Fault], now_ms: int
+    redis: Redis, counts: Mapping[Target, Counts | Fault], now_ms: int, earlier: Mapping[Target, Snapshot]
 ) -> dict[Target, Details | Fault]:
     """Read what is still to be told of targets, each or why it can't be read."""
     read = {target: count for target, count in counts.items() if not isinstance(count, Fault)}
@@ -64,6 +66,8 @@ async def read_details(
                 pipe.hmget(keys.job(text(job_id)), "timestamp", "opts", "due", "processedOn")
             for job_id in count.active_ids:
                 pipe.hmget(keys.job(text(job_id)), "name", "pb", "processedOn", "progress")
+            for key, low, high in ended_questions(target, now_ms, earlier.get(target)):
+                pipe.zcount(key, low, high)
         replies = iter(await pipe.execute(raise_on_error=False) if len(pipe) else ())
     details: dict[Target, Details | Fault] = {}
     for target, count in read.items():
@@ -74,11 +78,14 @@ async def read_details(
         if count.is_due(now_ms):
             stamps.append(count.next_due_ms)
         running = tuple(_running(job_id, _or_none(next(replies)) or NOTHING) for job_id in count.active_ids)
+        ends = [_or_none(next(replies)) for _ in ended_questions(target, now_ms, earlier.get(target))]
         oldest = min((stamp for stamp in stamps if stamp is not None), default=None)
         refused = refused_key([_due_question(Keys(target.prefix, target.queue), soon_ms)], [due])
         last_event = text(last[0][0]) if last else count.position if count.is_quiet else None
         limits = _limits(count, *window)
-        details[target] = refused or Details(due, oldest, running, last_event or BEGINNING, limits)
+        details[target] = refused or Details(
+            due, oldest, running, last_event or BEGINNING, limits, ended_in(ends, count.completed, earlier.get(target))
+        )
     return details
 
 

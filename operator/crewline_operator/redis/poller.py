@@ -6,7 +6,7 @@ time has come are read together, few enough that what was woken meanwhile does n
 
 A Redis that can't be reached is told to its own queues only, with one log line when it goes and one when it comes back;
 tries go on with backoff. A queue that Redis refuses to have read is told so alone. Whoever asks gets the last snapshot
-or the fault, never a number that is older than the fault.
+or the fault, never a number that is older than the fault, nor one that should have been read again long since.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
 from crewline_operator.redis.agenda import Agenda, next_turn
 from crewline_operator.redis.certificates import Opened
+from crewline_operator.redis.duty import kept_up
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.reading import Reading, Snapshot, Target
@@ -46,6 +47,9 @@ CLOSE_READS = 4
 ASLEEP_INTERVALS = 10
 #: Delayed jobs may come due all the time: between two reads for these is so much.
 CHANGE_SECONDS = 0.25
+
+#: A read that is later than this by so much comes no more, or too late: nothing is decided by the last one.
+LATE_SECONDS = 60.0
 
 #: Told of the keys of JobQueues for which something changed.
 OnChange = Callable[[Iterable[Key]], None]
@@ -80,7 +84,8 @@ class Poller:
         return not self._targets
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._poll_forever(), name=f"poller {self.endpoint.shown}")
+        name = f"the poller of Redis {self.endpoint.shown}"
+        self._task = asyncio.create_task(kept_up(name, self._poll_forever), name=name)
 
     async def stop(self) -> None:
         await self._wakes.stop()
@@ -108,7 +113,8 @@ class Poller:
         return self._targets.get(key)
 
     def reading(self, key: Key) -> Reading:
-        return self._readings.get(key, Reading())
+        oldest_seconds = ASLEEP_INTERVALS * self._interval_seconds + LATE_SECONDS
+        return self._readings.get(key, Reading()).as_of(time.monotonic(), oldest_seconds)
 
     def attention(self, key: Key) -> Attention:
         return self._attention.get(key, Attention.STEADY)
@@ -156,6 +162,8 @@ class Poller:
         return at if changes is None else min(at, now + max(changes, CHANGE_SECONDS))
 
     async def _poll_forever(self) -> None:
+        # Where this begins again there are some whose time had come, and who were not read.
+        self._read_now(self._targets)
         while not cancelled():
             keys = self._agenda.take(time.monotonic(), QUEUES_AT_ONCE)
             if keys:
@@ -172,10 +180,12 @@ class Poller:
         targets = {key: self._targets[key] for key in (self._targets if only is None else only) if key in self._targets}
         if not targets:
             return
+        readings = {target: self.reading(key).snapshot for key, target in targets.items()}
+        earlier = {target: snapshot for target, snapshot in readings.items() if snapshot is not None}
         sleeping = {target for key, target in targets.items() if self.attention(key) is Attention.ASLEEP}
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-                snapshots = await read_snapshots(self.redis, list(dict.fromkeys(targets.values())), sleeping)
+                snapshots = await read_snapshots(self.redis, list(dict.fromkeys(targets.values())), sleeping, earlier)
         except Exception as error:
             self._failed(redis_fault(error, self.endpoint.shown))
         else:

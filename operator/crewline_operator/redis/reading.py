@@ -17,6 +17,8 @@ class Target:
     prefix: str
     queue: str
     dead_letter_queue: str
+    #: Whether it is scaled by how long its jobs run, so that it has to be read how many end.
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class Snapshot:
     mark: str = ""
     #: The counter of ids, None if it is no number.
     added: int | None = None
+    #: How many jobs have ended since some read, as the kept ones tell; None where they are not kept for so long.
+    ended: int | None = None
+    #: When it was read, in seconds of the monotonic clock.
+    read_at: float = 0.0
     #: The last event's id from before anything else was read; None if that was not asked, or can't be read.
     position: str | None = None
     #: The JobQueue that claims the queue.
@@ -73,8 +79,9 @@ class Snapshot:
             limits=self.limits,
             delayed=self.delayed,
             added=self.added,
+            ended=self.ended,
             oldest_seconds=0.0 if oldest is None else max(0, self.now_ms - oldest) / 1000,
-            read_ms=self.now_ms,
+            read_ms=round(self.read_at * 1000),
         )
 
     @property
@@ -110,3 +117,11 @@ class Reading:
         if self.snapshot is None or earlier.snapshot is None:
             return self != earlier
         return self.snapshot.moved_since(earlier.snapshot)
+
+    def as_of(self, now: float, oldest_seconds: float) -> Reading:
+        """This one; or, where it is older than that, that nobody knows what there is by now."""
+        if self.snapshot is None or now - self.snapshot.read_at <= oldest_seconds:
+            return self
+        age = now - self.snapshot.read_at
+        message = f"Redis was read {age:.0f} s ago, and not since: the operator's log tells why"
+        return Reading(fault=Fault("RedisUnreachable", message))

@@ -7,7 +7,9 @@ more than RUNNING_MAX entries of anything.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+import time
+from collections.abc import Container, Mapping, Sequence
+from types import MappingProxyType
 
 from crewline.redis.topology import is_cluster
 from crewline.wire.text import text
@@ -22,35 +24,41 @@ from crewline_operator.redis.reading import Snapshot, Target
 
 
 async def read_snapshots(
-    redis: Redis, targets: Sequence[Target], sleeping: Container[Target] = ()
+    redis: Redis,
+    targets: Sequence[Target],
+    sleeping: Container[Target] = (),
+    earlier: Mapping[Target, Snapshot] = MappingProxyType({}),
 ) -> dict[Target, Snapshot | Fault]:
     """Read all targets, each or why it can't be read; raises what redis-py raises where Redis can't be reached.
 
-    Of those that are `sleeping` the last event comes first, so that whatever is added later has a later event. What a
-    cluster's other nodes have is read although one of them is away.
+    Of those that are `sleeping` the last event comes first, so that whatever is added later has a later event. What has
+    ended is counted on from the `earlier` read. What a cluster's other nodes have is read although one of them is away.
     """
     if not targets:
         return {}
     if is_cluster(redis):
-        return await read_nodes(redis, targets, lambda part: _read(redis, part, sleeping))
-    return await _read(redis, targets, sleeping)
+        return await read_nodes(redis, targets, lambda part: _read(redis, part, sleeping, earlier))
+    return await _read(redis, targets, sleeping, earlier)
 
 
-async def _read(redis: Redis, targets: Sequence[Target], sleeping: Container[Target]) -> dict[Target, Snapshot | Fault]:
+async def _read(
+    redis: Redis, targets: Sequence[Target], sleeping: Container[Target], earlier: Mapping[Target, Snapshot]
+) -> dict[Target, Snapshot | Fault]:
     """Read those of one server."""
     found: dict[Target, Snapshot | Fault] = {}
     now_ms, counts = await read_counts(redis, targets, sleeping)
-    details = await read_details(redis, counts, now_ms)
+    read_at = time.monotonic()
+    details = await read_details(redis, counts, now_ms, earlier)
     for target, count in counts.items():
         if isinstance(count, Fault):
             found[target] = count
         else:
             detail = details[target]
-            found[target] = detail if isinstance(detail, Fault) else _snapshot(count, detail, now_ms)
+            found[target] = detail if isinstance(detail, Fault) else _snapshot(count, detail, now_ms, read_at)
     return found
 
 
-def _snapshot(count: Counts, detail: Details, now_ms: int) -> Snapshot:
+def _snapshot(count: Counts, detail: Details, now_ms: int, read_at: float) -> Snapshot:
     return Snapshot(
         now_ms=now_ms,
         waiting=count.wait + count.parked + count.prioritized,
@@ -67,6 +75,8 @@ def _snapshot(count: Counts, detail: Details, now_ms: int) -> Snapshot:
         running=detail.running,
         mark=f"{text(count.last_id or b'')} {detail.last_event}",
         added=integer(count.last_id or b"0"),
+        ended=detail.ended,
+        read_at=read_at,
         position=count.position,
         owner=count.owner,
         settings=count.settings,

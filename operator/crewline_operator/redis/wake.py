@@ -26,6 +26,7 @@ from crewline.wire.text import text
 from redis.exceptions import ResponseError
 
 from crewline_operator.model.key import Key
+from crewline_operator.redis.duty import kept_up
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.watched import Watched
 
@@ -58,13 +59,15 @@ class WakeReader:
             max_connections=1,
         )
         self._failures = 0
+        self._began = False
         #: Of which a log line has told that they can't be read.
         self._told: set[str] = set()
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._read_forever(), name=f"wake {self._shown}")
+        name = f"the wake reader of Redis {self._shown}"
+        self._task = asyncio.create_task(kept_up(name, self._read_forever), name=name)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -77,6 +80,10 @@ class WakeReader:
         self._changed.set()
 
     async def _read_forever(self) -> None:
+        if self._began:
+            # Some may have been woken of whom nobody was told.
+            self._read_now(self._watched.lost())
+        self._began = True
         while not cancelled():
             streams = self._watched.streams()
             if not streams:

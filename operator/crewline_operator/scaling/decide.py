@@ -135,9 +135,9 @@ def _unread(spec: ScalingSpec, current: int, history: History, now: float) -> De
 def _external(spec: ScalingSpec, current: int, history: History, now: float) -> Decision:
     history = replace(history, windows=history.windows.stood(current, now))
     if spec.replicas is None:
-        return Decision(
-            spec.min_replicas, f"spec.replicas is not set -> minReplicas {spec.min_replicas}", None, history
-        )
+        # Nobody has decided yet: the switch to this mode stops nobody.
+        kept = _clamp(spec, current)
+        return Decision(kept, f"spec.replicas is not set -> {_replicas(kept)}, as before", None, history)
     # 0 is the outside scaler's to choose, also below minReplicas: it is how KEDA puts a queue to sleep.
     replicas = 0 if spec.replicas == 0 else _clamp(spec, spec.replicas)
     limit = "" if replicas == spec.replicas else f", limited to {replicas}"

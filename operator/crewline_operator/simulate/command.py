@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from crewline_operator.simulate.figures import table
 from crewline_operator.simulate.manifest import ManifestError, read_manifest
-from crewline_operator.simulate.model import Cluster, simulate
+from crewline_operator.simulate.model import Cluster, TooLong, simulate
 from crewline_operator.simulate.svg import draw
 from crewline_operator.simulate.trace import SERVICE_SECONDS, TraceError, read_trace, spread
 
@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "crewline-operator simul
         return _run(options)
     except (TraceError, ManifestError) as error:
         parser.complain(str(error))
+    except TooLong as error:
+        parser.complain(f"{options.arrivals}: {error}: cut a shorter time out, or raise --poll-seconds")
     except BrokenPipeError:
         # Who reads has seen enough; Python would complain of it once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,13 +6,14 @@ No API server has looked at it: what it would refuse in spec.scaling is refused 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from crewline_operator.jobqueue.spec import parse_jobqueue
-from crewline_operator.model.fields import Unreadable
+from crewline_operator.model.fields import Unreadable, shown
 from crewline_operator.scaling.spec import EXTERNAL, Behavior, ScalingSpec
 
 #: What there is in spec.scaling, and the bounds of what is a number; a test compares it with the CRD.
@@ -30,6 +31,9 @@ FIELDS: dict[str, Any] = {
     "hold": None,
     "idleSeconds": (0, 86_400),
 }
+#: The same of spec.worker.concurrency.
+CONCURRENCY = (1, 10_000)
+SLOTS_MAX = 10_000_000
 
 
 class ManifestError(Exception):
@@ -47,15 +51,10 @@ class Tried:
 def read_manifest(name: str, text: str, jobqueue: str | None = None) -> Tried:
     """The JobQueue in a manifest; `jobqueue` names it where there are several. Raises ManifestError."""
     found = []
-    try:
+    with _told(name, 1):
         for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
             if isinstance(node, yaml.MappingNode) and _at(node, "kind") == "JobQueue":
                 found.append(node)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{name}, line {mark.line + 1}" if mark is not None else name
-        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise ManifestError(f"{where}: this is no YAML: {problem}") from None
     names = [str(_at(_inner(node, "metadata"), "name")) for node in found]
     if jobqueue is not None:
         found = [node for node, known in zip(found, names, strict=True) if known == jobqueue]
@@ -68,8 +67,26 @@ def read_manifest(name: str, text: str, jobqueue: str | None = None) -> Tried:
     return _tried(name, found[0])
 
 
+@contextmanager
+def _told(name: str, begins: int) -> Iterator[None]:
+    """Tell what YAML can't be read, and in which line: that of a document where no more is known."""
+    try:
+        yield
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{name}, line {mark.line + 1}" if mark is not None else name
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ManifestError(f"{where}: this is no YAML: {problem}") from None
+    except RecursionError:
+        raise ManifestError(f"{name}, line {begins}: this is nested too deeply") from None
+    except ValueError as error:
+        # A date that no calendar has, or a number that is none.
+        raise ManifestError(f"{name}, line {begins}: a value in here is none of its kind: {error}") from None
+
+
 def _tried(name: str, node: yaml.MappingNode) -> Tried:
-    obj = yaml.SafeLoader("").construct_document(node)
+    with _told(name, node.start_mark.line + 1):
+        obj = yaml.SafeLoader("").construct_document(node)
     metadata = obj["metadata"] if isinstance(obj.get("metadata"), dict) else {}
     # What a worker is and where its Redis lies is of no concern here.
     spec = obj.get("spec")
@@ -89,7 +106,7 @@ def _tried(name: str, node: yaml.MappingNode) -> Tried:
     except Unreadable as unreadable:
         said = str(unreadable).rpartition(": ")[0]
         raise wrong(said.split(" ", 1)[0], said) from None
-    for path, mend in _refusals((spec or {}).get("scaling") or {}, scaling):
+    for path, mend in [*_refusals((spec or {}).get("scaling") or {}, scaling), *_too_many(scaling)]:
         raise wrong(path, f"{path} {mend}")
     return Tried(str(metadata.get("name", "jobqueue")), scaling)
 
@@ -112,6 +129,18 @@ def _refusals(written: Mapping[str, Any], scaling: ScalingSpec) -> Iterator[tupl
         yield "spec.scaling.mode", "is External: others decide then, and what they would is not known here"
 
 
+def _too_many(scaling: ScalingSpec) -> Iterator[tuple[str, str]]:
+    """What is more than is played: each slot is one there."""
+    low, high = CONCURRENCY
+    if not low <= scaling.concurrency <= high:
+        yield "spec.worker.concurrency", f"is {shown(scaling.concurrency)}: it has to be from {low} to {high}"
+    if scaling.max_replicas * scaling.concurrency > SLOTS_MAX:
+        yield (
+            "spec.scaling.maxReplicas",
+            f"x spec.worker.concurrency are more than the {SLOTS_MAX} slots that are played: lower one of them",
+        )
+
+
 def _unknown(written: Mapping[str, Any], known: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
     for name, value in written.items():
         if name not in known:
@@ -121,7 +150,7 @@ def _unknown(written: Mapping[str, Any], known: Mapping[str, Any], path: str) ->
         elif isinstance(known[name], tuple) and isinstance(value, int):
             low, high = known[name]
             if not low <= value <= high:
-                yield f"{path}.{name}", f"is {value}: it has to be from {low} to {high}"
+                yield f"{path}.{name}", f"is {shown(value)}: it has to be from {low} to {high}"
 
 
 def _line(node: yaml.Node, path: str) -> int:

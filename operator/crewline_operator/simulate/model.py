@@ -20,6 +20,13 @@ from crewline_operator.scaling.decide import History, decide
 from crewline_operator.scaling.spec import ScalingSpec
 from crewline_operator.simulate.trace import Arrival
 
+#: A week of reads each quarter of a second.
+LOOKS_MAX = 2_500_000
+
+
+class TooLong(Exception):
+    """A load that would be played for hours."""
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -84,7 +91,10 @@ class _Worker:
 
 
 def simulate(spec: ScalingSpec, arrivals: Iterable[Arrival], cluster: Cluster | None = None) -> Outcome:
-    """Play `arrivals`, which are in the order of time, until all is done and nothing is left to decide."""
+    """Play `arrivals`, which are in the order of time, until all is done and nothing is left to decide.
+
+    Raises TooLong.
+    """
     played = _Simulation(spec, cluster or Cluster())
     played.play(arrivals)
     return played.outcome
@@ -107,6 +117,7 @@ class _Simulation:
         #: When the queue is read next; inf if nothing has changed since the last time.
         self._read_at = math.inf
         self._check_at = math.inf
+        self._looks = 0
 
     def play(self, arrivals: Iterable[Arrival]) -> None:
         self._scale(self._spec.min_replicas)
@@ -189,12 +200,18 @@ class _Simulation:
     def _look(self) -> None:
         """Read the queue and decide."""
         self._read_at = self._check_at = math.inf
+        self._looks += 1
+        if self._looks > LOOKS_MAX:
+            raise TooLong(
+                f"by {self._now:.0f} s the queue was looked at {LOOKS_MAX} times, and no more than that is played"
+            )
         demand = Demand(
             waiting=len(self._waiting),
             due=0,
             active=self._active,
             mark=f"{self._added} {self._departed}",
             added=self._added,
+            ended=self._departed,
             oldest_seconds=self._now - self._waiting[0][0] if self._waiting else 0.0,
             # The epoch is not 0.
             read_ms=1_000_000 + round(self._now * 1000),
@@ -209,7 +226,9 @@ class _Simulation:
             self._scale(decision.replicas)
             self._changed()
         look = Look(self._now, self._replicas, len(self._workers), self._active, len(self._waiting))
-        self.outcome.looks.append(look)
+        looks = self.outcome.looks
+        if not looks or looks[-1][1:] != look[1:]:
+            looks.append(look)
 
     def _scale(self, replicas: int) -> None:
         self._replicas = replicas

@@ -11,6 +11,8 @@ COLUMNS = ("time", "jobs", "service_seconds")
 #: Each job is played on its own.
 JOBS_MAX = 5_000_000
 SERVICE_SECONDS = 1.0
+#: Eleven days: a job that runs longer is played in no time that one would wait for.
+SERVICE_MAX_SECONDS = 1e6
 
 
 class TraceError(Exception):
@@ -95,15 +97,18 @@ def _arrival(where: str, row: dict[str, str], cells: int, columns: int, service_
     if jobs != int(jobs):
         raise TraceError(f"{where}, column jobs: {row['jobs']!r} is not a whole number from 0 on")
     told = row.get("service_seconds", "").strip()
-    service = _number(f"{where}, column service_seconds", told, "seconds from 0 on") if told else service_seconds
+    what = f"seconds from 0 to {SERVICE_MAX_SECONDS:.0f}"
+    service = service_seconds
+    if told:
+        service = _number(f"{where}, column service_seconds", told, what, SERVICE_MAX_SECONDS)
     return Arrival(time, int(jobs), service)
 
 
-def _number(where: str, text: str, what: str) -> float:
+def _number(where: str, text: str, what: str, most: float = 1e12) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and 0 <= value <= 1e12):
+    if not (math.isfinite(value) and 0 <= value <= most):
         raise TraceError(f"{where}: {text.strip()[:40]!r} is not {what}")
     return value

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from crewline_operator.effects.actions import Claim, GiveUpClaim, KeepClaim
 from crewline_operator.effects.done import Claimed
 from crewline_operator.jobqueue.claim import PATIENCE_SECONDS
+from crewline_operator.jobqueue.has_queue import HAS_QUEUE
+from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.model.owner import RENEW_SECONDS, UNKNOWN, Owner, read_owner
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.reading import Reading
+from crewline_operator.scaling.decide import History
 
 from tests.unit.operator.factories import (
     CLOCK,
@@ -104,6 +109,66 @@ def test_without_a_claim_that_is_known_no_workers_are_made_for_a_redis_that_does
     assert manifest(planned(seen, **always), "Deployment")["spec"]["replicas"] == 0
     had = observed(deployment=deployment(0), reading=Reading(fault=UNREACHABLE))
     assert manifest(planned(had, **always), "Deployment")["spec"]["replicas"] == 2
+
+
+def with_claim(replicas: int) -> dict[str, Any]:
+    """The Deployment that a process has left which had the queue."""
+    applied = manifest(planned(observed(deployment=deployment(replicas), sweep_age_seconds=0)), "Deployment")
+    return deployment(replicas, annotations=applied["metadata"]["annotations"])
+
+
+def lost(history: History, seconds: float = 0.0, **parts: Any) -> Observed:
+    """What a process sees that has just started, and does not reach Redis."""
+    away: dict[str, Any] = {"deployment": with_claim(1), "reading": Reading(fault=UNREACHABLE)}
+    return observed(claimed=None, clock=CLOCK + seconds, history=history, **(away | parts))
+
+
+def test_after_a_restart_without_redis_the_fallback_and_spec_replicas_count_for_who_had_the_queue() -> None:
+    falls = {"scaling": {"mode": "Operator", "maxReplicas": 10, "fallback": {"afterSeconds": 60, "replicas": 3}}}
+    first = planned(lost(History()), **falls)
+    assert manifest(first, "Deployment")["spec"]["replicas"] == 1
+    later = planned(lost(first.history, 60), **falls)
+    assert manifest(later, "Deployment")["spec"]["replicas"] == 3
+    assert HAS_QUEUE in manifest(later, "Deployment")["metadata"]["annotations"], "and for the next process"
+    assert message(status_of(later), "ScalingActive").endswith(
+        "workers stay as they are, but for spec.scaling.fallback"
+    )
+    outside = planned(lost(History()), scaling={"mode": "External", "maxReplicas": 10}, replicas=5)
+    assert manifest(outside, "Deployment")["spec"]["replicas"] == 5
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"deployment": deployment(1)},
+        {"endpoint": Endpoint("redis://other:6379/0", "other:6379/0")},
+    ],
+    ids=["it never had it", "it had one of another Redis"],
+)
+def test_after_a_restart_without_redis_who_is_not_known_to_have_the_queue_makes_no_workers(
+    parts: dict[str, Any],
+) -> None:
+    seen = lost(History(), **parts)
+    result = planned(seen, scaling={"mode": "External", "maxReplicas": 10}, replicas=5)
+    assert manifest(result, "Deployment")["spec"]["replicas"] == 1
+    assert HAS_QUEUE not in manifest(result, "Deployment")["metadata"].get("annotations", {})
+    assert conditions(status_of(result))["ScalingActive"] == ("False", "RedisUnreachable")
+
+
+def test_who_has_lost_the_queue_says_so_on_its_deployment() -> None:
+    applied = manifest(planned(observed(deployment=with_claim(0), reading=reading(owner=MAILS))), "Deployment")
+    assert HAS_QUEUE not in applied["metadata"].get("annotations", {})
+
+
+def test_that_another_has_the_queue_is_known_over_an_outage_of_redis() -> None:
+    """One that loses its data is commonly away in between: then whoever had the queue comes first all the same."""
+    told = status_of(planned(observed(reading=reading(owner=MAILS))))
+    away = status_of(planned(observed(status=told, claimed=None, reading=Reading(fault=UNREACHABLE))))
+    assert [fault["reason"] for fault in away["faults"]] == ["RedisUnreachable", "DuplicateQueue"]
+    back = planned(observed(status=away, claimed=None, reading=reading(owner=None)))
+    assert (back.actions, back.check_after_seconds) == ([], PATIENCE_SECONDS)
+    elsewhere = planned(observed(status=told, claimed=None, reading=Reading(fault=UNREACHABLE)), queue="others")
+    assert [fault["reason"] for fault in status_of(elsewhere)["faults"]] == ["RedisUnreachable"]
 
 
 def test_a_queue_in_another_redis_is_given_up_and_a_new_password_gives_up_nothing() -> None:

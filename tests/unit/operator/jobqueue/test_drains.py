@@ -9,10 +9,12 @@ from crewline_operator.effects.actions import Apply, Drain, Mark, Undrain, Unmar
 from crewline_operator.jobqueue.drains import LOOK_SECONDS, SOON_SECONDS
 from crewline_operator.jobqueue.plan import Plan
 from crewline_operator.model.deletion_cost import DELETION_COST, MARK
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS
 from crewline_operator.model.worker import Worker
+from crewline_operator.redis.reading import Reading
 
 from tests.unit.operator.factories import at_rest, conditions, deployment, jobqueue, message, observed, pod
-from tests.unit.operator.jobqueue.plans import actions, manifest, notes, planned, reading, status_of
+from tests.unit.operator.jobqueue.plans import UNREACHABLE, actions, manifest, notes, planned, reading, status_of
 
 REF = jobqueue().queue_ref
 MARKED = {"annotations": {DELETION_COST: MARK}}
@@ -101,6 +103,16 @@ def test_a_mark_that_is_for_nothing_is_taken_back_also_where_redis_can_not_be_re
         assert actions(result, Unmark) == [Unmark("emails-2", "pod-2")]
         assert actions(result, Undrain) == [Undrain(REF, ("pod-2",))]
     assert result.check_after_seconds != SOON_SECONDS
+
+
+def test_while_redis_is_away_nobody_is_looked_at_before_it_is_tried_again() -> None:
+    for known in (True, False):
+        away = scaled(
+            2, 2, workers=None, claimed=observed().claimed if known else None, reading=Reading(fault=UNREACHABLE)
+        )
+        assert (away.looks, away.check_after_seconds) == (True, FAULT_CHECK_SECONDS)
+    drains = scaled(1, 2, workers=None, reading=Reading(fault=UNREACHABLE))
+    assert (drains.looks, drains.check_after_seconds) == (True, FAULT_CHECK_SECONDS)
 
 
 def test_a_marked_one_that_is_not_known_to_be_idle_any_more_loses_its_mark() -> None:

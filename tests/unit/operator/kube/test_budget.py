@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import AbstractContextManager
+
+import pytest
 from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.model.key import Key
 from crewline_operator.model.urgency import Urgency
@@ -17,6 +21,9 @@ class Office:
 
     def take(self, name: str, urgency: Urgency = Urgency.MATERIAL, written_at: float | None = None) -> bool:
         return self.budget.take(Key("JobQueue", "shop", name), urgency, written_at)
+
+    def turn(self, name: str) -> AbstractContextManager[None]:
+        return self.budget.turn(Key("JobQueue", "shop", name))
 
     def spend(self) -> None:
         while self.take("spender"):
@@ -116,12 +123,68 @@ def test_who_wrote_or_is_gone_waits_no_more() -> None:
     assert office.budget.call() is None
 
 
-def test_a_turn_that_nobody_took_is_another_s() -> None:
+def test_a_turn_that_was_not_taken_is_another_s_once_it_was_looked_at() -> None:
     office = Office()
     office.spend()
     for number in range(8):
         office.take(f"q{number}")
     assert len(office.after(1)) == 8
+    for number in range(8):
+        with office.turn(f"q{number}"):
+            pass
     office.now += 100
     writes = [office.take(name) for name in [f"q{number}" for number in range(8)] * 2]
     assert writes == [True] * 8 + [False] * 8
+
+
+def test_a_turn_lasts_until_it_was_looked_at_however_long_that_takes() -> None:
+    """There may be more to look at than time: whoever lost its turn for that would go back to the end."""
+    office = Office()
+    office.spend()
+    office.take("old", Urgency.NUMBERS, 40.0)
+    assert office.after(0.125) == ["old"]
+    office.spend()
+    office.now += 60
+    office.spend()
+    with office.turn("old"):
+        assert office.take("old", Urgency.NUMBERS, 40.0)
+
+
+def test_who_is_called_while_it_is_looked_at_has_its_turn_the_next_time() -> None:
+    office = Office()
+    office.spend()
+    with office.turn("a"):
+        office.take("a")
+        assert office.after(0.125) == ["a"]
+    office.spend()
+    with office.turn("a"):
+        assert office.take("a")
+
+
+def test_a_look_that_fails_gives_its_turn_back() -> None:
+    office = Office()
+    office.spend()
+    office.take("a")
+    assert office.after(0.125) == ["a"]
+    with pytest.raises(OSError, match="full"), office.turn("a"):
+        raise OSError("full")
+    assert office.take("b")
+
+
+def test_numbers_are_written_in_their_order_also_where_all_are_looked_at_seldom() -> None:
+    """A thousand queues whose numbers move all the time, each of which is looked at each ten seconds."""
+    now, ready, written = [0.0], deque[Key](), dict[Key, float]()
+    keys = [Key("JobQueue", "shop", f"{number}") for number in range(1000)]
+    budget = WriteBudget(50, ready.append, lambda: now[0])
+    writes = 0
+    for look in range(6000):
+        now[0] = look / 100
+        budget.call()
+        ready.append(keys[look % len(keys)])
+        key = ready.popleft()
+        with budget.turn(key):
+            if budget.take(key, Urgency.NUMBERS, written.get(key)):
+                written[key] = now[0]
+                writes += 1
+    assert writes >= 0.9 * 50 * 60 * 100 / 150, "each second look was for one that was called"
+    assert len(written) == len(keys), "nobody is written again before all others were"

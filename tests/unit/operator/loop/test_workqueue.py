@@ -219,6 +219,38 @@ async def test_a_reconcile_that_hangs_is_given_up_and_tried_again() -> None:
     assert tries[:2] == ["a", "a"]
 
 
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure_and_ends_no_worker() -> None:
+    queue: WorkQueue[str] = WorkQueue(backoff_seconds=0.01)
+    tries: list[str] = []
+    again = asyncio.Event()
+
+    async def reconcile(key: str) -> None:
+        tries.append(key)
+        if tries.count(key) == 1:
+            raise asyncio.CancelledError
+        if set(tries) == {"a", "b", "c"} and all(tries.count(each) > 1 for each in "abc"):
+            again.set()
+
+    async with running(queue, reconcile, workers=1):
+        for key in ("a", "b", "c"):
+            queue.add(key)
+        await asyncio.wait_for(again.wait(), 5)
+
+
+async def test_a_cancelled_queue_ends_while_it_reconciles() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    inside = asyncio.Event()
+
+    async def reconcile(_: str) -> None:
+        inside.set()
+        await asyncio.Event().wait()
+
+    async with running(queue, reconcile):
+        queue.add("a")
+        await asyncio.wait_for(inside.wait(), 5)
+    assert len(queue) == 0
+
+
 async def test_a_delayed_key_comes_in_its_time_and_the_earlier_of_two_delays_counts() -> None:
     clock = Clock()
     queue: WorkQueue[str] = WorkQueue(clock=clock)

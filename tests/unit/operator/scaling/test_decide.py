@@ -308,4 +308,11 @@ def test_in_mode_external_the_outside_scaler_decides_within_the_limits_and_may_c
     assert external(1).replicas == 2
     assert external(99).replicas == 10
     assert external(0).replicas == 0
-    assert external(None).replicas == 2
+
+
+@pytest.mark.parametrize(("current", "kept"), [(0, 2), (2, 2), (7, 7), (15, 10)])
+def test_the_switch_to_mode_external_stops_nobody_before_spec_replicas_is_set(current: int, kept: int) -> None:
+    queue = Queue(current, mode="External", min_replicas=2)
+    assert {queue.at(second, jobs(active=20)).replicas for second in range(0, 300, 10)} == {kept}
+    queue.spec = spec(mode="External", min_replicas=2, replicas=3)
+    assert queue.at(300, jobs(active=20)).replicas == 3

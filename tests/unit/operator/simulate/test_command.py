@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from crewline.cli import app
 from crewline_operator.main import main as operator
+from crewline_operator.simulate import model
 from crewline_operator.simulate.command import main
 from typer.main import get_command
 
@@ -94,6 +95,15 @@ def test_what_is_wrong_is_told_in_one_line(arguments: list[str], says: str, caps
     err = capsys.readouterr().err
     assert err.startswith(says)
     assert err.count("\n") == 1
+
+
+def test_a_load_that_takes_too_long_is_told_with_the_mend(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "LOOKS_MAX", 100)
+    assert main(MORNING) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.endswith("cut a shorter time out, or raise --poll-seconds\n")
 
 
 def test_help_teaches_the_columns_and_an_example_that_works(capsys: pytest.CaptureFixture[str]) -> None:

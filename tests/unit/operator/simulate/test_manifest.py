@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from crewline_operator.scaling.spec import JobsPerReplica, LatencyObjective
-from crewline_operator.simulate.manifest import FIELDS, ManifestError, Tried, read_manifest
+from crewline_operator.simulate.manifest import CONCURRENCY, FIELDS, ManifestError, Tried, read_manifest
 
 from tests.unit.operator.test_crds import field
 
@@ -80,6 +81,25 @@ def test_one_of_several_is_named() -> None:
             manifest("    fallback: {replicas: 11}\n"),
             "queue.yaml, line 6: spec.scaling.fallback.replicas is more than maxReplicas: lower it, or raise max",
         ),
+        (manifest("    1: 2\n"), "queue.yaml, line 6: spec.scaling.1 is not known"),
+        (manifest("    [1]: 2\n"), "queue.yaml, line 6: this is no YAML: found unhashable key"),
+        ("{kind: JobQueue, {a: b}: c}\n", "queue.yaml, line 1: this is no YAML: found unhashable key"),
+        ("kind: JobQueue\n<<: 5\n", "queue.yaml, line 2: this is no YAML: expected a mapping"),
+        (manifest("", "!!python/object:os.system {}"), "queue.yaml, line 4: this is no YAML: could not determine"),
+        (manifest("    minReplicas: !!int abc\n"), "queue.yaml, line 1: a value in here is none of its kind: invalid"),
+        (manifest("    minReplicas: 2024-13-45\n"), "queue.yaml, line 1: a value in here is none of its kind: month"),
+        (manifest(f"    minReplicas: {'9' * 5000}\n"), "queue.yaml, line 1: a value in here is none of its kind: Exc"),
+        (manifest(f"    minReplicas: 0x{'f' * 5000}\n"), "queue.yaml, line 6: spec.scaling.minReplicas is a number of"),
+        (manifest(f"    minReplicas: [0x{'f' * 5000}]\n"), "queue.yaml, line 6: spec.scaling.minReplicas is 'a number"),
+        (manifest(f"    minReplicas: {'[' * 5000}\n"), "queue.yaml, line 1: this is nested too deeply"),
+        (
+            manifest("", "{concurrency: 10001}"),
+            "queue.yaml, line 4: spec.worker.concurrency is 10001: it has to be fro",
+        ),
+        (
+            manifest("    maxReplicas: 10000\n", "{concurrency: 5000}"),
+            "queue.yaml, line 6: spec.scaling.maxReplicas x spec.worker.concurrency are more than the 10000000 slots",
+        ),
         (manifest("", "{concurrency: 0}"), "queue.yaml, line 4: spec.worker.concurrency is '0', not a whole number"),
     ],
 )
@@ -90,6 +110,13 @@ def test_what_is_wrong_is_told_with_its_line_and_field(text: str, says: str) -> 
     assert "\n" not in str(error.value)
 
 
+def test_a_list_that_holds_others_a_million_times_is_told_by_its_beginning() -> None:
+    bomb = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    bomb += [f"{name}: &{name} [{', '.join([f'*{of}'] * 10)}]" for of, name in itertools.pairwise("abcdefghij")]
+    with pytest.raises(ManifestError, match=r"line 16: spec\.scaling\.minReplicas is '\[\[\["):
+        read("\n".join([*bomb, manifest("    minReplicas: *j\n")]))
+
+
 def test_the_fields_and_bounds_are_those_of_the_crd() -> None:
     def bounds(schema: dict[str, Any]) -> Any:
         if schema["type"] == "object":
@@ -97,6 +124,7 @@ def test_the_fields_and_bounds_are_those_of_the_crd() -> None:
         return (schema["minimum"], schema["maximum"]) if schema["type"] == "integer" else None
 
     assert bounds(field("jobqueue", "spec.scaling")) == FIELDS
+    assert bounds(field("jobqueue", "spec.worker")["properties"]["concurrency"]) == CONCURRENCY
 
 
 def test_the_defaults_are_those_of_the_crd() -> None:

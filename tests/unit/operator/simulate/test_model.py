@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from crewline_operator.scaling.spec import JobsPerReplica
-from crewline_operator.simulate.model import Cluster, Outcome, simulate
+from crewline_operator.scaling.spec import JobsPerReplica, LatencyObjective
+from crewline_operator.simulate import model
+from crewline_operator.simulate.model import Cluster, Outcome, TooLong, simulate
 from crewline_operator.simulate.trace import Arrival
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,6 +49,19 @@ def test_a_worker_that_is_too_many_ends_what_it_runs() -> None:
 def test_jobs_that_nobody_takes_are_counted() -> None:
     outcome = simulate(spec(hold=True), [Arrival(0, 5, 1.0)], CLUSTER)
     assert (outcome.left, outcome.runs) == (5, [])
+
+
+def test_a_long_job_is_looked_at_often_and_remembered_once() -> None:
+    limits = spec(target=LatencyObjective(30), concurrency=1, max_replicas=1)
+    outcome = simulate(limits, [Arrival(0, 2, 500.0)], CLUSTER)
+    assert len(outcome.looks) < 20
+
+
+def test_a_load_that_would_be_played_for_hours_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "LOOKS_MAX", 100)
+    limits = spec(target=LatencyObjective(30), concurrency=1, max_replicas=1)
+    with pytest.raises(TooLong, match="the queue was looked at 100 times"):
+        simulate(limits, [Arrival(0, 2, 500.0)], CLUSTER)
 
 
 def test_a_load_played_twice_ends_the_same() -> None:

@@ -41,6 +41,10 @@ def test_the_first_line_is_the_beginning() -> None:
         ("time,jobs\n1,2\n0,3\n", "load.csv, line 3, column time: 0 is before 1 of the line above: sort the lines"),
         ("time,jobs\n1,2.5\n", "load.csv, line 2, column jobs: '2.5' is not a whole number from 0 on"),
         ("time,jobs\n1,2,3\n", "load.csv, line 2: 3 values for 2 columns: give each column its value"),
+        (
+            "time,service_seconds\n1,1e9\n",
+            "load.csv, line 2, column service_seconds: '1e9' is not seconds from 0 to 1000000",
+        ),
         ("time,service_seconds\n1,long\n", "load.csv, line 2, column service_seconds: 'long' is not seconds"),
         ("time,jobs\n1,0\n", "load.csv: there is no job in it"),
         ("time,jobs\n1,9000000\n", "load.csv: 9000000 jobs are more than the 5000000 that are played"),

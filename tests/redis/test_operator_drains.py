@@ -75,6 +75,36 @@ async def test_what_relies_on_requests_is_not_done_unless_they_have_held_all_the
     await queue.undrain_workers(["pod-1", "pod-2"])
 
 
+async def test_what_redis_does_not_take_is_remembered_and_tried_again_after_longer_and_longer(
+    operator: Operator, queue: Queue
+) -> None:
+    tokens = await queue.drain_workers(["pod-1"])
+    asked, holding = Drain(REF, ("pod-1", "pod-2")), Drain(REF, ("pod-1", "pod-2"), tokens | {"pod-2": "t"})
+    done = operator.executor.done
+    await queue.redis.execute_command("ACL", "SETUSER", "default", "-set", "-del")
+    try:
+        await operator.do(asked)
+        denied = done(EMAILS).drain_denied
+        assert denied is not None and denied.fault.reason == "RedisPermissionDenied"
+        assert denied.fault.message.startswith("workers can't be asked to drain: Redis of JobQueue 'emails' ")
+        assert operator.delays == [], "nothing relies on it"
+        for _ in range(4):
+            await operator.do(holding)
+        await operator.do(Undrain(REF, ("pod-1",)))
+        denied = done(EMAILS).drain_denied
+        assert denied is not None and denied.fault.message.startswith("workers can't be let go from draining: ")
+    finally:
+        await queue.redis.execute_command("ACL", "SETUSER", "default", "+set", "+del")
+    first, *others = operator.delays
+    assert first == 0, "so that it is told"
+    assert 0 < others[0] < others[1] < others[2]
+    await operator.do(asked)
+    assert done(EMAILS).drain_denied is None
+    await operator.do(holding)
+    assert operator.delays[-1] == 0, "something was done meanwhile"
+    await queue.undrain_workers(["pod-1", "pod-2"])
+
+
 async def test_two_workers_in_one_pod_are_both_to_answer(
     operator: Operator, queue: Queue, start_worker: Any, until: Until
 ) -> None:

@@ -99,7 +99,6 @@ class JobQueueObserver:
         unclaimed_since: float | None = None,
         *,
         looks: bool = False,
-        going: frozenset[str] = frozenset(),
     ) -> Observed:
         """What a plan for `jobqueue` is made from, given what the last one left for it to know.
 
@@ -135,7 +134,6 @@ class JobQueueObserver:
             seen,
             looked=looked,
             workers=await self._workers(jobqueue, pods) if looked else None,
-            going=going,
             deployment=children.own.get("Deployment"),
             service_account=children.own.get("ServiceAccount"),
             pods=pods,
@@ -146,6 +144,7 @@ class JobQueueObserver:
             stale_child=children.stale,
             applied=dict(done.applied),
             pause_denied=done.pause_denied,
+            drain_denied=done.drain_denied,
             status_age_seconds=done.status_age_seconds(time.monotonic()),
             sweep_age_seconds=done.sweep_age_seconds(time.monotonic()),
             known_seconds=done.known_seconds(time.monotonic()),

@@ -32,7 +32,7 @@ from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, Deployme
 from crewline_operator.jobqueue.children.service_account import build_service_account
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision, decision_on
-from crewline_operator.jobqueue.drains import actions_of, drain_step, has_wrong_pod_gone, looks_in
+from crewline_operator.jobqueue.drains import actions_of, drain_fault, drain_step, has_wrong_pod_gone, looks_in
 from crewline_operator.jobqueue.faults import find_faults
 from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
 from crewline_operator.jobqueue.observed import Observed
@@ -76,8 +76,6 @@ class Plan:
     unclaimed_since: float | None = None
     #: Whether the next plan needs to know what the workers tell of themselves. One that knows no earlier one does.
     looks: bool = True
-    #: For the next plan to know: by which pods replicas was lowered.
-    going: frozenset[str] = frozenset()
 
 
 def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
@@ -97,13 +95,14 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
             unclaimed_since=claim.unclaimed_since,
         )
     pause = pause_step(jobqueue, observed)
-    faults = [*find_faults(jobqueue, observed), *([pause.fault] if pause.fault is not None else [])]
     current = observed.current_replicas
     decision = _decision(jobqueue, observed, current)
     applies = _may_apply(observed)
     wanted = decision.replicas if applies else current
     step = drain_step(jobqueue, observed, wanted)
     replicas = step.replicas
+    denied = [fault for fault in (pause.fault, drain_fault(observed, step)) if fault is not None]
+    faults = [*find_faults(jobqueue, observed), *denied]
     decided = None
     if applies and replicas != current:
         reason = decision.reason if replicas == wanted else f"{decision.reason}; {step.waits}"
@@ -116,7 +115,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         pause=pause.condition,
         creating=applies and observed.deployment is None,
     )
-    manifests = _manifests(jobqueue, observed, replicas, decided, settings) if applies else []
+    manifests = _manifests(jobqueue, observed, step, decided, settings) if applies else []
     status = build_status(jobqueue, outcome, observed)
     writes, written_in = _status_writes(status, observed, settings)
     applied = [*_applies(manifests, observed), *(made_notes(jobqueue) if outcome.creating else ())]
@@ -127,7 +126,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     # Other Events know by the status what was told: they come after it, and before what may fail.
     drains = actions_of(jobqueue, step)
     actions = [*strays, *following, *claim.actions, *drains, *applied, *attends, *writes, *notes_of(observed, outcome)]
-    if has_wrong_pod_gone(observed, step):
+    if applies and has_wrong_pod_gone(observed):
         actions.append(wrong_pod_note())
     if pause.action is not None:
         actions.append(pause.action)
@@ -148,7 +147,6 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
         status=status,
         looks=looks_after is not None,
-        going=_going(step, observed),
     )
 
 
@@ -163,13 +161,6 @@ def plan_gone(claimed: Claimed | None) -> list[Action]:
     """What to do when a JobQueue is gone. Its Deployment goes by garbage collection; its jobs are the user's."""
     given_up = [GiveUpClaim(claimed.queue, claimed.owner)] if claimed is not None else []
     return [*given_up, Unfollow()]
-
-
-def _going(step: Step, observed: Observed) -> frozenset[str]:
-    """By which pods replicas is lowered, or was and they are on their way."""
-    if step.replicas != observed.current_replicas:
-        return frozenset(step.holding) if step.replicas < observed.current_replicas else frozenset()
-    return observed.going if step.looks and not has_wrong_pod_gone(observed, step) else frozenset()
 
 
 def _following(jobqueue: JobQueue, observed: Observed) -> list[Action]:
@@ -201,17 +192,18 @@ def _may_apply(observed: Observed) -> bool:
 
 
 def _manifests(
-    jobqueue: JobQueue, observed: Observed, replicas: int, decided: LastDecision | None, settings: Settings
+    jobqueue: JobQueue, observed: Observed, step: Step, decided: LastDecision | None, settings: Settings
 ) -> list[dict[str, Any]]:
     """The children to have."""
     inputs = DeploymentInputs(
-        replicas=replicas,
+        replicas=step.replicas,
         image=jobqueue.worker.image or settings.worker_image,
         image_pull_policy=jobqueue.worker.image_pull_policy or settings.worker_image_pull_policy,
         # While the ConfigMap is missing the workers that run keep their code: no rollout into nothing.
         code_digest=_applied_code(observed.deployment) if observed.code.missing else observed.code.digest,
         secret_digest=observed.endpoint.secret_digest if isinstance(observed.endpoint, Endpoint) else None,
         decision=decided or decision_on(observed.deployment),
+        going=step.going,
     )
     return [build_service_account(jobqueue), build_deployment(jobqueue, inputs)]
 

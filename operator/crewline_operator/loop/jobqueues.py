@@ -56,9 +56,7 @@ class JobQueues:
             await self._executor.carry_out(key, obj, plan_unreadable(obj, unreadable.fault, datetime.now(UTC)))
             return
         last = self._plans.get(key, Plan([], History()))
-        observed = await self._observer.observe(
-            obj, jobqueue, last.history, last.unclaimed_since, looks=last.looks, going=last.going
-        )
+        observed = await self._observer.observe(obj, jobqueue, last.history, last.unclaimed_since, looks=last.looks)
         planned = plan(jobqueue, observed, self._settings)
         try:
             await self._executor.carry_out(key, obj, planned.actions)
@@ -71,7 +69,8 @@ class JobQueues:
         if planned.status is not None:
             desired, ready = planned.status["desiredReplicas"], planned.status["readyReplicas"]
             self._metrics.jobqueue(key, observed.reading.snapshot, desired, ready)
-        if planned.check_after_seconds is not None:
+        # One that came too late is followed by another as soon as that may help.
+        if planned.check_after_seconds is not None and not self._executor.done(key).changed:
             self._requeue(key, planned.check_after_seconds)
 
     def _tell_schedules(self, key: Key, snapshot: Snapshot | None) -> None:

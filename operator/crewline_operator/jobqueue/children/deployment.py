@@ -10,6 +10,7 @@ from typing import Any
 
 from crewline_operator.jobqueue.children.labels import labels_of, metadata_of, selector_of
 from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
+from crewline_operator.jobqueue.going import going_annotation
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.model.names import GROUP
 
@@ -39,11 +40,14 @@ class DeploymentInputs:
     secret_digest: str | None = None
     #: Why there are this many replicas.
     decision: LastDecision | None = None
+    #: By which pods their number was lowered, by uid.
+    going: frozenset[str] = frozenset()
 
 
 def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
     """The manifest to apply."""
     told = {LAST_DECISION: inputs.decision.annotation} if inputs.decision is not None else {}
+    told |= going_annotation(inputs.going)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -67,6 +67,24 @@ async def test_those_that_have_nothing_go_and_those_with_long_jobs_stay(scene: S
     assert [int(count) for count in starts.values()] == [1, 1, 1, 1]
 
 
+async def test_neither_a_rollout_that_does_not_end_nor_a_strangers_pod_keeps_a_queue_awake(scene: Scene) -> None:
+    scaling = {"mode": "External", "maxReplicas": 2}
+    await scene.apply(jobqueue("slack", "handlers:counted", scaling=scaling))
+    await scene.wait_condition("slack", "ScalingActive", "External")
+    await scene.kubectl("scale", "jobqueue", "slack", "--replicas=1")
+    await scene.wait("slack", "has one", lambda seen: seen["status"]["ready"] == "1/1")
+    stranger = {"nodeSelector": {"there": "is none"}, "containers": [{"name": "main", "image": "none"}]}
+    labels = {"crewline.dev/jobqueue": "slack"}
+    absent = {"image": "localhost/crewline-worker:absent", "imagePullPolicy": "Never"}
+    await scene.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger", "labels": labels}, "spec": stranger},
+        jobqueue("slack", "handlers:counted", worker=absent, scaling=scaling),
+    )
+    await scene.wait_condition("slack", "Degraded", "ImagePullFailed")
+    await scene.kubectl("scale", "jobqueue", "slack", "--replicas=0")
+    await until("none is wanted", lambda: scene.replicas("slack"), lambda seen: seen == 0, 30)
+
+
 async def test_a_pod_of_another_uid_is_not_marked_and_needs_no_unmarking(inside: Inside) -> None:
     scene, cost = inside.scene, "controller.kubernetes.io/pod-deletion-cost"
     await scene.apply(inside.jobqueue("emails", scaling={"minReplicas": 1}))

@@ -129,3 +129,12 @@ async def test_an_entry_that_tells_no_numbers_counts_as_busy(queue: Queue) -> No
     await queue.redis.set(entry, '{"id": "pod-1", "drain": ["t"], "held": "0"}')
     assert await read_workers(queue, ["pod-1"]) == {"pod-1": Worker(known=True, busy=1, held=1)}
     await queue.redis.delete(entry, queue.keys.extra("workers"))
+
+
+async def test_an_entry_of_a_release_without_drains_tells_nothing(queue: Queue) -> None:
+    entry = queue.keys.extra("worker:w")
+    await queue.redis.zadd(queue.keys.extra("workers"), {"w": 1})
+    await queue.redis.set(entry, '{"id": "pod-1", "busy": 0}')
+    found = (await read_workers(queue, ["pod-1"]))["pod-1"]
+    assert not found.known and not found.follows
+    await queue.redis.delete(entry, queue.keys.extra("workers"))

@@ -50,6 +50,12 @@ def drain_fault(observed: Observed, step: Step) -> Fault | None:
     return denied.fault
 
 
+def telling(observed: Observed) -> frozenset[str]:
+    """The pods whose workers tell of themselves, or have once: they go on to be Crewline's."""
+    known = {uid for uid, worker in (observed.workers or {}).items() if worker.known}
+    return (observed.telling | known) & {pod["metadata"]["uid"] for pod in observed.pods}
+
+
 def looks_in(observed: Observed, step: Step) -> float | None:
     """In how many seconds the workers are to be looked at again, None if they need not."""
     if step.refused:
@@ -70,7 +76,7 @@ def has_wrong_pod_gone(observed: Observed) -> bool:
 
 
 def _fleet(jobqueue: JobQueue, observed: Observed) -> Fleet:
-    return replace(_fleet_of(observed), foreign=jobqueue.worker.handler is None)
+    return replace(_fleet_of(observed), foreign=jobqueue.worker.handler is None, telling=observed.telling)
 
 
 def _fleet_of(observed: Observed) -> Fleet:

@@ -17,6 +17,7 @@ from crewline_operator.jobqueue.children.ownership import Standing, standing
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import resolve_endpoint
 from crewline_operator.jobqueue.observed import Code, Observed
+from crewline_operator.jobqueue.pods import is_worker_of
 from crewline_operator.jobqueue.spec import JobQueue, named_queue
 from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api, Resource
 from crewline_operator.kube.store import Collection, Store
@@ -99,6 +100,7 @@ class JobQueueObserver:
         unclaimed_since: float | None = None,
         *,
         looks: bool = False,
+        telling: frozenset[str] = frozenset(),
     ) -> Observed:
         """What a plan for `jobqueue` is made from, given what the last one left for it to know.
 
@@ -128,11 +130,13 @@ class JobQueueObserver:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
             return seen
         children = await self._children(jobqueue)
-        pods = self._store.pods_of(jobqueue.namespace, jobqueue.name)
+        labelled = self._store.pods_of(jobqueue.namespace, jobqueue.name)
+        pods = [pod for pod in labelled if is_worker_of(jobqueue.name, pod)]
         looked = looks or any(_drains(pod) for pod in pods)
         return replace(
             seen,
             looked=looked,
+            telling=telling,
             workers=await self._workers(jobqueue, pods) if looked else None,
             deployment=children.own.get("Deployment"),
             service_account=children.own.get("ServiceAccount"),

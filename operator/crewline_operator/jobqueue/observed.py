@@ -45,6 +45,8 @@ class Observed:
     #: What the workers tell of themselves, by the uid of the pod; None if nobody looked, or it could not be read.
     workers: Mapping[str, Worker] | None = None
     looked: bool = False
+    #: Uids of the pods whose workers have told of themselves to this process.
+    telling: frozenset[str] = frozenset()
     #: What is read of the queue now, and the last read of it; that is empty until `followed` is what is wanted.
     followed: tuple[Endpoint, Target] | None = None
     reading: Reading = field(default_factory=Reading)

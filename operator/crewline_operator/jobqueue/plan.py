@@ -32,7 +32,7 @@ from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, Deployme
 from crewline_operator.jobqueue.children.service_account import build_service_account
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision, decision_on
-from crewline_operator.jobqueue.drains import actions_of, drain_fault, drain_step, has_wrong_pod_gone, looks_in
+from crewline_operator.jobqueue.drains import actions_of, drain_fault, drain_step, has_wrong_pod_gone, looks_in, telling
 from crewline_operator.jobqueue.faults import find_faults
 from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
 from crewline_operator.jobqueue.observed import Observed
@@ -76,6 +76,8 @@ class Plan:
     unclaimed_since: float | None = None
     #: Whether the next plan needs to know what the workers tell of themselves. One that knows no earlier one does.
     looks: bool = True
+    #: For the next plan to know: the pods whose workers have told of themselves, by uid.
+    telling: frozenset[str] = frozenset()
 
 
 def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
@@ -147,6 +149,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
         status=status,
         looks=looks_after is not None,
+        telling=telling(observed),
     )
 
 

@@ -56,7 +56,9 @@ class JobQueues:
             await self._executor.carry_out(key, obj, plan_unreadable(obj, unreadable.fault, datetime.now(UTC)))
             return
         last = self._plans.get(key, Plan([], History()))
-        observed = await self._observer.observe(obj, jobqueue, last.history, last.unclaimed_since, looks=last.looks)
+        observed = await self._observer.observe(
+            obj, jobqueue, last.history, last.unclaimed_since, looks=last.looks, telling=last.telling
+        )
         planned = plan(jobqueue, observed, self._settings)
         try:
             await self._executor.carry_out(key, obj, planned.actions)

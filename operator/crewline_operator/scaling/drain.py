@@ -73,7 +73,7 @@ def _step(wanted: int, fleet: Fleet) -> Step:
         waits = "the workers can't be asked yet to drain"
         asked = [pod.uid for pod in fleet.pods if pod.marked or pod in fleet.to_go]
         return Step(fleet.replicas, drain=asked, waits=waits, looks=True, soon=True)
-    if fleet.foreign and not any(fleet.worker(pod).known for pod in fleet.pods):
+    if fleet.foreign and not any(fleet.is_told(pod) for pod in fleet.pods):
         # Nobody can tell them to fetch nothing: they finish what they run once they are told to end.
         return Step(wanted, unmark=[pod for pod in fleet.pods if pod.marked], drain=to_hear)
     if fleet.to_go:

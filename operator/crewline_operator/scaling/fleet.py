@@ -50,6 +50,8 @@ class Fleet:
     idle: bool | None = None
     #: The workers may be programs of another kind, which tell nothing of themselves.
     foreign: bool = False
+    #: Uids of pods whose workers have told of themselves before: Redis may have lost that.
+    telling: frozenset[str] = frozenset()
     #: Redis has just taken no request to drain, or did not let one be taken back.
     refused: bool = False
 
@@ -95,4 +97,4 @@ class Fleet:
 
     def is_told(self, pod: Pod) -> bool:
         """Whether its worker can be asked to drain: a program of another kind hears of nothing."""
-        return not self.foreign or self.worker(pod).known
+        return not self.foreign or self.worker(pod).known or pod.uid in self.telling

@@ -247,6 +247,15 @@ def test_among_programs_of_another_kind_the_replica_set_chooses() -> None:
     assert (replicas(result), asked(result)) == (1, [])
 
 
+def test_one_that_has_told_of_itself_is_asked_also_while_redis_has_lost_what_it_told() -> None:
+    command = {"command": ["crewline", "worker"], "image": "shop:1"}
+    first = scaled(2, 2, worker=command, workers={"pod-1": BUSY, "pod-2": Worker()})
+    assert first.telling == {"pod-1"}
+    lost = scaled(1, 2, worker=command, workers={"pod-1": Worker(), "pod-2": Worker()}, telling=first.telling)
+    assert (replicas(lost), asked(lost), lost.telling) == (2, ["pod-2"], {"pod-1"})
+    assert scaled(1, 1, worker=command, pods=[pod(2)], telling=first.telling).telling == frozenset()
+
+
 def test_a_worker_whose_pod_is_deleted_is_told_before_its_sigterm() -> None:
     pods = [pod(1), pod(2, deletionTimestamp="now"), pod(3)]
     for told, wanted in ((BUSY, ["pod-2"]), (DRAINING, []), (Worker(known=True, stopping=True), []), (Worker(), [])):

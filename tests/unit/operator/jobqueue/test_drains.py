@@ -15,9 +15,10 @@ from crewline_operator.jobqueue.plan import Plan
 from crewline_operator.model.deletion_cost import DELETION_COST, MARK
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.worker import Worker
+from crewline_operator.redis.reading import Reading
 
 from tests.unit.operator.factories import CLOCK, at_rest, conditions, deployment, jobqueue, message, observed, pod
-from tests.unit.operator.jobqueue.plans import actions, manifest, notes, planned, reading, status_of
+from tests.unit.operator.jobqueue.plans import UNREACHABLE, actions, manifest, notes, planned, reading, status_of
 
 REF = jobqueue().queue_ref
 MARKED = {"annotations": {DELETION_COST: MARK}}
@@ -118,6 +119,8 @@ def test_those_by_which_the_last_were_lowered_to_zero_fetch_nothing_though_nobod
     assert manifest(result, "Deployment")["metadata"]["annotations"][GOING] == "pod-1 pod-2 pod-3"
     raised = lowered(3, 2, 1, 2, 3, observedGeneration=1)
     assert asked(scaled(2, 2, pods=pods, workers=at_rest(1, 2), deployment=raised)) == ["pod-1", "pod-2", "pod-3"]
+    raised = lowered(2, 3, 1, 2, 3, observedGeneration=1)
+    assert asked(scaled(3, 3, pods=pods, workers=at_rest(1, 2), deployment=raised)) == ["pod-1", "pod-2", "pod-3"]
     live = {"pods": pods[:2], "workers": at_rest(1, 2), "deployment": lowered(0, 2, 1, 2, replicas=2)}
     result = scaled(2, 2, **live)
     assert (asked(result), actions(result, Undrain)) == ([], [Undrain(REF, ("pod-1", "pod-2"))])
@@ -213,6 +216,9 @@ def test_a_rollout_that_does_not_end_keeps_nobody_drained_who_was_to_go_before_i
     marked = {"pods": [pod(1), pod(2, **MARKED), stuck], "workers": {"pod-1": BUSY} | at_rest(2)}
     result = scaled(2, 2, deployment=rolling(2), **marked)
     assert (asked(result), actions(result, Unmark)) == ([], [Unmark("emails-2", "pod-2")])
+    # as many as were to go have gone: the pod beside those is another ReplicaSet's
+    result = scaled(2, 2, deployment=rolling(2, annotations={GOING: "pod-2"}), **marked)
+    assert (asked(result), actions(result, Unmark)) == ([], [Unmark("emails-2", "pod-2")])
     # but one that its ReplicaSet is about to kill
     marked["pods"] = [*marked["pods"], pod(3)]
     result = scaled(2, 2, deployment=rolling(2, annotations={GOING: "pod-2"}), **marked)
@@ -295,5 +301,7 @@ def test_what_redis_refuses_is_told_and_asked_for_again_at_intervals_and_nothing
     more = scaled(3, 2, drain_denied=DENIED, **known)
     assert (replicas(more), actions(more, Unmark)) == (3, [Unmark("emails-2", "pod-2")])
     assert conditions(status_of(more))["Degraded"] == ("True", "RedisFull")
+    away = scaled(1, 2, drain_denied=DENIED, reading=Reading(fault=UNREACHABLE), **known)
+    assert [each["reason"] for each in status_of(away)["faults"]] == ["RedisUnreachable"]
     nothing = scaled(2, 2, drain_denied=DENIED, workers={"pod-1": BUSY, "pod-2": BUSY})
     assert conditions(status_of(nothing))["Degraded"][0] == "False"

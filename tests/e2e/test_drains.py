@@ -73,7 +73,12 @@ async def test_neither_a_rollout_that_does_not_end_nor_a_strangers_pod_keeps_a_q
     await scene.wait_condition("slack", "ScalingActive", "External")
     await scene.kubectl("scale", "jobqueue", "slack", "--replicas=1")
     await scene.wait("slack", "has one", lambda seen: seen["status"]["ready"] == "1/1")
-    stranger = {"nodeSelector": {"there": "is none"}, "containers": [{"name": "main", "image": "none"}]}
+    container = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    stranger = {
+        "nodeSelector": {"there": "is-none"},
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{"name": "main", "image": "none", "securityContext": container}],
+    }
     labels = {"crewline.dev/jobqueue": "slack"}
     absent = {"image": "localhost/crewline-worker:absent", "imagePullPolicy": "Never"}
     await scene.apply(

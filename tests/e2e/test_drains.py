@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from crewline_operator.effects.actions import Mark, Unmark
-from crewline_operator.model.deletion_cost import MARK
+from crewline_operator.kube.store import version_of
+from crewline_operator.model.deletion_cost import MARK, is_marked
 from crewline_operator.model.key import Key
 
 from tests.e2e.inside import Inside
@@ -66,6 +67,29 @@ async def test_those_that_have_nothing_go_and_those_with_long_jobs_stay(scene: S
     assert [int(count) for count in starts.values()] == [1, 1, 1, 1]
 
 
+async def test_neither_a_rollout_that_does_not_end_nor_a_strangers_pod_keeps_a_queue_awake(scene: Scene) -> None:
+    scaling = {"mode": "External", "maxReplicas": 2}
+    await scene.apply(jobqueue("slack", "handlers:counted", scaling=scaling))
+    await scene.wait_condition("slack", "ScalingActive", "External")
+    await scene.kubectl("scale", "jobqueue", "slack", "--replicas=1")
+    await scene.wait("slack", "has one", lambda seen: seen["status"]["ready"] == "1/1")
+    container = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    stranger = {
+        "nodeSelector": {"there": "is-none"},
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{"name": "main", "image": "none", "securityContext": container}],
+    }
+    labels = {"crewline.dev/jobqueue": "slack"}
+    absent = {"image": "localhost/crewline-worker:absent", "imagePullPolicy": "Never"}
+    await scene.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stranger", "labels": labels}, "spec": stranger},
+        jobqueue("slack", "handlers:counted", worker=absent, scaling=scaling),
+    )
+    await scene.wait_condition("slack", "Degraded", "ImagePullFailed")
+    await scene.kubectl("scale", "jobqueue", "slack", "--replicas=0")
+    await until("none is wanted", lambda: scene.replicas("slack"), lambda seen: seen == 0, 30)
+
+
 async def test_a_pod_of_another_uid_is_not_marked_and_needs_no_unmarking(inside: Inside) -> None:
     scene, cost = inside.scene, "controller.kubernetes.io/pod-deletion-cost"
     await scene.apply(inside.jobqueue("emails", scaling={"minReplicas": 1}))
@@ -88,3 +112,15 @@ async def test_a_pod_of_another_uid_is_not_marked_and_needs_no_unmarking(inside:
         await until("the mark is taken back", marked, lambda seen: not seen, 20)
         written = [call.body["metadata"]["annotations"] for call in inside.api.written(f"/pods/{name}")]
         assert written[-2:] == [{cost: MARK}, {cost: None}]
+
+        pods = operator.controller._store.pods
+        await carry_out(key, jobqueue, [Mark(name, uid)])
+        before = version_of(pods.get(scene.namespace, name) or {})
+        assert await carry_out(key, jobqueue, [Unmark(name, uid)])
+        after = pods.get(scene.namespace, name)
+        assert after is not None and version_of(after) > before and not is_marked(after), "no watch is waited for"
+        # one of which the watch has not told that it is gone is marked no more
+        for gone in (Mark("absent", "gone-1"), Unmark("absent", "gone-2")):
+            pods.put(after | {"metadata": after["metadata"] | {"name": "absent", "uid": gone.uid}})
+            await carry_out(key, jobqueue, [gone])
+            assert pods.get(scene.namespace, "absent") is None

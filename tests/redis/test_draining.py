@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from crewline import Job, Queue
 from crewline.wire.drains import DRAIN_SECONDS, drain_key
+from redis.exceptions import OutOfMemoryError
+
+from tests import redis_server
 
 Until = Callable[..., Awaitable[Any]]
 
@@ -191,3 +196,15 @@ async def test_requests_for_nobody_are_none(queue: Queue) -> None:
     await queue.undrain_workers([])
     assert await queue.drains([]) == {}
     assert await queue.drain_workers([]) == {}
+
+
+async def test_a_request_that_holds_is_made_to_hold_on_also_where_redis_takes_no_new_one(tmp_path: Path) -> None:
+    with redis_server.start(tmp_path) as server:
+        async with Queue("full", redis=server.url) as queue:
+            tokens = await queue.drain_workers(["pod-1"], seconds=5)
+            await queue.redis.config_set("maxmemory", 1)
+            assert await queue.drain_workers(["pod-1"]) == tokens
+            assert await queue.redis.pttl(queue.keys.extra(drain_key("pod-1"))) > 5000
+            with pytest.raises(OutOfMemoryError):
+                await queue.drain_workers(["pod-1", "pod-2"])
+            await queue.redis.config_set("maxmemory", 0)

@@ -75,6 +75,36 @@ async def test_what_relies_on_requests_is_not_done_unless_they_have_held_all_the
     await queue.undrain_workers(["pod-1", "pod-2"])
 
 
+async def test_what_redis_does_not_take_is_remembered_and_tried_again_after_longer_and_longer(
+    operator: Operator, queue: Queue
+) -> None:
+    tokens = await queue.drain_workers(["pod-1"])
+    asked, holding = Drain(REF, ("pod-1", "pod-2")), Drain(REF, ("pod-1", "pod-2"), tokens | {"pod-2": "t"})
+    done = operator.executor.done
+    await queue.redis.execute_command("ACL", "SETUSER", "default", "-set", "-del")
+    try:
+        await operator.do(asked)
+        denied = done(EMAILS).drain_denied
+        assert denied is not None and denied.fault.reason == "RedisPermissionDenied"
+        assert denied.fault.message.startswith("workers can't be asked to drain: Redis of JobQueue 'emails' ")
+        assert operator.delays == [], "nothing relies on it"
+        for _ in range(4):
+            await operator.do(holding)
+        await operator.do(Undrain(REF, ("pod-1",)))
+        denied = done(EMAILS).drain_denied
+        assert denied is not None and denied.fault.message.startswith("workers can't be let go from draining: ")
+    finally:
+        await queue.redis.execute_command("ACL", "SETUSER", "default", "+set", "+del")
+    first, *others = operator.delays
+    assert first == 0, "so that it is told"
+    assert 0 < others[0] < others[1] < others[2]
+    await operator.do(asked)
+    assert done(EMAILS).drain_denied is None
+    await operator.do(holding)
+    assert operator.delays[-1] == 0, "something was done meanwhile"
+    await queue.undrain_workers(["pod-1", "pod-2"])
+
+
 async def test_two_workers_in_one_pod_are_both_to_answer(
     operator: Operator, queue: Queue, start_worker: Any, until: Until
 ) -> None:
@@ -98,4 +128,13 @@ async def test_an_entry_that_tells_no_numbers_counts_as_busy(queue: Queue) -> No
     await queue.redis.zadd(queue.keys.extra("workers"), {"w": 1})
     await queue.redis.set(entry, '{"id": "pod-1", "drain": ["t"], "held": "0"}')
     assert await read_workers(queue, ["pod-1"]) == {"pod-1": Worker(known=True, busy=1, held=1, settings=None)}
+    await queue.redis.delete(entry, queue.keys.extra("workers"))
+
+
+async def test_an_entry_of_a_release_without_drains_tells_nothing(queue: Queue) -> None:
+    entry = queue.keys.extra("worker:w")
+    await queue.redis.zadd(queue.keys.extra("workers"), {"w": 1})
+    await queue.redis.set(entry, '{"id": "pod-1", "busy": 0}')
+    found = (await read_workers(queue, ["pod-1"]))["pod-1"]
+    assert not found.known and not found.follows
     await queue.redis.delete(entry, queue.keys.extra("workers"))

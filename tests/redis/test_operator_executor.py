@@ -70,6 +70,7 @@ class Operator:
         self.pollers = Pollers(lambda _: None, 60.0)
         self.api = api
         self.again: list[Key] = []
+        self.delays: list[float] = []
         self.bulkheads = Bulkheads(self.again.append, 2)
         self.fence = Fence.always_open()
         self.executor = Executor(
@@ -80,8 +81,12 @@ class Operator:
             bulkheads=self.bulkheads,
             budget=WriteBudget(50, self.again.append),
             fence=self.fence,
-            requeue=lambda key, _: self.again.append(key),
+            requeue=self.requeue,
         )
+
+    def requeue(self, key: Key, seconds: float) -> None:
+        self.again.append(key)
+        self.delays.append(seconds)
 
     async def do(self, *actions: Any, key: Key = EMAILS) -> None:
         await self.executor.carry_out(key, jobqueue_object(), actions)

@@ -101,13 +101,18 @@ class Workers(ById):
         keys = self._drain_keys(worker_ids)
         lasts_ms = round(check_seconds(seconds, "seconds", A_MILLISECOND) * 1000)
         async with self.redis.pipeline(transaction=False) as pipe:
+            # A request that holds keeps its token, and also holds on where Redis is full and takes no new one.
             for key in keys.values():
-                # a request that holds keeps its token
-                pipe.set(key, uuid.uuid4().hex, px=lasts_ms, nx=True)
                 pipe.pexpire(key, lasts_ms)
                 pipe.get(key)
-            replies = await pipe.execute()
-        return {worker_id: text(token or b"") for worker_id, token in zip(keys, replies[2::3], strict=True)}
+            tokens = dict(zip(keys, (await pipe.execute())[1::2], strict=True))
+            new = [worker_id for worker_id, token in tokens.items() if not token]
+            for worker_id in new:
+                # somebody else may have asked since
+                pipe.set(keys[worker_id], uuid.uuid4().hex, px=lasts_ms, nx=True)
+                pipe.get(keys[worker_id])
+            tokens |= zip(new, (await pipe.execute())[1::2] if new else (), strict=True)
+        return {worker_id: text(token or b"") for worker_id, token in tokens.items()}
 
     async def undrain_workers(self, worker_ids: Sequence[str]) -> None:
         """Lets workers fetch again; those that nobody has asked go on as they do."""

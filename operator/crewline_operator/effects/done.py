@@ -32,6 +32,14 @@ class Claimed:
 
 
 @dataclass(frozen=True)
+class Denied:
+    """Why Redis did not take something, and when, by the monotonic clock."""
+
+    fault: Fault
+    at: float
+
+
+@dataclass(frozen=True)
 class PauseDenied:
     """A pause, or a resume, that Redis did not take, and when, by the monotonic clock."""
 
@@ -55,6 +63,10 @@ class Done:
     known: float | None = None
     #: The last pause or resume that was asked for, if it was not taken.
     pause_denied: PauseDenied | None = None
+    #: ... and the last request to drain, or to drain no more.
+    drain_denied: Denied | None = None
+    #: How many plans in a row were for another state of things than there was.
+    changed: int = 0
 
     def status_age_seconds(self, now: float) -> float:
         """How long ago this process wrote the status; inf if it has not."""

@@ -47,7 +47,6 @@ from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.store import Store
-from crewline_operator.model.deletion_cost import MARK
 from crewline_operator.model.key import Key, Object
 from crewline_operator.model.note import Note
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
@@ -55,6 +54,8 @@ from crewline_operator.redis.pollers import Pollers
 
 #: Actions that change nothing but what this process reads.
 READS = (Follow, Attend, Unfollow)
+#: An object for which plans come too late again and again is looked at again after this, twice that, and so on.
+CHANGED_SECONDS, CHANGED_CAP_SECONDS = 0.25, 15.0
 
 
 class Executor:
@@ -117,13 +118,22 @@ class Executor:
                 self._store.of(key.kind).remove(obj, math.inf)
             self._requeue(key, 0)
         except Changed:
-            self._requeue(key, 0)
+            self._look_again(key)
         except (Busy, NotItsTurn):
             # It is looked at again when there is room at its Redis, or when it is its turn to write.
             pass
         else:
+            if key in self._done:
+                self._done[key].changed = 0
             return True
         return False
+
+    def _look_again(self, key: Key) -> None:
+        """At once, since what was seen is over; if the next plan is for something else again, after a while."""
+        done = self._done[key]
+        backoff_seconds = min(CHANGED_SECONDS * 2.0 ** min(done.changed, 30), CHANGED_CAP_SECONDS)
+        self._requeue(key, backoff_seconds if done.changed else 0)
+        done.changed += 1
 
     async def _do(self, key: Key, obj: Object | None, action: Action) -> None:
         if key not in self._done:
@@ -143,13 +153,13 @@ class Executor:
             case Unfollow():
                 self._pollers.unwatch(key)
             case Drain():
-                await self._queues.drain(key, action)
+                await self._queues.drain(key, action, done)
             case Undrain():
-                await self._queues.undrain(key, action)
+                await self._queues.undrain(key, action, done)
             case Mark(pod, uid):
-                await self._objects.mark(key, pod, uid, MARK)
+                await self._objects.mark(key, pod, uid)
             case Unmark(pod, uid):
-                await self._objects.mark(key, pod, uid, None)
+                await self._objects.unmark(key, pod, uid)
             case Apply():
                 await self._objects.apply(key, obj, action, done)
             case Remove():

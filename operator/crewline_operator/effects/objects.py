@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 
 from crewline_operator.effects.actions import Apply, Remove, WriteStatus
@@ -14,7 +15,7 @@ from crewline_operator.kube.errors import ApiError
 from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.kube.status import patched
 from crewline_operator.kube.store import Store, version_of
-from crewline_operator.model.deletion_cost import DELETION_COST
+from crewline_operator.model.deletion_cost import DELETION_COST, MARK
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key, Object, status_of
 
@@ -67,17 +68,34 @@ class Objects:
                 raise
         done.applied.pop(action.kind, None)
 
-    async def mark(self, key: Key, pod: str, uid: str, cost: str | None) -> None:
-        """Give a pod a deletion cost, or None. What it is then is for the watch to tell: that of whoever kills by it
-        may be as late. Raises Changed if it is to get one and is not there any more."""
+    async def mark(self, key: Key, pod: str, uid: str) -> None:
+        """Give a pod the mark. That it has it is for the watch to tell: that of whoever kills by it may be as late.
+
+        Raises Changed if the pod is not there any more.
+        """
+        if await self._give_cost(key, pod, uid, MARK) is None:
+            raise Changed
+
+    async def unmark(self, key: Key, pod: str, uid: str) -> None:
+        """Take the mark off a pod, which has none from then on, whatever a watch still tells."""
+        found = await self._give_cost(key, pod, uid, None)
+        if found is not None:
+            self._store.pods.put(found)
+
+    async def _give_cost(self, key: Key, pod: str, uid: str, cost: str | None) -> Object | None:
+        """The pod as it is then; None if it is not there any more, or was changed by somebody at that moment."""
         patch = {"metadata": {"uid": uid, "annotations": {DELETION_COST: cost}}}
         try:
-            await self._api.merge(PODS, key.namespace, pod, patch)
+            return await self._api.merge(PODS, key.namespace, pod, patch)
         except ApiError as error:
-            if error.status not in (404, 409) and "metadata.uid" not in error.fields:
+            if error.not_found or "metadata.uid" in error.fields:
+                # Its watch may tell so late, or never: it must not be marked for ever.
+                known = self._store.pods.get(key.namespace, pod)
+                if known is not None and known["metadata"]["uid"] == uid:
+                    self._store.pods.remove(known, math.inf)
+            elif error.status != 409:
                 raise
-            if cost is not None:
-                raise Changed from error
+            return None
 
     async def write_status(self, key: Key, obj: Object | None, action: WriteStatus, done: Done) -> None:
         """Patch the status of `obj`. Raises NotItsTurn, Changed and Gone."""

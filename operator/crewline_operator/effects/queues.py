@@ -31,7 +31,7 @@ from crewline_operator.effects.actions import (
     Undrain,
     WriteSettings,
 )
-from crewline_operator.effects.done import Claimed, Done, PauseDenied
+from crewline_operator.effects.done import Claimed, Denied, Done, PauseDenied
 from crewline_operator.effects.errors import Changed, NotFollowed, NotRemoved, Refused
 from crewline_operator.kube.fence import Fence
 from crewline_operator.model.fault import Fault
@@ -105,17 +105,17 @@ class Queues:
             await queue.scripts.limit_queue(action.text, **action.limits)
         self._pollers.wake(action.queue.jobqueue)
 
-    async def drain(self, key: Key, action: Drain) -> None:
+    async def drain(self, key: Key, action: Drain, done: Done) -> None:
         """Ask workers to drain. Raises Changed unless all requests that have to hold have held until now."""
         tokens: dict[str, str] = {}
-        async with _may_fail(), self._at(action.queue, key) as queue:
+        async with _may_be_denied(action, done), self._at(action.queue, key) as queue:
             tokens = await queue.drain_workers(action.workers)
         if any(tokens.get(uid) != token for uid, token in action.holding.items()):
             raise Changed
 
-    async def undrain(self, key: Key, action: Undrain) -> None:
+    async def undrain(self, key: Key, action: Undrain, done: Done) -> None:
         """Let workers fetch again."""
-        async with _may_fail(), self._at(action.queue, key) as queue:
+        async with _may_be_denied(action, done), self._at(action.queue, key) as queue:
             await queue.undrain_workers(action.workers)
 
     async def hand_back(self, key: Key, action: HandBack) -> Note:
@@ -186,6 +186,23 @@ async def _may_fail() -> AsyncIterator[None]:
     with contextlib.suppress(NotFollowed, *UNAVAILABLE):
         async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
             yield
+
+
+@asynccontextmanager
+async def _may_be_denied(action: Drain | Undrain, done: Done) -> AsyncIterator[None]:
+    """A call for workers, bounded in time, that may fail; why Redis did not take it is for the next plan to tell."""
+    try:
+        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
+            yield
+    except NotFollowed:
+        pass
+    except UNAVAILABLE as error:
+        fault = redis_fault(error, f"of JobQueue {action.queue.jobqueue.name!r}")
+        what = "asked to drain" if isinstance(action, Drain) else "let go from draining"
+        told = Fault(fault.reason, f"workers can't be {what}: {fault.message}")
+        done.drain_denied = Denied(told, time.monotonic())
+    else:
+        done.drain_denied = None
 
 
 @asynccontextmanager

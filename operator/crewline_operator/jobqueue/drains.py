@@ -6,16 +6,20 @@ Pure, like the plan that it is a part of.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from crewline_operator.effects.actions import Action, Drain, Mark, Undrain, Unmark
+from crewline_operator.jobqueue.decision import decision_on
+from crewline_operator.jobqueue.going import going_on
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pods import is_ready, is_refused, rollout_of
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.model.deletion_cost import is_marked
-from crewline_operator.model.fault import FAULT_CHECK_SECONDS
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.key import Object
-from crewline_operator.scaling.drain import Fleet, Pod, Step, next_step
+from crewline_operator.scaling.drain import Step, next_step
+from crewline_operator.scaling.fleet import Fleet, Pod
 
 #: Seconds between two looks at workers that drain: where an answer is on its way, and where a job has to end first.
 SOON_SECONDS, LOOK_SECONDS = 0.25, 1.0
@@ -38,8 +42,24 @@ def actions_of(jobqueue: JobQueue, step: Step) -> list[Action]:
     return actions
 
 
+def drain_fault(observed: Observed, step: Step) -> Fault | None:
+    """Why Redis lets nobody be asked, or none be let go, as long as somebody is to be."""
+    denied = observed.drain_denied
+    if denied is None or observed.reading.fault is not None or not (step.refused or step.drain or step.undrain):
+        return None
+    return denied.fault
+
+
+def telling(observed: Observed) -> frozenset[str]:
+    """The pods whose workers tell of themselves, or have once: they go on to be Crewline's."""
+    known = {uid for uid, worker in (observed.workers or {}).items() if worker.known}
+    return (observed.telling | known) & {pod["metadata"]["uid"] for pod in observed.pods}
+
+
 def looks_in(observed: Observed, step: Step) -> float | None:
     """In how many seconds the workers are to be looked at again, None if they need not."""
+    if step.refused:
+        return FAULT_CHECK_SECONDS
     if not (step.looks or (observed.looked and observed.workers is None)):
         return None
     if observed.workers is None and observed.reading.fault is not None:
@@ -48,30 +68,39 @@ def looks_in(observed: Observed, step: Step) -> float | None:
     return SOON_SECONDS if step.soon else LOOK_SECONDS
 
 
-def has_wrong_pod_gone(observed: Observed, step: Step) -> bool:
-    """Whether replicas was lowered by some pods, and one of them lives although as many have gone."""
-    live = {pod["metadata"]["uid"] for pod in observed.pods if not _is_leaving(pod)}
-    return len(live) <= step.replicas <= observed.current_replicas and not live.isdisjoint(observed.going)
+def has_wrong_pod_gone(observed: Observed) -> bool:
+    """Whether a ReplicaSet has killed another pod than those by which replicas was lowered last."""
+    fleet = _fleet_of(observed)
+    decision = decision_on(observed.deployment)
+    if decision is None or decision.to >= decision.before or not fleet.released:
+        return False
+    gone = fleet.going - {pod.uid for pod in fleet.pods}
+    return len(gone) < decision.before - decision.to
 
 
 def _fleet(jobqueue: JobQueue, observed: Observed) -> Fleet:
+    return replace(_fleet_of(observed), foreign=jobqueue.worker.handler is None, telling=observed.telling)
+
+
+def _fleet_of(observed: Observed) -> Fleet:
     deployment = observed.deployment or {}
     told: Mapping[str, Any] = deployment.get("status", {})
     has = told.get("replicas", 0)
-    seen = told.get("observedGeneration", 0) >= deployment.get("metadata", {}).get("generation", 0)
-    snapshot = observed.reading.snapshot
-    live = [pod for pod in observed.pods if not _is_leaving(pod)]
+    snapshot, denied = observed.reading.snapshot, observed.drain_denied
+    # Without a Deployment nobody kills them.
+    live = [pod for pod in observed.pods if not _is_leaving(pod)] if deployment else []
     return Fleet(
         replicas=observed.current_replicas,
-        # What it has is not known before it has taken in what was asked last.
-        has=has if seen else max(has, observed.current_replicas + 1),
+        has=has,
         rolled_out=told.get("updatedReplicas", 0) == has,
         pods=[_pod(pod) for pod in live],
         workers=observed.workers,
+        seen=told.get("observedGeneration", 0) >= deployment.get("metadata", {}).get("generation", 0),
+        going=going_on(observed.deployment),
         leaving=[pod["metadata"]["uid"] for pod in observed.pods if pod["metadata"].get("deletionTimestamp")],
         short=is_refused(observed.deployment),
         idle=snapshot.active == 0 if snapshot is not None else None,
-        foreign=jobqueue.worker.handler is None,
+        refused=denied is not None and observed.clock - denied.at < FAULT_CHECK_SECONDS,
     )
 
 

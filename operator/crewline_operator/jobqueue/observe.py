@@ -21,6 +21,7 @@ from crewline_operator.jobqueue.live import is_settled
 from crewline_operator.jobqueue.move import Settled, may_move, settle
 from crewline_operator.jobqueue.observed import Code, Move, Observed
 from crewline_operator.jobqueue.others import Others
+from crewline_operator.jobqueue.pods import is_worker_of
 from crewline_operator.jobqueue.redis_spec import RedisSpec
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
 from crewline_operator.kube.api import DEPLOYMENTS, SERVICE_ACCOUNTS, Api
@@ -123,7 +124,7 @@ class JobQueueObserver:
         *,
         unready_since: float | None = None,
         looks: bool = False,
-        going: frozenset[str] = frozenset(),
+        telling: frozenset[str] = frozenset(),
     ) -> Observed:
         """What a plan for the queue that is served is made from, given what the last one left for it to know.
 
@@ -156,15 +157,16 @@ class JobQueueObserver:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
             return seen
         children = await self._children(jobqueue)
-        pods = self._store.pods_of(jobqueue.namespace, jobqueue.name)
+        labelled = self._store.pods_of(jobqueue.namespace, jobqueue.name)
+        pods = [pod for pod in labelled if is_worker_of(jobqueue.name, pod)]
         deployment = children.own.get("Deployment")
         follow = is_settled(jobqueue, seen.status.get("settings"), reading, deployment)
         looked = looks or not follow or any(_drains(pod) for pod in pods)
         return replace(
             seen,
             looked=looked,
+            telling=telling,
             workers=await self._workers(jobqueue, pods) if looked else None,
-            going=going,
             move=await self._left(move, jobqueue) if move is not None else None,
             deployment=deployment,
             service_account=children.own.get("ServiceAccount"),
@@ -176,6 +178,7 @@ class JobQueueObserver:
             stale_child=children.stale,
             applied=dict(done.applied),
             pause_denied=done.pause_denied,
+            drain_denied=done.drain_denied,
             status_age_seconds=done.status_age_seconds(time.monotonic()),
             sweep_age_seconds=done.sweep_age_seconds(time.monotonic()),
             known_seconds=done.known_seconds(time.monotonic()),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from crewline_operator.effects.done import Applied, Claimed, PauseDenied
+from crewline_operator.effects.done import Applied, Claimed, Denied, PauseDenied
 from crewline_operator.model.attention import Attention
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
@@ -59,10 +59,10 @@ class Observed:
     #: What the workers tell of themselves, by the uid of the pod; None if nobody looked, or it could not be read.
     workers: Mapping[str, Worker] | None = None
     looked: bool = False
-    #: Uids of the pods by which this process has lowered replicas last.
-    going: frozenset[str] = frozenset()
     #: Since when no worker is ready although some are wanted, by the monotonic clock; None if it is not so.
     unready_since: float | None = None
+    #: Uids of the pods whose workers have told of themselves to this process.
+    telling: frozenset[str] = frozenset()
     #: What is read of the queue now, and the last read of it; that is empty until `followed` is what is wanted.
     followed: tuple[Endpoint, Target] | None = None
     reading: Reading = field(default_factory=Reading)
@@ -85,6 +85,8 @@ class Observed:
     refusal: Fault | None = None
     #: The last pause or resume that Redis did not take.
     pause_denied: PauseDenied | None = None
+    #: ... and the last request to drain, or to drain no more.
+    drain_denied: Denied | None = None
     history: History = field(default_factory=History)
     #: What this process applied last, by the kind of the child, and how long ago it wrote the status.
     applied: Mapping[str, Applied] = field(default_factory=dict)

@@ -38,7 +38,15 @@ from crewline_operator.jobqueue.children.service_account import build_service_ac
 from crewline_operator.jobqueue.children.template import INVALID_TEMPLATE
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision, decision_on
-from crewline_operator.jobqueue.drains import LOOK_SECONDS, actions_of, drain_step, has_wrong_pod_gone, looks_in
+from crewline_operator.jobqueue.drains import (
+    LOOK_SECONDS,
+    actions_of,
+    drain_fault,
+    drain_step,
+    has_wrong_pod_gone,
+    looks_in,
+    telling,
+)
 from crewline_operator.jobqueue.faults import find_faults
 from crewline_operator.jobqueue.has_queue import has_queue, queue_name
 from crewline_operator.jobqueue.live import asks_again, live_step, ready_workers
@@ -87,8 +95,8 @@ class Plan:
     unready_since: float | None = None
     #: Whether the next plan needs to know what the workers tell of themselves. One that knows no earlier one does.
     looks: bool = True
-    #: For the next plan to know: by which pods replicas was lowered.
-    going: frozenset[str] = frozenset()
+    #: For the next plan to know: the pods whose workers have told of themselves, by uid.
+    telling: frozenset[str] = frozenset()
 
 
 def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
@@ -125,6 +133,8 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     applies = _may_apply(observed, faults)
     wanted = decision.replicas if applies else current
     step = drain_step(jobqueue, observed, wanted)
+    if (denied := drain_fault(observed, step)) is not None:
+        faults.append(denied)
     replicas = step.replicas
     decided = None
     if applies and replicas != current:
@@ -137,7 +147,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         faults=faults,
         pause=pause.condition,
     )
-    manifests = _manifests(jobqueue, observed, replicas, decided, settings) if applies else []
+    manifests = _manifests(jobqueue, observed, step, decided, settings) if applies else []
     status = build_status(jobqueue, outcome, observed)
     writes, written_in = _status_writes(status, observed, settings)
     made = made_notes(jobqueue) if applies and observed.deployment is None else []
@@ -152,7 +162,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     drains = actions_of(jobqueue, step)
     actions = [*strays, *following, *claim.actions, *live.actions, *drains, *applied, *attends, *writes]
     actions += notes_of(observed, outcome)
-    if has_wrong_pod_gone(observed, step):
+    if applies and has_wrong_pod_gone(observed):
         actions.append(wrong_pod_note())
     if pause.action is not None:
         actions.append(pause.action)
@@ -179,7 +189,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         status=status,
         unready_since=observed.unready_since,
         looks=looks_after is not None,
-        going=_going(step, observed),
+        telling=telling(observed),
     )
 
 
@@ -197,13 +207,6 @@ def plan_gone(claimed: Claimed | None) -> list[Action]:
     """What to do when a JobQueue is gone. Its Deployment goes by garbage collection; its jobs are the user's."""
     given_up = [GiveUpClaim(claimed.queue, claimed.owner)] if claimed is not None else []
     return [*given_up, Unfollow()]
-
-
-def _going(step: Step, observed: Observed) -> frozenset[str]:
-    """By which pods replicas is lowered, or was and they are on their way."""
-    if step.replicas != observed.current_replicas:
-        return frozenset(step.holding) if step.replicas < observed.current_replicas else frozenset()
-    return observed.going if step.looks and not has_wrong_pod_gone(observed, step) else frozenset()
 
 
 def _following(jobqueue: JobQueue, observed: Observed) -> list[Action]:
@@ -237,11 +240,11 @@ def _may_apply(observed: Observed, faults: Sequence[Fault]) -> bool:
 
 
 def _manifests(
-    jobqueue: JobQueue, observed: Observed, replicas: int, decided: LastDecision | None, settings: Settings
+    jobqueue: JobQueue, observed: Observed, step: Step, decided: LastDecision | None, settings: Settings
 ) -> list[dict[str, Any]]:
     """The children to have."""
     inputs = DeploymentInputs(
-        replicas=replicas,
+        replicas=step.replicas,
         image=jobqueue.worker.image or settings.worker_image,
         image_pull_policy=jobqueue.worker.image_pull_policy or settings.worker_image_pull_policy,
         # While the ConfigMap is missing the workers that run keep their code: no rollout into nothing.
@@ -249,6 +252,7 @@ def _manifests(
         secret_digest=observed.endpoint.secret_digest if isinstance(observed.endpoint, Endpoint) else None,
         decision=decided or decision_on(observed.deployment),
         has_queue=queue_name(jobqueue, observed) if has_queue(jobqueue, observed) else None,
+        going=step.going,
     )
     deployment = build_deployment(jobqueue, inputs)
     return [deployment] if jobqueue.worker.service_account else [build_service_account(jobqueue), deployment]

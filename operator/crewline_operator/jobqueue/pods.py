@@ -42,6 +42,13 @@ def pod_fault(pods: Sequence[Object]) -> Fault | None:
     return None
 
 
+def is_worker_of(name: str, pod: Object) -> bool:
+    """Whether a pod is of that Deployment: others may have its label, too, and are none of its ReplicaSets'."""
+    owners = pod["metadata"].get("ownerReferences") or ()
+    controller: Mapping[str, Any] = next((each for each in owners if each.get("controller")), {})
+    return bool(controller.get("kind") == "ReplicaSet" and controller.get("name") == f"{name}-{rollout_of(pod)}")
+
+
 def is_ready(pod: Object) -> bool:
     """Whether a pod is ready as a ReplicaSet sees it."""
     return any(each.get("type") == "Ready" and each.get("status") == "True" for each in _conditions(pod))

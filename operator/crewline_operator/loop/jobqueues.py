@@ -62,7 +62,7 @@ class JobQueues:
             last.unclaimed_since,
             unready_since=last.unready_since,
             looks=leads and last.looks,
-            going=last.going,
+            telling=last.telling,
         )
         jobqueue = settled.jobqueue
         planned = plan(jobqueue, observed, self._settings)
@@ -81,7 +81,8 @@ class JobQueues:
             # Two that tell of a queue would be counted twice.
             desired, ready = planned.status["desiredReplicas"], planned.status["readyReplicas"]
             self._metrics.jobqueue(key, observed.reading.snapshot, desired, ready)
-        if planned.check_after_seconds is not None:
+        # One that came too late is followed by another as soon as that may help.
+        if planned.check_after_seconds is not None and not self._executor.done(key).changed:
             self._requeue(key, planned.check_after_seconds)
 
     def _tell_schedules(self, key: Key, snapshot: Snapshot | None) -> None:

@@ -27,7 +27,8 @@ async def read_workers(queue: Queue, ids: Collection[str]) -> dict[str, Worker]:
 def _worker(asked: str, entries: list[Mapping[str, Any]]) -> Worker:
     return Worker(
         asked=asked,
-        known=bool(entries),
+        # A release that knows of no requests tells of itself, too, but not what is asked here.
+        known=bool(entries) and all("drain" in entry for entry in entries),
         follows=bool(entries) and all(entry.get("drain") == asked != "" for entry in entries),
         busy=sum(_count(entry, "busy") for entry in entries),
         held=sum(_count(entry, "held") for entry in entries),

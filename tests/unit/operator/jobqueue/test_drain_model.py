@@ -1,14 +1,17 @@
-"""The drain protocol as a whole, whatever comes in between: a model of pods, a ReplicaSet, workers and Redis.
+"""The drain protocol as a whole, whatever comes in between: a model of a Deployment's pods, workers and Redis.
 
 The operator's own plan is asked, with a view that lags behind, and its actions are carried out one by one: it may end
-before any of them and begin anew knowing nothing. Answers of workers come late, jobs come and end, somebody deletes
-pods, and another number of workers is wanted at any moment.
+before any of them and begin anew knowing nothing. Answers of workers come late, jobs come and end, requests lapse,
+somebody deletes pods, another template is rolled out, perhaps one whose workers never start, and another number of
+workers is wanted at any moment.
 """
 
 from __future__ import annotations
 
 import copy
 import itertools
+import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,7 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.unit.operator.factories import deployment, observed, pod
-from tests.unit.operator.jobqueue.plans import planned, reading
+from tests.unit.operator.jobqueue.plans import notes, planned, reading
 
 T = TypeVar("T")
 
@@ -46,8 +49,19 @@ class Drains(RuleBasedStateMachine):
         super().__init__()
         self.numbers = itertools.count(1)
         self.tokens = itertools.count(1)
-        self.wanted = self.replicas = self.has = 0
+        self.wanted = self.replicas = self.has = self.updated = 0
         self.generation = self.observed = 1
+        #: The Deployment's annotations, its template, and by how many replicas its ReplicaSets were made last.
+        self.annotations: dict[str, str] = {}
+        self.template = "r1"
+        self.scaled = 0
+        #: How many pods each ReplicaSet is to have, and how many it has lost in rollouts, which kill whom they like.
+        self.sets: Counter[str] = Counter()
+        self.rolled: Counter[str] = Counter()
+        #: Pods were killed by somebody who knows of no marks.
+        self.others_kill = False
+        #: Templates whose pods never start.
+        self.broken: set[str] = set()
         self.pods: dict[str, dict[str, Any]] = {}
         self.processes: dict[str, Process] = {}
         self.requests: dict[str, str] = {}
@@ -57,7 +71,7 @@ class Drains(RuleBasedStateMachine):
     @initialize(number=NUMBER, busy=SOME, wanted=NUMBER)
     def there_are_workers(self, number: int, busy: set[int], wanted: int) -> None:
         self.replicas, self.wanted = number, wanted
-        self.replica_set_acts()
+        self.the_cluster_acts()
         self.a_worker_starts(set(range(number)))
         self.a_pod_is_ready(set(range(number)))
         self.watch()
@@ -68,28 +82,72 @@ class Drains(RuleBasedStateMachine):
     def live(self) -> list[dict[str, Any]]:
         return [each for each in self.pods.values() if not each["metadata"].get("deletionTimestamp")]
 
+    def can_start(self, each: dict[str, Any]) -> bool:
+        return rollout_of(each) not in self.broken
+
     def jobs_of(self, each: dict[str, Any]) -> int:
         process = self.processes.get(each["metadata"]["uid"])
         return process.jobs if process else 0
 
     @rule()
-    def replica_set_acts(self) -> None:
-        """Makes pods, or kills them: those that are not ready, then the cheapest, then the newest."""
+    def the_deployment_is_looked_at(self) -> None:
+        """By its controller: another number at once, another template step by step."""
+        surge, spare = math.ceil(self.replicas / 4), self.replicas // 4
+        if self.scaled != self.replicas:
+            self.scaled = self.replicas
+            live = [name for name, number in self.sets.items() if number] or [self.template]
+            for name in live:
+                self.sets[name] = self.replicas and self.sets[name]
+            if self.replicas and len(live) == 1:
+                self.sets[live[0]] = self.replicas
+        else:
+            free = self.replicas + surge - self.sets.total()
+            self.sets[self.template] += max(min(free, self.replicas - self.sets[self.template]), 0)
+            working = Counter(rollout_of(each) for each in self.live() if ready(each))
+            for name in [each for each in self.sets if each != self.template]:
+                broken = min(self.sets[name], max(self.sets[name] - working[name], 0))
+                fewer = broken or min(self.sets[name], max(working.total() - (self.replicas - spare), 0))
+                self.sets[name] -= fewer
+                self.rolled[name] += fewer
+                working[name] -= 0 if broken else fewer
+        self.observed = self.generation
+
+    @rule()
+    def replica_sets_act(self) -> None:
+        """They make pods, or kill them: those that are not ready, then the cheapest, then the newest."""
+        for name in sorted({*self.sets, *map(rollout_of, self.live())}):
+            live = [each for each in self.live() if rollout_of(each) == name]
+            for _ in range(self.sets[name] - len(live)):
+                made = pod(next(self.numbers), ready=False, rollout=name)
+                self.pods[made["metadata"]["uid"]] = made
+            live.sort(key=lambda each: each["metadata"]["creationTimestamp"], reverse=True)
+            live.sort(key=lambda each: (ready(each), not is_marked(each)))
+            for each in live[: max(len(live) - self.sets[name], 0)]:
+                if self.jobs_of(each):
+                    assert self.rolled[name], f"busy {each['metadata']['name']} is killed"
+                    self.rolled[name] -= 1
+                each["metadata"]["deletionTimestamp"] = "now"
+            self.rolled[name] = 0
         live = self.live()
-        for _ in range(self.replicas - len(live)):
-            made = pod(next(self.numbers), ready=False)
-            self.pods[made["metadata"]["uid"]] = made
-        live.sort(key=lambda each: each["metadata"]["creationTimestamp"], reverse=True)
-        live.sort(key=lambda each: (ready(each), not is_marked(each)))
-        for each in live[: max(len(live) - self.replicas, 0)]:
-            assert self.jobs_of(each) == 0, f"busy {each['metadata']['name']} is killed"
-            each["metadata"]["deletionTimestamp"] = "now"
-        self.has, self.observed = len(self.live()), self.generation
+        self.has, self.updated = len(live), sum(rollout_of(each) == self.template for each in live)
+
+    def the_cluster_acts(self) -> None:
+        self.the_deployment_is_looked_at()
+        self.replica_sets_act()
+
+    @rule(broken=st.booleans())
+    def another_template_is_applied(self, broken: bool) -> None:
+        """By the operator, whose store has the answer."""
+        self.template = f"r{int(self.template[1:]) + 1}"
+        self.broken |= {self.template} if broken else set()
+        self.generation, self.updated, self.others_kill = self.generation + 1, 0, True
+        self.seen_deployment = self.deployment()
 
     @rule(which=SOME)
     def somebody_deletes_a_pod(self, which: set[int]) -> None:
         for each in some(self.live(), which):
             each["metadata"]["deletionTimestamp"] = "now"
+            self.others_kill = True
 
     @rule(which=SOME)
     def a_pod_is_gone(self, which: set[int]) -> None:
@@ -100,8 +158,12 @@ class Drains(RuleBasedStateMachine):
 
     @rule(which=SOME)
     def a_worker_starts(self, which: set[int]) -> None:
-        """It beats before it fetches. That takes longer than a watch lags behind."""
-        idle = [each["metadata"]["uid"] for each in self.live() if each["metadata"]["uid"] not in self.processes]
+        """It beats before it fetches. That takes longer than a watch lags behind, or a ReplicaSet to kill it."""
+        idle = [
+            uid_of(each)
+            for each in self.live()
+            if uid_of(each) not in self.processes and self.sets[rollout_of(each)] and self.can_start(each)
+        ]
         for uid in some(idle, which):
             self.watch()
             self.processes[uid] = Process()
@@ -119,9 +181,13 @@ class Drains(RuleBasedStateMachine):
         self.seen_pods = copy.deepcopy(list(self.pods.values()))
         self.seen_deployment = self.deployment()
 
+    @rule()
+    def the_pods_watch_lags(self) -> None:
+        self.seen_deployment = self.deployment()
+
     def deployment(self) -> dict[str, Any]:
-        found = deployment(self.replicas, generation=self.generation)
-        found["status"] |= {"observedGeneration": self.observed, "replicas": self.has, "updatedReplicas": self.has}
+        found = deployment(self.replicas, generation=self.generation, annotations=dict(self.annotations))
+        found["status"] |= {"observedGeneration": self.observed, "replicas": self.has, "updatedReplicas": self.updated}
         return found
 
     # -- workers
@@ -142,6 +208,25 @@ class Drains(RuleBasedStateMachine):
         for process in some(free, which):
             process.jobs += 1
 
+    @rule()
+    def all_workers_go_on(self) -> None:
+        self.a_worker_beats(set(range(2 * MOST)))
+        self.a_worker_fetches(set(range(2 * MOST)))
+
+    @rule(which=SOME, looks=st.integers(0, 3))
+    def requests_lapse(self, which: set[int], looks: int) -> None:
+        """Redis was flushed, or has failed over; the operator asks again, by an old view of the pods.
+
+        Where pods are about to be killed nobody can help that.
+        """
+        live = Counter(map(rollout_of, self.live()))
+        if self.observed != self.generation or any(live[name] > self.sets[name] for name in live):
+            return
+        for uid in some(list(self.requests), which):
+            del self.requests[uid]
+        for _ in range(looks):
+            self.the_operator_acts(beats=True)
+
     @rule(which=SOME)
     def a_job_ends(self, which: set[int]) -> None:
         for process in some([each for each in self.processes.values() if each.jobs], which):
@@ -149,26 +234,28 @@ class Drains(RuleBasedStateMachine):
 
     @rule()
     def no_operator_for_half_a_minute(self) -> None:
-        self.replica_set_acts()
+        self.the_cluster_acts()
         self.requests.clear()
         for uid in self.processes:
             self.beat(uid)
 
     # -- the operator
 
-    @rule(number=NUMBER, looks=st.integers(0, 4), killed=st.booleans())
-    def another_number_is_wanted(self, number: int, looks: int, killed: bool) -> None:
-        """And the operator gets so far with it."""
+    @rule(number=NUMBER, looks=st.integers(0, 6), goes_on=st.booleans(), killed=st.booleans())
+    def another_number_is_wanted(self, number: int, looks: int, goes_on: bool, killed: bool) -> None:
+        """And the operator gets so far with it; workers that may have fetched once more before any is killed."""
         self.wanted = number
         for _ in range(looks):
             self.the_operator_acts(beats=True, sees=True)
+        if goes_on:
+            self.all_workers_go_on()
         if killed:
-            self.replica_set_acts()
+            self.the_cluster_acts()
             self.watch()
 
     @rule()
     def all_are_at_work_again(self) -> None:
-        self.replica_set_acts()
+        self.the_cluster_acts()
         self.a_worker_starts(set(range(MOST)))
         self.a_pod_is_ready(set(range(MOST)))
         self.watch()
@@ -198,10 +285,10 @@ class Drains(RuleBasedStateMachine):
             pods=copy.deepcopy(self.seen_pods),
             looked=looked,
             workers=self.workers() if looked and reads else None,
-            going=self.last.going,
             reading=reading(active=sum(process.jobs for process in self.processes.values())),
         )
         result = planned(seen, scaling=scaling, replicas=self.wanted)
+        assert self.others_kill or ("Warning", "WrongPodKilled") not in notes(result)
         kinds = (Apply, Drain, Mark, Undrain, Unmark)
         for number, action in enumerate([each for each in result.actions if isinstance(each, kinds)]):
             if number == ends_before:
@@ -242,20 +329,23 @@ class Drains(RuleBasedStateMachine):
                 if uid in self.pods:
                     self.pods[uid]["metadata"]["annotations"].pop(DELETION_COST, None)
             case Apply(manifest) if manifest["kind"] == "Deployment":
+                self.annotations = dict(manifest["metadata"].get("annotations", {}))
                 self.scale(manifest["spec"]["replicas"])
         return True
 
     def scale(self, replicas: int) -> None:
         live = self.live()
         if replicas < self.replicas and replicas < len(live):
-            free = [each for each in live if self.is_at_rest(each)]
-            marked = [each for each in free if is_marked(each)]
-            fewer = len(live) - replicas
-            assert fewer <= len(marked) or (replicas == 0 and len(free) == len(live)), "lowered by who may be busy"
+            marked = [each for each in live if is_marked(each) and self.is_at_rest(each)]
+            none = replicas == 0 and all(self.is_at_rest(each) or not self.is_seen(each) for each in live)
+            assert len(live) - replicas <= len(marked) or none, "lowered by who may be busy"
         if replicas != self.replicas:
             self.replicas, self.generation = replicas, self.generation + 1
         # the answer is kept
         self.seen_deployment = self.deployment()
+
+    def is_seen(self, each: dict[str, Any]) -> bool:
+        return uid_of(each) in map(uid_of, self.seen_pods)
 
     def is_at_rest(self, each: dict[str, Any]) -> bool:
         uid = each["metadata"]["uid"]
@@ -264,21 +354,25 @@ class Drains(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Once nothing else happens there are as many workers as wanted, and none of them is marked or drained."""
-        for _ in range(12):
+        for _ in range(24):
             for process in self.processes.values():
                 process.jobs = 0
             self.the_operator_acts()
             self.watch()
-            self.replica_set_acts()
-            self.a_pod_is_gone({0, 1, 2, 3})
-            for each in self.live():
+            self.the_cluster_acts()
+            self.a_pod_is_gone(set(range(3 * MOST)))
+            for each in filter(self.can_start, self.live()):
                 uid = each["metadata"]["uid"]
                 if uid not in self.processes:
                     self.processes[uid] = Process()
                 each["status"]["conditions"][0]["status"] = "True"
                 self.beat(uid)
             self.watch()
-        assert len(self.live()) == self.replicas == self.wanted
+        if self.template not in self.broken:
+            assert len(self.live()) == self.replicas == self.wanted
+        elif not 0 < self.wanted < self.replicas:
+            # A rollout that does not end holds up no other scale-in.
+            assert self.replicas == self.wanted
         assert not [each for each in self.live() if is_marked(each)]
         assert not [uid for uid in self.processes if uid in self.requests and uid in map(uid_of, self.live())]
 
@@ -291,9 +385,13 @@ def uid_of(each: dict[str, Any]) -> str:
     return str(each["metadata"]["uid"])
 
 
+def rollout_of(each: dict[str, Any]) -> str:
+    return str(each["metadata"]["labels"]["pod-template-hash"])
+
+
 def ready(each: dict[str, Any]) -> bool:
     return bool(each["status"]["conditions"][0]["status"] == "True")
 
 
-Drains.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+Drains.TestCase.settings = settings(max_examples=400, stateful_step_count=30, deadline=None)
 TestDrains = Drains.TestCase

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from crewline_operator.effects.actions import Apply, Drain, Mark, Undrain, Unmark
+from crewline_operator.effects.done import Denied
+from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
 from crewline_operator.jobqueue.drains import LOOK_SECONDS, SOON_SECONDS
+from crewline_operator.jobqueue.going import GOING
 from crewline_operator.jobqueue.plan import Plan
 from crewline_operator.model.deletion_cost import DELETION_COST, MARK
-from crewline_operator.model.fault import FAULT_CHECK_SECONDS
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.worker import Worker
 from crewline_operator.redis.reading import Reading
 
-from tests.unit.operator.factories import at_rest, conditions, deployment, jobqueue, message, observed, pod
+from tests.unit.operator.factories import CLOCK, at_rest, conditions, deployment, jobqueue, message, observed, pod
 from tests.unit.operator.jobqueue.plans import UNREACHABLE, actions, manifest, notes, planned, reading, status_of
 
 REF = jobqueue().queue_ref
@@ -29,6 +33,15 @@ def scaled(wanted: int, replicas: int, **parts: Any) -> Plan:
     seen = {"deployment": deployment(replicas), "reading": reading(active=2), "looked": True, "pods": pods} | parts
     external = {"mode": "External", "minReplicas": 0, "maxReplicas": 10}
     return planned(observed(**seen), scaling=external, replicas=wanted, worker=worker)
+
+
+def lowered(before: int, to: int, *going: int, **parts: Any) -> dict[str, Any]:
+    """The Deployment after replicas was lowered by these pods, which its ReplicaSet has not killed yet."""
+    decision = LastDecision("2026-03-01T12:00:00Z", before, to, "why").annotation
+    names = {GOING: " ".join(f"pod-{number}" for number in going)} if going else {}
+    built = deployment(to, generation=2, annotations={LAST_DECISION: decision} | names)
+    built["status"] |= {"observedGeneration": 2, "replicas": before, "updatedReplicas": before} | parts
+    return built
 
 
 def replicas(result: Plan) -> int:
@@ -58,7 +71,8 @@ def test_one_that_answered_is_marked_and_replicas_is_lowered_once_the_mark_is_se
     kinds = [type(action) for action in lowers.actions if isinstance(action, Drain | Apply)]
     assert kinds[0] is Drain and actions(lowers, Drain)[0].holding == {"pod-3": "t3"}
     assert notes(lowers) == [("Normal", "ScaledDown")]
-    assert lowers.going == {"pod-3"}
+    assert manifest(lowers, "Deployment")["metadata"]["annotations"][GOING] == "pod-3"
+    assert actions(lowers, Mark) == [Mark("emails-3", "pod-3")], "the one that is seen may be taken back by now"
 
 
 def test_where_all_are_busy_those_with_the_least_to_do_drain_and_the_status_says_so() -> None:
@@ -84,9 +98,46 @@ def test_only_those_that_have_nothing_go_and_the_others_are_waited_for() -> None
 def test_while_pods_are_on_their_way_out_marks_and_requests_stay() -> None:
     pods = [pod(1), pod(2), pod(3, **MARKED)]
     for wanted in (1, 2, 3):
-        result = scaled(wanted, 2, pods=pods, workers={"pod-1": BUSY, "pod-2": BUSY} | at_rest(3))
-        assert (asked(result), actions(result, Unmark), actions(result, Undrain)) == (["pod-3"], [], [])
-        assert replicas(result) == max(wanted, 2)
+        for not_seen in ({}, {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2}):
+            known = {"pods": pods, "workers": {"pod-1": BUSY, "pod-2": BUSY} | at_rest(3)}
+            result = scaled(wanted, 2, deployment=lowered(3, 2, 3, **not_seen), **known)
+            assert (asked(result), actions(result, Unmark), actions(result, Undrain)) == (["pod-3"], [], [])
+            assert replicas(result) == max(wanted, 2)
+            assert manifest(result, "Deployment")["metadata"]["annotations"][GOING] == "pod-3"
+            assert result.looks
+
+
+def test_those_by_which_the_last_were_lowered_to_zero_fetch_nothing_though_nobody_is_marked() -> None:
+    pods = [pod(1), pod(2), pod(3, ready=False)]
+    for wanted in (0, 2):
+        for not_seen in ({}, {"observedGeneration": 1, "replicas": 0, "updatedReplicas": 0}):
+            known = {"pods": pods, "workers": at_rest(1, 2), "deployment": lowered(3, 0, **not_seen)}
+            result = scaled(wanted, 0, **known)
+            assert (asked(result), actions(result, Undrain)) == (["pod-1", "pod-2", "pod-3"], [])
+            assert result.looks
+    # their ReplicaSet may go by the earlier number for a moment
+    assert manifest(result, "Deployment")["metadata"]["annotations"][GOING] == "pod-1 pod-2 pod-3"
+    raised = lowered(3, 2, 1, 2, 3, observedGeneration=1)
+    assert asked(scaled(2, 2, pods=pods, workers=at_rest(1, 2), deployment=raised)) == ["pod-1", "pod-2", "pod-3"]
+    raised = lowered(2, 3, 1, 2, 3, observedGeneration=1)
+    assert asked(scaled(3, 3, pods=pods, workers=at_rest(1, 2), deployment=raised)) == ["pod-1", "pod-2", "pod-3"]
+    live = {"pods": pods[:2], "workers": at_rest(1, 2), "deployment": lowered(0, 2, 1, 2, replicas=2)}
+    result = scaled(2, 2, **live)
+    assert (asked(result), actions(result, Undrain)) == ([], [Undrain(REF, ("pod-1", "pod-2"))])
+    assert GOING not in manifest(result, "Deployment")["metadata"]["annotations"]
+    assert ("Warning", "WrongPodKilled") not in notes(result)
+
+
+def test_one_that_starts_and_may_be_killed_before_those_that_are_marked_fetches_nothing_until_they_are_gone() -> None:
+    pods = [pod(1), pod(2), pod(3, ready=False), pod(4, ready=False, **MARKED)]
+    workers = {"pod-1": BUSY, "pod-2": BUSY, "pod-3": Worker("t3"), "pod-4": Worker("t4")}
+    result = scaled(3, 4, pods=pods, workers=workers)
+    assert manifest(result, "Deployment")["metadata"]["annotations"][GOING] == "pod-3 pod-4"
+    result = scaled(3, 3, pods=pods, workers=workers, deployment=lowered(4, 3, 3, 4))
+    assert (sorted(asked(result)), actions(result, Undrain)) == (["pod-3", "pod-4"], [])
+    result = scaled(3, 3, pods=pods[:3], workers=workers, deployment=lowered(4, 3, 3, 4, replicas=3))
+    assert actions(result, Undrain) == [Undrain(REF, ("pod-3",))]
+    assert ("Warning", "WrongPodKilled") not in notes(result)
 
 
 def test_more_workers_wanted_takes_marks_and_requests_back_before_any_is_made() -> None:
@@ -102,6 +153,7 @@ def test_a_mark_that_is_for_nothing_is_taken_back_also_where_redis_can_not_be_re
         result = scaled(2, 2, pods=[pod(1), pod(2, **MARKED)], workers=workers)
         assert actions(result, Unmark) == [Unmark("emails-2", "pod-2")]
         assert actions(result, Undrain) == [Undrain(REF, ("pod-2",))]
+        assert result.looks, "Redis may not have taken that"
     assert result.check_after_seconds != SOON_SECONDS
 
 
@@ -146,6 +198,48 @@ def test_to_zero_all_have_to_be_idle_and_none_is_marked_even_in_a_rollout() -> N
     assert replicas(result) == 0 and actions(result, Mark) == []
 
 
+def rolling(number: int, **parts: Any) -> dict[str, Any]:
+    """A Deployment in the middle of a rollout, with the pod that a rollout has beside those it replaces."""
+    built = deployment(number, **parts)
+    built["status"] |= {"replicas": number + 1, "updatedReplicas": 1}
+    return built
+
+
+def test_a_rollout_that_does_not_end_keeps_no_queue_from_going_to_zero() -> None:
+    pods, stuck = [pod(1)], pod(9, ready=False, rollout="r2")
+    known = {"deployment": rolling(1), "pods": [*pods, stuck]}
+    first = scaled(0, 1, workers={"pod-1": IDLE, "pod-9": Worker()}, **known)
+    assert (sorted(asked(first)), replicas(first)) == (["pod-1", "pod-9"], 1)
+    assert replicas(scaled(0, 1, workers=at_rest(1) | {"pod-9": Worker("t9")}, **known)) == 0
+    assert replicas(scaled(0, 1, workers={"pod-1": DRAINING, "pod-9": Worker("t9")}, **known)) == 1
+    later = deployment(1, generation=2)
+    unseen = scaled(0, 1, workers=at_rest(1), pods=pods, deployment=later)
+    assert replicas(unseen) == 1, "the pods of another template may be on their way"
+
+
+def test_a_rollout_that_does_not_end_keeps_nobody_drained_who_was_to_go_before_it_began() -> None:
+    stuck = pod(9, ready=False, rollout="r2")
+    all_asked = {"pods": [*(pod(number) for number in range(1, 5)), stuck], "workers": at_rest(1, 2, 3, 4)}
+    result = scaled(2, 4, deployment=rolling(4), **all_asked)
+    assert (asked(result), actions(result, Undrain)) == ([], [Undrain(REF, ("pod-1", "pod-2", "pod-3", "pod-4"))])
+    assert "the rollout ends first" in message(status_of(result), "Progressing")
+    marked = {"pods": [pod(1), pod(2, **MARKED), stuck], "workers": {"pod-1": BUSY} | at_rest(2)}
+    result = scaled(2, 2, deployment=rolling(2), **marked)
+    assert (asked(result), actions(result, Unmark)) == ([], [Unmark("emails-2", "pod-2")])
+    # as many as were to go have gone: the pod beside those is another ReplicaSet's
+    result = scaled(2, 2, deployment=rolling(2, annotations={GOING: "pod-2"}), **marked)
+    assert (asked(result), actions(result, Unmark)) == ([], [Unmark("emails-2", "pod-2")])
+    # but one that its ReplicaSet is about to kill
+    marked["pods"] = [*marked["pods"], pod(3)]
+    result = scaled(2, 2, deployment=rolling(2, annotations={GOING: "pod-2"}), **marked)
+    assert (asked(result), actions(result, Unmark)) == (["pod-2"], [])
+
+
+def test_while_pods_are_being_made_only_as_many_drain_as_are_to_go() -> None:
+    result = scaled(2, 4, pods=[pod(1), pod(2), pod(3)], workers=at_rest(1, 2, 3))
+    assert (asked(result), actions(result, Undrain)) == (["pod-3", "pod-2"], [Undrain(REF, ("pod-1",))])
+
+
 def test_pods_that_are_not_seen_yet_are_waited_for() -> None:
     assert replicas(scaled(0, 3, pods=[pod(1), pod(2)], workers=at_rest(1, 2))) == 3
     assert replicas(scaled(1, 3, pods=[pod(1), pod(2, **MARKED)], workers=at_rest(1, 2))) == 3
@@ -169,6 +263,15 @@ def test_among_programs_of_another_kind_the_replica_set_chooses() -> None:
     assert (replicas(result), asked(result)) == (1, [])
 
 
+def test_one_that_has_told_of_itself_is_asked_also_while_redis_has_lost_what_it_told() -> None:
+    command = {"command": ["crewline", "worker"], "image": "shop:1"}
+    first = scaled(2, 2, worker=command, workers={"pod-1": BUSY, "pod-2": Worker()})
+    assert first.telling == {"pod-1"}
+    lost = scaled(1, 2, worker=command, workers={"pod-1": Worker(), "pod-2": Worker()}, telling=first.telling)
+    assert (replicas(lost), asked(lost), lost.telling) == (2, ["pod-2"], {"pod-1"})
+    assert scaled(1, 1, worker=command, pods=[pod(2)], telling=first.telling).telling == frozenset()
+
+
 def test_a_worker_whose_pod_is_deleted_is_told_before_its_sigterm() -> None:
     pods = [pod(1), pod(2, deletionTimestamp="now"), pod(3)]
     for told, wanted in ((BUSY, ["pod-2"]), (DRAINING, []), (Worker(known=True, stopping=True), []), (Worker(), [])):
@@ -185,6 +288,30 @@ def test_pods_that_the_cluster_refuses_hold_up_no_scale_in() -> None:
 
 def test_a_wrong_pod_that_went_is_told_once_and_the_marked_one_works_on() -> None:
     known = {"pods": [pod(1), pod(3, **MARKED)], "workers": {"pod-1": BUSY} | at_rest(3)}
-    result = scaled(2, 2, going=frozenset({"pod-3"}), **known)
-    assert ("Warning", "WrongPodKilled") in notes(result) and result.going == frozenset()
+    result = scaled(2, 2, deployment=lowered(3, 2, 3, replicas=2), **known)
+    assert ("Warning", "WrongPodKilled") in notes(result)
     assert actions(result, Undrain) == [Undrain(REF, ("pod-3",))]
+    assert GOING not in manifest(result, "Deployment")["metadata"]["annotations"]
+    result = scaled(2, 2, deployment=lowered(3, 2), **known)
+    assert ("Warning", "WrongPodKilled") not in notes(result), "it was not lowered by that one"
+
+
+DENIED = Denied(Fault("RedisFull", "workers can't be asked to drain: Redis is full"), CLOCK - 1)
+
+
+def test_what_redis_refuses_is_told_and_asked_for_again_at_intervals_and_nothing_relies_on_it() -> None:
+    known = {"pods": [pod(1), pod(2, **MARKED)], "workers": {"pod-1": BUSY} | at_rest(2)}
+    waits = scaled(1, 2, drain_denied=DENIED, **known)
+    assert (replicas(waits), actions(waits, Drain), actions(waits, Mark)) == (2, [], [])
+    assert waits.looks and waits.check_after_seconds == FAULT_CHECK_SECONDS
+    assert conditions(status_of(waits))["Degraded"] == ("True", "RedisFull")
+    again = scaled(1, 2, drain_denied=replace(DENIED, at=CLOCK - FAULT_CHECK_SECONDS), **known)
+    assert (replicas(again), asked(again)) == (1, ["pod-2"])
+    assert conditions(status_of(again))["Degraded"] == ("True", "RedisFull"), "until it is taken"
+    more = scaled(3, 2, drain_denied=DENIED, **known)
+    assert (replicas(more), actions(more, Unmark)) == (3, [Unmark("emails-2", "pod-2")])
+    assert conditions(status_of(more))["Degraded"] == ("True", "RedisFull")
+    away = scaled(1, 2, drain_denied=DENIED, reading=Reading(fault=UNREACHABLE), **known)
+    assert [each["reason"] for each in status_of(away)["faults"]] == ["RedisUnreachable"]
+    nothing = scaled(2, 2, drain_denied=DENIED, workers={"pod-1": BUSY, "pod-2": BUSY})
+    assert conditions(status_of(nothing))["Degraded"][0] == "False"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from crewline_operator.jobqueue.pods import deployment_fault, pod_fault
+from crewline_operator.jobqueue.pods import deployment_fault, is_worker_of, pod_fault
 from crewline_operator.model.fault import Fault
 
 from tests.unit.operator.factories import deployment
@@ -137,3 +137,14 @@ def test_pods_that_the_cluster_refuses_are_told() -> None:
     assert fault is not None
     assert (fault.reason, "exceeded quota: team" in fault.message) == ("PodsRefused", True)
     assert deployment_fault(None) is None
+
+
+def test_only_what_a_replica_set_of_the_deployment_has_made_is_a_worker() -> None:
+    def owned(**owner: Any) -> Any:
+        made = pod()
+        made["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "emails-r1", "controller": True} | owner]
+        return made
+
+    assert is_worker_of("emails", owned())
+    others = [owned(kind="Job"), owned(name="reports-r1"), owned(name="emails-web-r1"), owned(controller=False), pod()]
+    assert not [each for each in others if is_worker_of("emails", each)]

@@ -71,9 +71,13 @@ class Objects:
     async def mark(self, key: Key, pod: str, uid: str) -> None:
         """Give a pod the mark. That it has it is for the watch to tell: that of whoever kills by it may be as late.
 
-        Raises Changed if the pod is not there any more.
+        Raises Changed if the pod is not there any more, or on its way out: another one may be there in its place.
         """
-        if await self._give_cost(key, pod, uid, MARK) is None:
+        found = await self._give_cost(key, pod, uid, MARK)
+        if found is None:
+            raise Changed
+        if found["metadata"].get("deletionTimestamp"):
+            self._store.pods.put(found)
             raise Changed
 
     async def unmark(self, key: Key, pod: str, uid: str) -> None:

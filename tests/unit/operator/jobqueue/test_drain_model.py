@@ -322,7 +322,7 @@ class Drains(RuleBasedStateMachine):
                 for uid in uids:
                     self.requests.pop(uid, None)
             case Mark(_, uid):
-                if uid not in self.pods:
+                if uid not in map(uid_of, self.live()):
                     return False
                 self.pods[uid]["metadata"].setdefault("annotations", {})[DELETION_COST] = MARK
             case Unmark(_, uid):

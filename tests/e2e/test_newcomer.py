@@ -29,8 +29,8 @@ async def test_the_example_works_as_its_files_say(scene: Scene) -> None:
     table = await scene.kubectl("get", "jobqueues,scheduledjobs")
     described = await scene.kubectl("describe", "jobqueue/access-log")
     for pattern, text in (
-        (r"^jobqueue.crewline.dev/access-log +\d/\d +0 +0 +0 +0 +0 +False", table),
-        (r"^scheduledjob.crewline.dev/digest +\* \* \* \* \* +Europe/Berlin +false +\d ", table),
+        (r"^jobqueue.crewline.dev/access-log +(Ready|Scaling) +\d/\d +0 +0 +0 +0 +0 ", table),
+        (r"^scheduledjob.crewline.dev/digest +Scheduled +\* \* \* \* \* +Europe/Berlin +\d ", table),
         (r"^  Normal +Created .*created Deployment and ServiceAccount access-log", described),
         (r"^  Normal +ScaledUp .*0 -> 1 workers: waiting 1, active 0: 1 job / 20 per replica -> 1 replica", described),
     ):

@@ -84,3 +84,42 @@ async def test_a_letter_that_was_replayed_is_not_replayed_again(
             if await queue.job_state("a") not in ("waiting", "prioritized") or admin.llen("bull:emails-dlq:wait"):
                 wrong.append(f"{denied} and again: {await queue.job_state('a')}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("failed_before", [False, True], ids=["first", "replayed"])
+@pytest.mark.parametrize("keep", ["", "0", "1000,86400"], ids=["kept", "removed", "some kept"])
+async def test_an_end_that_was_refused_half_way_writes_one_letter(
+    admin: sync_redis.Redis, redis_url: str, failed_before: bool, keep: str
+) -> None:
+    wrong: list[str] = []
+    unwritten = {"INCR", "LPUSH"} if keep == "0" else set()
+    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+        await queue.add("n", 1, job_id="a")
+        await queue.add_bulk(("n", n, {"job_id": f"b{n}"}) for n in range(4))
+        ends = [Result("a", "t", "failed", "why", trace="torn", exhausted=True, keep_failed=keep)]
+        if failed_before:
+            assert await fetch(queue, 1) == ["a"]
+            await fetch(queue, 0, results=[Result("a", "t", "failed", "why")])
+            (letter,) = await DeadLetters(queue).list()
+            assert await DeadLetters(queue).replay(letter.id)
+        assert set(await fetch(queue, 5)) == {"a", "b0", "b1", "b2", "b3"}
+        # some more, so that `active` is cut at its end
+        ends += [Result(f"b{n}", "t", "failed", "why", letter=False) for n in range(4)]
+        before = await snapshot(queue)
+        admin.config_resetstat()
+        await fetch(queue, 0, results=ends)
+        for denied in [*used(admin), *CATEGORIES]:
+            await restore(queue, before)
+            admin.execute_command("ACL", "SETUSER", "weak", f"-{denied}")
+            with contextlib.suppress(ResponseError):
+                await fetch(queue, 0, results=ends)
+            admin.execute_command("ACL", "SETUSER", "weak", "+@all")
+            await fetch(queue, 0, results=ends)
+            letters = admin.llen("bull:emails-dlq:wait")
+            told = admin.hmget(queue.keys.job("a"), "atm", "stacktrace", "deadLetterError")
+            # where the letter itself is refused the job ends all the same, and says so while it is kept
+            if letters != 1 and not told[2] and denied not in unwritten:
+                wrong.append(f"{denied}: {letters} letters")
+            if keep != "0" and told[:2] != ["1", '["torn"]']:
+                wrong.append(f"{denied}: {told}")
+    assert not wrong, "\n".join(wrong)

@@ -29,6 +29,32 @@ async def test_a_burst_of_a_thousand_calls_leaves_few_connections_once_they_have
     await until(few)
 
 
+async def test_calls_on_their_way_while_a_queue_closes_leave_no_connection_open(
+    queue: Queue, redis_url: str, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(await queue.redis.client_list())
+    closing, taken = Queue("emails", redis=redis_url), asyncio.Event()
+    connect = closing.redis.connection_pool.get_connection
+
+    async def noted() -> Any:
+        connection = await connect()
+        taken.set()
+        return connection
+
+    monkeypatch.setattr(closing.redis.connection_pool, "get_connection", noted)
+    calls = [asyncio.create_task(closing.add("n", n)) for n in range(300)]
+    await taken.wait()
+    await closing.close()
+    # one that had its connection may have lost it
+    await asyncio.gather(*calls, return_exceptions=True)
+
+    async def none_left() -> bool:
+        return len(await queue.redis.client_list()) == before
+
+    # those few that may rest would do so for a minute
+    await until(none_left)
+
+
 async def test_a_burst_does_not_make_more_connections_at_once_than_a_server_takes(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from crewline import InvalidOption, Queue
 from redis.exceptions import ResponseError
 
 from tests.redis.planning import CASES, TAKEN_BACK, Step, removed
-from tests.redis.test_denied_commands import used
+from tests.redis.test_denied_commands import CATEGORIES, used
 from tests.redis.test_refused_calls import restore, snapshot
 
 #: What a call adds to whether it is refused or not: events and numbers that nobody misses, and what wakes workers.
@@ -76,8 +76,7 @@ async def test_what_is_refused_half_way_has_changed_nothing(admin: sync_redis.Re
         after = timeless(state(admin))
         assert timeless(before) != after
         refused = set()
-        denials = [*used(admin), "@list", "@sortedset", "@hash", "@string", "@stream", "@keyspace", "@write", "@read"]
-        for denied in denials:
+        for denied in [*used(admin), *CATEGORIES]:
             await restore(queue, kept)
             admin.execute_command("ACL", "SETUSER", "weak", f"-{denied}")
             try:

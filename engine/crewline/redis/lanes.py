@@ -66,7 +66,7 @@ class Lanes:
         except BaseException as error:
             await self._drop(connection, error)
             raise
-        self._resting.put(connection)
+        await self._rest(connection)
         return reply
 
     @property
@@ -131,7 +131,7 @@ class Lanes:
         except BaseException as error:
             await self._drop(connection, error)
             raise
-        self._resting.put(connection, unread=len(commands))
+        await self._rest(connection, unread=len(commands))
 
     async def call_ahead(self, commands: Iterable[Command]) -> AsyncGenerator[Any]:
         """Yields the replies of commands in order, each sent before the last is answered, all on one connection.
@@ -167,7 +167,7 @@ class Lanes:
                     # its answers must not be taken for those of others
                     await self._drop(connection)
                 else:
-                    self._resting.put(connection)
+                    await self._rest(connection)
                 if given_up:
                     await self.renew()
 
@@ -212,6 +212,13 @@ class Lanes:
         if isinstance(self._redis, Redis) and any(self._given_up.take(now, error) for error in errors):
             await private.close_idle(self._redis)
 
+    async def _rest(self, connection: Any, unread: int = 0) -> None:
+        """Where all was closed while a call was on its way, its connection goes as well."""
+        if self._resting.ended:
+            await self._resting.release(connection)
+        else:
+            self._resting.put(connection, unread)
+
     async def _give_back(self, connection: Any) -> None:
         """A connection that an error was answered on rests, or goes with all others that were made when it was.
 
@@ -221,7 +228,7 @@ class Lanes:
             await self._resting.release(connection)
             await self.renew()
         else:
-            self._resting.put(connection)
+            await self._rest(connection)
 
     async def _drop(self, connection: Any, error: BaseException | None = None) -> None:
         await self._resting.release(connection)

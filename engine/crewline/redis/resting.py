@@ -41,6 +41,8 @@ class Resting:
         self.script_unknown = False
         self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        #: Nothing is to rest here any more: nobody would look after it.
+        self.ended = False
 
     def put(self, connection: Any, unread: int = 0) -> None:
         """A connection rests from now on, with so many answers more to be read before it is used again."""
@@ -95,6 +97,7 @@ class Resting:
 
     async def end(self) -> None:
         """Closes all, and looks no more."""
+        self.ended = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -28,6 +28,7 @@ Why      A parent whose children were added apart could run before they are ther
 -- @include base/queue_at
 -- @include base/check_queue
 -- @include add/add_job
+-- @include add/check_undoing
 -- @include add/held_ids
 -- @include add/flow_in_parts
 -- @include add/let_go
@@ -46,7 +47,10 @@ for i = 5, #ARGV, 9 do
     looked_at = parent
   end
 end
-for _, queue in pairs(checked) do check_queue(queue, true) end
+for _, queue in pairs(checked) do
+  check_queue(queue, true)
+  check_undoing(queue)
+end
 if redis.call('EXISTS', unpack(waits)) > 0 then
   for i = 1, #waits do redis.call('SCARD', waits[i]) end
 end

@@ -43,12 +43,17 @@ local function numbers_after(before, count)
 end
 
 local ids, refused, runnable, delayed = {}, {}, false, false
-local shapes, first = {}, 3 + tonumber(ARGV[2]) * 6
+local shapes, tied, first = {}, false, 3 + tonumber(ARGV[2]) * 6
 for i = 3, first - 1, 6 do
   shapes[#shapes + 1] = {
     name = ARGV[i], opts = ARGV[i + 1], delay = ARGV[i + 2], priority = ARGV[i + 3], lifo = ARGV[i + 4] == '1',
     extra = ARGV[i + 5] ~= '' and ARGV[i + 5] or nil,
   }
+  tied = tied or ARGV[i + 5] ~= ''
+end
+if tied then
+  -- @include add/check_undoing
+  check_undoing(q)
 end
 local count = (#ARGV - first + 1) / 3
 local before = redis.call('INCRBY', q.id, count) - count

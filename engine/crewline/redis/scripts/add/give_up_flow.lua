@@ -12,6 +12,7 @@ Why      Its producer never heard that it was added, and its jobs would wait for
          to it. ]]
 -- @include base/keys
 -- @include base/check_queue
+-- @include base/denied
 -- @include base/trim_events
 -- @include base/queue_at
 -- @include base/fields
@@ -27,7 +28,7 @@ local function give_id_back(queue, id, told)
   local _, holder, dedup_id = listed_as(queue, id, told)
   if not holder then return end
   local key = queue.base .. 'de:' .. dedup_id
-  if redis.pcall('GET', key) ~= id then return end
+  if heed(redis.pcall('GET', key)) ~= id then return end
   if redis.call('HEXISTS', queue.base .. holder, 'finishedOn') == 0 or redis.call('PTTL', key) >= 0 then
     redis.call('SET', key, holder, 'KEEPTTL')
   end
@@ -54,7 +55,7 @@ for i = count - 2, 1, -3 do
   local queue, id = queues[jobs[i]], jobs[i + 1]
   -- pcall: the key may be anything by now
   local score = redis.call('ZSCORE', queue.children, id)
-  if redis.pcall('SREM', queue.base .. id .. ':dependencies', hold) == 1 and score then
+  if heed(redis.pcall('SREM', queue.base .. id .. ':dependencies', hold)) == 1 and score then
     local last = last_to_go(queue.base .. id)
     local taken, why = pcall(moving, queue, { id }, function() return { 'ZADD', queue.children, score, id } end, function()
       redis.call('ZREM', queue.children, id)

@@ -11,6 +11,7 @@ Why      A leaf comes to where add_jobs would have put it; a parent goes on to w
 -- @include base/check_types
 -- @include base/queue_at
 -- @include base/check_queue
+-- @include base/denied
 -- @include add/flow_in_parts
 -- @include add/forget_replaced
 -- @include add/held_ids
@@ -46,7 +47,7 @@ forget_replaced()
 for i = 1, #jobs, 3 do
   -- pcall: the key may be anything by now
   local waits = jobs[i] .. jobs[i + 1] .. ':dependencies'
-  if redis.pcall('SREM', waits, hold) == 1 then
+  if heed(redis.pcall('SREM', waits, hold)) == 1 then
     local let, why = pcall(let_go, queues[jobs[i]], jobs[i + 1], string.byte(jobs[i + 2]) == 49)
     if not let then
       -- the next call lets it go

@@ -26,6 +26,7 @@ Why      The letter goes to `completed` of its queue with the job's id as its re
 -- @include place/says_lifo
 -- @include place/wake_worker
 -- @include add/add_job
+-- @include add/check_undoing
 
 local id, letters, letter_id = ARGV[2], queue_at(ARGV[3]), ARGV[4]
 local job, letter = base .. id, letters.base .. letter_id
@@ -37,8 +38,13 @@ local kind = redis.call('TYPE', job).ok
 local kept = kind == 'hash'
 -- a key of another type under the job's id: nothing can be put back there
 if not kept and kind ~= 'none' then return -3 end
+check_undoing(q)
 local failed = kept and redis.call('ZSCORE', q.failed, id)
 if kept and not failed then return -3 end
+-- what comes after the job runs again is asked before: the letter would wait on, and run it once more
+if kept then redis.call('HSET', job, 'deadLetterId', letter_id) end
+redis.call('HDEL', letter, '')
+redis.call('ZADD', letters.completed, 'XX', stamp, letter_id)
 
 -- What ties a child to its parent, as its options tell it; nil where that does not wait.
 local function parent_again(_, opts)
@@ -70,13 +76,16 @@ moving(letters, { letter_id }, function() return { 'RPUSH', list, letter_id } en
     local tie = attempt(parent_again, job, parse(ARGV[7]))
     add_job(q, id, ARGV[5], ARGV[6], ARGV[7], '0', ARGV[8], says_lifo(ARGV[7]), tie)
     if tie then attempt(not_ended, tie.parentKey) end
+    redis.call('HSET', job, 'deadLetterId', letter_id)
   end
-  redis.call('HSET', job, 'deadLetterId', letter_id)
-  wake_worker(q)
-  trim_events(q)
   redis.call('HSET', letter, 'returnvalue', result, 'finishedOn', stamp)
   redis.call('ZADD', letters.completed, stamp, letter_id)
 end)
-redis.call('XADD', letters.events, '*', 'event', 'completed', 'jobId', letter_id, 'returnvalue', result, 'prev', 'waiting')
-retain_jobs(letters, 'completed', ARGV[9], ARGV[10], 100)
+local function tell()
+  redis.call('XADD', letters.events, '*', 'event', 'completed', 'jobId', letter_id, 'returnvalue', result, 'prev', 'waiting')
+end
+attempt(wake_worker, q, q.marker)
+attempt(trim_events, q, q.events)
+attempt(tell, letters.events)
+attempt(retain_jobs, letters, 'completed', ARGV[9], ARGV[10], 100)
 return refusals and { 1, refusals } or 1

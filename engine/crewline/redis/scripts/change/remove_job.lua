@@ -16,11 +16,12 @@ Why      A job under a lease is a worker's; taking it away would let its result 
          A schedule's next iteration is the schedule: remove that. A parent does not wait for a removed child. ]]
 -- @include base/keys
 -- @include base/check_queue
--- @include base/trim_events
+-- @include base/denied
 -- @include base/fields
 -- @include base/is_job
 -- @include forget/check_forget
 -- @include forget/check_parents
+-- @include forget/check_taking
 -- @include forget/forget_jobs
 -- @include forget/jobs_below
 -- @include place/is_next_iteration
@@ -42,7 +43,10 @@ cut = cut or #steps > 2 * most
 local queues, gone = {}, 0
 for i = 1, #steps do queues[steps[i][1].base] = steps[i][1] end
 for _, queue in pairs(queues) do check_queue(queue) end
-for _, queue in pairs(queues) do check_forget(queue) end
+for _, queue in pairs(queues) do
+  check_forget(queue)
+  check_taking(queue)
+end
 for i = 1, #steps do
   if steps[i][5] then check_parent_of(steps[i][3]) end
 end
@@ -50,16 +54,17 @@ for i = 1, #steps do
   local queue, own, job, parent, leaves = unpack(steps[i])
   if cut and not leaves and parent and gone < most then
     -- what is above it goes in a later call, and is not let go: it must not run before that
-    redis.pcall('SREM', parent .. ':dependencies', job)
-    redis.pcall('ZREM', parent .. ':unsuccessful', job)
-    redis.pcall('HDEL', parent .. ':processed', job)
-    redis.pcall('HDEL', parent .. ':failed', job)
+    -- pcall: these may be anything
+    heed(redis.pcall('SREM', parent .. ':dependencies', job))
+    heed(redis.pcall('ZREM', parent .. ':unsuccessful', job))
+    heed(redis.pcall('HDEL', parent .. ':processed', job))
+    heed(redis.pcall('HDEL', parent .. ':failed', job))
   end
   if leaves and not cut then
-    local links = redis.pcall('HMGET', job, 'parentKey', 'parent')
+    local links = heed(redis.pcall('HMGET', job, 'parentKey', 'parent'))
     if links[1] then attempt(child_removed, links[1], links[2], job) end
   elseif not leaves and (not cut or (parent and gone < most)) then
-    local named = redis.pcall('HEXISTS', job, 'name') == 1
+    local named = is_job(job)
     local prev = moving(queue, { own }, to_its_state, function()
       local state = remove_from_state(queue, own)
       forget_jobs(queue, { own }, true)
@@ -69,6 +74,5 @@ for i = 1, #steps do
     gone = gone + 1
   end
 end
-for _, queue in pairs(queues) do trim_events(queue) end
 local code = cut and (gone > 0 and 2 or -7) or 1
 return refusals and { code, refusals } or code

@@ -9,6 +9,7 @@ Bound    ARGV 4: 200, fewer where their options are 100 kB
 Why      A bounded batch: a million failed jobs must not hold Redis up. ]]
 -- @include base/keys
 -- @include base/check_queue
+-- @include base/denied
 -- @include base/fields
 -- @include base/trim_events
 -- @include place/moving
@@ -28,7 +29,7 @@ end
 local lifo, read = {}, 0
 while #lifo < #ids and read < 100000 do
   -- pcall: the key may be anything
-  local opts = redis.pcall('HGET', base .. ids[#lifo + 1], 'opts')
+  local opts = heed(redis.pcall('HGET', base .. ids[#lifo + 1], 'opts'))
   lifo[#lifo + 1] = says_lifo(opts)
   read = read + (type(opts) == 'string' and #opts or 0)
 end

@@ -24,6 +24,7 @@ Why      Only leases of that worker are ended, whoever has the job by now. What 
 -- @include base/trim_events
 -- @include base/denied
 -- @include base/fields
+-- @include forget/check_forget
 -- @include upkeep/leave_active
 -- @include upkeep/stalled_job
 -- @include place/wake_worker
@@ -36,18 +37,18 @@ local length = redis.call('LLEN', q.active)
 local ids, locks = redis.call('LRANGE', q.active, skip, skip + window - 1), {}
 for i = 1, #ids do locks[i] = base .. ids[i] .. ':lock' end
 local held = #ids > 0 and redis.call('MGET', unpack(locks)) or {}
-local found, over, known = {}, {}, {}
+local found, known = {}, {}
 for i = #ids, 1, -1 do
   if held[i] and string.sub(held[i], 1, #leases) == leases then
     -- pcall: the key may be anything
     local told = heed(redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats'))
     local kind = not told[1] and 'gone' or is_unread(told) and 'unbegun' or blame and 'lost' or 'back'
     found[#found + 1] = { ids[i], kind, told, skip + i - 1 - length }
-    over[#over + 1], known[#known + 1] = locks[i], ids[i]
+    known[#known + 1] = ids[i]
   end
 end
 if #found > 0 then
-  redis.call('UNLINK', unpack(over))
+  check_forget(q)
   redis.pcall('SREM', q.stalled, unpack(known))
 end
 local sole = fatal == 'sole' and skip == 0 and #ids < window and #found == 1
@@ -56,7 +57,13 @@ for i = 1, fatal == '' and 0 or #found do
   if sole then told[5] = told[5] or '1' end
   if told[5] then told.most = 1 end
 end
-local back, doomed, unbegun = leave_active(found, tonumber(ARGV[5]), ARGV[10])
+local all_left, back, doomed, unbegun = pcall(leave_active, found, tonumber(ARGV[5]), ARGV[10])
+-- only now: by its lock the next call knows whose a job is that is still active
+for i = 1, #known do
+  local id = known[i]
+  if all_left or redis.pcall('LPOS', q.active, id) == false then redis.call('UNLINK', base .. id .. ':lock') end
+end
+if not all_left then error(back, 0) end
 local function tell(id, dooms)
   if dooms then redis.call('HSET', base .. id, 'defa', redis.call('HGET', base .. id, 'defa') .. ': ' .. cause) end
   local lines = redis.call('RPUSH', base .. id .. ':logs', 'crewline: ' .. cause)

@@ -14,6 +14,7 @@ Why      A lease that a handler made longer (job.extend) is not made shorter. On
          than 100,000 it may never be found; then it goes on without a lease until recover_stalled gives it to another.
          A worker with 500 jobs renews them in one round trip, from a thread that no handler can block. ]]
 -- @include base/keys
+-- @include base/denied
 
 local locks, kept, lost = {}, {}, {}
 for i = 3, #ARGV, 3 do locks[#locks + 1] = base .. ARGV[i] .. ':lock' end
@@ -44,7 +45,7 @@ local function is_active(id)
 end
 
 local function is_same_start(job, started)
-  local told = redis.pcall('HMGET', job, 'ats', 'processedOn')
+  local told = heed(redis.pcall('HMGET', job, 'ats', 'processedOn'))
   return told[1] and (told[1] .. ':' .. (told[2] or '')) == started
 end
 

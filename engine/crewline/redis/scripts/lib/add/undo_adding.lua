@@ -1,5 +1,6 @@
 -- @include add/held_ids
 -- @include base/fields
+-- @include base/told_by
 -- @include place/put_right
 -- What a call had begun to add when Redis refused it: nothing of it is kept, so that a repeat does not take it for a job
 -- that is there, and no child runs without its parent; a job that it was to replace has its
@@ -7,11 +8,12 @@
 -- out of where it waits stays there.
 local function undo_adding(queue, id, kept)
   local job = queue.base .. id
-  local parent = redis.pcall('HGET', job, 'parentKey')
+  local parent = told_by({ 'HGET', job, 'parentKey' }) or unpack(told_by({ 'HMGET', job, 'parentKey' }) or {})
   for _, set in ipairs({ queue.delayed, queue.prioritized, queue.children }) do redis.pcall('ZREM', set, id) end
-  local at = ends_of(queue)
-  local place = at[id]
-  if place and redis.pcall('LREM', place[1], place[2], id) == 1 then at[id] = nil end
+  for _, list in ipairs({ queue.wait, queue.paused }) do
+    local from = end_near(list, id)
+    if from and redis.pcall('LREM', list, from, id) == 1 and ends[list] then ends[list][id] = nil end
+  end
   if stands(id, queue) then return end
   local held = held_ids[job]
   if held then

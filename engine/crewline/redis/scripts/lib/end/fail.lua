@@ -1,4 +1,4 @@
--- @include base/counts
+-- @include base/fields
 -- @include base/queue_at
 -- @include base/clock
 -- @include base/carry_out
@@ -16,13 +16,17 @@ end
 
 -- A job that failed for good where its worker says so; `letters` is the dead letters' base, '' for none. Returns whether there is a letter.
 local function fail(id, job, reason, parent, told, name, letters)
-  local traces = append_trace(job, told)
-  local attempts = increment(job, 'atm')
-  note_failure(id, job, reason, parent, 'active', 'stacktrace', traces)
+  local had = redis.call('HMGET', job, 'finishedOn', 'atm', 'deadLetterId', 'stacktrace')
+  -- the end was refused half-way before, and is repeated: the attempt is counted, and its letter may be written
+  local again = had[1]
+  local traces = again and had[4] or append_trace(job, told)
+  local attempts = whole(again and number(had[2], 1) or number(had[2], 0) + 1)
+  if had[3] and not again then redis.call('HDEL', job, 'deadLetterId') end
+  note_failure(id, job, reason, parent, 'active', 'stacktrace', traces, 'atm', attempts)
   if told.exhausted then
     redis.call('XADD', q.events, '*', 'event', 'retries-exhausted', 'jobId', id, 'attemptsMade', attempts)
   end
-  if letters ~= '' and told.letter ~= false then
+  if letters ~= '' and told.letter ~= false and not (again and had[3]) then
     local origin = redis.call('HMGET', job, 'name', 'data', 'opts')
     -- a foreign client's that has none, or an empty text: {}, as its handler was told
     local data = origin[2] and origin[2] ~= '' and origin[2] or '{}'

@@ -1,9 +1,10 @@
 -- @include base/counts
+-- @include base/denied
 -- @include base/fields
 -- @include place/push_job
 -- A start that was none: the job is as it was before the fetch.
 local function give_start_back(job)
-  local started = number(redis.pcall('HGET', job, 'ats'), 0) - 1
+  local started = number(heed(redis.pcall('HGET', job, 'ats')), 0) - 1
   if started > 0 then redis.call('HSET', job, 'ats', whole(started))
   else redis.call('HDEL', job, 'ats', 'processedOn', 'pb') end
 end

@@ -1,5 +1,6 @@
 -- @include base/clock
 -- @include base/counts
+-- @include base/denied
 -- @include base/fields
 -- @include place/delay_job
 -- @include place/push_job
@@ -14,7 +15,7 @@ local function let_run(queue, id, as_added)
   redis.call('ZREM', queue.children, '')
   local job, place = queue.base .. id, 'wait'
   -- pcall: the key may be anything by now
-  local told = redis.pcall('HMGET', job, 'delay', 'due', 'timestamp', 'opts')
+  local told = heed(redis.pcall('HMGET', job, 'delay', 'due', 'timestamp', 'opts'))
   local delay, moment = number(told[1], 0), number(told[2], nil)
   local due = moment or (as_added and number(told[3], now) or now) + delay
   if delay > 0 and due > now then

@@ -1,9 +1,10 @@
+-- @include base/denied
 -- @include base/fields
 -- @include end/condemn
 -- How a start of a suspect ended is told too late: whoever ran it lives, and had only stood still. A crash that was
 -- counted for that start is none, nor is what the job was condemned for.
 local function take_back_crash(job, start)
-  if redis.pcall('HGET', job, 'blamed') ~= start then return end
+  if heed(redis.pcall('HGET', job, 'blamed')) ~= start then return end
   local crashes = number(redis.call('HGET', job, 'crashes'), 0)
   local why = condemnation(crashes)
   -- what it was told to have died of may follow

@@ -1,5 +1,6 @@
 -- @include base/clock
 -- @include base/fields
+-- @include base/told_by
 -- @include end/hand_back
 -- @include place/mark_next_due
 -- @include place/put_right
@@ -9,9 +10,10 @@ local function undo_fetch(taken, token)
   for _, ids in ipairs(taken) do
     for i = #ids, 1, -1 do
       local id, job = ids[i], base .. ids[i]
-      if redis.pcall('GET', job .. ':lock') == token then
+      local holder = told_by({ 'GET', job .. ':lock' })
+      if holder == nil or holder == token then
         redis.pcall('DEL', job .. ':lock')
-        if redis.pcall('HGET', job, 'processedOn') == stamp then attempt(give_start_back, job) end
+        if told_by({ 'HGET', job, 'processedOn' }) == stamp then attempt(give_start_back, job) end
         redis.pcall('HDEL', job, 'unread')
       end
       local score = taken.scores[id]

@@ -1,3 +1,4 @@
+-- @include base/denied
 -- @include base/owner_of
 -- @include forget/last_to_go
 local function children_of(job, most)
@@ -10,7 +11,7 @@ local function children_of(job, most)
     { 'SRANDMEMBER', ':dependencies', most },
   }) do
     -- pcall: a foreign client may have made anything of these
-    local part = redis.pcall(look[1], job .. look[2], unpack(look, 3))
+    local part = heed(redis.pcall(look[1], job .. look[2], unpack(look, 3)))
     for i = 1, part.err and 0 or #part do children[#children + 1] = part[i] end
   end
   return children

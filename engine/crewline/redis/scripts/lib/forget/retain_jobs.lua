@@ -40,10 +40,11 @@ local function retain_jobs(queue, state, count, age, most)
     gone, why = pcall(forgetting().forget_jobs, queue, old)
   end
   if not gone then
+    -- @include base/told_by
     -- the next to go, as they were
     for i = 1, #old do
       local id = old[i]
-      if redis.pcall('EXISTS', queue.base .. id) == 1 then redis.pcall('ZADD', finished, 0, id) end
+      if not is_gone(queue.base .. id) then redis.pcall('ZADD', finished, 0, id) end
     end
     error(why, 0)
   end

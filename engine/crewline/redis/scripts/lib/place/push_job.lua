@@ -1,10 +1,11 @@
+-- @include base/denied
 -- @include base/fields
 -- The list that runnable jobs go to. As in BullMQ 6 that is `wait`, paused or not; but BullMQ 5 parks them in `paused`
 -- and, when it resumes, renames that over `wait`: what was put there meanwhile would be lost. Every resume brings back
 -- what is parked.
 local function list_to_wait_in(queue)
   if queue == q and meta and not meta[1] then return queue.wait end
-  local told = redis.pcall('HMGET', queue.meta, 'paused', 'version')
+  local told = heed(redis.pcall('HMGET', queue.meta, 'paused', 'version'))
   if told.err or not told[1] then return queue.wait end
   local parked = redis.call('TYPE', queue.paused).ok
   -- where jobs are left in `wait`, its own pause was not the one

@@ -12,7 +12,8 @@ from crewline import Queue, sync
 from crewline.redis.connection import connect_sync
 
 from tests import redis_server
-from tests.redis.test_topologies import _exercise, _sentinel
+from tests.redis.test_topologies import _exercise
+from tests.redis.topologies import start_sentinel
 
 
 async def test_a_socket_of_this_machine(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ async def test_a_socket_of_this_machine(tmp_path: Path) -> None:
 async def test_clients_of_a_master_leave_no_connection_to_its_sentinels(tmp_path: Path, until: Any) -> None:
     with (
         redis_server.start(tmp_path / "master") as master,
-        _sentinel(tmp_path / "sentinel", master.port) as port,
+        start_sentinel(tmp_path / "sentinel", master.port) as port,
         contextlib.closing(redis.Redis(port=port)) as guard,
     ):
         before = len(guard.client_list())

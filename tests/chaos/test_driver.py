@@ -15,7 +15,6 @@ from redis.exceptions import ConnectionError, TimeoutError
 from tests import redis_server
 from tests.chaos import driver, probe, report
 from tests.chaos.faults import FAULTS, Fault
-from tests.chaos.fleet import WorkerProcess
 from tests.chaos.ledger import Ledger, Run
 from tests.chaos.proxy import Proxy
 from tests.chaos.scene import SHORT, Scene
@@ -89,18 +88,24 @@ class Late(NoFault):
     """A worker stands still when the slots are to be filled, for longer than it may leave one free."""
 
     async def inject(self, scene: Scene) -> None:
-        victim = scene.victim()
-        scene.struck(victim)
-        self.waking = asyncio.ensure_future(self._hold_up(scene, victim))
+        self.victim = scene.victim()
+        scene.struck(self.victim)
 
-    async def _hold_up(self, scene: Scene, victim: WorkerProcess) -> None:
-        await until(scene.drained, "the work to be over")
-        victim.send(signal.SIGSTOP)
+    async def fill(self, scene: Scene, more_seconds: float = 0.0) -> tuple[float, list[str]]:
+        """As the driver has the slots filled, with the worker held up before the first job is there."""
+        self.victim.send(signal.SIGSTOP)
+        waking = asyncio.ensure_future(self._wake(scene))
+        try:
+            return await probe.fill_all_slots(scene, more_seconds)
+        finally:
+            await waking
+
+    async def _wake(self, scene: Scene) -> None:
         # nobody else has room for those that are left
         await until(lambda: self._wait(scene), "a backlog")
         # longer than a busy machine excuses
         await asyncio.sleep(probe.PROMISED_SECONDS + 5)
-        victim.send(signal.SIGCONT)
+        self.victim.send(signal.SIGCONT)
 
     @staticmethod
     async def _wait(scene: Scene) -> bool:
@@ -108,8 +113,10 @@ class Late(NoFault):
         return counts.active >= 8 and counts.waiting > 0
 
 
-async def test_a_worker_that_fills_its_slots_too_late_is_seen(tmp_path: Path) -> None:
-    row = await driver.run(Late(), replace(FORM, workers=2), 1, tmp_path)
+async def test_a_worker_that_fills_its_slots_too_late_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Late()
+    monkeypatch.setattr(driver, "fill_all_slots", late.fill)
+    row = await driver.run(late, replace(FORM, workers=2), 1, tmp_path)
     (told,) = row.problems
     assert told.startswith(f"a slot was free for {row.fill_seconds:.2f} s while jobs waited")
 

@@ -113,14 +113,15 @@ async def test_a_pod_of_another_uid_is_not_marked_and_needs_no_unmarking(inside:
         written = [call.body["metadata"]["annotations"] for call in inside.api.written(f"/pods/{name}")]
         assert written[-2:] == [{cost: MARK}, {cost: None}]
 
-        pods = operator.controller._store.pods
-        await carry_out(key, jobqueue, [Mark(name, uid)])
-        before = version_of(pods.get(scene.namespace, name) or {})
-        assert await carry_out(key, jobqueue, [Unmark(name, uid)])
-        after = pods.get(scene.namespace, name)
-        assert after is not None and version_of(after) > before and not is_marked(after), "no watch is waited for"
-        # one of which the watch has not told that it is gone is marked no more
-        for gone in (Mark("absent", "gone-1"), Unmark("absent", "gone-2")):
-            pods.put(after | {"metadata": after["metadata"] | {"name": "absent", "uid": gone.uid}})
-            await carry_out(key, jobqueue, [gone])
-            assert pods.get(scene.namespace, "absent") is None
+    # From here on no watch tells of anything, and nobody else changes a mark.
+    pods = operator.controller._store.pods
+    await carry_out(key, jobqueue, [Mark(name, uid)])
+    before = version_of(pods.get(scene.namespace, name) or {})
+    assert await carry_out(key, jobqueue, [Unmark(name, uid)])
+    after = pods.get(scene.namespace, name)
+    assert after is not None and version_of(after) > before and not is_marked(after), "no watch is waited for"
+    # one of which the watch has not told that it is gone is marked no more
+    for gone in (Mark("absent", "gone-1"), Unmark("absent", "gone-2")):
+        pods.put(after | {"metadata": after["metadata"] | {"name": "absent", "uid": gone.uid}})
+        await carry_out(key, jobqueue, [gone])
+        assert pods.get(scene.namespace, "absent") is None

@@ -54,7 +54,7 @@ MUTATIONS = {
         "local suspect = told.tried and", "local suspect = false and", "a_suspect_that_was_tried_runs_as_any_other",
     ),
     "a crash is kept of a worker that lives": (
-        "if redis.pcall('HGET', job, 'blamed') ~= start then return end", "if start then return end",
+        "if heed(redis.pcall('HGET', job, 'blamed')) ~= start then return end", "if start then return end",
         "it lives, and its crashes are",
     ),
     "a rate does not count": ("room = math.min(room, left)", "", "the rate allows"),
@@ -62,7 +62,8 @@ MUTATIONS = {
         "  if again then", "  if again and not settled then", "a call with a result brought",
     ),
     "a job of a large tree is not let go": (
-        "if redis.pcall('SREM', waits, hold) == 1 then", "if redis.pcall('SREM', waits, hold) == 2 then",
+        "if heed(redis.pcall('SREM', waits, hold)) == 1 then",
+        "if heed(redis.pcall('SREM', waits, hold)) == 2 then",
         "a_parent_that_waits_has_something_to_wait_for",
     ),
     "the rest of a tree that is given up stays": (

@@ -67,7 +67,7 @@ bench: setup redis-server ## ours beside ten other libraries, then far, long and
 bench-operator: setup redis-server node cluster ## how soon the operator reacts and what it costs, 15 minutes: make bench-operator ARGS="idle"
 	@$(BIN)/python -m bench.operator $(ARGS)
 
-test-e2e: setup cluster ## the operator on a real Kubernetes
+test-e2e: setup redis-server node cluster ## the operator on a real Kubernetes
 	@$(PYTEST) tests/e2e $(ARGS)
 
 lint: setup ## ruff and the import rules

@@ -11,7 +11,7 @@ from crewline_operator.model.demand import BY_HAND
 
 from tests.e2e.inside import Inside
 from tests.e2e.scene import until
-from tests.interop.peers import HERE, Peer
+from tests.interop.peers import Peer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -23,8 +23,6 @@ SOON_SECONDS = 30.0
 @pytest_asyncio.fixture(loop_scope="session")
 async def node(inside: Inside) -> AsyncIterator[Peer]:
     """An unmodified BullMQ client on the test's Redis."""
-    if not (HERE / "node_modules" / "bullmq6" / "package.json").is_file():
-        pytest.skip("BullMQ's npm package is not installed: `make test-interop` does that")
     peer = Peer("bullmq6", inside.redis.port)
     yield peer
     peer.stop()

@@ -216,17 +216,8 @@ class Api:
         _, answer = await self._answer(method, path, **request)
         return answer
 
-    async def _answer(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-    ) -> tuple[int, dict[str, Any]]:
+    async def _answer(self, method: str, path: str, **request: Any) -> tuple[int, dict[str, Any]]:
         """The HTTP code and the answer of a call that succeeded."""
-        request: dict[str, Any] = {"query": query, "body": body, "content_type": content_type}
         limit = asyncio.timeout if method == "GET" else self._fence.within
         async with limit(REQUEST_TIMEOUT_SECONDS):
             response = await self._request(method, path, **request, timeout=aiohttp.ClientTimeout())

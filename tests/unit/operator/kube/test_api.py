@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 from crewline_operator.kube.api import JOBQUEUES, SECRETS, Api
 from crewline_operator.kube.errors import RETRY_AFTER_CAP_SECONDS, ApiError, retry_after
-from kubernetes.aio import client as kube_client
+
+from tests.unit.operator.kube.serving import served
 
 
 @asynccontextmanager
@@ -19,18 +20,8 @@ async def busy(status: int, headers: Mapping[str, str]) -> AsyncIterator[Api]:
     async def refuse(_: web.Request) -> web.Response:
         return web.Response(status=status, headers=headers, text="too many requests")
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", refuse)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        configuration = kube_client.Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
-        configuration.retries = None
-        async with kube_client.ApiClient(configuration) as client:
-            yield Api(client)
-    finally:
-        await runner.cleanup()
+    async with served(refuse) as api:
+        yield api
 
 
 ANSWERS = [

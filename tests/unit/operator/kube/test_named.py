@@ -13,7 +13,8 @@ from aiohttp import web
 from crewline_operator.kube import named
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.named import Named, NamedObjects
-from kubernetes.aio import client as kube_client
+
+from tests.unit.operator.kube.serving import served
 
 REDIS = Named("Secret", "shop", "redis")
 
@@ -30,18 +31,8 @@ async def answering(text: str, status: int = 200) -> AsyncIterator[tuple[Api, as
         asked.put_nowait(time.monotonic())
         return web.Response(text=text, status=status)
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        configuration = kube_client.Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
-        configuration.retries = None
-        async with kube_client.ApiClient(configuration) as client:
-            yield Api(client), asked
-    finally:
-        await runner.cleanup()
+    async with served(answer) as api:
+        yield api, asked
 
 
 GONE = '{"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}}\n'

@@ -1,0 +1,27 @@
+"""Something that answers in an API server's place, as none would when asked, to see what the client makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from crewline_operator.kube.api import Api
+from kubernetes.aio import client as kube_client
+
+
+@asynccontextmanager
+async def served(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[Api]:
+    """A client of it, whatever it is asked."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        configuration = kube_client.Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
+        configuration.retries = None
+        async with kube_client.ApiClient(configuration) as client:
+            yield Api(client)
+    finally:
+        await runner.cleanup()

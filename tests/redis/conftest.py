@@ -14,6 +14,7 @@ import redis as sync_redis
 from crewline import Queue, Worker
 
 from tests import redis_server as server_module
+from tests.redis.denying import weak_user
 from tests.redis.fuzzing import bench as bench
 from tests.redis.leaks import leaks
 from tests.redis_server import RedisServer
@@ -38,6 +39,13 @@ def redis_url(redis_server: RedisServer) -> Iterator[str]:
 async def queue(redis_url: str) -> AsyncIterator[Queue]:
     async with Queue("emails", redis=redis_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def admin(redis_url: str) -> Iterator[sync_redis.Redis]:
+    """Takes rights from the user `weak`, and looks at what becomes of it."""
+    with weak_user(redis_url) as client:
+        yield client
 
 
 StartWorker = Callable[..., Awaitable[Worker]]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
+import pytest_asyncio
 from crewline_operator.model.key import Key
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.poller import Poller
@@ -37,8 +37,14 @@ async def snapshot(redis: Redis) -> Snapshot:
     return seen
 
 
-@contextlib.asynccontextmanager
-async def polling(redis_url: str) -> AsyncIterator[tuple[Pollers, Poller, list[Key]]]:
+@pytest_asyncio.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def polled(redis_url: str) -> AsyncIterator[tuple[Pollers, Poller, list[Key]]]:
     """A poller of `emails` that reads every 50 ms, and the keys it told of."""
     told: list[Key] = []
 

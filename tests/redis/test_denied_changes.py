@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -10,18 +10,12 @@ import redis as sync_redis
 from crewline import Dedup, Queue
 from redis.exceptions import ResponseError
 
-
-@pytest.fixture
-def admin(redis_url: str) -> Iterator[sync_redis.Redis]:
-    with sync_redis.Redis.from_url(redis_url) as client:
-        client.execute_command("ACL", "SETUSER", "weak", "reset", "on", ">secret", "~*", "&*", "+@all")
-        yield client
-        client.execute_command("ACL", "DELUSER", "weak")
+from tests.redis.denying import as_weak
 
 
 @pytest.fixture
 async def queue(admin: sync_redis.Redis, redis_url: str) -> AsyncIterator[Queue]:
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
         yield queue
     admin.flushall()
 

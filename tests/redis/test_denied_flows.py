@@ -10,19 +10,15 @@ import redis as sync_redis
 from crewline import CrewlineError, Dedup, FlowJob, Queue
 from redis.exceptions import ResponseError
 
-from tests.redis.test_denied_commands import CATEGORIES, off, used
-from tests.redis.test_refused_calls import restore, snapshot
+from tests.redis.denying import CATEGORIES, as_weak, off, restore, snapshot, used
 
 FLOWS = "bull-crewline:emails:flows"
 
 
 @pytest.fixture
-def admin(redis_url: str) -> Iterator[sync_redis.Redis]:
-    with sync_redis.Redis.from_url(redis_url) as client:
-        client.execute_command("ACL", "SETUSER", "weak", "reset", "on", ">secret", "~*", "&*", "+@all")
-        yield client
-        client.execute_command("ACL", "DELUSER", "weak")
-        client.flushall()
+def admin(admin: sync_redis.Redis) -> Iterator[sync_redis.Redis]:
+    yield admin
+    admin.flushall()
 
 
 def tree(leaves: int) -> FlowJob:
@@ -49,7 +45,7 @@ async def test_a_tree_that_was_refused_is_whole_after_the_next_call_or_goes(
 ) -> None:
     wrong: list[str] = []
     root = "bull:emails:root"
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
         await queue.add("n", 1, job_id="old", delay=100, dedup=Dedup("x"))
         before = await snapshot(queue)
         admin.config_resetstat()
@@ -83,7 +79,7 @@ async def test_what_a_refused_call_had_added_is_gone(admin: sync_redis.Redis, re
         ("n", 3, {"lifo": True}),
         ("n", 4, {"job_id": "new", "delay": 60, "dedup": Dedup("x", replace=True)}),
     ]  # fmt: skip
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
         await queue.add("n", 1, job_id="old", delay=100, dedup=Dedup("x"))
         before = await snapshot(queue)
         admin.config_resetstat()

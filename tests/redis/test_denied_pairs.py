@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 import pytest
 import redis as sync_redis
 from crewline import CrewlineError, Queue
 from redis.exceptions import ResponseError
 
+from tests.redis.denying import CASES, as_weak, none_is_lost, off
 from tests.redis.leaks import LISTS, SETS
-from tests.redis.test_denied_commands import CASES, none_is_lost, off
-
-
-@pytest.fixture
-def admin(redis_url: str) -> Iterator[sync_redis.Redis]:
-    with sync_redis.Redis.from_url(redis_url) as client:
-        client.execute_command("ACL", "SETUSER", "weak", "reset", "on", ">secret", "~*", "&*", "+@all")
-        yield client
-        client.execute_command("ACL", "DELUSER", "weak")
-
 
 #: What moves jobs from one state to another, and is undone where it is refused.
 MOVES = (
@@ -45,7 +35,7 @@ async def test_none_is_lost_where_two_commands_are_denied(admin: sync_redis.Redi
 async def test_none_is_lost_where_the_keys_of_jobs_are_denied(
     admin: sync_redis.Redis, redis_url: str, name: str
 ) -> None:
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
         call = await CASES[name](queue)
         jobs = [key for key in admin.scan_iter("bull:emails:*", _type="hash") if admin.hexists(key, "opts")]
         others = [key.decode() for key in admin.scan_iter("*") if key not in jobs]

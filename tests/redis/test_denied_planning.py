@@ -13,9 +13,8 @@ import redis as sync_redis
 from crewline import InvalidOption, Queue
 from redis.exceptions import ResponseError
 
+from tests.redis.denying import CATEGORIES, as_weak, restore, snapshot, used, weak_user
 from tests.redis.planning import CASES, TAKEN_BACK, Step, removed
-from tests.redis.test_denied_commands import CATEGORIES, used
-from tests.redis.test_refused_calls import restore, snapshot
 
 #: What a call adds to whether it is refused or not: events and numbers that nobody misses, and what wakes workers.
 ASIDE = {"events", "id", "marker", "pc", "meta", "gone"}
@@ -23,11 +22,9 @@ ASIDE = {"events", "id", "marker", "pc", "meta", "gone"}
 
 @pytest.fixture
 def admin(redis_url: str) -> Iterator[sync_redis.Redis]:
-    with sync_redis.Redis.from_url(redis_url, decode_responses=True) as client:
-        client.execute_command("ACL", "SETUSER", "weak", "reset", "on", ">secret", "~*", "&*", "+@all")
+    with weak_user(redis_url, decode_responses=True) as client:
         yield client
         client.config_set("maxmemory", 0)
-        client.execute_command("ACL", "DELUSER", "weak")
         client.flushall()
 
 
@@ -67,7 +64,7 @@ def timeless(found: dict[str, Any]) -> str:
 async def test_what_is_refused_half_way_has_changed_nothing(admin: sync_redis.Redis, redis_url: str, case: str) -> None:
     before_it, change = CASES[case]
     wrong: list[str] = []
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
         await before_it(queue)
         kept = await snapshot(queue)
         before = state(admin)

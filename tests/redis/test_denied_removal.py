@@ -11,18 +11,14 @@ from crewline import FlowJob, Queue
 from crewline.redis.scripts import Result
 from redis.exceptions import ResponseError
 
-from tests.redis.test_denied_commands import CATEGORIES, off, used
-from tests.redis.test_refused_calls import restore, snapshot
+from tests.redis.denying import CATEGORIES, as_weak, off, restore, snapshot, used
 from tests.redis.touching import fetch
 
 
 @pytest.fixture
-def admin(redis_url: str) -> Iterator[sync_redis.Redis]:
-    with sync_redis.Redis.from_url(redis_url) as client:
-        client.execute_command("ACL", "SETUSER", "weak", "reset", "on", ">secret", "~*", "&*", "+@all")
-        yield client
-        client.execute_command("ACL", "DELUSER", "weak")
-        client.flushall()
+def admin(admin: sync_redis.Redis) -> Iterator[sync_redis.Redis]:
+    yield admin
+    admin.flushall()
 
 
 def below(name: str, queue: str = "emails", **options: object) -> FlowJob:
@@ -46,7 +42,7 @@ def jobs(admin: sync_redis.Redis) -> set[str]:
 
 async def test_a_tree_that_may_not_go_is_as_it_was(admin: sync_redis.Redis, redis_url: str) -> None:
     wrong: list[str] = []
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
         await above(
             queue, below("good"), below("bad"), below("waits"), below("late", delay=60), below("urgent", priority=2),
             below("away", queue="letters"),
@@ -81,7 +77,7 @@ async def test_a_tree_that_may_not_go_is_as_it_was(admin: sync_redis.Redis, redi
 
 async def test_no_part_of_a_large_tree_runs_while_it_goes(admin: sync_redis.Redis, redis_url: str) -> None:
     wrong: list[str] = []
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
         await above(queue, *(below(f"leaf{n}", delay=60 * (n % 2)) for n in range(90)))
         before = await snapshot(queue)
         admin.config_resetstat()

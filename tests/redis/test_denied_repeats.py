@@ -11,23 +11,20 @@ from crewline import CrewlineError, DeadLetters, Queue
 from crewline.redis.scripts import Result
 from redis.exceptions import ResponseError
 
-from tests.redis.test_denied_commands import CATEGORIES, used
-from tests.redis.test_refused_calls import restore, snapshot
+from tests.redis.denying import CATEGORIES, as_weak, restore, snapshot, used, weak_user
 from tests.redis.touching import fetch
 
 
 @pytest.fixture
 def admin(redis_url: str) -> Iterator[sync_redis.Redis]:
-    with sync_redis.Redis.from_url(redis_url, decode_responses=True) as client:
-        client.execute_command("ACL", "SETUSER", "weak", "reset", "on", ">secret", "~*", "&*", "+@all")
+    with weak_user(redis_url, decode_responses=True) as client:
         yield client
-        client.execute_command("ACL", "DELUSER", "weak")
         client.flushall()
 
 
 async def test_what_a_dead_worker_ran_is_handed_back_by_the_next_call(admin: sync_redis.Redis, redis_url: str) -> None:
     dead, wrong, refused = {"name": "w", "leases": "t"}, [], set()
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
         ids = ["a", "b", "c", "d"]
         await queue.add_bulk(("n", 1, {"job_id": each, "priority": 3 * (each == "d")}) for each in ids)
         fresh = [admin.hgetall(queue.keys.job(each)) for each in ids]
@@ -61,7 +58,7 @@ async def test_a_letter_that_was_replayed_is_not_replayed_again(
     admin: sync_redis.Redis, redis_url: str, is_gone: bool, priority: int
 ) -> None:
     wrong: list[str] = []
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
         await queue.add("n", 1, job_id="a", priority=priority)
         assert await fetch(queue, 1) == ["a"]
         await fetch(queue, 0, results=[Result("a", "t", "failed", "why", keep_failed="0" if is_gone else "")])
@@ -93,7 +90,7 @@ async def test_an_end_that_was_refused_half_way_writes_one_letter(
 ) -> None:
     wrong: list[str] = []
     unwritten = {"INCR", "LPUSH"} if keep == "0" else set()
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
         await queue.add("n", 1, job_id="a")
         await queue.add_bulk(("n", n, {"job_id": f"b{n}"}) for n in range(4))
         ends = [Result("a", "t", "failed", "why", trace="torn", exhausted=True, keep_failed=keep)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,18 +11,9 @@ from crewline import Queue
 from crewline.wire.options import encode_job
 from redis.exceptions import ResponseError
 
-from tests.redis.test_denied_commands import off, used
-from tests.redis.test_refused_calls import restore, snapshot
+from tests.redis.denying import as_weak, off, restore, snapshot, used
 
 HOUR = 3_600_000
-
-
-@pytest.fixture
-def admin(redis_url: str) -> Iterator[sync_redis.Redis]:
-    with sync_redis.Redis.from_url(redis_url) as client:
-        client.execute_command("ACL", "SETUSER", "weak", "reset", "on", ">secret", "~*", "&*", "+@all")
-        yield client
-        client.execute_command("ACL", "DELUSER", "weak")
 
 
 def add(queue: Queue, run_ms: int, data: int) -> Awaitable[bool]:
@@ -45,7 +36,7 @@ async def test_a_run_ahead_stays_where_its_change_is_refused(
 ) -> None:
     wrong: list[str] = []
     act, left = CHANGES[change]
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as queue:
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
         run = await queue.scripts.read_clock() + HOUR
         old = queue.keys.job(f"uid-{run}")
         await add(queue, run, 1)

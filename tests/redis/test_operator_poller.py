@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
-import pytest_asyncio
 from crewline import Queue
 from crewline_operator.model.attention import Attention
 from crewline_operator.model.key import Key
@@ -14,19 +13,9 @@ from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Snapshot, Target
 from redis.asyncio import Redis
 
-from tests.redis.polling import EMAILS, KEY, other, polling, until
+from tests.redis.polling import EMAILS, KEY, other, polled, redis, until
 
-
-@pytest_asyncio.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest_asyncio.fixture
-async def polled(redis_url: str) -> AsyncIterator[tuple[Pollers, Poller, list[Key]]]:
-    async with polling(redis_url) as opened:
-        yield opened
+__all__ = ["polled", "redis"]
 
 
 async def test_a_change_in_redis_is_told_once(polled: tuple[Pollers, Poller, list[Key]], queue: Queue) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest_asyncio
 from crewline import Queue
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
@@ -18,19 +16,9 @@ from crewline_operator.redis.snapshot import read_snapshots
 from redis.asyncio import Redis
 
 from tests import redis_server
-from tests.redis.polling import EMAILS, KEY, other, polling, until
+from tests.redis.polling import EMAILS, KEY, other, polled, redis, until
 
-
-@pytest_asyncio.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url) as client:
-        yield client
-
-
-@pytest_asyncio.fixture
-async def polled(redis_url: str) -> AsyncIterator[tuple[Pollers, Poller, list[Key]]]:
-    async with polling(redis_url) as opened:
-        yield opened
+__all__ = ["polled", "redis"]
 
 
 async def test_a_redis_that_goes_is_a_fault_and_one_that_comes_back_is_read_again(tmp_path: Path) -> None:

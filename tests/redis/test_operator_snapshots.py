@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from crewline import Job, Queue, Reject, Worker
 from crewline_operator.model.demand import AHEAD_MS
 from crewline_operator.model.key import Key
@@ -24,15 +23,11 @@ from crewline_operator.scaling.rates import Rates, observe
 from crewline_operator.scaling.spec import Behavior
 from redis.asyncio import Redis
 
-from tests.redis.polling import EMAILS, snapshot, until
+from tests.redis.polling import EMAILS, redis, snapshot, until
+
+__all__ = ["redis"]
 
 StartWorker = Callable[..., Awaitable[Worker]]
-
-
-@pytest_asyncio.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 async def test_a_queue_that_nobody_used_yet_is_empty(redis: Redis) -> None:

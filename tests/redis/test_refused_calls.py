@@ -9,31 +9,8 @@ import pytest
 from crewline import CrewlineError, Queue
 from redis.exceptions import ResponseError
 
-from tests.redis import touching, touching_changes
+from tests.redis.denying import CASES, restore, snapshot
 from tests.redis.fuzzing import make
-
-#: By their names.
-CASES = {case.__name__: case for case in (*touching.CASES, *touching_changes.CASES)}
-
-
-async def snapshot(queue: Queue) -> dict[bytes, bytes]:
-    keys = sorted(await queue.redis.keys())
-    return dict(zip(keys, await dumps(queue, keys), strict=True))
-
-
-async def dumps(queue: Queue, keys: list[bytes]) -> list[bytes]:
-    pipe = queue.redis.pipeline(transaction=False)
-    for key in keys:
-        pipe.dump(key)
-    return await pipe.execute()
-
-
-async def restore(queue: Queue, kept: dict[bytes, bytes]) -> None:
-    await queue.redis.flushall()
-    pipe = queue.redis.pipeline(transaction=False)
-    for key, value in kept.items():
-        pipe.restore(key, 0, value)
-    await pipe.execute()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -13,6 +13,8 @@ from crewline import Job, Middleware, Queue, Retry
 from crewline.redis.scripts import Result, Scripts
 from redis.exceptions import ResponseError
 
+from tests.redis.denying import as_weak
+
 
 class Gate:
     """A handler whose jobs all end at once."""
@@ -55,7 +57,7 @@ async def test_what_ends_beside_jobs_whose_results_are_refused_is_written_and_th
     gate = Gate()
     bad = await queue.add_bulk(("n", n, {"job_id": f"x-{n}"}) for n in range(3))
     good = await queue.add_bulk(("n", n) for n in range(7))
-    worker = await start_worker(gate.handle, redis=redis_url.replace("//", "//weak:secret@"))
+    worker = await start_worker(gate.handle, redis=as_weak(redis_url))
     await until(lambda: worker.running == 10)
     weak(True)
     gate.opened.set()
@@ -76,7 +78,7 @@ async def test_what_is_settled_by_a_call_that_may_not_fetch_is_told_as_settled_o
 ) -> None:
     gate, told = Gate(), Story()
     jobs = await queue.add_bulk(("n", n) for n in range(6))
-    worker = await start_worker(gate.handle, redis=redis_url.replace("//", "//weak:secret@"), middleware=[told])
+    worker = await start_worker(gate.handle, redis=as_weak(redis_url), middleware=[told])
     worker.on("completed", lambda job: told.ends.append(f"listened to {job.id}"))
     await until(lambda: worker.running == 6)
     # one of its slots is to be filled by the very call that settles these
@@ -102,7 +104,7 @@ async def test_a_fetch_that_is_refused_behind_results_takes_none_of_them_back_an
     await queue.redis.execute_command("ACL", "SETUSER", "weak", "-set")
     told: list[str] = []
     result = Result(done.id, "t", "completed", "1")
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as refused:
+    async with Queue("emails", redis=as_weak(redis_url)) as refused:
         refused.scripts.on_refused = told.extend
         fetched = await refused.scripts.finish_and_fetch(
             [result], letters="", token="u", lease_ms=60_000, worker="w", room=1
@@ -126,7 +128,7 @@ async def test_results_that_are_refused_in_the_middle_of_a_call_lose_no_job_and_
         return await gate.handle(job)
 
     jobs = await queue.add_bulk(("n", n) for n in range(6))
-    worker = await start_worker(handle, redis=redis_url.replace("//", "//weak:secret@"))
+    worker = await start_worker(handle, redis=as_weak(redis_url))
     await until(lambda: worker.running == 6)
     # those that are tried again are back where they wait when the others can't be written
     await queue.redis.execute_command("ACL", "SETUSER", "weak", "-zadd")
@@ -146,7 +148,7 @@ async def test_a_job_whose_end_redis_refuses_to_write_is_in_a_state_all_the_same
     job = await queue.add("n", 1)
     await queue.scripts.finish_and_fetch([], letters="", token="t", lease_ms=60_000, worker="w", room=1)
     await queue.redis.execute_command("ACL", "SETUSER", "weak", "-zadd")
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as refused:
+    async with Queue("emails", redis=as_weak(redis_url)) as refused:
         with contextlib.suppress(ResponseError):
             await refused.scripts.finish_and_fetch(
                 [Result(job.id, "t", outcome, "1")], letters="", token="u", lease_ms=60_000, worker="w", room=0
@@ -186,7 +188,7 @@ async def test_a_worker_that_stops_tries_once_more_and_counts_what_it_could_not_
 ) -> None:
     gate = Gate()
     await queue.add("n", 1, job_id="x-1")
-    worker = await start_worker(gate.handle, redis=redis_url.replace("//", "//weak:secret@"))
+    worker = await start_worker(gate.handle, redis=as_weak(redis_url))
     await until(lambda: worker.running == 1)
     weak(True)
     gate.opened.set()

@@ -14,6 +14,7 @@ from crewline import FlowJob, Job, Queue, Worker
 from crewline.redis.scripts import Result
 from redis.exceptions import ResponseError
 
+from tests.redis.denying import as_weak
 from tests.redis.needs import OF_WORKERS
 
 ALL_KEYS = ("~bull:*", "~bull-crewline:*")
@@ -28,7 +29,7 @@ def admin(redis_url: str) -> Iterator[sync_redis.Redis]:
 
 def weak_url(admin: sync_redis.Redis, redis_url: str, *rules: str) -> str:
     admin.execute_command("ACL", "SETUSER", "weak", "reset", "on", ">secret", "+@all", *rules)
-    return redis_url.replace("//", "//weak:secret@")
+    return as_weak(redis_url)
 
 
 @pytest.mark.parametrize("command", sorted(OF_WORKERS))

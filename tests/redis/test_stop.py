@@ -10,6 +10,8 @@ import pytest
 import redis as sync_redis
 from crewline import CrewlineError, Job, Queue, Worker
 
+from tests.redis.denying import as_weak
+
 
 async def _nothing(job: Job) -> None:
     pass
@@ -28,7 +30,7 @@ async def test_a_worker_whose_calls_redis_refuses_still_stops(
         admin.execute_command("ACL", "SETUSER", "weak", "on", ">secret", "~*", "+@all", "-eval", "-evalsha")
         try:
             for turn in range(2):
-                worker = Worker("emails", handle, redis=redis_url.replace("//", "//weak:secret@"))
+                worker = Worker("emails", handle, redis=as_weak(redis_url))
                 running = asyncio.create_task(worker.run())
                 caplog.clear()
                 await until(lambda: "does not take our calls" in caplog.text)

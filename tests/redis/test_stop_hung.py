@@ -15,6 +15,7 @@ from crewline import Job, Queue, Worker
 from crewline.worker.calls.call import Call
 
 from tests import redis_server as server_module
+from tests.redis.denying import as_weak
 from tests.redis_server import RedisServer
 
 
@@ -101,7 +102,7 @@ async def test_a_worker_that_stops_does_not_wait_for_its_next_attempt(
     with sync_redis.Redis.from_url(redis_url) as admin:
         admin.execute_command("ACL", "SETUSER", "weak", "on", ">secret", "~*", "&*", "+@all")
         try:
-            worker = Worker("emails", handler.handle, redis=redis_url.replace("//", "//weak:secret@"))
+            worker = Worker("emails", handler.handle, redis=as_weak(redis_url))
             running = asyncio.create_task(worker.run())
             job = await queue.add("short", {})
             await until(lambda: handler.begun)

@@ -9,12 +9,14 @@ import pytest_asyncio
 from crewline import Queue
 from redis.exceptions import ResponseError
 
+from tests.redis.denying import as_weak
+
 
 @pytest_asyncio.fixture
 async def weak(queue: Queue, redis_url: str) -> AsyncIterator[Queue]:
     """The same queue, for a user that may take jobs, but not lease them."""
     await queue.redis.execute_command("ACL", "SETUSER", "weak", "reset", "on", ">secret", "~*", "&*", "+@all", "-set")
-    async with Queue("emails", redis=redis_url.replace("//", "//weak:secret@")) as opened:
+    async with Queue("emails", redis=as_weak(redis_url)) as opened:
         yield opened
     await queue.redis.execute_command("ACL", "DELUSER", "weak")
 

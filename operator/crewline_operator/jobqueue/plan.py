@@ -8,7 +8,6 @@ when everything they need is there; a demand that could not be read scales nothi
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,28 +15,24 @@ from typing import Any
 
 from crewline_operator.effects.actions import (
     Action,
-    Apply,
     Attend,
     Follow,
     GiveUpClaim,
-    Sweep,
     TakeBackRun,
     Unfollow,
     WriteStatus,
 )
-from crewline_operator.effects.done import Applied, Claimed
+from crewline_operator.effects.done import Claimed
 from crewline_operator.effects.unreadable import say_unreadable
+from crewline_operator.jobqueue.applying import applies_of, manifests_of
 from crewline_operator.jobqueue.attention import attention_for
 from crewline_operator.jobqueue.children.deployment import (
-    CODE_DIGEST,
     PROGRESS_DEADLINE_SECONDS,
-    DeploymentInputs,
-    build_deployment,
 )
-from crewline_operator.jobqueue.children.service_account import build_service_account, spare_service_account
+from crewline_operator.jobqueue.children.service_account import spare_service_account
 from crewline_operator.jobqueue.children.template import INVALID_TEMPLATE
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
-from crewline_operator.jobqueue.decision import LastDecision, decision_on
+from crewline_operator.jobqueue.decision import LastDecision
 from crewline_operator.jobqueue.drains import (
     LOOK_SECONDS,
     actions_of,
@@ -48,17 +43,16 @@ from crewline_operator.jobqueue.drains import (
     telling,
 )
 from crewline_operator.jobqueue.faults import find_faults
-from crewline_operator.jobqueue.has_queue import has_queue, queue_name
+from crewline_operator.jobqueue.has_queue import has_queue
 from crewline_operator.jobqueue.live import asks_again, live_step, ready_workers
 from crewline_operator.jobqueue.move import move_step
 from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pause import pause_step
-from crewline_operator.jobqueue.pods import has_ended
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import NUMBERS, Outcome, build_status
+from crewline_operator.jobqueue.sweeps import sweeps_of
 from crewline_operator.kube.conditions import MESSAGE_MAX_CHARS, Condition
-from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.kube.status import is_material, merge_patch
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.key import Object
@@ -67,14 +61,9 @@ from crewline_operator.model.settings import Settings
 from crewline_operator.model.urgency import Urgency
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.scaling.decide import Decision, History, decide
-from crewline_operator.scaling.drain import Step
 
 #: Garbage collection takes an old child away within this, when a JobQueue is made anew under the same name.
 STALE_CHILD_SECONDS = 1.0
-#: A queue without workers is swept this often: retention is told in hours and days.
-SWEEP_SECONDS = 300.0
-#: ... and this often where nothing is kept: a schedule or a large flow may still wait for somebody to go on with it.
-EMPTY_SWEEP_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -147,11 +136,11 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         faults=faults,
         pause=pause.condition,
     )
-    manifests = _manifests(jobqueue, observed, step, decided, settings) if applies else []
+    manifests = manifests_of(jobqueue, observed, step, decided, settings) if applies else []
     status = build_status(jobqueue, outcome, observed)
     writes, written_in = _status_writes(status, observed, settings)
     made = made_notes(jobqueue) if applies and observed.deployment is None else []
-    applied = [*_applies(manifests, observed), *made]
+    applied = [*applies_of(manifests, observed), *made]
     attention = attention_for(observed, replicas)
     applied += spare_service_account(jobqueue, observed) if applies else []
     attends = [Attend(attention)] if attention is not observed.attention else []
@@ -166,7 +155,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         actions.append(wrong_pod_note())
     if pause.action is not None:
         actions.append(pause.action)
-    sweeps, swept_in = _sweeps(jobqueue, observed, replicas)
+    sweeps, swept_in = sweeps_of(jobqueue, observed, replicas)
     actions += sweeps
     looks_after = looks_in(observed, step)
     if looks_after is None and asks_again(jobqueue, observed, status):
@@ -239,53 +228,6 @@ def _may_apply(observed: Observed, faults: Sequence[Fault]) -> bool:
     return observed.deployment is not None or not (observed.holder is not None or observed.code.missing)
 
 
-def _manifests(
-    jobqueue: JobQueue, observed: Observed, step: Step, decided: LastDecision | None, settings: Settings
-) -> list[dict[str, Any]]:
-    """The children to have."""
-    inputs = DeploymentInputs(
-        replicas=step.replicas,
-        image=jobqueue.worker.image or settings.worker_image,
-        image_pull_policy=jobqueue.worker.image_pull_policy or settings.worker_image_pull_policy,
-        # While the ConfigMap is missing the workers that run keep their code: no rollout into nothing.
-        code_digest=_applied_code(observed.deployment) if observed.code.missing else observed.code.digest,
-        secret_digest=observed.endpoint.secret_digest if isinstance(observed.endpoint, Endpoint) else None,
-        decision=decided or decision_on(observed.deployment),
-        has_queue=queue_name(jobqueue, observed) if has_queue(jobqueue, observed) else None,
-        going=step.going,
-    )
-    deployment = build_deployment(jobqueue, inputs)
-    return [deployment] if jobqueue.worker.service_account else [build_service_account(jobqueue), deployment]
-
-
-def _applies(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Action]:
-    """Those manifests that are not in place as far as this process knows."""
-    children = {"Deployment": observed.deployment, "ServiceAccount": observed.service_account}
-    applies: list[Action] = []
-    for manifest in manifests:
-        child = children[manifest["kind"]]
-        action = Apply(manifest, child["metadata"]["uid"] if child is not None else None)
-        if child is None or observed.applied.get(action.kind) != Applied(action.digest, fingerprint(child)):
-            applies.append(action)
-    return applies
-
-
-def _sweeps(jobqueue: JobQueue, observed: Observed, replicas: int) -> tuple[list[Sweep], float | None]:
-    """Sweep a queue that no worker looks after, or say in how many seconds that is to be done."""
-    snapshot = observed.reading.snapshot
-    workers = replicas or observed.current_replicas or any(not has_ended(pod) for pod in observed.pods)
-    if workers or snapshot is None or observed.holder is not None:
-        return [], None
-    age = observed.sweep_age_seconds
-    if snapshot.completed or snapshot.failed:
-        every = SWEEP_SECONDS
-    else:
-        every = EMPTY_SWEEP_SECONDS
-        # All that are known since the operator began must not be swept at one moment.
-        age = min(age, observed.known_seconds + every * zlib.crc32(jobqueue.uid.encode()) / 2**32)
-    return ([Sweep(jobqueue.queue_ref)], every) if age >= every else ([], every - age)
-
-
 def _status_writes(
     status: dict[str, Any], observed: Observed, settings: Settings
 ) -> tuple[list[WriteStatus], float | None]:
@@ -300,11 +242,3 @@ def _status_writes(
     if observed.status_age_seconds >= settings.status_seconds:
         return [WriteStatus(patch, Urgency.NUMBERS)], None
     return [], settings.status_seconds - observed.status_age_seconds
-
-
-def _applied_code(deployment: Object | None) -> str | None:
-    if deployment is None:
-        return None
-    annotations = deployment["spec"]["template"].get("metadata", {}).get("annotations") or {}
-    digest: str | None = annotations.get(CODE_DIGEST)
-    return digest

@@ -20,7 +20,8 @@ from crewline_operator.effects.actions import (
     WriteStatus,
 )
 from crewline_operator.jobqueue.decision import LAST_DECISION
-from crewline_operator.jobqueue.plan import EMPTY_SWEEP_SECONDS, STALE_CHILD_SECONDS, SWEEP_SECONDS, Plan, plan_gone
+from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, Plan, plan_gone
+from crewline_operator.jobqueue.sweeps import EMPTY_SWEEP_SECONDS, SWEEP_SECONDS
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import RENEW_SECONDS
 from crewline_operator.redis.reading import Reading, Target

@@ -1,0 +1,59 @@
+"""The children that a JobQueue is to have, and which of them are to be applied. Pure, like the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from crewline_operator.effects.actions import Action, Apply
+from crewline_operator.effects.done import Applied
+from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, DeploymentInputs, build_deployment
+from crewline_operator.jobqueue.children.service_account import build_service_account
+from crewline_operator.jobqueue.decision import LastDecision, decision_on
+from crewline_operator.jobqueue.has_queue import has_queue, queue_name
+from crewline_operator.jobqueue.observed import Observed
+from crewline_operator.jobqueue.spec import JobQueue
+from crewline_operator.kube.fingerprint import fingerprint
+from crewline_operator.model.key import Object
+from crewline_operator.model.settings import Settings
+from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.scaling.drain import Step
+
+
+def manifests_of(
+    jobqueue: JobQueue, observed: Observed, step: Step, decided: LastDecision | None, settings: Settings
+) -> list[dict[str, Any]]:
+    """The children to have."""
+    inputs = DeploymentInputs(
+        replicas=step.replicas,
+        image=jobqueue.worker.image or settings.worker_image,
+        image_pull_policy=jobqueue.worker.image_pull_policy or settings.worker_image_pull_policy,
+        # While the ConfigMap is missing the workers that run keep their code: no rollout into nothing.
+        code_digest=_applied_code(observed.deployment) if observed.code.missing else observed.code.digest,
+        secret_digest=observed.endpoint.secret_digest if isinstance(observed.endpoint, Endpoint) else None,
+        decision=decided or decision_on(observed.deployment),
+        has_queue=queue_name(jobqueue, observed) if has_queue(jobqueue, observed) else None,
+        going=step.going,
+    )
+    deployment = build_deployment(jobqueue, inputs)
+    return [deployment] if jobqueue.worker.service_account else [build_service_account(jobqueue), deployment]
+
+
+def applies_of(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Action]:
+    """Those manifests that are not in place as far as this process knows."""
+    children = {"Deployment": observed.deployment, "ServiceAccount": observed.service_account}
+    applies: list[Action] = []
+    for manifest in manifests:
+        child = children[manifest["kind"]]
+        action = Apply(manifest, child["metadata"]["uid"] if child is not None else None)
+        if child is None or observed.applied.get(action.kind) != Applied(action.digest, fingerprint(child)):
+            applies.append(action)
+    return applies
+
+
+def _applied_code(deployment: Object | None) -> str | None:
+    if deployment is None:
+        return None
+    annotations = deployment["spec"]["template"].get("metadata", {}).get("annotations") or {}
+    digest: str | None = annotations.get(CODE_DIGEST)
+    return digest

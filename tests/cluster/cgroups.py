@@ -26,7 +26,7 @@ def hierarchies() -> list[Path]:
 
 
 def create(name: str) -> Path:
-    """Make the cluster's cgroup everywhere and return the folder that its components are to join."""
+    """Make sure that the cluster's cgroup is everywhere, and return the folder that its components are to join."""
     components: list[Path] = []
     for hierarchy in hierarchies():
         version_2 = (hierarchy / "cgroup.controllers").exists()

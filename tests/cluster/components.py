@@ -69,6 +69,9 @@ def api(layout: Layout, kube: Path, port: int) -> Iterator[Component]:
             "--requestheader-username-headers=X-Remote-User",
             f"--proxy-client-cert-file={pki}/front-proxy-client.crt",
             f"--proxy-client-key-file={pki}/front-proxy-client.key",
+            f"--audit-policy-file={layout.data}/audit.yaml", f"--audit-log-path={layout.audit}",
+            # Of some minutes of tests all is kept, in one file.
+            "--audit-log-maxsize=500",
         ],
         health_url=f"{API_URL_INSIDE}/readyz",
     )  # fmt: skip

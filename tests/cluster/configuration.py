@@ -13,6 +13,9 @@ _NODE_PODS = "10.244.0.0/24"
 
 PAUSE_IMAGE = "localhost/pause:1"
 
+#: Whose calls the API server writes down: the service accounts of the namespace that Crewline is installed in.
+AUDITED = "system:serviceaccounts:crewline-system"
+
 
 def write(layout: Layout) -> None:
     """Write all configuration files into the cluster's data folder."""
@@ -22,6 +25,7 @@ def write(layout: Layout) -> None:
         "kubelet.yaml": _kubelet(layout),
         "resolv.conf": f"nameserver {NODE_IP}\n",
         "proxy.yaml": _proxy(layout),
+        "audit.yaml": _audit(),
         "Corefile": _dns(layout.pki),
     }.items():
         path = layout.data / name
@@ -112,6 +116,18 @@ def _proxy(layout: Layout) -> str:
         hostnameOverride: {NODE_NAME}
         clientConnection: {{kubeconfig: {layout.pki}/proxy.conf}}
         conntrack: {{maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}}
+        """
+
+
+def _audit() -> str:
+    # ResponseStarted stays: a watch that runs has no other record.
+    return f"""\
+        apiVersion: audit.k8s.io/v1
+        kind: Policy
+        omitStages: [RequestReceived]
+        rules:
+          - {{level: Metadata, userGroups: ["{AUDITED}"]}}
+          - {{level: None}}
         """
 
 

@@ -86,6 +86,17 @@ class NodeCluster:
         record.save()
         return True
 
+    def restart_api(self) -> None:
+        """Kill the API server, and start another in its place; returns when that one works."""
+        record = Record.read(self.name)
+        if record is None:
+            raise ClusterError(f"cluster {self.name} does not run: `python -m tests.cluster up --name {self.name}`")
+        layout = record.layout
+        server = next(iter(components.api(layout, build.binary(build.KUBE), record.port)))
+        record.components[server.name].kill()
+        self._launch(record, [server])
+        health.wait(server, record.components[server.name], layout)
+
     def _start(self, kube: Path, dns: Path, pause: Path) -> Path:
         layout = Layout.of(self.name)
         record = Record(self.name, self.kind, str(layout.kubeconfig), str(layout.data), port=network.free_port())
@@ -95,32 +106,22 @@ class NodeCluster:
         # On disk before anything is made: from here on `down` finds all of it, whatever happens to this process.
         record.save()
         network.create(layout.namespace)
-        cgroup = cgroups.create(layout.namespace)
         configuration.write(layout)
-
-        def launch(group: Iterable[components.Component]) -> list[components.Component]:
-            launched = list(group)
-            for component in launched:
-                words = [*network.inside(layout.namespace), *component.argv] if component.inside else component.argv
-                log = layout.log / f"{component.name}.log"
-                record.components[component.name] = process.start(words, log=log, cgroup=cgroup)
-                record.save()
-            return launched
 
         def wait(launched: Iterable[components.Component]) -> None:
             for component in launched:
                 health.wait(component, record.components[component.name], layout)
 
         # Each group starts while the next one's files are made.
-        storage = launch(components.storage(layout, kube))
+        storage = self._launch(record, components.storage(layout, kube))
         pki.create(layout.pki, api_url=components.API_URL_INSIDE)
         url = f"https://127.0.0.1:{record.port}"
         pki.write_kubeconfig(layout.kubeconfig, pki=layout.pki, client="admin", api_url=url, name=layout.namespace)
         wait(storage)
-        api = launch(components.api(layout, kube, record.port))
+        api = self._launch(record, components.api(layout, kube, record.port))
         self._load_pause(record, pause)
         wait(api)
-        rest = launch([*components.controllers(layout, kube), *components.names(layout, dns)])
+        rest = self._launch(record, [*components.controllers(layout, kube), *components.names(layout, dns)])
         volumes.create(layout, _kubectl(layout, kube))
         wait(rest)
         if not health.until(lambda: health.node_ready(layout, record.port), health.START_SECONDS):
@@ -128,6 +129,17 @@ class NodeCluster:
         if not health.until(lambda: health.takes_pods(layout, record.port), health.START_SECONDS):
             raise ClusterError(f"no service account `default`: see {layout.log}/controller-manager.log")
         return layout.kubeconfig
+
+    def _launch(self, record: Record, group: Iterable[components.Component]) -> list[components.Component]:
+        layout = record.layout
+        cgroup = cgroups.create(layout.namespace)
+        launched = list(group)
+        for component in launched:
+            words = [*network.inside(layout.namespace), *component.argv] if component.inside else component.argv
+            log = layout.log / f"{component.name}.log"
+            record.components[component.name] = process.start(words, log=log, cgroup=cgroup)
+            record.save()
+        return launched
 
     def _load_pause(self, record: Record, pause: Path) -> None:
         archive = record.layout.data / "pause.tar"

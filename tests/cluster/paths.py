@@ -60,6 +60,11 @@ class Layout:
         return self.data / "log"
 
     @property
+    def audit(self) -> Path:
+        """What configuration.AUDITED have asked of the API server, a JSON object a line."""
+        return self.log / "audit.jsonl"
+
+    @property
     def containerd_socket(self) -> Path:
         return self.run / "containerd.sock"
 

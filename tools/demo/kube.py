@@ -51,6 +51,13 @@ class Kube:
                 force_conflicts=True,
             )
 
+    async def merge(self, api_version: str, kind: str, name: str, namespace: str, patch: Mapping[str, Any]) -> None:
+        """JSON merge patch."""
+        resource = await self._resource(api_version, kind)
+        await self._client.patch(
+            resource, dict(patch), name=name, namespace=namespace, content_type="application/merge-patch+json"
+        )
+
     async def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """The object, or None."""
         resource = await self._resource(api_version, kind)

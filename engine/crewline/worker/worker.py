@@ -43,7 +43,7 @@ from crewline.worker.runs.listeners import Listeners
 from crewline.worker.runs.slots import Slots
 from crewline.worker.runs.verdicts import BackoffFunction, OnOOM, Verdicts
 from crewline.worker.stopping import Stop
-from crewline.worker.tuning import Tuning, rate_to_script
+from crewline.worker.tuning import MOST_METRICS_MINUTES, Tuning, rate_to_script
 
 #: Seconds that the first fetch waits at most for the queue's settings.
 SETTINGS_SECONDS = 2.0
@@ -77,7 +77,8 @@ class Worker:
             rate, where one is set, goes before it.
         backoffs: waits of your own for `Backoff.named`: ``(attempts made, error) -> seconds``.
         middleware: hooks around every job, see `crewline.middleware`.
-        metrics_minutes: how many minutes of per-minute counts the queue keeps (BullMQ's own keys); 0 for none.
+        metrics_minutes: how many minutes of per-minute counts the queue keeps (BullMQ's own keys), a week's
+            at most; 0 for none.
 
     Raises:
         InvalidOption: an argument that can't be used.
@@ -118,7 +119,7 @@ class Worker:
         stalled_interval_seconds = _or_default(stalled_interval_seconds, "stalled_interval_seconds")
         check_count(max_crashes, "max_crashes")
         check_choice(on_oom, "on_oom", get_args(OnOOM))
-        check_count(metrics_minutes, "metrics_minutes", 0)
+        check_count(metrics_minutes, "metrics_minutes", 0, most=MOST_METRICS_MINUTES)
         own = Settings(
             concurrency=concurrency, timeout_seconds=timeout_seconds, paused=False, rate=rate,
             keep_completed=keep_completed, keep_failed=keep_failed,

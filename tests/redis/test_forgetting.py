@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import pytest
-from crewline import DeadLetters, Dedup, FlowJob, Job, Keep, Queue
+from crewline import DeadLetters, Dedup, FlowJob, Job, Queue
 from crewline.redis.scripts import Result
 
 
@@ -40,7 +40,7 @@ async def test_a_parent_does_not_wait_for_a_child_that_was_removed_when_it_faile
 
 async def _sweep(queue: Queue, child: Job) -> None:
     await queue.redis.zadd(queue.keys.failed, {child.id: 1})  # older than its own retention
-    await queue.scripts.sweep_jobs("failed", Keep())
+    await queue.scripts.sweep_jobs("failed", None)
 
 
 async def _retain(queue: Queue, child: Job) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from crewline.errors import CrewlineError, InvalidOption, JobFailed, JobNotFound
-from crewline.queue.events import Event, event_of, follow_batches, last_event_id
+from crewline.queue.events import Event, event_of, follow_batches, last_event_id, size_of
+from crewline.queue.portions import READ_FIRST, next_count
 from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks, is_wrong_type
 from crewline.redis.loops import home_of
 from crewline.wire.checks import check_seconds
@@ -22,8 +23,6 @@ LOOK_SECONDS = 5.0
 LOOKS_PER_SECOND = 200
 #: Jobs that one look's call reads.
 LOOK_COUNT = 200
-#: Events that one call reads of those that are past.
-PAST_COUNT = 1000
 #: Events that tell a job's end: none comes after them.
 ENDS = ("completed", "failed", "removed")
 CLOSED = "the queue was closed before the job had ended: keep it open for as long as somebody waits for a result"
@@ -202,9 +201,9 @@ class Results:
     async def _look_back(self, job_ids: Collection[str]) -> None:
         """Ends the waiting for jobs that are gone: by the event of their end, which outlives a job that is not kept."""
         wanted = {job_id: waiter for job_id in job_ids if (waiter := self._waiting.get(job_id))}
-        newest = "+"
+        newest, count = "+", READ_FIRST
         while wanted:
-            entries: Any = await self._redis.xrevrange(self._keys.events, max=newest, count=PAST_COUNT)
+            entries: Any = await self._redis.xrevrange(self._keys.events, max=newest, count=count)
             for entry_id, raw in entries:
                 event = event_of(entry_id, raw)
                 waiter = wanted.get(event.job_id)
@@ -213,9 +212,9 @@ class Results:
                     _settle(waiter.end, event)
                 if waiter and waiter.end.done():
                     del wanted[event.job_id]
-            if len(entries) < PAST_COUNT:
+            if len(entries) < count:
                 break
-            newest = f"({text(entries[-1][0])}"
+            newest, count = f"({text(entries[-1][0])}", next_count(count, [size_of(raw) for _, raw in entries])
         for job_id, waiter in wanted.items():
             if not waiter.end.done():
                 gone = f"there is no job {job_id} in queue {self._keys.queue!r}: it was removed, or never added"

@@ -47,9 +47,7 @@ def check_job_id(job_id: object) -> str:
     """Returns a custom id that BullMQ accepts, else raises InvalidOption."""
     job_id = check_text(job_id, "job_id")
     if len(job_id) > MAX_ID_CHARS:
-        raise InvalidOption(
-            f"job_id {job_id[:20]!r}... has {len(job_id):,} characters: at most {MAX_ID_CHARS:,}"
-        )
+        raise InvalidOption(f"job_id {job_id[:20]!r}... has {len(job_id):,} characters: at most {MAX_ID_CHARS:,}")
     if _integer.match(job_id):
         raise InvalidOption(f"job_id {job_id!r} must not be a number (the queue's counter gives those): add a prefix")
     if ":" in job_id:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 
 from crewline.errors import CrewlineError, InvalidOption, JobFailed, JobNotFound
+from crewline.queue.at_once import read_at_once
 from crewline.queue.events import Event, event_of, follow_batches, last_event_id, size_of
 from crewline.queue.portions import READ_FIRST, next_count
 from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks, is_wrong_type
@@ -163,13 +165,7 @@ class Results:
         """Ends the waiting for those of these jobs that have ended or are gone."""
         for start in range(0, len(job_ids), LOOK_COUNT):
             part = job_ids[start : start + LOOK_COUNT]
-            async with self._redis.pipeline(transaction=True) as pipe:
-                for job_id in part:
-                    pipe.hmget(self._keys.job(job_id), "name", "returnvalue", "failedReason")
-                    pipe.zscore(self._keys.completed, job_id)
-                    pipe.zscore(self._keys.failed, job_id)
-                pipe.xrevrange(self._keys.events, count=1)
-                *found, newest = await pipe.execute(raise_on_error=False)
+            *found, newest = await read_at_once(self._redis, functools.partial(self._ask, part))
             # a key of another type, in a job's place, ends the waiting for that one and holds up no other
             jobs = [(None, None, None) if is_wrong_type(each) else each for each in found[::3]]
             for reply in (*jobs, *found[1::3], *found[2::3], newest):
@@ -197,6 +193,13 @@ class Results:
                 async with self._looking_back:
                     sought, self._gone = self._gone, set()
                     await self._look_back(sought)
+
+    def _ask(self, job_ids: Sequence[str], pipe: Any) -> None:
+        for job_id in job_ids:
+            pipe.hmget(self._keys.job(job_id), "name", "returnvalue", "failedReason")
+            pipe.zscore(self._keys.completed, job_id)
+            pipe.zscore(self._keys.failed, job_id)
+        pipe.xrevrange(self._keys.events, count=1)
 
     async def _look_back(self, job_ids: Collection[str]) -> None:
         """Ends the waiting for jobs that are gone: by the event of their end, which outlives a job that is not kept."""

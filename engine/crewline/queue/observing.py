@@ -61,7 +61,6 @@ class Observing(ById):
                 # BullMQ 5 parks them where somebody pauses their queue
                 pipe.llen(letters.wait)
                 pipe.llen(letters.paused)
-                pipe.zcard(letters.prioritized)
             counts = await pipe.execute()
         wait, parked, active, prioritized, delayed, completed, failed, children, paused, *dead = counts
         return Metrics(

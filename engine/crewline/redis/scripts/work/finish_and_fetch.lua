@@ -34,6 +34,7 @@ ARGV     1 base      "<prefix>:<queue>:"
              letter     failed: false for no dead letter
              unreadable true if its data is not JSON
              optionless true if its options are none that can be read
+             earlier    completed, failed: the dead letter of a failure after which somebody ran the job again
              suspect    true if it was a suspect, and whoever ran it lives
              alone      "<ats>:<processedOn>" of a start that ran alone in its worker, which lives
              crashed    back: true if the process died that ran this suspect alone

@@ -59,7 +59,7 @@ async def fetch(queue: Queue, room: int = 1, token: str = "t") -> list[str]:
 async def finish(queue: Queue, results: list[Result], room: int = 0, **told: Any) -> Any:
     """One call of a worker."""
     asked: dict[str, Any] = {"letters": "bull:bench-dlq:", "token": "t2", "lease_ms": LEASE_MS, "worker": "w"}
-    return await queue.scripts.finish_and_fetch(results, room=room, points=60, **asked | told)
+    return await queue.scripts.finish_and_fetch(results, room=room, **{"points": 60} | asked | told)
 
 
 async def ended(queue: Queue, state: str, count: int, opts: str = "{}") -> None:

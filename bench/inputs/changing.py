@@ -6,7 +6,7 @@ from typing import Any
 
 from crewline import Queue
 
-from .base import HUGE, WIDE, ended, huge, scenario, tree
+from .base import HUGE, LARGE, WIDE, ended, huge, scenario, tree
 
 #: Entries of the long list in which one id is looked for.
 LONG = 1_000_000
@@ -64,6 +64,16 @@ async def _(queue: Queue) -> Any:
 @scenario("remove_job: a tree of 80 of 1 MiB")
 async def _(queue: Queue) -> Any:
     root = await tree(queue, 80, HUGE)
+    return lambda: queue.remove(root)
+
+
+@scenario("remove_job: a tree of 80, another of 20 kB kept until the end of each")
+async def _(queue: Queue) -> Any:
+    root = await tree(queue, 80)
+    for n, leaf in enumerate(await queue.redis.lrange(queue.keys.wait, 0, -1)):
+        # as BullMQ 5 has it; ours refuse a job of a flow that is to be kept
+        await queue.redis.hset(queue.keys.job(leaf.decode()), "deid", f"d{n}")
+        await queue.redis.hset(f"{queue.keys.base}dn:d{n}", mapping={"name": "n", "data": LARGE, "opts": "{}"})
     return lambda: queue.remove(root)
 
 

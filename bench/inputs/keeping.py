@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from crewline import Keep, Queue
+from crewline import Dedup, Keep, Queue
+from crewline.redis.scripts import Result
 
-from .base import HUGE, WIDE, ended, huge, scenario
+from .base import HUGE, WIDE, ended, fetch, finish, huge, scenario
 
 
 @scenario("clean_jobs: 1,000 failed children")
@@ -31,6 +32,21 @@ async def _(queue: Queue) -> Any:
 async def _(queue: Queue) -> Any:
     await queue.add_bulk([("n", HUGE)] * 80)
     return queue.drain
+
+
+@scenario("clean_jobs: 200 that wait for a retry, another of 1 MiB kept until the end of each")
+async def _(queue: Queue) -> Any:
+    def jobs(data: str) -> list[Any]:
+        return [("n", data, {"dedup": Dedup(f"d{n}", keep_last_if_active=True)}) for n in range(200)]
+
+    await queue.add_bulk(jobs(""))
+    ids = await fetch(queue, 200)
+    await queue.add_bulk(jobs(HUGE))
+    for start in range(0, 200, 25):
+        await finish(
+            queue, [Result(job_id, "t", "retry", "why", delay_ms=60_000) for job_id in ids[start : start + 25]]
+        )
+    return lambda: queue.clean("delayed")
 
 
 @scenario("obliterate_queue")

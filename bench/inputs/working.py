@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from crewline import Dedup, Queue
 from crewline.redis.scripts import Result
 from crewline.wire.text import MOST_REASON, text
+from crewline.worker.tuning import MOST_METRICS_MINUTES
 
 from .base import HUGE, LARGE, LEASE_MS, ended, fetch, finish, huge, scenario
 
@@ -40,6 +42,15 @@ async def _(queue: Queue) -> Any:
     await huge(queue, "completed", 100)
     done = [Result(job_id, "t", "completed", "1", keep_completed="10,1") for job_id in ids]
     return lambda: finish(queue, done, 25)
+
+
+@scenario("finish_and_fetch: the first results after a week without any, of which the metrics keep each minute")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", 1)] * 2)
+    done = [Result(job_id, "t", "completed", "1") for job_id in await fetch(queue, 2)]
+    long_ago = {"prevTS": int((time.time() - 2 * 60 * MOST_METRICS_MINUTES) * 1000), "prevCount": 0, "count": 1}
+    await queue.redis.hset(f"{queue.keys.base}metrics:completed", mapping=long_ago)
+    return lambda: finish(queue, done, points=MOST_METRICS_MINUTES)
 
 
 @scenario("finish_and_fetch: results of 190 kB, 190 kB and one job of 1 MiB fetched")

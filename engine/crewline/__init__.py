@@ -30,7 +30,7 @@ from crewline.queue.job import Job
 from crewline.queue.letter import DeadLetter
 from crewline.queue.observing import Metrics
 from crewline.queue.queue import Queue
-from crewline.queue.schedules import Schedule
+from crewline.queue.schedule import Schedule
 from crewline.redis.completed import redis_url
 from crewline.wire.backoff import Backoff
 from crewline.wire.dedup import Dedup

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextvars import ContextVar
 from typing import Any
 
+from crewline.errors import LeaseLost
 from crewline.queue.job import Job
 
 
@@ -16,7 +18,11 @@ class Middleware:
         """A handler is about to run. What it raises counts as the handler's own failure."""
 
     async def after(self, job: Job, result: Any) -> None:
-        """The handler returned. What it raises is logged, and changes nothing."""
+        """The handler returned. What it raises is logged, and changes nothing.
+
+        How Redis takes that is known later: a job that has added children to itself, and returns while some of them
+        still run, fails all the same.
+        """
 
     async def failed(self, job: Job, error: BaseException) -> None:
         """The handler raised, or a later hook's `before`, or no route takes the job's name.
@@ -30,6 +36,9 @@ class Middleware:
 
 class PrometheusMetrics(Middleware):
     """Counts and times jobs for Prometheus; needs the package prometheus-client.
+
+    A run's outcome is ``completed``, ``failed``, or ``stopped``: cancelled, handed back at a worker's end, or
+    without its lease. An alert on those that failed is not to go off at each rollout.
 
     Args:
         registry: a ``CollectorRegistry``; the default one if None.
@@ -59,7 +68,8 @@ class PrometheusMetrics(Middleware):
         self._end(job, "completed")
 
     async def failed(self, job: Job, error: BaseException) -> None:
-        self._end(job, "failed")
+        stopped = isinstance(error, asyncio.CancelledError | LeaseLost)
+        self._end(job, "stopped" if stopped else "failed")
 
     def _end(self, job: Job, outcome: str) -> None:
         self._running.labels(job.queue_name, job.name).dec()

@@ -21,6 +21,7 @@ from tests.interop.steps import (
     Step,
     drains_right,
     is_new,
+    keeps_another,
     settled,
 )
 
@@ -141,7 +142,8 @@ class Ours:
         await self._queue.resume()
 
     async def _remove(self, job_id: str) -> None:
-        await self._queue.remove(job_id)
+        if not await keeps_another(self._queue.redis, self._queue.keys.base):
+            await self._queue.remove(job_id)
 
     async def _progress(self, job_id: str, value: Any) -> None:
         if job := await self._queue.get_job(job_id):
@@ -178,7 +180,8 @@ class Ours:
             await self._queue.drain(delayed=delayed)
 
     async def _clean(self, state: str) -> None:
-        await self._queue.clean(state)
+        if not await keeps_another(self._queue.redis, self._queue.keys.base):
+            await self._queue.clean(state)
 
     async def _obliterate(self) -> None:
         await self._queue.pause()  # as BullMQ's own method does; ours wants it said

@@ -12,7 +12,8 @@ child that it failed, and of a removed one nothing.
 Three things about schedules are no steps, see `settled` and `drains_right`. One that is set again as it is keeps its
 next iteration with us, so that deploying it again shifts nothing; BullMQ places one anew, or one more. One that is
 changed or removed takes an iteration along that waits to run, which BullMQ leaves, or has in its list twice then. And
-BullMQ's drain takes the wrong ids out of a list in which a next iteration waits among others. Nor is a flow a step with
+BullMQ's drain takes the wrong ids out of a list in which a next iteration waits among others. Nor is a removal a step
+while a job is kept until another's end, see `keeps_another`. Nor is a flow a step with
 ids that are known: a parent there waits for ever for a child that had failed before, with us it does not.
 """
 
@@ -127,6 +128,11 @@ async def settled(redis: Redis, base: str, schedule_id: str, every: int | None) 
     if any(job_id.startswith(f"repeat:{schedule_id}:") for job_id in ids):
         return False
     return every is None or int(await redis.hget(f"{base}repeat:{schedule_id}", "every") or 0) != every * 1000
+
+
+async def keeps_another(redis: Redis, base: str) -> bool:
+    """Whether a job is kept until another's end: BullMQ deletes it when that is removed or cleaned, ours runs then."""
+    return bool(await redis.keys(f"{base}dn:*"))
 
 
 async def drains_right(redis: Redis, base: str) -> bool:

@@ -17,6 +17,7 @@ from tests.interop.steps import (
     Step,
     drains_right,
     is_new,
+    keeps_another,
     settled,
 )
 
@@ -112,7 +113,8 @@ class Theirs:
         await self._queue("resume")
 
     async def _remove(self, job_id: str) -> None:
-        await self._queue("remove", job_id)
+        if not await keeps_another(self._redis, self._base):
+            await self._queue("remove", job_id)
 
     async def _progress(self, job_id: str, value: Any) -> None:
         await self._queue.job(job_id, "updateProgress", value)
@@ -146,7 +148,8 @@ class Theirs:
             await self._queue("drain", delayed)
 
     async def _clean(self, state: str) -> None:
-        await self._queue("clean", 0, 0, state)
+        if not await keeps_another(self._redis, self._base):
+            await self._queue("clean", 0, 0, state)
 
     async def _obliterate(self) -> None:
         await self._queue("obliterate")

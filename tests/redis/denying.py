@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import redis as sync_redis
-from crewline import CrewlineError, Queue
+from crewline import CrewlineError, FlowJob, Queue
 from crewline.redis.scripts import source
 from redis.exceptions import ResponseError
 
@@ -85,6 +85,16 @@ def off(client: sync_redis.Redis) -> dict[str, list[str]]:
             if not schedule and suffix.rpartition(":")[2] not in PARTS:
                 jobs.add(key)
     return {key: found[key] for key in sorted({*jobs, *found}) if len(found[key]) != 1 or key not in jobs}
+
+
+async def child_runs(queue: Queue, on_failure: Any = "ignore", **options: Any) -> None:
+    """A parent in another queue, whose only child a worker holds; another comes with its deduplication id later."""
+    await queue.add_flow(
+        FlowJob("n", queue="letters", options={"job_id": "root", **options}, children=[
+            FlowJob("n", queue="emails", options={"job_id": "child", "dedup": "x"}, on_failure=on_failure)
+        ])
+    )  # fmt: skip
+    assert await touching.fetch(queue, 1) == ["child"]
 
 
 def removed(admin: sync_redis.Redis) -> list[bytes]:

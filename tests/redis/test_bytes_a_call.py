@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any, NamedTuple
 
 import pytest
-from crewline import FlowJob, Job, Queue, Reject
+from crewline import FlowJob, Job, JobNotFound, Queue, Reject
 from crewline.queue.dead_letters import DeadLetters
-from crewline.queue.store import READ_BYTES, READ_MOST
+from crewline.queue.events import READ_COUNT
+from crewline.queue.portions import READ_BYTES, READ_FIRST, READ_MOST
 from crewline.redis.scripts import MOST_BYTES, Fetched, Result, Scripts
 
 
@@ -213,6 +215,45 @@ async def test_a_long_log_is_read_in_parts(queue: Queue) -> None:
     assert await _calls(queue, "lrange") >= 100 * 60_000 / READ_BYTES
     await queue.redis.delete(queue.keys.job(job.id) + ":logs")
     assert await job.logs() == []
+
+
+async def test_events_with_large_results_are_read_in_parts(queue: Queue) -> None:
+    entry: Any = {"event": "completed", "jobId": "gone", "returnvalue": json.dumps("x" * 500_000)}
+    for _ in range(40):
+        await queue.redis.xadd(queue.keys.events, entry)
+    await queue.redis.config_resetstat()
+    with pytest.raises(JobNotFound):
+        await queue.wait_for_result("never there", timeout=60)
+    assert await _calls(queue, "xrevrange") >= 40 * 500_000 / READ_BYTES
+    await queue.redis.config_resetstat()
+    read = 0
+    async with contextlib.aclosing(queue.events(after="0")) as events:
+        async for event in events:
+            assert event.job_id == "gone"
+            read += 1
+            if read == 40:
+                break
+    assert await _calls(queue, "xread") >= (40 - READ_FIRST) * 500_000 / READ_BYTES
+
+
+async def test_many_small_events_are_read_in_few_calls(queue: Queue) -> None:
+    pipe = queue.redis.pipeline(transaction=False)
+    for number in range(3000):
+        pipe.xadd(queue.keys.events, {"event": "waiting", "jobId": str(number)})
+    await pipe.execute()
+    await queue.redis.config_resetstat()
+    with pytest.raises(JobNotFound):
+        await queue.wait_for_result("never there", timeout=60)
+    assert await _calls(queue, "xrevrange") <= 3000 / READ_MOST + 8
+    await queue.redis.config_resetstat()
+    read = 0
+    async with contextlib.aclosing(queue.events(after="0")) as events:
+        async for event in events:
+            assert event.job_id == str(read)
+            read += 1
+            if read == 3000:
+                break
+    assert await _calls(queue, "xread") <= 3000 / READ_COUNT + 5
 
 
 async def test_a_line_of_a_log_is_cut_where_it_is_too_long(queue: Queue) -> None:

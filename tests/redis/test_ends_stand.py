@@ -165,6 +165,26 @@ async def test_a_job_fails_at_last_whose_children_die_for_long_before_they_are_r
     assert await (await queue.add("n", {}, attempts=1)).result(timeout=60) == "done"
 
 
+async def test_jobs_wait_where_the_system_starts_no_thread_for_their_children(
+    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused: list[int] = []
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("crewline-children") and len(refused) < 3:
+            refused.append(1)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    job = await queue.add("n", {"do": "who"}, attempts=1)
+    await start_worker(process_handlers.work, execution="process")
+    assert (await job.result(timeout=60))["of"] == job.id
+    assert len(refused) == 3
+    assert [line for line in caplog.messages if "can begin nothing now" in line and "new thread" in line]
+
+
 async def test_jobs_wait_where_the_system_starts_no_thread(
     queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import pytest
-from crewline import DeadLetters, Dedup, FlowJob, Job, Keep, Queue
+from crewline import DeadLetters, Dedup, FlowJob, Job, Queue
 from crewline.redis.scripts import Result
 
 
@@ -40,7 +40,7 @@ async def test_a_parent_does_not_wait_for_a_child_that_was_removed_when_it_faile
 
 async def _sweep(queue: Queue, child: Job) -> None:
     await queue.redis.zadd(queue.keys.failed, {child.id: 1})  # older than its own retention
-    await queue.scripts.sweep_jobs("failed", Keep())
+    await queue.scripts.sweep_jobs("failed", None)
 
 
 async def _retain(queue: Queue, child: Job) -> None:
@@ -146,14 +146,15 @@ async def test_obliterate_frees_the_deduplication_ids_of_all_its_jobs(queue: Que
     assert await queue.redis.keys("*") == []
 
 
-async def test_a_job_that_is_removed_takes_what_was_kept_for_later_with_it(queue: Queue) -> None:
+async def test_what_was_kept_for_later_runs_when_the_job_is_removed_that_it_came_after(queue: Queue) -> None:
     keep_last = Dedup("x", keep_last_if_active=True)
     first = await queue.add("n", 1, dedup=keep_last)
     await _fetch(queue)
     await queue.add("n", 2, dedup=keep_last)
     await queue.redis.delete(queue.keys.job(first.id) + ":lock")
     assert await first.remove()
-    assert await queue.redis.keys("bull:emails:d*") == []
+    assert (await queue.metrics()).waiting == 1
+    assert await queue.redis.keys("bull:emails:d*") == [b"bull:emails:de:x"]
 
 
 async def test_a_replaced_child_is_not_waited_for(queue: Queue) -> None:

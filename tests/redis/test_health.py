@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable
@@ -64,13 +65,27 @@ async def test_a_port_that_is_taken_is_told() -> None:
         Health(told.port)
 
 
-async def test_who_asks_for_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "TALK_SECONDS", 0.1)
+async def test_who_asks_for_nothing_holds_nobody_up() -> None:
     told = Health(0)
     silent = [await asyncio.open_connection("127.0.0.1", told.port) for _ in range(health.MOST_AT_ONCE + 4)]
-    assert (await ask(told.port, "/alive"))[0] == 200
+    assert (await asyncio.wait_for(ask(told.port, "/alive"), health.TALK_SECONDS - 1))[0] == 200
     for _, writer in silent:
         writer.close()
+
+
+async def test_it_answers_where_the_system_has_no_thread_to_give_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Health(0)
+    assert (await ask(told.port, "/alive"))[0] == 200
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", told.port)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        writer.write(b"GET /alive HTTP/1.1\r\n\r\n")
+        assert b"200 OK" in await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
 
 
 async def test_a_worker_process_tells_that_it_is_ready_and_alive(

@@ -241,6 +241,54 @@ async def test_the_sweep_lets_what_our_producers_write_by_default_yield_to_the_q
     assert await queue.redis.zrange(queue.keys.completed, 0, -1) == [b"2"]
 
 
+SAID: dict[str, Keep | None] = {
+    "nothing": None, "all": Keep(), "many": Keep(count=10**6), "a minute": Keep(age_seconds=60), "none": Keep(count=0),
+}  # fmt: skip
+OWN: dict[str, dict[str, Any]] = {
+    "nothing": {}, "all": {"remove_on_complete": False, "remove_on_fail": False},
+    "an hour": {"remove_on_complete": Keep(age_seconds=3600), "remove_on_fail": Keep(age_seconds=3600)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["completed", "failed"])
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize("said", SAID)
+async def test_the_sweep_keeps_of_old_jobs_what_is_kept_where_they_end(
+    queue: Queue, start_worker: Any, until: Any, state: str, own: str, said: str
+) -> None:
+    """One job ended ten days ago, the other one's end has the retention applied to it."""
+
+    async def handle(job: Job) -> None:
+        if state == "failed":
+            raise ValueError("no")
+
+    async def left() -> list[bytes]:
+        found: list[bytes] = await queue.redis.zrange(queue.keys.base + state, 0, -1)
+        return found
+
+    keep = SAID[said]
+    worker = await start_worker(handle, keep_completed=keep, keep_failed=keep)
+    old = await queue.add("n", {}, attempts=1, **OWN[own])
+    await until(lambda: worker.running == 0)
+
+    async def ended() -> bool:
+        return await old.state() in (state, "unknown")
+
+    await until(ended)
+    await queue.redis.zadd(queue.keys.base + state, {old.id: 1}, xx=True)
+    await queue.scripts.sweep_jobs(state, keep)
+    swept = await left() == []
+    new = await queue.add("n", {}, attempts=1, **OWN[own])
+
+    async def new_ended() -> bool:
+        return await new.state() in (state, "unknown")
+
+    await queue.redis.zadd(queue.keys.base + state, {old.id: 1}, xx=True)
+    await until(new_ended)
+    assert swept == (old.id.encode() not in await left())
+    assert swept is (said in ("a minute", "none") if own == "nothing" and said != "nothing" else own != "all")
+
+
 async def test_an_obliterated_queue_leaves_nothing_of_many_workers_and_flows(queue: Queue) -> None:
     keys = queue.keys
     for n in range(450):

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from crewline import Job, JobFailed, Queue
+from crewline import Job, JobFailed, Queue, Router
 from crewline.redis.scripts import Scripts
 
 from tests.redis.suspects import a_suspect
@@ -190,3 +190,51 @@ async def test_a_loner_is_alone_until_redis_has_heard_that_it_is_so_no_more(
     assert failures == 0 and await queue.redis.hget(queue.keys.job(loner.id), "alone") is None
     gate.set()
     assert await loner.result(timeout=20) == "ran"
+
+
+async def test_what_one_has_waited_for_in_vain_holds_up_no_other(
+    queue: Queue, start_worker: Any, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("crewline.worker.runs.isolation.WAIT_SECONDS", 0.5)
+    gate = asyncio.Event()
+
+    async def handle(job: Job) -> None:
+        if job.name == "long":
+            await gate.wait()
+
+    worker = await start_worker(handle, concurrency=4)
+    long = await queue.add("long", 1)
+    await until(lambda: worker.running == 1)
+    monkeypatch.setattr("crewline.worker.runs.isolation.LOOK_SECONDS", 0.01)
+    first = await a_suspect(queue, times=3)
+    await first.result(timeout=20)
+    # from now on any wait would be for ever
+    monkeypatch.setattr("crewline.worker.runs.isolation.WAIT_SECONDS", 600)
+    for _ in range(3):
+        await (await a_suspect(queue, times=3)).result(timeout=20)
+    assert len([line for line in caplog.messages if "runs beside others" in line]) == 4
+    gate.set()
+    await long.result(timeout=20)
+    # and one that comes when nothing else runs is alone again
+    last = await a_suspect(queue, times=3)
+    await last.result(timeout=20)
+    assert len([line for line in caplog.messages if "runs beside others" in line]) == 4
+
+
+async def test_a_suspect_of_a_route_that_came_after_its_worker_keeps_its_attempt(
+    queue: Queue, start_worker: Any
+) -> None:
+    router = Router()
+
+    @router.on("first")
+    async def first(job: Job) -> str:
+        return "first"
+
+    await start_worker(router)
+
+    @router.on("suspect")
+    async def later(job: Job) -> str:
+        return "later"
+
+    suspect = await a_suspect(queue, times=1, attempts=1)
+    assert await suspect.result(timeout=20) == "later"

@@ -30,3 +30,31 @@ async def test_how_long_a_job_waited_is_observed_at_its_first_run_only(queue: Qu
     assert sample("crewline_jobs_running") == 0
     assert sample("crewline_jobs_ended_total", outcome="failed") == 1
     assert sample("crewline_jobs_ended_total", outcome="completed") == 1
+
+
+async def test_a_run_that_was_handed_back_or_cancelled_is_none_that_failed(
+    queue: Queue, start_worker: Any, until: Any
+) -> None:
+    registry = CollectorRegistry()
+
+    async def handle(job: Job) -> None:
+        await asyncio.sleep(60)
+
+    worker = await start_worker(handle, middleware=[PrometheusMetrics(registry)])
+    cancelled, returned = await queue.add("n", 1), await queue.add("n", 2)
+    await until(lambda: worker.running == 2)
+    await cancelled.cancel()
+    await until(lambda: worker.running == 1)
+    await worker.stop(grace_seconds=0)
+
+    async def back() -> bool:
+        return await returned.state() == "waiting"
+
+    await until(back)
+    ended = {
+        outcome: registry.get_sample_value(
+            "crewline_jobs_ended_total", {"queue": "emails", "name": "n", "outcome": outcome}
+        )
+        for outcome in ("completed", "failed", "stopped")
+    }
+    assert ended == {"completed": None, "failed": None, "stopped": 2}

@@ -41,6 +41,29 @@ async def test_a_command_that_is_missing_is_told(
     await until(lambda: not admin.keys())
 
 
+async def test_a_worker_that_waits_for_its_rights_is_not_in_trouble(
+    admin: sync_redis.Redis,
+    redis_url: str,
+    until: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("crewline.worker.liveness.MOST_SECONDS", 1.0)
+    monkeypatch.setattr("crewline.worker.calls.rights.LOOK_MOST_SECONDS", 0.2)
+
+    async def handle(job: Job) -> None:
+        raise AssertionError("nothing is fetched")
+
+    worker = Worker("emails", handle, redis=weak_url(admin, redis_url, *ALL_KEYS, "-LREM"))
+    running = asyncio.create_task(worker.run())
+    await until(lambda: "may not use lrem" in caplog.text)
+    for _ in range(15):
+        await asyncio.sleep(0.1)
+        assert worker.trouble() == ""
+    await worker.stop()
+    await running
+
+
 async def test_a_user_who_may_all_that_a_workers_scripts_call_lacks_nothing(
     admin: sync_redis.Redis, redis_url: str
 ) -> None:

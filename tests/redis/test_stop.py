@@ -93,3 +93,34 @@ async def test_a_worker_may_be_told_to_stop_at_any_moment_of_its_stop(redis_url:
                 await worker.stop(grace_seconds=0)
                 await asyncio.sleep(0)
         await running
+
+
+@pytest.mark.parametrize("ends", ["an error", "cancelled"])
+def test_a_program_that_ends_beside_its_worker_hands_its_jobs_back(redis_url: str, ends: str) -> None:
+    """asyncio.run ends all tasks then, the worker's own and those of its runs with it."""
+
+    all_run = asyncio.Barrier(6)
+
+    async def handle(job: Job) -> None:
+        await all_run.wait()
+        await asyncio.sleep(60)
+
+    async def program() -> None:
+        async with Queue("emails", redis=redis_url) as queue:
+            await queue.add_bulk(("n", number, {"attempts": 2}) for number in range(5))
+        worker = Worker("emails", handle, redis=redis_url)
+        running = asyncio.create_task(worker.run())
+        await all_run.wait()
+        if ends == "cancelled":
+            asyncio.get_running_loop().call_soon(asyncio.current_task().cancel)  # type: ignore[union-attr]
+            await running
+        raise ValueError("the program's own error")
+
+    async def left() -> list[tuple[str, int, int]]:
+        async with Queue("emails", redis=redis_url) as queue:
+            jobs = [await queue.get_job(str(number)) for number in range(1, 6)]
+            return [(await job.state(), job.attempts_made, job.attempts_started) for job in jobs if job]
+
+    with pytest.raises(ValueError if ends == "an error" else asyncio.CancelledError):
+        asyncio.run(program())
+    assert asyncio.run(left()) == [("waiting", 0, 0)] * 5

@@ -1,25 +1,33 @@
-"""A worker's HTTP port: what the kubelet asks, answered by threads, so that a handler which holds the event loop is no
-worker that has died.
+"""A worker's HTTP port: what the kubelet asks, answered by a thread of its own, so that a handler which holds the event
+loop is no worker that has died.
 
 ``GET /ready`` is answered once the first fetch was: asked before, it waits for that, so that a worker that is about to
 start is not told to have failed. ``GET /alive`` says whether the worker does its work.
+
+All are answered by the one thread that was started with the port: later the system may have none to give.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from crewline.errors import InvalidOption
 
-#: Seconds that a question waits for the worker to be ready.
-WAIT_SECONDS = 8.0
+log = logging.getLogger("crewline.worker")
+
+#: Seconds that a question waits for the worker to be ready, and between two looks whether it is.
+WAIT_SECONDS, LOOK_SECONDS = 8.0, 0.05
 #: Seconds that a question may take to come, and its answer to be taken.
 TALK_SECONDS = 5.0
-#: Questions at once; a kubelet asks one.
-MOST_AT_ONCE = 16
+#: Connections at once; a kubelet has one. The one more takes the place of the oldest.
+MOST_AT_ONCE = 64
+#: Seconds until the port is served anew where that failed.
+AGAIN_SECONDS = 1.0
 
 
 class Health:
@@ -49,35 +57,54 @@ class Health:
         self.port = int(self._socket.getsockname()[1])
         self.ready = threading.Event()
         self.trouble: Callable[[], str] = lambda: ""
-        self._talks = threading.Semaphore(MOST_AT_ONCE)
+        self._talks: dict[asyncio.Task[None], None] = {}
         threading.Thread(target=self._serve, name="crewline-health", daemon=True).start()
 
     def _serve(self) -> None:
         while True:
             try:
-                talk, _ = self._socket.accept()
-            except OSError:
-                # too many open files, or a connection that has gone
-                self.ready.wait(0.1)
-                continue
-            self._talks.acquire()
-            threading.Thread(target=self._talk, args=(talk,), name="crewline-health", daemon=True).start()
+                asyncio.run(self._listen())
+            except Exception:
+                log.exception("the health port %d is served anew", self.port)
+                time.sleep(AGAIN_SECONDS)
 
-    def _talk(self, talk: socket.socket) -> None:
+    async def _listen(self) -> None:
+        # each time another object of the same socket: a server closes its own
+        async with await asyncio.start_server(self._accept, sock=self._socket.dup()) as server:
+            await server.serve_forever()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._talks) >= MOST_AT_ONCE:
+            next(iter(self._talks)).cancel()
+        talk = asyncio.create_task(self._talk(reader, writer))
+        self._talks[talk] = None
+        talk.add_done_callback(self._talks.pop)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            with talk, contextlib.suppress(OSError):
-                talk.settimeout(TALK_SECONDS)
-                code, text = self._answer(talk.recv(4096).split(b" ", 2)[1:2])
-                head = f"HTTP/1.1 {code}\r\nContent-Type: text/plain\r\nContent-Length: {len(text)}\r\n"
-                talk.sendall(f"{head}Connection: close\r\n\r\n{text}".encode())
+            async with asyncio.timeout(TALK_SECONDS):
+                asked = await reader.readline()
+            code, text = await self._answer(asked.split(b" ", 2)[1:2])
+            head = f"HTTP/1.1 {code}\r\nContent-Type: text/plain\r\nContent-Length: {len(text)}\r\n"
+            async with asyncio.timeout(TALK_SECONDS):
+                writer.write(f"{head}Connection: close\r\n\r\n{text}".encode())
+                await writer.drain()
+        except (OSError, ValueError, TimeoutError):
+            pass  # it has gone, says nothing, or says no line
         finally:
-            self._talks.release()
+            writer.close()
 
-    def _answer(self, path: list[bytes]) -> tuple[str, str]:
+    async def _answer(self, path: list[bytes]) -> tuple[str, str]:
         if path == [b"/ready"]:
-            ready = self.ready.wait(WAIT_SECONDS)
+            ready = await self._is_ready()
             return ("200 OK", "ready\n") if ready else ("503 Service Unavailable", "the first fetch was not answered\n")
         if path == [b"/alive"]:
             trouble = self.trouble()
             return ("503 Service Unavailable", f"{trouble}\n") if trouble else ("200 OK", "alive\n")
         return "404 Not Found", "ask /ready or /alive\n"
+
+    async def _is_ready(self) -> bool:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not self.ready.is_set() and time.monotonic() < deadline:  # noqa: ASYNC110 - another thread sets it
+            await asyncio.sleep(LOOK_SECONDS)
+        return self.ready.is_set()

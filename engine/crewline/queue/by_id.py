@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from crewline.errors import CrewlineError, JobNotFound
+from crewline.queue.at_once import read_at_once
 from crewline.queue.events import Event, Update, check_event_id, follow, follow_batches, last_event_id
 from crewline.queue.results import ENDS, LOOK_SECONDS
 from crewline.queue.store import Store
@@ -31,12 +32,17 @@ class ById(Store):
         if not self._is_id(job_id):
             return "unknown"
         keys = self.keys
-        async with self.redis.pipeline(transaction=True) as pipe:
+
+        def look(pipe: Any) -> None:
             for key in (keys.completed, keys.failed, keys.delayed, keys.prioritized, keys.waiting_children):
                 pipe.zscore(key, job_id)
             for key in (keys.active, keys.wait, keys.paused):
                 pipe.lpos(key, job_id)
-            found = await pipe.execute()
+
+        found = await read_at_once(self.redis, look)
+        for place in found:
+            if isinstance(place, Exception):
+                raise place
         states = ("completed", "failed", "delayed", "waiting", "waiting-children", "active", "waiting", "waiting")
         return next((state for state, place in zip(states, found, strict=True) if place is not None), "unknown")
 

@@ -102,6 +102,8 @@ class DeadLetters:
     async def replay(self, letter_id: str) -> bool:
         """Puts the job of a letter back, with all its attempts; False if that was done before, or it runs again.
 
+        A letter whose job has been done meanwhile goes.
+
         Raises:
             JobNotFound: there is no such letter.
             InvalidPayload: its job's data can't be a job of the queue (any more), as with the queue's
@@ -115,6 +117,12 @@ class DeadLetters:
             )
         if not is_job_id(letter.job_id):
             raise InvalidPayload(f"dead letter {letter_id} tells of job {letter.job_id!r}, which is no job's id")
+        try:
+            f"{letter.job_id}{letter.name}".encode()
+        except UnicodeEncodeError:
+            raise InvalidPayload(
+                f"dead letter {letter_id} tells of a job whose id or name is no Unicode text"
+            ) from None
         priority = letter.options.get("priority", 0)
         known = isinstance(priority, int) and not isinstance(priority, bool) and 0 <= priority <= MAX_PRIORITY
         code = await origin.scripts.replay_dead_letter(

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
 from crewline.errors import InvalidOption
+from crewline.queue.portions import READ_FIRST, next_count
 from crewline.redis.connection import UNAVAILABLE, cancelled, connect, is_wrong_type
 from crewline.wire.keys import Keys
 from crewline.wire.text import text
@@ -20,7 +21,7 @@ from crewline.wire.text import text
 #: Milliseconds that one read blocks; the watchdog gives it as much again before it replaces the connection.
 BLOCK_MS = 5000
 
-#: Entries that one read takes at most.
+#: Entries that one read takes at most; who has read as many and not come to the end is far behind.
 READ_COUNT = 500
 
 
@@ -89,6 +90,7 @@ async def follow_batches(url: str, keys: Keys, after: str) -> AsyncGenerator[Bat
     """As `follow`, a read at a time; one that brings nothing is told as well, every `BLOCK_MS`."""
     backoff_seconds = 0.1
     whole = True
+    count, behind = READ_FIRST, 0
     while not cancelled():
         redis = connect(url, called="crewline-events", socket_timeout=None, max_connections=1)
         try:
@@ -97,7 +99,7 @@ async def follow_batches(url: str, keys: Keys, after: str) -> AsyncGenerator[Bat
                 block = {"block": BLOCK_MS} if whole else {}
                 # the watchdog: a link that died without a reset never answers a blocked read
                 async with asyncio.timeout(BLOCK_MS / 1000 * 2):
-                    reply: Any = await redis.xread({keys.events: after}, count=READ_COUNT, **block)
+                    reply: Any = await redis.xread({keys.events: after}, count=count, **block)
                 backoff_seconds = 0.1
                 entries = (reply[0][1] if isinstance(reply, list) else next(iter(reply.values()))[0]) if reply else ()
                 events = [event_of(entry_id, raw) for entry_id, raw in entries]
@@ -105,7 +107,11 @@ async def follow_batches(url: str, keys: Keys, after: str) -> AsyncGenerator[Bat
                 yield Batch(events, whole)
                 if not events and whole and await _is_left_behind(redis):
                     raise ConnectionError("this Redis is a replica that has lost its master")
-                whole = len(events) < READ_COUNT
+                behind = behind + len(events) if len(events) == count else 0
+                count = next_count(count, [size_of(raw) for _, raw in entries], READ_COUNT)
+                whole = behind < READ_COUNT
+                if not whole:
+                    behind = 0
         except UNAVAILABLE as error:
             if isinstance(error, NoPermissionError | AuthenticationError) or is_wrong_type(error):
                 # it would be refused for ever
@@ -130,6 +136,11 @@ async def _is_left_behind(redis: Redis) -> bool:
     except ResponseError:
         return False  # the user may not ask
     return told.get("role") == "slave" and told.get("master_link_status") != "up"
+
+
+def size_of(raw: Mapping[Any, Any]) -> int:
+    """Bytes of an entry's fields."""
+    return sum(len(name) + len(value) for name, value in raw.items())
 
 
 def event_of(entry_id: Any, raw: Mapping[Any, Any]) -> Event:

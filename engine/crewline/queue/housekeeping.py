@@ -73,7 +73,7 @@ class Housekeeping(ById):
         while left:
             before = left
             for state in states:
-                left -= len(await self._clean(state, 1 << 52, left, quiet=True))
+                left -= len(await self._clean(state, 1 << 52, left, drain=True))
             if left == before:
                 break
         return most - left
@@ -214,12 +214,12 @@ class Housekeeping(ById):
             pass
         return None
 
-    async def _clean(self, state: str, before: int, limit: int | None, *, quiet: bool = False) -> list[str]:
+    async def _clean(self, state: str, before: int, limit: int | None, *, drain: bool = False) -> list[str]:
         gone: list[str] = []
         skip = 0
         while limit is None or len(gone) < limit:
             most = MOST_JOBS if limit is None else min(MOST_JOBS, limit - len(gone))
-            ids, kept = await self.scripts.clean_jobs(state, before, most, skip, quiet)
+            ids, kept = await self.scripts.clean_jobs(state, before, most, skip, drain)
             gone += ids
             skip += kept
             if not ids and not kept:

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from crewline.errors import InvalidOption
 from crewline.queue.by_id import ById
 from crewline.queue.job import Job
-from crewline.queue.store import READ_FIRST
+from crewline.queue.portions import READ_FIRST
 from crewline.redis.connection import is_wrong_type
 from crewline.wire.checks import check_items
 from crewline.wire.keys import Keys
@@ -61,7 +61,6 @@ class Observing(ById):
                 # BullMQ 5 parks them where somebody pauses their queue
                 pipe.llen(letters.wait)
                 pipe.llen(letters.paused)
-                pipe.zcard(letters.prioritized)
             counts = await pipe.execute()
         wait, parked, active, prioritized, delayed, completed, failed, children, paused, *dead = counts
         return Metrics(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 
 from crewline.errors import CrewlineError, InvalidOption, JobFailed, JobNotFound
-from crewline.queue.events import Event, event_of, follow_batches, last_event_id
+from crewline.queue.at_once import read_at_once
+from crewline.queue.events import Event, event_of, follow_batches, last_event_id, size_of
+from crewline.queue.portions import READ_FIRST, next_count
 from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks, is_wrong_type
 from crewline.redis.loops import home_of
 from crewline.wire.checks import check_seconds
@@ -22,8 +25,6 @@ LOOK_SECONDS = 5.0
 LOOKS_PER_SECOND = 200
 #: Jobs that one look's call reads.
 LOOK_COUNT = 200
-#: Events that one call reads of those that are past.
-PAST_COUNT = 1000
 #: Events that tell a job's end: none comes after them.
 ENDS = ("completed", "failed", "removed")
 CLOSED = "the queue was closed before the job had ended: keep it open for as long as somebody waits for a result"
@@ -164,13 +165,7 @@ class Results:
         """Ends the waiting for those of these jobs that have ended or are gone."""
         for start in range(0, len(job_ids), LOOK_COUNT):
             part = job_ids[start : start + LOOK_COUNT]
-            async with self._redis.pipeline(transaction=True) as pipe:
-                for job_id in part:
-                    pipe.hmget(self._keys.job(job_id), "name", "returnvalue", "failedReason")
-                    pipe.zscore(self._keys.completed, job_id)
-                    pipe.zscore(self._keys.failed, job_id)
-                pipe.xrevrange(self._keys.events, count=1)
-                *found, newest = await pipe.execute(raise_on_error=False)
+            *found, newest = await read_at_once(self._redis, functools.partial(self._ask, part))
             # a key of another type, in a job's place, ends the waiting for that one and holds up no other
             jobs = [(None, None, None) if is_wrong_type(each) else each for each in found[::3]]
             for reply in (*jobs, *found[1::3], *found[2::3], newest):
@@ -199,12 +194,19 @@ class Results:
                     sought, self._gone = self._gone, set()
                     await self._look_back(sought)
 
+    def _ask(self, job_ids: Sequence[str], pipe: Any) -> None:
+        for job_id in job_ids:
+            pipe.hmget(self._keys.job(job_id), "name", "returnvalue", "failedReason")
+            pipe.zscore(self._keys.completed, job_id)
+            pipe.zscore(self._keys.failed, job_id)
+        pipe.xrevrange(self._keys.events, count=1)
+
     async def _look_back(self, job_ids: Collection[str]) -> None:
         """Ends the waiting for jobs that are gone: by the event of their end, which outlives a job that is not kept."""
         wanted = {job_id: waiter for job_id in job_ids if (waiter := self._waiting.get(job_id))}
-        newest = "+"
+        newest, count = "+", READ_FIRST
         while wanted:
-            entries: Any = await self._redis.xrevrange(self._keys.events, max=newest, count=PAST_COUNT)
+            entries: Any = await self._redis.xrevrange(self._keys.events, max=newest, count=count)
             for entry_id, raw in entries:
                 event = event_of(entry_id, raw)
                 waiter = wanted.get(event.job_id)
@@ -213,9 +215,9 @@ class Results:
                     _settle(waiter.end, event)
                 if waiter and waiter.end.done():
                     del wanted[event.job_id]
-            if len(entries) < PAST_COUNT:
+            if len(entries) < count:
                 break
-            newest = f"({text(entries[-1][0])}"
+            newest, count = f"({text(entries[-1][0])}", next_count(count, [size_of(raw) for _, raw in entries])
         for job_id, waiter in wanted.items():
             if not waiter.end.done():
                 gone = f"there is no job {job_id} in queue {self._keys.queue!r}: it was removed, or never added"

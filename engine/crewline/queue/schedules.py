@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.by_id import ById
-from crewline.queue.store import NO_OPTS
+from crewline.queue.schedule import MOST_MS, Schedule, iteration_id, stored_schedule, whole_ms
 from crewline.redis.connection import is_wrong_type
 from crewline.wire import jsonio
 from crewline.wire.checks import A_MILLISECOND, check_callable, check_count, check_seconds, check_text
@@ -23,39 +22,8 @@ from crewline.wire.cron import Cron, check_zone, next_cron_ms
 from crewline.wire.options import check_options, encode_job
 from crewline.wire.text import text
 
-#: A due time beyond which any is as good as never, in milliseconds: scripts take none beyond it.
-MOST_MS = 10**15
 #: Seconds for which `Schedules.heal` remembers where it is to go on.
 PLACE_SECONDS = 86_400
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A repeated job.
-
-    Attributes:
-        id: the schedule's own id.
-        name, data: what each of its jobs is added with.
-        cron, time_zone: its expression, or None and every_ms.
-        every_ms: milliseconds between iterations, or None.
-        start_ms, end_ms, limit: when it begins and ends, and how many iterations it makes; None for no bound.
-        next_ms: when the next iteration is due, or the last was where it is used up; epoch milliseconds.
-        iterations: how many were placed.
-        opts: the options of each of its jobs, as BullMQ writes them.
-    """
-
-    id: str
-    name: str
-    data: Any
-    cron: str | None
-    every_ms: int | None
-    time_zone: str
-    start_ms: int | None
-    end_ms: int | None
-    limit: int | None
-    next_ms: int
-    iterations: int
-    opts: Mapping[str, Any] = field(default_factory=lambda: NO_OPTS)
 
 
 def _moment_ms(moment: datetime.datetime | None, what: str) -> int | None:
@@ -64,16 +32,6 @@ def _moment_ms(moment: datetime.datetime | None, what: str) -> int | None:
     if not isinstance(moment, datetime.datetime) or moment.tzinfo is None:
         raise InvalidOption(f"{what} {moment!r} has no time zone: pass an aware datetime, e.g. datetime.now(UTC)")
     return round(moment.timestamp() * 1000)
-
-
-def _whole(score: float) -> int:
-    """A due time in whole milliseconds; a foreign client may write an infinite one."""
-    return int(min(max(score, -MOST_MS), MOST_MS))
-
-
-def iteration_id(schedule_id: str, due_ms: int) -> str:
-    """The id of a schedule's job that is due then."""
-    return f"repeat:{schedule_id}:{due_ms}"
 
 
 class Schedules:
@@ -152,7 +110,7 @@ class Schedules:
         """All schedules, the next due first; those that are used up, too, until they are removed."""
         queue = self._queue
         found: Any = await queue.redis.zrange(queue.keys.base + "repeat", 0, -1, withscores=True)
-        schedules = [await self._read(text(schedule_id), _whole(score)) for schedule_id, score in found]
+        schedules = [await self._read(text(schedule_id), whole_ms(score)) for schedule_id, score in found]
         return [schedule for schedule in schedules if schedule is not None]
 
     async def get(self, schedule_id: str) -> Schedule | None:
@@ -161,7 +119,7 @@ class Schedules:
             return None
         check_text(schedule_id, "schedule id")
         score = await self._queue.redis.zscore(self._queue.keys.base + "repeat", schedule_id)
-        return None if score is None else await self._read(schedule_id, _whole(score))
+        return None if score is None else await self._read(schedule_id, whole_ms(score))
 
     async def remove(self, schedule_id: str) -> bool:
         """Ends a schedule; a job of it that runs now ends as it would. False if there is none."""
@@ -256,24 +214,4 @@ class Schedules:
             if not is_wrong_type(error):
                 raise
             return None
-        stored = {text(key): text(value) for key, value in raw.items()}
-        # only a scheduler has an iteration count; what BullMQ 4 and older left is none
-        if "ic" not in stored:
-            return None
-
-        def number(field: str) -> int | None:
-            try:
-                return int(float(stored[field]))
-            except (KeyError, ValueError, OverflowError):
-                return None
-
-        try:
-            data = jsonio.loads(stored.get("data", "{}"), "data")
-        except ValueError:
-            data = None
-        return Schedule(
-            id=schedule_id, name=stored.get("name", ""), data=data, cron=stored.get("pattern"),
-            every_ms=number("every"), time_zone=stored.get("tz") or "UTC", start_ms=number("startDate"),
-            end_ms=number("endDate"), limit=number("limit"), next_ms=next_ms, iterations=number("ic") or 0,
-            opts=self._queue.decode_opts(stored.get("opts")),
-        )  # fmt: skip
+        return stored_schedule(self._queue, schedule_id, next_ms, raw)

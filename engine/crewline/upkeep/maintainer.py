@@ -17,7 +17,7 @@ from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE, end_tasks
 from crewline.upkeep.complaints import Complaints
-from crewline.wire.retention import KEEP_ALL, Keep
+from crewline.wire.retention import Keep
 
 log = logging.getLogger("crewline.worker")
 
@@ -62,7 +62,7 @@ class QueueMaintainer:
 
     def retain(self, completed: Keep | None, failed: Keep | None) -> None:
         """Sets retention for jobs that do not bring their own."""
-        self._keep = {"completed": completed or KEEP_ALL, "failed": failed or KEEP_ALL}
+        self._keep = {"completed": completed, "failed": failed}
 
     def advance(self, schedule_id: str, job: Job) -> None:
         """An iteration was fetched: places the next one, beside the handler."""
@@ -104,8 +104,10 @@ class QueueMaintainer:
         """One round of it, unless somebody else was first in this one."""
         try:
             begins = await self._queue.scripts.begin_sweep(ROUND_MS)
-        except UNAVAILABLE:
-            begins = False  # said by Reach, once a state
+            self._complaints.over("begin a sweep")
+        except UNAVAILABLE as error:
+            begins = False
+            self._complaints.tell("begin a sweep", error)
         for what, step in self._steps().items() if begins else ():
             # one that Redis refuses (a key of another type) holds up no other
             try:

@@ -37,10 +37,11 @@ def check_seconds(value: object, name: str, least: float = 0.0, mend: str = "") 
     return seconds
 
 
-def check_count(value: object, name: str, least: int = 1, mend: str = "") -> int:
-    """Returns an integer of ``least`` or more, else raises InvalidOption."""
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST_COUNT:
-        raise InvalidOption(f"{name} {value!r} must be an integer of {least} or more{mend and f': {mend}'}")
+def check_count(value: object, name: str, least: int = 1, mend: str = "", most: int = MOST_COUNT) -> int:
+    """Returns an integer of ``least`` or more, and ``most`` or less, else raises InvalidOption."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        bounds = f"of {least} or more" if most == MOST_COUNT else f"from {least} to {most}"
+        raise InvalidOption(f"{name} {value!r} must be an integer {bounds}{mend and f': {mend}'}")
     return value
 
 

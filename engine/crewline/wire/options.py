@@ -19,6 +19,9 @@ from crewline.wire.retention import KEEP_COMPLETED, KEEP_FAILED, Keep, keep_to_w
 #: BullMQ's largest priority: a score is priority * 2^32 and has to stay an exact double.
 MAX_PRIORITY = 2**21 - 1
 
+#: Of a job's id, which is part of several keys, of each list and event that names the job, and of what workers tell.
+MAX_ID_CHARS = 1000
+
 _integer = re.compile(r"-?\d+\Z")
 
 #: What `Queue.add` takes beside a name and data.
@@ -43,6 +46,8 @@ UNSAID = "dr"
 def check_job_id(job_id: object) -> str:
     """Returns a custom id that BullMQ accepts, else raises InvalidOption."""
     job_id = check_text(job_id, "job_id")
+    if len(job_id) > MAX_ID_CHARS:
+        raise InvalidOption(f"job_id {job_id[:20]!r}... has {len(job_id):,} characters: at most {MAX_ID_CHARS:,}")
     if _integer.match(job_id):
         raise InvalidOption(f"job_id {job_id!r} must not be a number (the queue's counter gives those): add a prefix")
     if ":" in job_id:

@@ -38,17 +38,16 @@ class Keep:
     @cached_property
     def script(self) -> str:
         """As the ``keep`` argument of finish_and_fetch."""
-        if self.count == 0:
-            return "0"
-        if self.count is None and self.age_seconds is None:
-            return ""
-        return f"{'' if self.count is None else self.count},{'' if self.age_seconds is None else self.age_seconds}"
+        return _script(self.count, self.age_seconds)
 
 
 #: Retention that our producers write into their jobs' options when nothing is said. What other clients add without
 #: the option stays until the queue's settings or the worker say otherwise: nobody asked for its end.
 KEEP_COMPLETED = Keep(count=1000, age_seconds=24 * 3600)
 KEEP_FAILED = Keep(age_seconds=7 * 24 * 3600)
+
+#: What scripts take for a number (base/fields.lua) is less than this.
+MOST_READ = 1e15
 
 #: No bound.
 KEEP_ALL = Keep()
@@ -70,6 +69,8 @@ def keep_to_wire(keep: Keep | bool | int, what: str) -> bool | int | dict[str, i
 def keep_from_wire(value: Any, said: Keep | None, written: Keep | None = None) -> str:
     """The ``keep`` argument for a finished job with this ``removeOnComplete``/``removeOnFail`` off the wire.
 
+    Never raises, whatever a client has written there: what no bound can be made of is no bound.
+
     Args:
         said: what the queue's settings or the worker say, for a job that says nothing; None: it stays.
         written: what our producers write where nothing was said: it yields to ``said`` as nothing would, and is applied
@@ -81,12 +82,23 @@ def keep_from_wire(value: Any, said: Keep | None, written: Keep | None = None) -
         return "0"
     if value is False:
         return ""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return Keep(count=value).script if value >= 0 else ""
+    if is_number(value):
+        value = {"count": value}
     if isinstance(value, dict):
-        count, age = value.get("count"), value.get("age")
-        return Keep(
-            count=count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None,
-            age_seconds=int(age) if is_number(age) and 0 <= age < 1e15 else None,
-        ).script
+        # as scripts read them: lib/end/own_retention.lua
+        count, age = _bound(value.get("count")), _bound(value.get("age"))
+        return _script(count if count == value.get("count") else None, age)
     return (said or KEEP_ALL).script
+
+
+def _script(count: int | None, age_seconds: int | None) -> str:
+    if count == 0:
+        return "0"
+    if count is None and age_seconds is None:
+        return ""
+    return f"{'' if count is None else count},{'' if age_seconds is None else age_seconds}"
+
+
+def _bound(value: Any) -> int | None:
+    """A whole number off the wire; what is none, below zero, or more than a script reads is no bound."""
+    return int(value) if is_number(value) and 0 <= value < MOST_READ else None

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Coroutine, Iterable
 
+from crewline.redis.connection import end_tasks
 from crewline.worker.calls.commit import Committer
 from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.runs import outcomes
@@ -47,6 +48,7 @@ class Stop:
         self._deadline = 0.0
         self._began = 0.0
         self._grace: asyncio.Timeout | None = None
+        self._writing: asyncio.Task[None] | None = None
 
     def shorten(self, grace_seconds: float) -> None:
         """The grace of a stop that is under way ends so many seconds after its beginning, at once if that is over."""
@@ -85,6 +87,9 @@ class Stop:
 
     async def _write(self) -> None:
         committer, until = self._committer, self._deadline - CLOSE_SECONDS
+        if not committer.runs:
+            # whoever has ended all tasks (asyncio.run, once its program has) has ended those that write
+            self._writing = asyncio.create_task(committer.run(0), name="crewline-last-words")
         await self._watch.released(min(1.0, until - _now()))
         waiting = committer.unwritten
         while committer.pending and _now() < until:
@@ -100,6 +105,8 @@ class Stop:
 
     async def close(self, closing: Coroutine[None, None, None]) -> None:
         """Carries out ``closing``, until the deadline at most."""
+        if self._writing is not None:
+            await end_tasks(self._writing)
         task = asyncio.create_task(closing)
         _, late = await asyncio.wait({task}, timeout=max(self._deadline - _now(), CLOSE_SECONDS / 2))
         if late:

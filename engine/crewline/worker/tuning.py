@@ -14,6 +14,9 @@ from crewline.worker.runs.calling import Calling
 from crewline.worker.runs.slots import Slots
 from crewline.worker.runs.verdicts import Verdicts
 
+#: Minutes of per-minute counts that a queue may keep: after as long a silence, one call writes a zero for each.
+MOST_METRICS_MINUTES = 7 * 24 * 60
+
 
 class Tuning:
     """Applies settings to one worker.

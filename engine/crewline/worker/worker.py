@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import functools
 import re
 import socket
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import get_args
 
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.middleware import Middleware
 from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
-from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name, end_tasks
+from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name
 from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.wire.checks import A_MILLISECOND, check_choice, check_count, check_seconds, check_string, check_text
 from crewline.wire.keys import Keys
@@ -25,7 +22,7 @@ from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.commit import Committer
 from crewline.worker.calls.intake import Intake
 from crewline.worker.calls.leases import LeaseKeeper
-from crewline.worker.calls.reach import CALLS_FAR, Reach
+from crewline.worker.calls.reach import Reach
 from crewline.worker.calls.rights import Rights
 from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.handlers.targets import Execution, Handler, Targets
@@ -43,10 +40,8 @@ from crewline.worker.runs.listeners import Listeners
 from crewline.worker.runs.slots import Slots
 from crewline.worker.runs.verdicts import BackoffFunction, OnOOM, Verdicts
 from crewline.worker.stopping import Stop
-from crewline.worker.tuning import Tuning, rate_to_script
-
-#: Seconds that the first fetch waits at most for the queue's settings.
-SETTINGS_SECONDS = 2.0
+from crewline.worker.tuning import MOST_METRICS_MINUTES, Tuning, rate_to_script
+from crewline.worker.work import Work
 
 
 class Worker:
@@ -77,7 +72,8 @@ class Worker:
             rate, where one is set, goes before it.
         backoffs: waits of your own for `Backoff.named`: ``(attempts made, error) -> seconds``.
         middleware: hooks around every job, see `crewline.middleware`.
-        metrics_minutes: how many minutes of per-minute counts the queue keeps (BullMQ's own keys); 0 for none.
+        metrics_minutes: how many minutes of per-minute counts the queue keeps (BullMQ's own keys), a week's
+            at most; 0 for none.
 
     Raises:
         InvalidOption: an argument that can't be used.
@@ -118,7 +114,7 @@ class Worker:
         stalled_interval_seconds = _or_default(stalled_interval_seconds, "stalled_interval_seconds")
         check_count(max_crashes, "max_crashes")
         check_choice(on_oom, "on_oom", get_args(OnOOM))
-        check_count(metrics_minutes, "metrics_minutes", 0)
+        check_count(metrics_minutes, "metrics_minutes", 0, most=MOST_METRICS_MINUTES)
         own = Settings(
             concurrency=concurrency, timeout_seconds=timeout_seconds, paused=False, rate=rate,
             keep_completed=keep_completed, keep_failed=keep_failed,
@@ -148,7 +144,6 @@ class Worker:
         )  # fmt: skip
         self._backlog = Backlog(slots)
         reach = Reach(self.queue.url, lambda: self._listeners.emit("ready"))
-        self._rights = Rights(self.queue, reach)
         self._committer = Committer(
             self.queue, slots, self._backlog,
             Intake(self.queue, slots, self._executor, verdicts, self._isolator, self._maintainer), verdicts,
@@ -171,6 +166,10 @@ class Worker:
         self._presence = Presence(
             self.queue, slots, self.name, worker_id or "", leases, LiveSettings(queue, self._tuning.follow),
             self._interruptions.cancel,
+        )  # fmt: skip
+        self._work = Work(
+            self.queue, Rights(self.queue, reach), self._committer, self._watch, self._maintainer, self._isolator,
+            self._presence, self._calling,
         )  # fmt: skip
         stop = Stop(slots, self._isolator, verdicts, self._watch, self._committer)
         self._life = Life(queue, slots, stop, self._leases, self._loop_watch, self._backlog, grace_seconds)
@@ -226,7 +225,7 @@ class Worker:
             DutyFailed: something that a worker does for as long as it lives failed again and again for a reason that
                 nobody foresaw; what ran was handed back.
         """
-        await self._life.run(self._duties(), self._let_go)
+        await self._life.run(self._work.duties(), self._work.let_go)
 
     async def stop(self, grace_seconds: float | None = None) -> None:
         """Tells the worker to stop; `run` returns once it has, 4 s after the grace period at the latest.
@@ -237,38 +236,6 @@ class Worker:
         """
         self._life.end(grace_seconds)
         self._listeners.emit("stopping")
-
-    def _duties(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """What a worker does for as long as it lives, side by side."""
-        return {
-            **{f"commit-{index}": functools.partial(self._commit, index) for index in range(CALLS_FAR)},
-            "wakeup": self._watch.run,
-            "rouse": self._watch.rouse,
-            "stalled": functools.partial(self._once_reached, self._maintainer.recover),
-            "sweep": functools.partial(self._once_reached, self._maintainer.sweep),
-            "isolation": self._isolator.run,
-            "presence": self._presence.run,
-        }
-
-    async def _commit(self, index: int) -> None:
-        # the queue's settings come before the first fetch; a Redis that is away is the committer's to tell of
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._presence.begun.wait(), SETTINGS_SECONDS)
-        await self._rights.granted()
-        await self._committer.run(index)
-
-    async def _once_reached(self, duty: Callable[[], Awaitable[None]]) -> None:
-        """What changes jobs begins once it is known that this worker may."""
-        await self._committer.reached.wait()
-        await duty()
-
-    async def _let_go(self, duties: Iterable[asyncio.Task[Any]]) -> None:
-        """Closes all that was opened; the children end first of all, since no Redis is needed for that."""
-        try:
-            await asyncio.gather(self._calling.close(), end_tasks(*duties), self._maintainer.close())
-            await self._presence.leave()
-        finally:
-            await self.queue.close()
 
     def _lost_in_thread(self, lost: list[tuple[str, str]]) -> None:
         self._life.call_in_loop(self._interruptions.lose, lost)

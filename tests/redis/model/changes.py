@@ -59,6 +59,14 @@ def the_last_that_came_runs_after_the_job_that_stood_for_it(world: World, hands:
             yield f"{settled.held.key} {settled.outcome}: what dn:{dedup_id} kept was dropped"
 
 
+def what_is_kept_goes_only_with_all_that_waits(world: World, hands: Hands) -> Iterator[str]:
+    for queue in world.now.queues.values():
+        for dedup_id in set(world.before.queues[queue.name].kept_last) - set(queue.kept_last):
+            comes = any(fields.get("deid") == dedup_id and queue.unfinished(i) for i, fields in queue.jobs.items())
+            if not comes and world.cleared != queue.name:
+                yield f"what dn:{dedup_id} of {queue.name} kept was dropped"
+
+
 def a_job_that_died_has_its_letter(world: World, hands: Hands) -> Iterator[str]:
     for settled in hands.settled:
         if settled.outcome != "failed" or not settled.letter:
@@ -167,6 +175,7 @@ CHANGES = (
     a_suspect_that_was_tried_runs_as_any_other,
     an_attempt_counts_once,
     the_last_that_came_runs_after_the_job_that_stood_for_it,
+    what_is_kept_goes_only_with_all_that_waits,
     a_job_that_died_has_its_letter,
     a_child_that_fails_lets_its_parent_go,
     no_part_of_a_tree_runs_before_all_of_it_is_there,

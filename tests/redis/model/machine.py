@@ -42,7 +42,7 @@ class Machine(Produce, LargeFlows, Work, Apart, Upkeep, UpkeepOfJobs, RuleBasedS
             *self.notices.wrong(world.now, hands.asked),
             *(("nothing_is_refused", each) for each in world.refused),
         ]
-        world.may_go, world.obliterated = nothing_goes, None
+        world.may_go, world.obliterated, world.cleared = nothing_goes, None, None
         world.refused.clear()
         hands.asked.clear()
         hands.settled.clear()

@@ -192,6 +192,17 @@ def the_next_due_is_told_of_when_what_was_due_fills_its_worker(state: Machine) -
     state.fetch(worker=0, queue="mail", room=1, unanswered=False, advance=True)
 
 
+def what_is_kept_goes_with_a_job_that_is_drained_and_has_no_id_any_more(state: Machine) -> None:
+    keep = {"dedup": Dedup("x", keep_last_if_active=True)}
+    state.add(queue="mail", options=keep)
+    state.fetch(worker=0, queue="mail", room=1, unanswered=False, advance=True)
+    state.add(queue="mail", options=keep)
+    state.settle(worker=0, which=0, outcome="retry", keep=Keep(), delay=60, letter=False, room=0)
+    state.add(queue="mail", options={"dedup": Dedup("x", 60, extend=True)})
+    state.time_passes(minutes=2)
+    state.drain(queue="mail", delayed=True)
+
+
 RUNS: dict[str, Steps] = {
     run.__name__: run
     for run in (
@@ -218,5 +229,6 @@ RUNS: dict[str, Steps] = {
         a_place_under_a_limit_is_told_of_when_an_active_job_is_cancelled,
         a_job_of_a_tree_that_is_not_all_there_waits_though_its_child_is_gone,
         the_next_due_is_told_of_when_what_was_due_fills_its_worker,
+        what_is_kept_goes_with_a_job_that_is_drained_and_has_no_id_any_more,
     )
 }

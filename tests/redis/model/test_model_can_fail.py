@@ -80,6 +80,10 @@ MUTATIONS = {
     "an older job is kept than the last that came": (
         "or (not going[later] and redis.call('EXISTS', later) == 1))", ")", "came last, and an older one is kept",
     ),
+    "what is kept goes with the job that is removed": (
+        "    add_kept_last(queue, id, dedup_id)\n", "    redis.call('UNLINK', later)\n",
+        "what_is_kept_goes_only_with_all_that_waits",
+    ),
 }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ BOUNDS = {
     "local MOST_READ = 100000": "local MOST_READ = 300",
     "local MOST_FREED = 32000000": "local MOST_FREED = 20",
     "local FEW = 5": "local FEW = 1",
+    "local MOST_TIED = 50": "local MOST_TIED = 1",
     "math.floor(16000000 / (size + 1))": "math.floor(20 / (size + 1))",
     "redis.call('LRANGE', flow, 1, 300)": "redis.call('LRANGE', flow, 1, 6)",
     "redis.call('LLEN', flow) - 1, 240)": "redis.call('LLEN', flow) - 1, 6)",
@@ -78,6 +79,8 @@ class World:
         self.steps: list[str] = []
         self.may_go: MayGo = nothing_goes
         self.obliterated: str | None = None
+        #: the queue of which all goes that waits, and what is kept until the end of that as well
+        self.cleared: str | None = None
         #: what Redis refused of what scripts do beside their purpose
         self.refused: list[str] = []
         self._numbers = itertools.count(1)
@@ -195,6 +198,7 @@ class World:
     def drain(self, queue: str, delayed: bool) -> None:
         states = ("waiting-children", "wait", "paused", "prioritized", "delayed")[: 5 if delayed else 4]
         self.may_go = lambda key, state: key.queue == queue and state in states
+        self.cleared = queue
         self.call(f"drain {queue}, delayed={delayed}", lambda: self.queues[queue].drain(delayed=delayed))
 
     def sweep(self, queue: str, state: str, keep: Keep) -> None:
@@ -210,6 +214,7 @@ class World:
     def obliterate(self, queue: str, force: bool) -> None:
         # what is held of its trees in other queues goes as well
         self.may_go = lambda key, state: key.queue == queue or state == "waiting-children"
+        self.cleared = queue
         answer = self.call(f"obliterate {queue}, force={force}", lambda: self.queues[queue].obliterate(force=force))
         self.obliterated = queue if answer is None else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from crewline import Backoff, Dedup, InvalidOption, Keep
 from crewline.wire.checks import A_MILLISECOND, check_count, check_rate, check_seconds
 from crewline.wire.options import encode_job, encode_shape
 from crewline.wire.retention import KEEP_COMPLETED, keep_from_wire
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def _opts(**options: Any) -> dict[str, Any]:
@@ -99,6 +102,28 @@ def test_the_written_default_yields_to_what_the_queue_or_the_worker_says_and_a_j
     assert keep_from_wire(opts["removeOnComplete"], None, KEEP_COMPLETED) == "=1000,86400"
     own = _opts(remove_on_complete=Keep(count=20))
     assert keep_from_wire(own["removeOnComplete"], Keep(count=10), KEEP_COMPLETED) == "20,"
+
+
+@pytest.mark.parametrize(
+    ("value", "keep"),
+    [
+        (10**18, ""), ({"count": 10**18, "age": 60}, ",60"), ({"count": 5, "age": 10**400}, "5,"), (-1, ""), (2.5, ""),
+        (5.0, "5,"), ({"age": 7.9}, ",7"), ({"count": True, "age": "60"}, ""), ([], ""), ("1", ""),
+    ],
+)  # fmt: skip
+def test_of_what_another_client_wrote_no_bound_can_be_made_where_there_is_none(value: Any, keep: str) -> None:
+    assert keep_from_wire(value, None) == keep
+
+
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["count", "age", "x"]), inner),
+)
+
+
+@given(_ANYTHING)
+def test_whatever_stands_there_a_script_can_read_what_is_made_of_it(value: Any) -> None:
+    assert re.fullmatch(r"0|(\d{0,15},\d{0,15})?", keep_from_wire(value, None))
 
 
 def test_what_a_job_says_of_its_retention_goes_before_the_default() -> None:

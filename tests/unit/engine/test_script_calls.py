@@ -103,7 +103,7 @@ CALLS = {
     "check_rights": Sends(lambda s: s.check_rights("J"), {"id of a job that there is none of": "J"}, reply=()),
     "clean_jobs": Sends(
         lambda s: s.clean_jobs("failed", 5, 7, 9, True),
-        {"state": "failed", "before": 5, "limit": 7, "skip": 9, "quiet": "1"}, reply=[[], 0],
+        {"state": "failed", "before": 5, "limit": 7, "skip": 9, "drain": "1"}, reply=[[], 0],
     ),
     "continue_schedule": Sends(
         lambda s: s.continue_schedule("S", "J", 5, "{}"),

@@ -126,6 +126,7 @@ class Result(NamedTuple):
         tried: back: this suspect raised in a process of its own, which lived on. It stays one, and runs as any other.
         exhausted: failed: it had attempts, and they are used up.
         letter: failed: it gets a dead letter.
+        earlier: completed, failed: the dead letter of an earlier failure, '' for none.
         unreadable, optionless: its data is not JSON; its options are none that can be read.
     """
 
@@ -146,12 +147,13 @@ class Result(NamedTuple):
     tried: bool = False
     exhausted: bool = False
     letter: bool = True
+    earlier: str = ""
     unreadable: bool = False
     optionless: bool = False
 
     def sent(self) -> tuple[str, str, str, str, str]:
         """As finish_and_fetch takes it: few arguments, since each costs both sides."""
-        if self.plain and self.outcome == "completed" and not self.suspect:
+        if self.plain and self.outcome == "completed" and not self.suspect and not self.earlier:
             return self.job_id, self.token, self.outcome, self.value, self.keep_completed
         more: dict[str, Any] = {}
         if self.outcome == "completed":
@@ -165,6 +167,8 @@ class Result(NamedTuple):
         for name in ("lifo", "suspect", "crashed", "tried", "exhausted", "unreadable", "optionless"):
             if getattr(self, name):
                 more[name] = True
+        if self.earlier:
+            more["earlier"] = self.earlier
         if self.alone:
             more["alone"] = self.alone
         if not self.letter:

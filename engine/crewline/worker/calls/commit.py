@@ -83,6 +83,7 @@ class Committer:
         self._turn = Turn()
         self._calls: set[Call] = set()
         self._in_flight = 0
+        self._loops = 0
         self._hurried = asyncio.Event()
 
     def hurry(self) -> None:
@@ -111,19 +112,31 @@ class Committer:
 
     async def run(self, index: int) -> None:
         """One of CALLS_FAR that make calls side by side; runs until cancelled."""
-        while not cancelled():
-            await self._reach.wants(index)
-            await self._slots.work.wait()
-            call = self._decide()
-            if call is None:
-                self._slots.work.clear()
-                continue
-            self._calls.add(call)
-            try:
-                fetched = await self._send(call)
-                await self._accept(call, fetched)
-            finally:
-                self._give_up(call)
+        self._loops += 1
+        try:
+            while not cancelled():
+                await self._reach.wants(index)
+                await self._slots.work.wait()
+                await self._make_call()
+        finally:
+            self._loops -= 1
+
+    @property
+    def runs(self) -> bool:
+        """Whether any of them does."""
+        return self._loops > 0
+
+    async def _make_call(self) -> None:
+        call = self._decide()
+        if call is None:
+            self._slots.work.clear()
+            return
+        self._calls.add(call)
+        try:
+            fetched = await self._send(call)
+            await self._accept(call, fetched)
+        finally:
+            self._give_up(call)
 
     def _give_up(self, call: Call) -> None:
         """A call is over. Of one that was taken in, nothing is left; any other keeps no slot and no result."""

@@ -46,7 +46,6 @@ class Reach:
 
     def answered(self, call: object) -> None:
         """Redis has carried the call out."""
-        self.tried = time.monotonic()
         self.heard(call)
         if not self.reached.is_set():
             self.reached.set()
@@ -54,6 +53,7 @@ class Reach:
 
     def heard(self, call: object) -> None:
         """Redis has answered, if only on what is asked before the first call."""
+        self.tried = time.monotonic()
         if call in self._failing:
             self._failing.remove(call)
             if not self._failing:

@@ -21,7 +21,7 @@ from crewline import forks
 from crewline.worker.processes.copies import Copies, Copy
 from crewline.worker.processes.messages import HEADER, MARK_SIZE, WORKERS_SIGNALS, Answer, Hello, framed
 from crewline.worker.processes.standstill import StandstillWatch, is_stopped
-from crewline.worker.threads.pool import Pool
+from crewline.worker.threads.pool import Pool, ThreadRefused
 
 #: What a child's interpreter runs; arguments: the descriptors of the line, of the mark and of a template's control, the
 #: worker's process id, the worker's sys.path.
@@ -63,14 +63,20 @@ class Link(asyncio.Protocol):
         forks.in_child(self, lambda link: forks.sever(forks.descriptor_of(link._transport)))
 
     async def open(self, nursery: Pool, *, template: bool = False) -> socket.socket | None:
-        """Starts the process, from a thread of ``nursery``; OSError if the system refuses.
+        """Starts the process, from a thread of ``nursery``; OSError if the system refuses either.
 
         Returns the worker's end of what controls a ``template``, to be closed by who takes it.
         """
         controls = socket.socketpair(type=socket.SOCK_SEQPACKET) if template else ()
         ours, theirs = socket.socketpair()
         try:
-            await nursery.call(lambda: self._launch(theirs, *controls[1:]))
+            launching = nursery.call(lambda: self._launch(theirs, *controls[1:]))
+        except ThreadRefused as error:
+            for end in (ours, theirs, *controls):
+                end.close()
+            raise OSError(str(error)) from error
+        try:
+            await launching
             await self._attach(ours)
         except BaseException:
             for end in (ours, *controls[:1]):

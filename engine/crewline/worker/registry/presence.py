@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 from crewline.queue.by_id import ById
@@ -30,8 +31,8 @@ BEAT_SECONDS = 1.0
 DRAINING_SECONDS = 0.2
 #: What fails where Redis refuses a beat.
 BEATING = "tell of this worker, and hear of cancellations, drains and settings"
-#: Running jobs that a beat names.
-MAX_NAMED = 50
+#: Running jobs that a beat names: so many, and so many characters of their ids, which another client chooses.
+MAX_NAMED, MAX_NAMED_CHARS = 50, 16_384
 
 
 class Presence:
@@ -102,7 +103,7 @@ class Presence:
         running = [run.job.id for run in mine if run in slots.runs]
         told = {
             "name": self._name, "id": self._id, "leases": self._leases, "host": socket.gethostname(),
-            "pid": os.getpid(), "began": self._began, "slots": slots.concurrency, "running": running[:MAX_NAMED],
+            "pid": os.getpid(), "began": self._began, "slots": slots.concurrency, "running": _named(running),
             "busy": len(slots.runs), "drain": self._drain, "held": slots.held(), "stopping": slots.is_shut("stopping"),
             "paused": slots.is_shut("paused") or slots.is_shut("settings"), "settings": self._settings.generation,
             "refused": self._settings.refused,
@@ -129,3 +130,14 @@ class Presence:
                 log.info("this worker drains no more: it fetches again")
                 self._slots.admit("draining")
         self._drain = drain
+
+
+def _named(ids: Iterable[str]) -> list[str]:
+    """Those that there is room for; one that has none takes none from others."""
+    named: list[str] = []
+    left = MAX_NAMED_CHARS
+    for job_id in ids:
+        if len(named) < MAX_NAMED and len(job_id) <= left:
+            named.append(job_id)
+            left -= len(job_id)
+    return named

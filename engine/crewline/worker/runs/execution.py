@@ -107,6 +107,7 @@ class Executor:
                 raise asyncio.CancelledError(run.reason)
         except BaseException as error:
             end_copy(depth, error)
+            await self._hear_of_the_end(run, error)
             if run.status is not Status.RUNNING:
                 # whatever its clean-up raised: it was told to end
                 result = self._verdicts.ended_early(run)
@@ -130,6 +131,14 @@ class Executor:
             # also where that was while it told hooks of its end
             result = self._verdicts.ended_early(run)
         return result
+
+    async def _hear_of_the_end(self, run: Run, error: BaseException) -> None:
+        """Hands back a run that was ended with the worker, as asyncio.run ends all tasks once its program has ended."""
+        if isinstance(error, asyncio.CancelledError) and run.open and run.task and run.task.cancelling():
+            # the worker hears of it in this same moment
+            await asyncio.sleep(0)
+            if self._slots.is_shut("stopping"):
+                run.end_early(Status.RETURNED)
 
     def _not_in_a_child(self, run: Run, target: Target, error: Exception) -> Result | None:
         """Hands back a suspect that its child tells nothing of: it runs in this worker. None for one that has ended."""

@@ -64,13 +64,15 @@ class Isolator:
         self._executor = executor
         self._calling = calling
         self._targets = targets
-        self._calls = [target.call for target in targets.all()]
-        self._unimportable = {call for call in self._calls if not importable(call)}
+        #: Whether a child can import it, by handler; routes may come later.
+        self._importable = {target.call: importable(target.call) for target in targets.all()}
         self._waiting: deque[Run] = deque()
         #: The one that has the whole worker, or waits for that.
         self._loner: Run | None = None
         #: Those that run in a child.
         self._children: set[Run] = set()
+        #: What a loner has waited for in vain.
+        self._outlasted: set[Run] = set()
         self._full = False
         self._came = asyncio.Event()
         slots.on_freed.append(self._fill)
@@ -116,16 +118,18 @@ class Isolator:
     def _has_child(self, run: Run) -> bool:
         try:
             call = self._targets.find(run.job).call
-            return call not in self._unimportable and not self._calling.childless.has_none(call, run.job)
         except CrewlineError:
             return True  # no handler for it: said where it runs
+        if call not in self._importable:
+            self._importable[call] = importable(call)
+        return self._importable[call] and not self._calling.childless.has_none(call, run.job)
 
     def _most(self) -> int:
         return MOST_COPIES if self._calling.children.copying else MOST_CHILDREN
 
     def room(self) -> int:
         """How many suspects more this worker can deal with; those beyond it are left to others."""
-        if all(each in self._unimportable or self._calling.childless.has_none(each) for each in self._calls):
+        if all(not can or self._calling.childless.has_none(each) for each, can in self._importable.items()):
             return 1  # which gets the whole worker
         room = self._most() - len(self._children) - len(self._waiting)
         if room > 0:
@@ -165,25 +169,13 @@ class Isolator:
         self._executor.start(run, alone=True)
 
     async def _run_alone(self, run: Run) -> None:
-        slots = self._slots
         log.warning(
             "job %s of queue %s was with workers that died, and a process of its own can't tell it apart: it runs when "
             "nothing else runs in this worker, %g s from now at the latest",
             run.job.id, run.job.queue_name, WAIT_SECONDS,
         )  # fmt: skip
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                while run.status is Status.WAITING and slots.runs:
-                    # it may be cancelled or lost while it waits
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(slots.emptied.wait(), LOOK_SECONDS)
-            marked = await self._mark(run) if run.status is Status.WAITING else False
-        except TimeoutError:
-            marked = False
-            log.warning(
-                "job %s of queue %s runs beside others: they did not end within %g s",
-                run.job.id, run.job.queue_name, WAIT_SECONDS,
-            )  # fmt: skip
+        alone = await self._others_end(run)
+        marked = await self._mark(run) if alone and run.status is Status.WAITING else False
         if run.status is not Status.WAITING:
             return  # the worker stops, or it was cancelled or lost
         self._executor.start(run)
@@ -193,6 +185,28 @@ class Isolator:
             # until Redis knows that something else may run, nothing does: a death would be blamed on this job
             while run.open and not run.task.done() and not await self._mark(run, alone=False):
                 await asyncio.wait({run.task}, timeout=LOOK_SECONDS)
+
+    async def _others_end(self, run: Run) -> bool:
+        """Waits until nothing else runs, so long at most; returns whether that is so.
+
+        What has outlasted such a wait is not waited for by the loners after it: a thread that never returns would have
+        each of them hold up the worker.
+        """
+        slots = self._slots
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS):
+                while run.status is Status.WAITING and slots.runs - self._outlasted:
+                    # it may be cancelled or lost while it waits
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(slots.emptied.wait(), LOOK_SECONDS)
+        if run.status is Status.WAITING:
+            self._outlasted = set(slots.runs)
+            if slots.runs:
+                log.warning(
+                    "job %s of queue %s runs beside others: they did not end within %g s",
+                    run.job.id, run.job.queue_name, WAIT_SECONDS,
+                )  # fmt: skip
+        return not slots.runs
 
     async def _mark(self, run: Run, *, alone: bool = True) -> bool | None:
         """Says on the job that nothing runs beside it now: a death counts; or that this is so no more.

@@ -13,7 +13,7 @@ def completed(run: Run, value: str, keep: str) -> Result:
     """It returned ``value``, JSON text."""
     return Result(
         run.job.id, run.lease.token, "completed", value, keep_completed=keep, plain=run.plain, suspect=run.suspect > 0,
-        alone=run.alone,
+        alone=run.alone, earlier=run.job.dead_letter_id or "",
     )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def failed(
     return Result(
         run.job.id, run.lease.token, "failed", reason, trace=trace, traces=_traces(run), keep_failed=keep,
         suspect=run.suspect > 0, alone=run.alone, exhausted=exhausted, letter=letter, unreadable=unreadable,
-        optionless=not run.job.opts,
+        optionless=not run.job.opts, earlier=run.job.dead_letter_id or "",
     )  # fmt: skip
 
 

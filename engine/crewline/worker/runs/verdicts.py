@@ -94,9 +94,9 @@ class Verdicts:
         return outcomes.retry(run, reason, trace, self._delay_ms(job, attempts_made, error))
 
     def unforeseen(self, run: Run, reason: str) -> Result:
-        """The worker's own code failed."""
+        """The worker's own code failed: nothing is asked here that may fail as well, and a job that failed stays."""
         if run.job.attempts_made + 1 >= run.job.attempts:
-            return self.failed(run, reason, "")
+            return outcomes.failed(run, reason, "", unreadable=False, letter=True, keep="", exhausted=True)
         return outcomes.retry(run, reason, "", UNFORESEEN_MS)
 
     def ended_early(self, run: Run) -> Result | None:

@@ -17,7 +17,7 @@ Why      Its producer never heard that it was added, and its jobs would wait for
 -- @include base/queue_at
 -- @include base/fields
 -- @include forget/check_forget
--- @include forget/check_parents
+-- @include forget/check_going
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 -- @include add/flow_in_parts
@@ -47,7 +47,7 @@ local jobs, queues, gone, first = count > 0 and redis.call('LRANGE', flow, -coun
 for i = 1, count, 3 do queues[jobs[i]] = queue_at(jobs[i]) end
 for _, queue in pairs(queues) do check_queue(queue) end
 for _, queue in pairs(queues) do check_forget(queue) end
-for i = 1, count, 3 do check_parent_of(jobs[i] .. jobs[i + 1]) end
+for i = 1, count, 3 do check_going(queues[jobs[i]], jobs[i] .. jobs[i + 1]) end
 redis.call('LSET', flow, 0, 'given up')
 -- a root that was there before the tree stays, and no longer tells of one; pcall: it may be anything
 redis.pcall('HDEL', base .. ARGV[2], 'flowSeed')
@@ -60,7 +60,7 @@ for i = count - 2, 1, -3 do
     local taken, why = pcall(moving, queue, { id }, function() return { 'ZADD', queue.children, score, id } end, function()
       redis.call('ZREM', queue.children, id)
       give_id_back(queue, id, jobs[i + 2])
-      forget_jobs(queue, { id }, true)
+      forget_jobs(queue, { id }, 'free')
     end)
     if not taken then
       redis.pcall('SADD', queue.base .. id .. ':dependencies', hold)

@@ -24,7 +24,7 @@ if planned then
   if is_to_run(id) then
     local prev = moving(q, { id }, to_its_state, function()
       local state = remove_from_state(q, id)
-      forget_jobs(q, { id }, true)
+      forget_jobs(q, { id }, 'free')
       return state
     end)
     redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', id, 'prev', prev)

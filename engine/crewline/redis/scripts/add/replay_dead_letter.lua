@@ -4,7 +4,8 @@ KEYS     the origin queue's declared keys (lib/base/keys.lua)
 ARGV     1 base of the origin, 2 id of the job, 3 base of the dead-letter queue, 4 id of the letter,
          5 name, 6 data (JSON text), 7 opts (JSON text), 8 priority
          9 count, 10 age   how many replayed letters are kept, and for how many seconds; '' for no bound
-Returns  1 put back, 0 the letter was replayed before or is gone, -3 the job is not in `failed` (it runs again already);
+Returns  1 put back, 0 the letter was replayed before or is gone, or goes now since its job has been done meanwhile,
+         -3 the job is not in `failed` (it runs again already);
          {1, what was refused beside that} where something was
 Events   waiting (prev failed), or added and waiting, at the origin; completed at the dead letters
 Bound    one letter: 4 ms a MB of its data; 100 old ones to prune, fewer of large ones; it is looked for among those that
@@ -27,6 +28,7 @@ Why      The letter goes to `completed` of its queue with the job's id as its re
 -- @include place/wake_worker
 -- @include add/add_job
 -- @include add/check_undoing
+-- @include end/drop_letter
 
 local id, letters, letter_id = ARGV[2], queue_at(ARGV[3]), ARGV[4]
 local job, letter = base .. id, letters.base .. letter_id
@@ -40,7 +42,11 @@ local kept = kind == 'hash'
 if not kept and kind ~= 'none' then return -3 end
 check_undoing(q)
 local failed = kept and redis.call('ZSCORE', q.failed, id)
-if kept and not failed then return -3 end
+if kept and not failed then
+  if not redis.call('ZSCORE', q.completed, id) then return -3 end
+  drop_letter(letters, list, letter_id)
+  return 0
+end
 -- what comes after the job runs again is asked before: the letter would wait on, and run it once more
 if kept then redis.call('HSET', job, 'deadLetterId', letter_id) end
 redis.call('HDEL', letter, '')

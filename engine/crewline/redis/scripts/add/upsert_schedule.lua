@@ -83,8 +83,8 @@ return moving(q, { current }, to_its_state, function()
   redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', current, 'prev', prev)
   -- two can't have one key
   local same_key = not ends and current == 'repeat:' .. schedule .. ':' .. whole(due)
-  if same_key then forget_jobs(q, { current }, true) end
+  if same_key then forget_jobs(q, { current }, 'free') end
   local id = place_next()
-  if not same_key then forget_jobs(q, { current }, true) end
+  if not same_key then forget_jobs(q, { current }, 'free') end
   return id
 end)

@@ -30,8 +30,8 @@ class QueueCalls(Caller):
         pairs = ((name, "" if value is None else value) for name, value in limits.items())
         await self.call("limit_queue", self.keys.extra(SETTINGS_KEY), settings, *itertools.chain.from_iterable(pairs))
 
-    async def clean_jobs(self, state: str, before_ms: int, most: int, skip: int, quiet: bool) -> tuple[list[str], int]:
-        ids, kept, *refused = await self.call("clean_jobs", state, before_ms, most, skip, "1" if quiet else "")
+    async def clean_jobs(self, state: str, before_ms: int, most: int, skip: int, drain: bool) -> tuple[list[str], int]:
+        ids, kept, *refused = await self.call("clean_jobs", state, before_ms, most, skip, "1" if drain else "")
         self.tell_refused(refused)
         return [text(job_id) for job_id in ids], int(kept)
 

@@ -70,10 +70,14 @@ class UpkeepCalls(Caller):
         """Whether nobody began a sweep within that time: then this is the caller's."""
         return bool(await self.call("begin_sweep", round_ms))
 
-    async def sweep_jobs(self, state: str, keep: Keep, most: int = MOST_JOBS) -> tuple[int, bool]:
-        """How many jobs went, and whether there are more to look at; ``keep`` is for those that say nothing."""
+    async def sweep_jobs(self, state: str, keep: Keep | None, most: int = MOST_JOBS) -> tuple[int, bool]:
+        """How many jobs went, and whether there are more to look at.
+
+        ``keep`` is for jobs that say nothing, and goes before what our producers write then; None: nothing was said.
+        """
         written = bounds(KEEP_COMPLETED if state == "completed" else KEEP_FAILED)
-        gone, more, *refused = await self.call("sweep_jobs", state, *bounds(keep), most, *written)
+        said = ("-", "") if keep is None else bounds(keep)
+        gone, more, *refused = await self.call("sweep_jobs", state, *said, most, *written)
         self.tell_refused(refused)
         return int(gone), bool(more)
 

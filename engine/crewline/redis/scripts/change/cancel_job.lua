@@ -13,6 +13,7 @@ Why      A job that runs is its worker's to end: only a mark is left, which the 
          retry, a hand-back, a worker that died), the job ends with it all the same. ]]
 -- @include base/keys
 -- @include base/check_queue
+-- @include base/even_full
 -- @include base/fields
 -- @include base/own_key
 -- @include base/trim_events
@@ -30,6 +31,7 @@ if redis.call('ZSCORE', q.completed, id) or redis.call('ZSCORE', q.failed, id) t
 local token = redis.call('GET', job .. ':lock')
 if token then
   local cancels = own_key(q, 'cancels')
+  even_full()
   redis.call('HSET', cancels, id, cjson.encode({ token, reason, redis.call('HGET', job, 'ats') or '' }))
   redis.call('EXPIRE', cancels, 86400)
   return 2

@@ -9,9 +9,9 @@ Returns  1 removed, 0 a worker holds it or a job below it, -1 no such job, -8 it
          -7 it is more levels deep than jobs may go in one call;
          {that, what was refused beside it} where something was
 Events   removed, a job, children first
-Bound    most: 80, fewer where they hold 32 MB, and where jobs wait in a long list: to find one there takes as long as
-         the list is, in BullMQ as well, so that one call looks through a million entries at most. One job in a longer
-         list is the exception.
+Bound    most: 80, half of that where another is kept until the end of each, fewer where they hold 32 MB, and where jobs
+         wait in a long list: to find one there takes as long as the list is, in BullMQ as well, so that one call looks
+         through a million entries at most. One job in a longer list is the exception.
 Why      A job under a lease is a worker's; taking it away would let its result write to a job that is gone.
          A schedule's next iteration is the schedule: remove that. A parent does not wait for a removed child. ]]
 -- @include base/keys
@@ -20,7 +20,7 @@ Why      A job under a lease is a worker's; taking it away would let its result 
 -- @include base/fields
 -- @include base/is_job
 -- @include forget/check_forget
--- @include forget/check_parents
+-- @include forget/check_going
 -- @include forget/check_taking
 -- @include forget/forget_jobs
 -- @include forget/jobs_below
@@ -48,7 +48,7 @@ for _, queue in pairs(queues) do
   check_taking(queue)
 end
 for i = 1, #steps do
-  if steps[i][5] then check_parent_of(steps[i][3]) end
+  if steps[i][5] then check_going(steps[i][1], steps[i][3]) end
 end
 for i = 1, #steps do
   local queue, own, job, parent, leaves = unpack(steps[i])
@@ -67,7 +67,7 @@ for i = 1, #steps do
     local named = is_job(job)
     local prev = moving(queue, { own }, to_its_state, function()
       local state = remove_from_state(queue, own)
-      forget_jobs(queue, { own }, true)
+      forget_jobs(queue, { own }, 'free')
       return state
     end)
     if named then redis.call('XADD', queue.events, '*', 'event', 'removed', 'jobId', own, 'prev', prev) end

@@ -13,9 +13,11 @@ Why      While a limit holds nobody sets the marker: workers that are idle for i
          to take back no others: both at once, or a death in between would leave a limit that nobody takes back. ]]
 -- @include base/keys
 -- @include base/check_queue
+-- @include base/even_full
 -- @include place/wake_worker
 
 check_queue(q)
+even_full()
 if ARGV[3] ~= '' then redis.call('SET', ARGV[2], ARGV[3]) end
 for i = 4, #ARGV, 2 do
   if ARGV[i + 1] == '' then redis.call('HDEL', q.meta, ARGV[i]) else redis.call('HSET', q.meta, ARGV[i], ARGV[i + 1]) end

@@ -41,7 +41,7 @@ for _, list in ipairs({ q.active, q.wait, q.paused }) do
   local ids, more = those_to_go(base, ids_of(list, 'LRANGE', left))
   check_all(ids)
   if #ids > 0 then redis.call('LTRIM', list, #ids, -1) end
-  forget_jobs(q, ids, true, true)
+  forget_jobs(q, ids, 'drop', true)
   left = left - #ids
   if left <= 0 or more then return refusals and { 0, refusals } or 0 end
 end
@@ -49,7 +49,7 @@ for _, set in ipairs({ q.prioritized, q.delayed, q.children, q.completed, q.fail
   local ids, more = those_to_go(base, ids_of(set, 'ZRANGE', left))
   check_all(ids)
   if #ids > 0 then redis.call('ZREM', set, unpack(ids)) end
-  forget_jobs(q, ids, true, true)
+  forget_jobs(q, ids, 'drop', true)
   left = left - #ids
   if left <= 0 or more then return refusals and { 0, refusals } or 0 end
 end

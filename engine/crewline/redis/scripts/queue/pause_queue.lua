@@ -7,9 +7,11 @@ Events   paused
 Bound    one queue
 Why      As BullMQ 6: a flag, and no list is renamed, so that nothing can be lost in between. ]]
 -- @include base/keys
+-- @include base/even_full
 
 -- as in check_types
 redis.call('XLEN', q.events)
+even_full()
 local changed = redis.call('HSETNX', q.meta, 'paused', 1)
 redis.call('DEL', q.marker)
 if changed == 1 then redis.call('XADD', q.events, '*', 'event', 'paused') end

@@ -2,7 +2,8 @@
 
 KEYS     the queue's declared keys (lib/base/keys.lua)
 ARGV     1 base, 2 "completed" or "failed"
-         3 count or '', 4 age in seconds or ''   the queue's, for jobs that say nothing; neither: they are kept for ever
+         3 count or '', 4 age in seconds or ''   the queue's, for jobs that say nothing; neither: they are kept for ever;
+           count is "-" where the queue says nothing either: they are kept, too, but what is written is as they say
          5 how many jobs to look at
          6 written count or '', 7 written age or ''   what our producers write where nothing was said: it yields to the
            queue's
@@ -27,6 +28,7 @@ Why      BullMQ prunes only when a job finishes, so that an idle queue keeps wha
 
 check_queue(q)
 local state, count, age, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local queue_says = ARGV[3] ~= '-'
 local finished, own = q[state], state == 'completed' and 'removeOnComplete' or 'removeOnFail'
 local place = own_key(q, 'sweep:' .. state)
 local at = redis.pcall('GET', place)
@@ -50,7 +52,7 @@ for i = 1, #found, 2 do
   local opts = heed(redis.pcall('HGET', base .. id, 'opts'))
   local policy, goes = type(opts) == 'string' and parse(opts)[own], false
   local same = type(policy) == 'table' and policy.count == written.count and policy.age == written.age
-  if same and (count or age) then policy = nil end
+  if same and queue_says then policy = nil end
   if type(opts) == 'table' then goes = true
   elseif type(policy) == 'table' then goes = is_older(score, policy.age)
   elseif policy == nil or policy == false and opts == false then

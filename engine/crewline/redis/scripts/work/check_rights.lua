@@ -13,6 +13,7 @@ Why      A script is not undone where it is refused a command: what it had taken
 -- @include base/keys
 -- @include base/own_key
 -- @include base/denied
+-- @include base/even_full
 
 local job, refused = base .. ARGV[2], {}
 
@@ -24,6 +25,7 @@ local function may(command, ...)
   return true
 end
 
+even_full()
 -- all that follows would write, were there none
 if not may('SET', job, '', 'PX', 1000) then return { 'set' } end
 for shape, commands in pairs({

@@ -9,7 +9,7 @@ ARGV     1 base      "<prefix>:<queue>:"
          6 worker    the worker's name, kept on the job
          7 room      how many jobs to fetch at most
          8 max, 9 duration   the worker's own rate limit: jobs a duration in ms; 0 for none
-         10 points   minutes of metrics to keep, 0 for none
+         10 points   minutes of metrics to keep, 0 for none; a week of them at most
          11 again    '' or which repeat it is, from 1, of a call that was not answered: what that leased is returned first,
                      and whichever comes after a later one, since it was late on its way, leases nothing
          12 unread   '' or how long, in ms, the leases of the jobs fetched now hold until the worker has said with
@@ -34,6 +34,7 @@ ARGV     1 base      "<prefix>:<queue>:"
              letter     failed: false for no dead letter
              unreadable true if its data is not JSON
              optionless true if its options are none that can be read
+             earlier    completed, failed: the dead letter of a failure after which somebody ran the job again
              suspect    true if it was a suspect, and whoever ran it lives
              alone      "<ats>:<processedOn>" of a start that ran alone in its worker, which lives
              crashed    back: true if the process died that ran this suspect alone

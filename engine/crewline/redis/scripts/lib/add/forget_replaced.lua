@@ -1,10 +1,10 @@
 -- @include add/held_ids
--- @include forget/forget_jobs
 -- @include place/mark_next_due
 -- @include place/moving
 -- Forgets the jobs whose place others took in this call, as its last step: those of a queue at once. Each is told of when
 -- it is gone.
 local function forget_replaced()
+  -- @include forget/forget_jobs
   local gone, scores = {}, {}
   for i = 1, #replacing do
     local queue, id = replacing[i].queue, replacing[i].earlier

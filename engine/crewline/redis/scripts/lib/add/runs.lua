@@ -23,7 +23,7 @@ local function take_back(uid, state)
   local id = uid .. '-' .. whole(state.ahead)
   if redis.call('ZREM', q.delayed, id) == 1 then
     redis.call('XADD', q.events, '*', 'event', 'removed', 'jobId', id, 'prev', 'delayed')
-    forget_jobs(q, { id }, true)
+    forget_jobs(q, { id }, 'free')
     mark_next_due(q)
   else
     state.begun = state.ahead

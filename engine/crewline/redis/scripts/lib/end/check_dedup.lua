@@ -26,7 +26,6 @@ local function check_dedup(queue, dedup_id)
   ask(what, 'HSETNX', later, 'name', '')
   ask(what, 'HSET', later, 'name', name)
   ask(what, 'HDEL', later, '')
-  ask(what, 'HEXISTS', later, 'name')
   for _, command in ipairs({ 'EXISTS', 'TYPE', 'PERSIST', 'UNLINK' }) do ask(what, command, nobody) end
   ask(what, 'SET', nobody, '', 'XX')
   ask(what, 'RENAME', nobody, later)

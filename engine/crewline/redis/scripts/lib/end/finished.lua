@@ -30,7 +30,7 @@ local function end_job(finished, state, id, keep, dedup_id)
   keep_finished(finished, state, id, keep)
   if dedup_id then
     other_ways().carry_out(other_ways().release_dedup, q, id, dedup_id)
-    other_ways().carry_out(other_ways().add_kept_last, id, dedup_id)
+    other_ways().carry_out(other_ways().add_kept_last, q, id, dedup_id)
   end
 end
 

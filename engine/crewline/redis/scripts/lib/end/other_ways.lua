@@ -9,6 +9,7 @@ local function other_ways()
     -- @include end/check_end
     -- @include end/own_retention
     -- @include end/fail
+    -- @include end/end_letter
     -- @include end/announce_letters
     -- @include end/retry_later
     -- @include end/hand_back
@@ -19,7 +20,7 @@ local function other_ways()
     -- @include place/unsuspect
     ways = {
       mark_next_due = mark_next_due, cancelled = cancelled, check_end = check_end, carry_out = carry_out,
-      own_retention = own_retention, fail = fail,
+      own_retention = own_retention, fail = fail, end_letter = end_letter,
       announce_letters = announce_letters, note_failure = note_failure, unsuspect = unsuspect,
       retry_later = retry_later, hand_back = hand_back, take_back_crash = take_back_crash,
       child_completed = child_completed, release_dedup = release_dedup, add_kept_last = add_kept_last,

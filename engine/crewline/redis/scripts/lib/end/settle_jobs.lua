@@ -49,6 +49,7 @@ local function settle_jobs(offset, points)
         other_ways().unsuspect(job)
       end
       if outcome == 'completed' or outcome == 'failed' then
+        if told.earlier then attempt(other_ways().end_letter, ARGV[3], told.earlier) end
         if outcome == 'completed' then complete(id, job, value, parent, tied[3])
         elseif other_ways().fail(id, job, value, parent, told, ARGV[2], ARGV[3]) then lettered = true end
         end_job(finished, outcome, id, keep, tied[2])

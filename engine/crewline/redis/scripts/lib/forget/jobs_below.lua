@@ -17,6 +17,13 @@ local function children_of(job, most)
   return children
 end
 
+-- Whether another is kept until this job's end, which comes to run when it goes: that costs as much as a job that goes.
+local function keeps_another(queue, job)
+  -- pcall: the key may be anything
+  local dedup_id = heed(redis.pcall('HGET', job, 'deid'))
+  return type(dedup_id) == 'string' and redis.call('EXISTS', queue.base .. 'dn:' .. dedup_id) == 1
+end
+
 -- What is to be done to remove a job and those below it, found before anything is changed: first each job leaves its
 -- parent, then its children go, then itself. Each step is {queue, id, key, its parent's key, true when it leaves}.
 -- Returns the steps; whether a worker holds one of them; whether there are more than `most` jobs, or than may go in one
@@ -30,13 +37,13 @@ local function jobs_below(root, root_id, with_children, most)
       cut = true
       return
     end
-    seen[job], count = true, count + 1
+    seen[job], count = true, count + (keeps_another(queue, job) and 2 or 1)
     if redis.call('EXISTS', job .. ':lock') == 1 then
       held = true
       return
     end
     steps[#steps + 1] = { queue, id, job, parent, true }
-    local room = most - count
+    local room = math.max(most - count, 0)
     local children = with_children and children_of(job, room + 1) or {}
     for _, child in ipairs(children) do
       local owner, own = owner_of(child)

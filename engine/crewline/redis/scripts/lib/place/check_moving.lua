@@ -2,14 +2,15 @@
 -- Raises, before anything has changed, where Redis does not let its user do all that it takes to put jobs of this queue where
 -- they run from, to count that, and to tell of it: one that was moved would not be found again by whoever repeats the call.
 -- Each command is tried where it does nothing, or what it does is taken away again, at a key that is nobody's; what takes
--- away comes first, and a full Redis allows that and what follows. Once a call.
+-- away comes first, and a full Redis allows that and what follows. Once a call. `leased`: they leave their leases, too.
 local asked_to_move = {}
-local function check_moving(queue)
+local function check_moving(queue, leased)
   if asked_to_move[queue.base] then return end
   local what, id, why = 'jobs can not be moved in ' .. queue.base, ':gone', nil
   local nobody = queue.base .. id
   ask(what, 'LREM', nobody, '0', 'x')
   ask(what, 'HDEL', nobody, 'x')
+  if leased then ask(what, 'DEL', nobody) end
   -- none raises while something is there
   local function try(command, ...)
     local asked, refused = pcall(ask, what, command, nobody, ...)

@@ -147,6 +147,10 @@ SEQUENCES: dict[str, list[Step]] = {
     "dedup: throttled, drained, and free again": [
         ("add", "a", {}, Options(dedup=Dedup("d", 1000))), ("drain", False),
     ],
+    "dedup: the last that was kept is drained with the job that it waits for": [
+        ("add", "a", {"fails": 1}, Options(dedup=LAST.dedup, attempts=2, backoff=1000)),
+        ("during", ("add", "b", {}, LAST)), ("drain", True),
+    ],
     "dedup: obliterated, and free again": [("add", "a", {}, Options(dedup=Dedup("d"))), ("obliterate",)],
     "dedup: bulk": [("add_bulk", [(i, {}, Options(dedup=Dedup(d))) for i, d in ("ax", "by", "cx", "dy")])],
     "flow": [("flow", Node("p", {}, (Node("c1"), Node("c2"))))],

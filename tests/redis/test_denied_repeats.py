@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 import redis as sync_redis
@@ -119,4 +120,63 @@ async def test_an_end_that_was_refused_half_way_writes_one_letter(
                 wrong.append(f"{denied}: {letters} letters")
             if keep != "0" and told[:2] != ["1", '["torn"]']:
                 wrong.append(f"{denied}: {told}")
+    assert not wrong, "\n".join(wrong)
+
+
+#: What moves or takes away jobs, and says whether it did.
+MOVES: dict[str, Callable[[Queue], Awaitable[Any]]] = {
+    "retry": lambda queue: queue.retry("a"),
+    "retry all": lambda queue: queue.retry_all(),
+    "retry all that completed": lambda queue: queue.retry_all("completed"),
+    "promote": lambda queue: queue.promote("late"),
+    "promote all": lambda queue: queue.promote_all(),
+    "cancel": lambda queue: queue.cancel("late"),
+    "remove": lambda queue: queue.remove("late"),
+    "clean": lambda queue: queue.clean("delayed"),
+}
+
+
+async def stands(queue: Queue) -> dict[str, Any]:
+    """Which jobs there are, where they are, and what they say but for when they ended; and who is woken."""
+    admin, keys = queue.redis, queue.keys
+    jobs = {job_id: await admin.hgetall(keys.job(job_id)) for job_id in ("a", "b", "c", "late", "later")}
+    for fields in jobs.values():
+        fields.pop(b"finishedOn", None)
+    states = {job_id: await queue.job_state(job_id) for job_id in jobs}
+    ended = {job_id: await admin.hexists(keys.job(job_id), "finishedOn") for job_id in jobs}
+    woken = await admin.zrange(keys.marker, 0, -1)
+    return {"jobs": jobs, "states": states, "ended": ended, "woken": woken}
+
+
+@pytest.mark.parametrize("priority", [0, 3], ids=["waits", "by priority"])
+@pytest.mark.parametrize("act", MOVES)
+async def test_what_was_refused_is_done_by_the_next_call_which_says_so(
+    admin: sync_redis.Redis, redis_url: str, act: str, priority: int
+) -> None:
+    wrong: list[str] = []
+    async with Queue("emails", redis=as_weak(redis_url)) as queue:
+        await queue.add_bulk(("n", 1, {"job_id": each, "priority": priority}) for each in "abc")
+        assert await fetch(queue, 3) == ["a", "b", "c"]
+        outcomes = {"a": "failed", "b": "failed", "c": "completed"}
+        await fetch(queue, 0, results=[Result(each, "t", outcomes[each], '"why"', letter=False) for each in "abc"])
+        for job_id, delay in (("late", 60), ("later", 90)):
+            await queue.add("n", 1, job_id=job_id, delay=delay, priority=priority)
+        admin.delete(queue.keys.marker)
+        before = await snapshot(queue)
+        admin.config_resetstat()
+        said = await MOVES[act](queue)
+        expected = await stands(queue)
+        for denied in [*used(admin), *CATEGORIES]:
+            await restore(queue, before)
+            admin.execute_command("ACL", "SETUSER", "weak", f"-{denied}")
+            try:
+                answer = await MOVES[act](queue)
+            except (ResponseError, CrewlineError):
+                answer = None
+                admin.execute_command("ACL", "SETUSER", "weak", "+@all")
+                with contextlib.suppress(CrewlineError):
+                    answer = await MOVES[act](queue)
+            admin.execute_command("ACL", "SETUSER", "weak", "+@all")
+            if answer != said or await stands(queue) != expected:
+                wrong.append(f"without {denied}: {answer}, {await stands(queue)}")
     assert not wrong, "\n".join(wrong)

@@ -16,11 +16,11 @@ Why      A job that runs is its worker's to end: only a mark is left, which the 
 -- @include base/even_full
 -- @include base/fields
 -- @include base/own_key
--- @include base/trim_events
 -- @include base/is_job
 -- @include end/check_end
 -- @include end/end_from_outside
 -- @include end/finished
+-- @include forget/check_taking
 -- @include place/moving
 -- @include place/remove_from_state
 
@@ -37,10 +37,10 @@ if token then
   return 2
 end
 check_end_of(job)
+check_taking(q)
 local finished = finished_jobs()
 moving(q, { id }, to_its_state, function()
   end_from_outside(finished, id, job, reason, remove_from_state(q, id), ARGV[4])
   store_finished(finished)
 end)
-trim_events(q)
 return refusals and { 1, refusals } or 1

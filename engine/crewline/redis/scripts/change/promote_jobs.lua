@@ -8,6 +8,7 @@ Bound    ARGV 2: 200
 Why      A bounded batch, and each keeps its priority. ]]
 -- @include base/keys
 -- @include base/check_queue
+-- @include place/check_moving
 -- @include place/moving
 -- @include place/promote
 -- @include place/mark_next_due
@@ -18,6 +19,10 @@ check_queue(q)
 local ids, moved = {}, 0
 for i = 3, #ARGV do ids[#ids + 1] = ARGV[i] end
 if #ids == 0 then ids = redis.call('ZRANGE', q.delayed, 0, tonumber(ARGV[2]) - 1) end
+if #ids > 0 then
+  check_moving(q)
+  trim_events(q)
+end
 for i = 1, #ids do
   local id, due = ids[i], redis.call('ZSCORE', q.delayed, ids[i])
   if due then
@@ -32,6 +37,5 @@ end
 if moved > 0 then
   wake_worker(q)
   mark_next_due(q)
-  trim_events(q)
 end
 return moved

@@ -12,6 +12,7 @@ Why      The result and the reason of the old run go with it, or readers would t
 -- @include base/fields
 -- @include base/trim_events
 -- @include base/is_job
+-- @include place/check_moving
 -- @include place/moving
 -- @include place/rerun_job
 -- @include place/says_lifo
@@ -24,10 +25,11 @@ local prev, ended = 'failed', redis.call('ZSCORE', q.failed, id)
 if not ended then prev, ended = 'completed', redis.call('ZSCORE', q.completed, id) end
 if not ended then return -3 end
 local lifo = says_lifo(redis.call('HGET', base .. id, 'opts'))
+check_moving(q)
+trim_events(q)
 moving(q, { id }, function() return { 'ZADD', q[prev], ended, id } end, function()
   redis.call('ZREM', q[prev], id)
   rerun_job(id, prev, ARGV[3] == '1', lifo)
 end)
 wake_worker(q)
-trim_events(q)
 return refusals and { 1, refusals } or 1

@@ -12,6 +12,7 @@ Why      A bounded batch: a million failed jobs must not hold Redis up. ]]
 -- @include base/denied
 -- @include base/fields
 -- @include base/trim_events
+-- @include place/check_moving
 -- @include place/moving
 -- @include place/rerun_job
 -- @include place/says_lifo
@@ -34,6 +35,8 @@ while #lifo < #ids and read < 100000 do
   read = read + (type(opts) == 'string' and #opts or 0)
 end
 ids = { unpack(ids, 1, #lifo) }
+check_moving(q)
+trim_events(q)
 moving(q, ids, function(id) return { 'ZADD', finished, ended[id], id } end, function()
   redis.call('ZREM', finished, unpack(ids))
   for i = 1, #ids do
@@ -42,5 +45,4 @@ moving(q, ids, function(id) return { 'ZADD', finished, ended[id], id } end, func
   end
 end)
 wake_worker(q)
-trim_events(q)
 return refusals and { #ids, refusals } or #ids

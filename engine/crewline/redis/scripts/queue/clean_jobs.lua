@@ -15,7 +15,6 @@ Why      Jobs under a lease and schedules' next iterations are kept, as BullMQ's
 -- @include base/clock
 -- @include base/check_queue
 -- @include base/denied
--- @include base/trim_events
 -- @include base/fields
 -- @include place/is_next_iteration
 -- @include place/remove_from_list
@@ -24,6 +23,7 @@ Why      Jobs under a lease and schedules' next iterations are kept, as BullMQ's
 -- @include end/check_dedup
 -- @include end/check_parent
 -- @include forget/check_forget
+-- @include forget/check_taking
 -- @include forget/forget_jobs
 -- @include forget/last_to_go
 -- @include place/moving
@@ -75,6 +75,7 @@ for n = 1, #ids do
 end
 if #gone > 0 then
   check_forget(q)
+  check_taking(q)
   moving(q, gone, function(id)
     return listed and { 'RPUSH', source, id } or { 'ZADD', source, scores[id], id }
   end, function()
@@ -84,6 +85,5 @@ if #gone > 0 then
   if state == 'active' and has_runnable(q) then wake_worker(q) end
   if state == 'delayed' then mark_next_due(q) end
   if not drain then redis.call('XADD', q.events, '*', 'event', 'cleaned', 'count', #gone) end
-  trim_events(q)
 end
 return { gone, kept, refusals }

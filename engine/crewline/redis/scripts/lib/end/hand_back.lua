@@ -13,9 +13,9 @@ end
 -- that ran it alone died (told.crashed): that start counts, and against it. A suspect that raised in such a process,
 -- which lived on, has been tried (told.tried): it runs as any other until one more of its workers dies.
 local function hand_back(id, job, told)
+  push_job(q, id, priority_of(job), true, 'active')
   if told.crashed then increment(job, 'crashes') else give_start_back(job) end
   local suspect = told.tried and redis.call('HGET', job, 'suspect')
   if suspect then redis.call('HSET', job, 'tried', whole(number(suspect, 1))) end
   redis.call('HDEL', job, 'alone', 'unread')
-  push_job(q, id, priority_of(job), true, 'active')
 end

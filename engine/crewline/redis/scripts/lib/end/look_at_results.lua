@@ -30,7 +30,10 @@ local function look_at_results(ids, held, offset)
         ties[r], parents[r], dedup_id = links, links.err and links or links[1], links[2]
       end
       -- its worker has not heard of it yet
-      if outcome == 'retry' or outcome == 'back' then reasons[r] = other_ways().cancelled(ids[r], token) end
+      if outcome == 'retry' or outcome == 'back' then
+        reasons[r] = other_ways().cancelled(ids[r], token)
+        if not reasons[r] then other_ways().check_moving(q, true) end
+      end
       if type(parents[r]) == 'table' then
         -- a foreign client put something else in its place
         -- @include base/denied

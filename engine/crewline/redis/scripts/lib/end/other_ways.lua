@@ -4,6 +4,7 @@ local ways
 local function other_ways()
   if not ways then
     -- @include base/carry_out
+    -- @include place/check_moving
     -- @include place/mark_next_due
     -- @include end/cancelled
     -- @include end/check_end
@@ -19,7 +20,7 @@ local function other_ways()
     -- @include add/add_kept_last
     -- @include place/unsuspect
     ways = {
-      mark_next_due = mark_next_due, cancelled = cancelled, check_end = check_end, carry_out = carry_out,
+      check_moving = check_moving, mark_next_due = mark_next_due, cancelled = cancelled, check_end = check_end, carry_out = carry_out,
       own_retention = own_retention, fail = fail, end_letter = end_letter,
       announce_letters = announce_letters, note_failure = note_failure, unsuspect = unsuspect,
       retry_later = retry_later, hand_back = hand_back, take_back_crash = take_back_crash,

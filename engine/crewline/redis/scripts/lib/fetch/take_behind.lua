@@ -1,3 +1,4 @@
+-- @include base/ask
 -- @include base/clock
 -- @include base/fields
 -- @include base/own_key
@@ -51,9 +52,18 @@ local function look(source, at, room, most)
   return found, false, last, looked, places
 end
 
+-- Whether Redis lets its user look through `wait`. Who may not has what is before the suspects; to be refused half-way, and
+-- then to see no list either, would leave jobs there twice.
+local function may_look(list)
+  ask('what waits behind suspects can not be fetched', 'LPOS', list, '')
+  ask('what waits behind suspects can not be fetched', 'LRANGE', list, '0', '0')
+  return true
+end
+
 -- Takes out up to `room` jobs behind the first `in_wait` and `in_prioritized` ids, which the caller has looked at; those
 -- of `wait` go first. Returns them, and whether there is more to look at.
 local function take_behind(room, in_wait, in_prioritized)
+  if not attempt(may_look, q.wait) then return {}, false end
   local passed = own_key(q, 'passed')
   local told = redis.pcall('HMGET', passed, 'wait', 'at', 'prioritized', 'until')
   local anew_at = told[4] and number(told[4], 0)

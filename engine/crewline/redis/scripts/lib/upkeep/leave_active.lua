@@ -5,6 +5,7 @@
 -- @include end/end_from_outside
 -- @include end/finished
 -- @include end/hand_back
+-- @include place/check_moving
 -- @include place/push_job
 -- @include place/remove_from_list
 -- @include upkeep/stalled_job
@@ -13,6 +14,7 @@
 -- from the tail; what stays is taken out of it. `most`: how often a job may take its worker down; `written`: as in
 -- cancel_job. Returns those put back, those whose next fetch fails them, and those that never began.
 local function leave_active(found, most, written)
+  if #found > 0 then check_moving(q) end
   local back, doomed, unbegun, finished = {}, {}, {}, finished_jobs()
   local places, removed, reasons = {}, {}, {}
   for i = #found, 1, -1 do
@@ -35,8 +37,8 @@ local function leave_active(found, most, written)
         hand_back(id, base .. id, {})
         back[#back + 1] = id
       elseif kind == 'unbegun' then
-        give_start_back(base .. id)
         push_job(q, id, priority_of(base .. id), true, 'active')
+        give_start_back(base .. id)
         unbegun[#unbegun + 1] = id
       end
     end

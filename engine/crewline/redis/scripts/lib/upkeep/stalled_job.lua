@@ -24,6 +24,7 @@ end
 -- A job that lost its worker: a suspect from now on, before its equals. `told.most` is in the place of `most`, if it is
 -- there. Returns whether the next fetch fails it.
 local function put_back(id, job, told, most)
+  push_job(q, id, priority_of(job), true, 'active')
   increment(job, 'stc')
   increment(job, 'suspect')
   local crashes = number(told[4], 0)
@@ -35,7 +36,6 @@ local function put_back(id, job, told, most)
   redis.call('HDEL', job, 'alone', 'unread')
   local dooms = crashes >= (told.most or most)
   if dooms then redis.call('HSET', job, 'defa', condemnation(crashes)) end
-  push_job(q, id, priority_of(job), true, 'active')
   redis.call('XADD', q.events, '*', 'event', 'stalled', 'jobId', id)
   return dooms
 end

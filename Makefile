@@ -32,7 +32,7 @@ demo-down: setup ## take away all that the demo made
 	@$(BIN)/python -m tools.demo down
 
 ##@ Test it
-.PHONY: test test-unit test-redis test-interop test-chaos test-e2e chaos model bench bench-operator lint types
+.PHONY: test test-unit test-redis test-interop test-chaos test-e2e chaos model bench bench-operator bench-pods lint types
 test: setup redis-server node cluster lint types ## all of it: lint, types, then unit, Redis, chaos, interop and e2e tests
 	@echo "test: unit, redis, chaos, interop, e2e"
 	@$(PYTEST) $(ARGS)
@@ -66,6 +66,9 @@ bench: setup redis-server ## ours beside ten other libraries, then far, long and
 
 bench-operator: setup redis-server node cluster ## how soon the operator reacts and what it costs, 15 minutes: make bench-operator ARGS="idle"
 	@$(BIN)/python -m bench.operator $(ARGS)
+
+bench-pods: setup redis-server cluster ## until jobs are done by pods that have to start first, and 50 scale-ins under load, an hour: make bench-pods ARGS="wake --samples 10"
+	@$(BIN)/python -m bench.operator.pods $(ARGS)
 
 test-e2e: setup redis-server node cluster ## the operator on a real Kubernetes
 	@$(PYTEST) tests/e2e $(ARGS)

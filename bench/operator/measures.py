@@ -45,7 +45,7 @@ async def wake(stage: Stage, names: Sequence[str], samples: int, step: Step) -> 
         await _empty(stage, name)
         await stage.replicas.become(name, 0)
         step()
-    return {"queues": len(names), **_times(took)}
+    return {"queues": len(names), **times(took)}
 
 
 async def backlog(stage: Stage, samples: int, step: Step) -> dict[str, Any]:
@@ -64,7 +64,7 @@ async def backlog(stage: Stage, samples: int, step: Step) -> dict[str, Any]:
             took.append(await seen - began)
         await stage.delete(name)
         step()
-    return {"queues": 1, **_times(took)}
+    return {"queues": 1, **times(took)}
 
 
 async def created(stage: Stage, count: int, step: Step) -> dict[str, Any]:
@@ -110,7 +110,8 @@ async def _empty(stage: Stage, name: str) -> None:
         await queue.drain()
 
 
-def _times(took: Sequence[float]) -> dict[str, Any]:
+def times(took: Sequence[float]) -> dict[str, Any]:
+    """Percentiles of times in seconds."""
     ordered = sorted(took)
     return {
         "samples": len(ordered),

@@ -35,3 +35,26 @@ def _measured(row: dict[str, Any]) -> str:
         f"{row['cores']:.3f} cores, {row['rss_mib']:.0f} MiB, {row['redis_connections']} Redis connections, "
         f"{row['api_writes_a_minute']:.1f} API writes a minute"
     )
+
+
+PODS_TITLES = {
+    "apply": "JobQueue applied -> its first job done, code in a ConfigMap",
+    "wake": "add on a queue at zero -> that job done, code in the image",
+    "wake-code": "the same, code in a ConfigMap",
+    "ten-pods": "replicas 0 -> 10 patched -> the last pod's first job begun",
+    "scale-ins-external": "scale-ins of busy workers, mode External",
+    "scale-ins-operator": "the same, mode Operator",
+}
+
+
+def pods_markdown(rows: list[dict[str, Any]]) -> str:
+    """One row a measure, of those with real pods."""
+    lines = ["| measure | measured |", "|---|---|"]
+    for row in rows:
+        if "p50_ms" in row:
+            seconds = [row[name] / 1000 for name in ("p50_ms", "p99_ms", "max_ms")]
+            measured = "p50 {:.2f} s, p99 {:.2f} s, longest {:.2f} s".format(*seconds) + f" of {row['samples']}"
+        else:
+            measured = f"{row['interrupted']} of {row['jobs']} jobs interrupted in {row['scale_ins']} scale-ins"
+        lines.append(f"| {PODS_TITLES[row['measure']]} | {measured} |")
+    return "\n".join(lines)

@@ -49,7 +49,8 @@ def _forked() -> None:
     _here = _Process()
 
 
-os.register_at_fork(after_in_child=_forked)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _loop() -> asyncio.AbstractEventLoop:

@@ -301,3 +301,25 @@ async def test_an_obliterated_queue_leaves_nothing_of_many_workers_and_flows(que
     await queue.pause()
     await queue.obliterate()
     assert await queue.redis.keys("bull*:emails:*") == []
+
+
+async def test_obliterate_leaves_the_deduplication_ids_of_jobs_that_were_added_after_it(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obliterate, added = queue.scripts.obliterate_queue, list[Job]()
+
+    async def then_add(*told: Any) -> int:
+        code = await obliterate(*told)
+        if code == 1:
+            # the queue is gone, and runs again
+            added.append(await queue.add("n", 1, dedup="x"))
+        return code
+
+    monkeypatch.setattr(queue.scripts, "obliterate_queue", then_add)
+    await queue.add("n", 1, dedup="old")
+    await queue.redis.hset(f"{queue.keys.base}de:odd", "a", "b")
+    await queue.pause()
+    await queue.obliterate()
+    again = await queue.add("n", 2, dedup="x")
+    assert not again.added and again.id == added[0].id
+    assert await queue.redis.keys(f"{queue.keys.base}de:*") == [f"{queue.keys.base}de:x".encode()]

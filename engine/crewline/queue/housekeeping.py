@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, NamedTuple
 
 from redis.exceptions import ResponseError
 
 from crewline.errors import CrewlineError, InvalidOption
 from crewline.queue.by_id import ById
+from crewline.redis.connection import is_wrong_type
 from crewline.redis.scripts import MOST_JOBS
 from crewline.wire.checks import check_callable, check_count, check_rate, check_seconds, check_truth
 from crewline.wire.settings import SETTINGS_KEY, Settings, read_settings
@@ -101,10 +102,27 @@ class Housekeeping(ById):
             if code == 1:
                 break
         # a throttle's id outlives its job, and nothing of the queue tells of it: the counter of ids begins anew, and it
-        # would point at a stranger
-        for kind in ("de", "dn"):
-            async for key in self.redis.scan_iter(f"{escaped(self.keys.base)}{kind}:*", count=1000):
+        # would point at a stranger. Jobs may have been added since the last call: theirs stay
+        async for key in self._keys_of("de"):
+            if not await self._is_held(key):
                 await self.redis.unlink(key)
+        async for key in self._keys_of("dn"):
+            dedup_id = text(key).removeprefix(f"{self.keys.base}dn:")
+            if not await self.redis.exists(f"{self.keys.base}de:{dedup_id}"):
+                await self.redis.unlink(key)
+
+    async def _is_held(self, key: Any) -> bool:
+        """Whether a job of that deduplication id is there."""
+        try:
+            holder = await self.redis.get(key)
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            return False
+        return bool(holder and await self.redis.exists(self.keys.job(text(holder))))
+
+    def _keys_of(self, kind: str) -> AsyncIterator[Any]:
+        return self.redis.scan_iter(f"{escaped(self.keys.base)}{kind}:*", count=1000)
 
     async def retry_all(self, state: Literal["failed", "completed"] = "failed", *, fresh: bool = True) -> int:
         """Runs all failed (or completed) jobs again; returns how many. ``fresh``: with all their attempts."""

@@ -58,9 +58,7 @@ class Life:
         self._ended = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(
-        self, duties_by_name: Duties, let_go: Callable[[Iterable[asyncio.Task[Any]]], Coroutine[Any, Any, None]]
-    ) -> None:
+    async def run(self, duties_by_name: Duties, let_go: LetGo) -> None:
         """Does all that side by side until `end`; then stops, and lets go of what was opened, these tasks with it."""
         if self._loop is not None:
             raise CrewlineError(f"this worker of queue {self._queue} has run already: make another one")

@@ -14,8 +14,8 @@ from crewline.worker.calls.reach import Reach
 from crewline.worker.loopwatch import LoopWatch
 from crewline.worker.runs.slots import Slots
 
-#: A worker that has room tries Redis at least this often, by a wide margin: a read blocks for 10 s at most, a call may
-#: take as long, and a pause between two that fail is of 5 s.
+#: A worker that has room tries Redis at least this often, by a wide margin: a read blocks for 5 s at most, a call may
+#: take 10 s, and a pause between two that fail is of 5 s.
 MOST_SECONDS = 90.0
 
 

@@ -2,8 +2,9 @@
 
 A script is a real file with a header that names its KEYS, ARGV, return value and events; a line
 ``-- @include PART/NAME`` puts ``lib/PART/NAME.lua`` and what that includes in its place, once a script, or, where it is
-indented, once a block (see sources.py). Everything that changes a queue is one of these calls: what a script does is
-done whole or not at all, and what touches many jobs takes a bounded number of them a call.
+indented, once a block (see sources.py). Whatever moves a job is one of these calls, and each asks before it changes
+anything whether Redis lets it do all of that, since a script that is refused half-way is not undone; what touches many
+jobs takes a bounded number of them a call.
 """
 
 from __future__ import annotations

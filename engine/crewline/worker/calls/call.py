@@ -10,6 +10,9 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, ResponseErro
 from crewline.redis.scripts import Result
 from crewline.worker.runs.run import Run
 
+#: Seconds between two attempts of a worker that stops.
+HURRIED_SECONDS = 0.2
+
 #: Errors of Redis' own: the call was not carried out.
 REFUSALS = (ResponseError, BusyLoadingError, AuthenticationError)
 

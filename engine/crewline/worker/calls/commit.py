@@ -3,8 +3,8 @@
 What a call carries is decided in deciding.py; what Redis says of the results is taken in by settling.py, and what jobs
 it brings by intake.py.
 
-Two calls are kept in flight. Each settles what is done when it leaves and fetches what there is room for; what ends
-meanwhile goes with the next.
+Two calls are kept in flight, more where Redis is far (reach.py). Each settles what is done when it leaves and fetches
+what there is room for; what ends meanwhile goes with the next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from crewline.queue.by_id import ById
 from crewline.redis.connection import UNAVAILABLE, cancelled
 from crewline.redis.scripts import Fetched
 from crewline.worker.calls.backlog import Backlog
-from crewline.worker.calls.call import Call
+from crewline.worker.calls.call import HURRIED_SECONDS, Call
 from crewline.worker.calls.deciding import BATCH, Plan, Turn, View, filled, next_call, owing
 from crewline.worker.calls.intake import Intake
 from crewline.worker.calls.reach import Reach
@@ -33,8 +33,6 @@ log = logging.getLogger("crewline.worker")
 
 #: How often in a row a call may fail for a reason that nobody foresaw before the worker ends with it.
 MOST_UNEXPECTED = 10
-#: Seconds between two attempts of a worker that stops.
-HURRIED_SECONDS = 0.2
 
 
 class Committer:

@@ -18,14 +18,14 @@ from redis.exceptions import DataError, OutOfMemoryError
 from crewline.redis.connection import UNAVAILABLE
 from crewline.redis.refusals import tells_of_server
 from crewline.redis.scripts import Result
-from crewline.worker.calls.call import Call
+from crewline.worker.calls.call import HURRIED_SECONDS, Call
 from crewline.worker.runs.run import Run
 from crewline.worker.runs.slots import Slots
 
 log = logging.getLogger("crewline.worker")
 
-#: Seconds until a result that was refused by itself is tried again; in a worker that stops.
-AGAIN_SECONDS, HURRIED_SECONDS = 1.0, 0.2
+#: Seconds until a result that was refused by itself is tried again.
+AGAIN_SECONDS = 1.0
 
 
 class Refused:

@@ -14,7 +14,7 @@ local function note_failure(id, job, reason, parent, prev, ...)
   redis.call('XADD', q.events, '*', 'event', 'failed', 'jobId', id, 'failedReason', reason, 'prev', prev)
 end
 
--- A job that failed for good where its worker says so; `letters` is the dead letters' base, '' for none. Returns whether there is a letter.
+-- A job that failed for good where its worker says so; `letters` is the dead letters' base, '' for none. Returns its letter's id.
 local function fail(id, job, reason, parent, told, name, letters)
   local had = redis.call('HMGET', job, 'finishedOn', 'atm', 'deadLetterId', 'stacktrace')
   -- the end was refused half-way before, and is repeated: the attempt is counted, and its letter may be written

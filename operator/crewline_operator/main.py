@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from kubernetes.aio.config import ConfigException
 
 from crewline_operator.controller import Controller
-from crewline_operator.kube.api import Api, connect
+from crewline_operator.kube.api import Api
+from crewline_operator.kube.connection import connect
 from crewline_operator.kube.election import Candidacy, Timing
 from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.identity import has_ended_in, make_identity

@@ -18,8 +18,9 @@ from typing import Generic, TypeVar
 import aiohttp
 from crewline.redis.connection import end_tasks
 
-from crewline_operator.kube.api import CONFIG_MAPS, SECRETS, Api
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import ApiError, retry_after
+from crewline_operator.kube.resources import CONFIG_MAPS, SECRETS
 from crewline_operator.kube.store import version_of
 from crewline_operator.model.key import Object
 

@@ -20,12 +20,13 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from crewline.redis.connection import UNAVAILABLE, cancelled, connect, end_tasks
+from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks
 from crewline.redis.topology import is_cluster
 from crewline.wire.text import text
 from redis.exceptions import ResponseError
 
 from crewline_operator.model.key import Key
+from crewline_operator.redis.answers import AnswerTooLarge, connect_bounded
 from crewline_operator.redis.duty import kept_up
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.watched import Watched
@@ -51,7 +52,7 @@ class WakeReader:
         self._shown = shown
         self._watched = watched
         self._read_now = read_now
-        self._redis = connect(
+        self._redis = connect_bounded(
             url,
             called="crewline-operator-wake",
             socket_timeout=BLOCK_SECONDS + LATE_SECONDS,
@@ -93,6 +94,8 @@ class WakeReader:
                 woken = await self._read(streams)
             except ResponseError as error:
                 await self._sort_out(streams, error)
+            except AnswerTooLarge as error:
+                await self._part(streams, error)
             except UNAVAILABLE as error:
                 await self._lost(error)
             else:
@@ -129,6 +132,33 @@ class WakeReader:
             log.warning("Redis %s does not let %r be read: that queue is polled", self._shown, stream)
         self._told |= refused
         self._read_now(self._watched.refuse(refused))
+
+    async def _part(self, streams: dict[str, str], error: Exception) -> None:
+        """The events are too large to be taken in together: find those that are so alone. There may be others."""
+        try:
+            large = await self._too_large(streams)
+        except (ResponseError, *UNAVAILABLE):
+            await self._lost(error)
+            return
+        for stream in sorted(large - self._told):
+            log.warning("Redis %s has too large an event in %r: that queue is polled", self._shown, stream)
+        self._told |= large
+        self._read_now(self._watched.refuse(large))
+        self._read_now(self._watched.woke(streams.keys() - large))
+
+    async def _too_large(self, streams: dict[str, str]) -> set[str]:
+        after: dict[Any, Any] = dict(streams)
+        try:
+            async with asyncio.timeout(LATE_SECONDS):
+                await self._redis.xread(after, count=1)
+        except AnswerTooLarge:
+            if len(streams) == 1:
+                return set(streams)
+        else:
+            return set()
+        names = list(streams)
+        halves = names[: len(names) // 2], names[len(names) // 2 :]
+        return set().union(*[await self._too_large({name: streams[name] for name in half}) for half in halves])
 
     async def _lost(self, error: BaseException) -> None:
         if not self._failures:

@@ -166,6 +166,7 @@ class JobQueueObserver:
             applied=dict(done.applied),
             pause_denied=done.pause_denied,
             drain_denied=done.drain_denied,
+            settings_denied=done.settings_denied,
             status_age_seconds=done.status_age_seconds(time.monotonic()),
             sweep_age_seconds=done.sweep_age_seconds(time.monotonic()),
             known_seconds=done.known_seconds(time.monotonic()),

@@ -22,6 +22,7 @@ from crewline.redis.connection import cancelled, end_tasks
 from crewline.wire.keys import Keys
 from redis.asyncio import Redis
 
+from crewline_operator.duty import kept_up
 from crewline_operator.model.attention import Attention
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, TOO_LARGE, Fault
 from crewline_operator.model.key import Key
@@ -29,7 +30,6 @@ from crewline_operator.redis.agenda import Agenda, next_turn
 from crewline_operator.redis.answers import connect_bounded
 from crewline_operator.redis.apart import Apart
 from crewline_operator.redis.certificates import Opened
-from crewline_operator.redis.duty import kept_up
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.reading import Reading, Snapshot, Target

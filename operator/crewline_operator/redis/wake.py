@@ -25,9 +25,9 @@ from crewline.redis.topology import is_cluster
 from crewline.wire.text import text
 from redis.exceptions import ResponseError
 
+from crewline_operator.duty import kept_up
 from crewline_operator.model.key import Key
 from crewline_operator.redis.answers import AnswerTooLarge, connect_bounded
-from crewline_operator.redis.duty import kept_up
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.watched import Watched
 

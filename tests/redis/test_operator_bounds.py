@@ -18,7 +18,7 @@ from crewline_operator.redis.answers import ANSWER_MAX_BYTES, AnswerTooLarge, co
 from crewline_operator.redis.bounded import Fields, TooLarge, read_fields, read_strings
 from crewline_operator.redis.reading import Snapshot
 from crewline_operator.redis.registry import ENTRIES_MAX_BYTES, ENTRY_MAX_BYTES, read_entries
-from crewline_operator.redis.running import RUNNING_SECONDS
+from crewline_operator.redis.running import RUNNING_SECONDS, SPREAD_SECONDS
 from crewline_operator.redis.snapshot import read_snapshots
 from crewline_operator.redis.workers import read_workers
 from redis.asyncio import Redis
@@ -141,7 +141,7 @@ async def test_what_runs_is_read_every_few_seconds_and_not_with_each_count(redis
     await redis.lrem("bull:emails:active", 1, "1")
     second = await read(first)
     assert [(run.id, run.progress) for run in second.running] == [("0", 1)], "what has ended is gone at once"
-    third = await read(replace(second, running_at=second.running_at - RUNNING_SECONDS))
+    third = await read(replace(second, running_at=second.running_at - RUNNING_SECONDS - SPREAD_SECONDS))
     assert [(run.id, run.progress) for run in third.running] == [("0", 2)]
     await redis.lpush("bull:emails:active", "5")
     await redis.lrem("bull:emails:active", 1, "0")

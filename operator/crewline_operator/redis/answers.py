@@ -22,8 +22,9 @@ from redis.exceptions import ConnectionError
 #: Bytes of the answer to what was sent at once, be it a pipeline for many queues; some 200 a queue are usual.
 ANSWER_MAX_BYTES = 4 * 2**20
 #: The head of a list of ten million entries or more: room is made for them, which takes seconds, come they or not.
-ENORMOUS = re.compile(rb"\n[*~%>|][0-9]{8}")
-HEAD_BYTES = 10
+ENORMOUS = re.compile(rb"\r\n[*~%>|][0-9]{8,}\r\n")
+#: No number that a client takes is longer.
+HEAD_BYTES = 32
 
 
 class AnswerTooLarge(ConnectionError):
@@ -68,7 +69,7 @@ class _Counted:
         self._stream = stream
         self._parser = parser
         #: The end of what was read last, in which a head may have begun.
-        self._end = b"\n"
+        self._end = b"\r\n"
 
     async def read(self, most: int) -> bytes:
         read: bytes = await self._stream.read(most)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,8 @@ from crewline_operator.redis.age import integer
 from crewline_operator.redis.bounded import NUMBER_MAX_BYTES, Fields, TooLarge, Value, known
 from crewline_operator.redis.reading import Running, Snapshot
 
-#: Until what runs is read again, where some is known.
-RUNNING_SECONDS = 4.5
+#: Until what runs is read again, where some is known; up to so much longer, so that not all queues are read in one go.
+RUNNING_SECONDS, SPREAD_SECONDS = 4.0, 2.0
 #: Shown of an id, a name, a worker.
 NAME_MAX_CHARS = 256
 #: Bytes of each that are read. Progress is shown as it is, and so bounded by what a status has room for.
@@ -29,9 +30,10 @@ ID_MAX_BYTES = 1024
 EXACT_MAX = 2**53
 
 
-def kept_running(ids: Sequence[bytes], earlier: Snapshot | None, now: float) -> tuple[Running, ...]:
+def kept_running(queue: str, ids: Sequence[bytes], earlier: Snapshot | None, now: float) -> tuple[Running, ...]:
     """What an earlier read has told of those that still run; nothing if they are to be read now."""
-    if earlier is None or now - earlier.running_at >= RUNNING_SECONDS:
+    spread = SPREAD_SECONDS * (zlib.crc32(queue.encode()) % 1000) / 1000
+    if earlier is None or now - earlier.running_at >= RUNNING_SECONDS + spread:
         return ()
     running = set(map(_shown_id, ids))
     return tuple(run for run in earlier.running if run.id in running)

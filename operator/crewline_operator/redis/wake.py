@@ -109,10 +109,8 @@ class WakeReader:
         if not self._watched.up:
             # Until it has worked once nobody may rely on it.
             seconds = 0.001
-        after: dict[Any, Any] = dict(streams)
         async with asyncio.timeout(seconds + LATE_SECONDS):
-            reply: Any = await self._redis.xread(after, count=1, block=max(1, round(seconds * 1000)))
-        return {text(name) for name in (reply if isinstance(reply, dict) else dict(reply or ()))}
+            return await self._ask(streams, max(1, round(seconds * 1000)))
 
     async def _sort_out(self, streams: dict[str, str], error: Exception) -> None:
         """Redis refuses the read as a whole, whichever stream it is for: find those that it does not refuse alone."""
@@ -134,9 +132,9 @@ class WakeReader:
         self._read_now(self._watched.refuse(refused))
 
     async def _part(self, streams: dict[str, str], error: Exception) -> None:
-        """The events are too large to be taken in together: find those that are so alone. There may be others."""
+        """The events are too large to be taken in together: find those that are so alone, and those that are not."""
         try:
-            large = await self._too_large(streams)
+            large, woken = await self._sift(streams)
         except (ResponseError, *UNAVAILABLE):
             await self._lost(error)
             return
@@ -144,21 +142,25 @@ class WakeReader:
             log.warning("Redis %s has too large an event in %r: that queue is polled", self._shown, stream)
         self._told |= large
         self._read_now(self._watched.refuse(large))
-        self._read_now(self._watched.woke(streams.keys() - large))
+        self._read_now(self._watched.woke(woken))
 
-    async def _too_large(self, streams: dict[str, str]) -> set[str]:
-        after: dict[Any, Any] = dict(streams)
+    async def _sift(self, streams: dict[str, str]) -> tuple[set[str], set[str]]:
+        """Those that have too large an event, and the others that have any."""
         try:
             async with asyncio.timeout(LATE_SECONDS):
-                await self._redis.xread(after, count=1)
+                return set(), await self._ask(streams)
         except AnswerTooLarge:
             if len(streams) == 1:
-                return set(streams)
-        else:
-            return set()
+                return set(streams), set()
         names = list(streams)
         halves = names[: len(names) // 2], names[len(names) // 2 :]
-        return set().union(*[await self._too_large({name: streams[name] for name in half}) for half in halves])
+        (large, woken), others = [await self._sift({name: streams[name] for name in half}) for half in halves]
+        return large | others[0], woken | others[1]
+
+    async def _ask(self, streams: dict[str, str], block_ms: int | None = None) -> set[str]:
+        after: dict[Any, Any] = dict(streams)
+        reply: Any = await self._redis.xread(after, count=1, block=block_ms)
+        return {text(name) for name in (reply if isinstance(reply, dict) else dict(reply or ()))}
 
     async def _lost(self, error: BaseException) -> None:
         if not self._failures:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from crewline import Queue
-from crewline_operator.kube.api import JOBQUEUES, Api
+from crewline_operator.kube.api import Api
+from crewline_operator.kube.resources import JOBQUEUES
 from kubernetes.aio import client as kube_client
 from kubernetes.aio import config as kube_config
 from redis.asyncio import Redis

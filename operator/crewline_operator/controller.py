@@ -9,11 +9,12 @@ minutes the same list corrects whatever a watch may have missed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from crewline_operator.deaths.observe import DeathObserver
+from crewline_operator.duty import kept_up
 from crewline_operator.effects.executor import Executor
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
@@ -143,12 +144,9 @@ class Controller:
         await self._listing.first()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self.events.run(), name="events")
-                group.create_task(self._budget.run(), name="status-budget")
                 self._begin()
-                group.create_task(self._listing.again(self._resync), name="resync")
-                group.create_task(self._missed.run(), name="missed-deletions")
-                group.create_task(self._report_depth(), name="work-queue-depth")
+                for name, duty in self._duties().items():
+                    group.create_task(kept_up(name, duty), name=name)
                 await self._work.run(
                     self._reconcile,
                     workers=self._settings.reconcilers,
@@ -158,6 +156,16 @@ class Controller:
         finally:
             await self._named.close()
             await self._pollers.close()
+
+    def _duties(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What goes on beside the reconciles."""
+        return {
+            "the writing of Events": self.events.run,
+            "the budget of statuses": self._budget.run,
+            "the resync": lambda: self._listing.again(self._resync),
+            "the look for missed deletions": self._missed.run,
+            "the count of what is to be reconciled": self._report_depth,
+        }
 
     async def _reconcile(self, key: Key) -> None:
         if self._store.of(key.kind).get(key.namespace, key.name) is None:
@@ -186,7 +194,6 @@ class Controller:
         self._intake.add_all()
 
     async def _report_depth(self) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            while True:
-                self._metrics.work_queue(len(self._work))
-                await asyncio.sleep(1)
+        while True:
+            self._metrics.work_queue(len(self._work))
+            await asyncio.sleep(1)

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from kubernetes.aio.config import ConfigException
 
 from crewline_operator.controller import Controller
-from crewline_operator.kube.api import Api, connect
+from crewline_operator.kube.api import Api
+from crewline_operator.kube.connection import connect
 from crewline_operator.kube.election import Candidacy, Timing
 from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.identity import has_ended_in, make_identity
@@ -31,6 +32,11 @@ log = logging.getLogger(__name__)
 
 #: For a process that has failed or lost the lease to end in an orderly way.
 END_SECONDS = 5.0
+
+
+class PartEnded(Exception):
+    """A part of the operator has ended without an error, and without being asked to."""
+
 
 HELP = """\
 Keeps the workers of every JobQueue (crewline.dev) as many as its jobs demand, and adds the jobs of every ScheduledJob
@@ -89,6 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except LeadershipLost:
         return 1
+    except PartEnded as error:
+        log.error("%s: this process ends", error)
+        return 1
     except OldSchema as error:
         print(f"crewline-operator: {error}", file=sys.stderr)
         return 2
@@ -122,18 +131,34 @@ async def run(settings: Settings) -> None:
 
             registry = make_registry(controller.on_object, stop_working)
             watching = asyncio.create_task(run_kopf(settings, registry, stop=stop), name="kopf")
-            await asyncio.wait({watching, working, electing}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({watching, working, electing}, return_when=asyncio.FIRST_COMPLETED)
             # kopf ends at SIGTERM and takes the others with it; they end by themselves only by failing.
+            first = next(iter(done))
             if not is_asked_to_end:
                 _end_in_time()
+            is_in_order = is_asked_to_end or (first is watching and not watching.cancelled())
             stop.set()
             await asyncio.wait({watching})
             await stop_working()
+            await asyncio.wait({electing, watching, working})
             # First what failed first: without the lease calls of the others fail, too.
-            results = await asyncio.gather(electing, watching, working, return_exceptions=True)
-            for result in results:
-                if isinstance(result, Exception):
-                    raise result
+            tell_end((electing, watching, working), first=None if is_in_order else first)
+
+
+def tell_end(parts: Sequence[asyncio.Task[None]], first: asyncio.Task[None] | None) -> None:
+    """Raises what a part has failed by, so that the process ends as one that failed.
+
+    Args:
+        parts: all of them, which have ended.
+        first: the one that ended without being asked to; None if none did.
+
+    Raises PartEnded if it did without an error.
+    """
+    for part in parts:
+        if not part.cancelled() and isinstance(error := part.exception(), Exception):
+            raise error
+    if first is not None:
+        raise PartEnded(f"{first.get_name()} has ended, which it never should")
 
 
 async def _elect(controller: Controller, leading: Leading) -> None:

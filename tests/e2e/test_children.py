@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from crewline_operator.kube.api import SERVICE_ACCOUNTS
 from crewline_operator.kube.errors import ApiError
+from crewline_operator.kube.resources import SERVICE_ACCOUNTS
 
 from tests.e2e.inside import Inside
 from tests.e2e.scene import Object, condition, until

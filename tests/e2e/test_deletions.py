@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 
 import pytest
-from crewline_operator.kube.api import JOBQUEUES
 from crewline_operator.kube.errors import ApiError
+from crewline_operator.kube.resources import JOBQUEUES
 from crewline_operator.loop import missed
 
 from tests.e2e.inside import Inside

@@ -12,7 +12,7 @@ from crewline_operator.effects.errors import Refused
 from crewline_operator.effects.executor import Executor
 from crewline_operator.kube.api import Api
 from crewline_operator.model.key import Key
-from crewline_operator.model.owner import CLAIM_SECONDS, Owner, claim_key
+from crewline_operator.model.owner import CLAIM_SECONDS, UNKNOWN, Owner, claim_key
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.pollers import Pollers
@@ -89,6 +89,19 @@ async def test_whoever_comes_first_keeps_the_queue_until_it_gives_it_up(tenants:
     assert (await owner(queue), first.has_it) == (None, False)
     await second.claim()
     assert await owner(queue) == second.owner
+
+
+async def test_a_claim_without_a_text_is_nobodys_and_one_that_is_too_long_is_somebodys(
+    tenants: list[Tenant], queue: Queue
+) -> None:
+    first, second, _ = tenants
+    await queue.redis.set(KEY, first.owner.encode() + " " * 5000)
+    await second.claim()
+    assert (second.has_it, await owner(queue)) == (False, UNKNOWN)
+    await queue.redis.set(KEY, "")
+    assert await owner(queue) is None
+    await second.claim()
+    assert (second.has_it, await owner(queue)) == (True, second.owner)
 
 
 async def test_whoever_can_not_log_in_claims_nothing(tenants: list[Tenant], queue: Queue) -> None:

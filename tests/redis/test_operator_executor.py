@@ -316,6 +316,10 @@ async def test_runs_are_observed_as_they_are(operator: Operator, queue: Queue, s
         f"u-{epoch_ms(soon)}": ("delayed", None),
     }
     assert seen.runs.mark == Mark(OWNER, epoch_ms(DUE), epoch_ms(soon), "d")
+    await queue.redis.hset(queue.keys.job("bad"), "failedReason", "x" * 50 * 2**20)
+    large = await observed(operator, active=active)
+    assert isinstance(large.runs, Runs)
+    assert large.runs.states["bad"].reason == "(reason too large to show: 50 MiB)"
     assert seen.me == OWNER
     assert seen.runs.states["gone"] == RunState("unknown")
     assert seen.runs.states["good"].finished_ms

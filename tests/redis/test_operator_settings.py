@@ -7,19 +7,21 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from crewline import Job, Keep, Queue
 from crewline.wire.settings import Settings
 from crewline_operator.effects.actions import Sweep, WriteSettings
 from crewline_operator.jobqueue.live import live_step, settings_text
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.model.fault import Fault
+from crewline_operator.model.note import Note
 from crewline_operator.model.worker import Worker
 from crewline_operator.redis.counts import SETTINGS_MAX_BYTES
 from crewline_operator.redis.reading import Reading, Snapshot
 from crewline_operator.redis.snapshot import read_snapshots
 from crewline_operator.redis.workers import read_workers
 
-from tests.redis.test_operator_executor import REF, Operator, operator, stranger
+from tests.redis.test_operator_executor import EMAILS, REF, Operator, operator, stranger
 from tests.unit.operator.factories import ME, jobqueue, observed
 
 __all__ = ["operator", "stranger"]
@@ -144,11 +146,32 @@ async def test_a_key_of_another_type_is_the_fault_of_its_queue(operator: Operato
     assert isinstance(found, Fault) and KEY in found.message
 
 
-async def test_a_redis_that_takes_no_writes_does_not_hold_up_what_comes_after(operator: Operator, queue: Queue) -> None:
-    await queue.redis.config_set("maxmemory", 1)
+@pytest.mark.parametrize(
+    ("refused", "reason"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), "RedisFull"),
+        (("ACL", "SETUSER", "default", "-set"), "RedisPermissionDenied"),
+    ],
+)
+async def test_settings_that_redis_does_not_take_are_told_and_do_not_hold_up_what_comes_after(
+    operator: Operator, queue: Queue, caplog: Any, refused: tuple[str, ...], reason: str
+) -> None:
+    caplog.set_level("INFO", "crewline_operator")
+    write = WriteSettings(REF, "{}", {"concurrency": 5})
+    await queue.redis.execute_command(*refused)
     try:
-        await operator.do(WriteSettings(REF, "{}", {"concurrency": 5}))
+        for _ in range(2):
+            await operator.do(write, Note("Normal", "ComesAfter", "what is in the same plan"))
     finally:
-        await queue.redis.config_set("maxmemory", 0)
+        await queue.redis.execute_command("CONFIG", "SET", "maxmemory", "0")
+        await queue.redis.execute_command("ACL", "SETUSER", "default", "+set")
     assert await queue.redis.exists(KEY) == 0
-    assert operator.again == []
+    denied = operator.executor.done(EMAILS).settings_denied
+    assert denied is not None and denied.fault.reason == reason
+    assert denied.fault.message.startswith(
+        "what the workers are to follow can't be written: Redis of JobQueue 'emails' "
+    )
+    assert operator.again == [EMAILS], "so that it is told, which it is once"
+    assert caplog.text.count("ComesAfter") == 2
+    await operator.do(write)
+    assert operator.executor.done(EMAILS).settings_denied is None

@@ -7,16 +7,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 import redis as sync_redis
 from crewline import Queue
 from crewline.redis.completed import Access, complete_url
+from crewline.redis.connection import connect
 from crewline_operator.effects.actions import Claim, Follow, GiveUpClaim, KeepClaim, Pause, Sweep
 from crewline_operator.model.attention import Attention
 from crewline_operator.model.key import Key
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.redis.answers import ANSWER_MAX_BYTES, AnswerTooLarge, connect_bounded
 from crewline_operator.redis.endpoint import Certificate, Endpoint
 from crewline_operator.redis.poller import Poller
 from crewline_operator.redis.pollers import Pollers
@@ -144,6 +147,17 @@ async def test_sentinels_take_the_operator_to_the_new_master(tmp_path: Path, unt
             await until(lambda: sleepers.waiting("emails") == 3)
 
 
+async def test_a_master_that_sentinels_tell_of_is_not_let_answer_without_end(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        master = stack.enter_context(redis_server.start(tmp_path / "master"))
+        sentinel = stack.enter_context(start_sentinel(tmp_path / "sentinel", master.port))
+        client = connect_bounded(f"redis+sentinel://127.0.0.1:{sentinel}/main/0")
+        await client.set("large", b"x" * (ANSWER_MAX_BYTES + 1))
+        with pytest.raises(AnswerTooLarge):
+            await client.get("large")
+        await client.aclose()
+
+
 NAMES = ["{a}", "{b}", "{c}", "{d}", "{e}"]
 
 
@@ -158,6 +172,20 @@ async def test_queues_all_over_a_cluster_are_read_together(
         async with Queue(name, redis=url) as queue:
             await queue.add_bulk(("a", n) for n in range(number))
     await until(lambda: all(waiting(poller, name) == number for number, name in enumerate(NAMES)))
+
+
+async def test_what_is_too_large_on_a_node_is_told_of_its_queue_alone(
+    cluster: list[redis_server.RedisServer], pollers: Pollers, until: Until
+) -> None:
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in cluster)
+    names = [f"{{{name}}}" for name in "abcdef"]
+    async with connect(url) as client:
+        await client.lpush(f"bull:{names[0]}:wait", b"x" * (ANSWER_MAX_BYTES + 1))
+        for name in names:
+            poller = pollers.watch(key(name), Endpoint(url, "shown"), target(name))
+        await until(lambda: [waiting(poller, name) for name in names] == ["RedisTooLarge", *[0] * 5])
+        await client.delete(f"bull:{names[0]}:wait")
+    await until(lambda: waiting(poller, names[0]) == 0)
 
 
 async def test_queues_of_a_cluster_are_woken_by_what_is_added(

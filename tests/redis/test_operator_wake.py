@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from crewline import Queue
 from crewline_operator.model.attention import Attention
+from crewline_operator.redis.answers import ANSWER_MAX_BYTES
 from redis.asyncio import Redis
 
 from tests import redis_server
@@ -84,6 +85,19 @@ async def test_a_stream_that_is_none_blinds_no_other_queue(
         await sleepers.add("emails")
         await until(lambda: sleepers.waiting("emails") == 1)
         await redis.delete("bull:reports:events")
+
+
+async def test_an_event_that_is_too_large_blinds_no_other_queue(
+    redis_url: str, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asleep(redis_url, "emails", "reports", "large") as sleepers, Redis.from_url(redis_url) as redis:
+        await until(lambda: all(sleepers.waiting(name) == 0 for name in ("emails", "reports", "large")))
+        await redis.xadd("bull:large:events", {"returnvalue": b"x" * (ANSWER_MAX_BYTES + 1)})
+        await until(lambda: "too large an event in 'bull:large:events'" in caplog.text)
+        for name in ("emails", "reports"):
+            await sleepers.add(name)
+        await until(lambda: sleepers.waiting("emails") == sleepers.waiting("reports") == 1)
+        await redis.delete("bull:large:events")
 
 
 async def test_a_wake_reader_that_fails_where_nobody_foresaw_it_wakes_on(

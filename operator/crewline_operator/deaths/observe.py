@@ -12,6 +12,7 @@ from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.model.key import Key
 from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.pollers import Pollers
+from crewline_operator.redis.registry import read_entries
 
 #: A look at the workers of a queue, two round trips.
 REDIS_TIMEOUT_SECONDS = 5.0
@@ -40,5 +41,5 @@ class DeathObserver:
             # Before they are asked: what is heard of a worker later than this is no word of a dead one.
             now = time.monotonic()
             async with queue, asyncio.timeout(REDIS_TIMEOUT_SECONDS):
-                workers = await queue.workers()
+                workers = await read_entries(queue, {death.uid for death in deaths})
         return Observed([Seen(death, now - seen) for death, seen in deaths.items()], workers)

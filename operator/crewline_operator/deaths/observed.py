@@ -23,5 +23,5 @@ class Observed:
 
     #: Those of a place in a pod, the earlier ones first.
     deaths: Sequence[Seen]
-    #: The queue's registry, as `Queue.workers` gives it: of any worker, and anybody may have put there what it is.
+    #: What the queue's registry has of their pods, as `Queue.workers` gives it: anybody may have put there what it is.
     workers: Sequence[Mapping[str, Any]]

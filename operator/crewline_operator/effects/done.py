@@ -65,6 +65,8 @@ class Done:
     pause_denied: PauseDenied | None = None
     #: ... and the last request to drain, or to drain no more.
     drain_denied: Denied | None = None
+    #: ... and the last write of settings and limits.
+    settings_denied: Denied | None = None
     #: How many plans in a row were for another state of things than there was.
     changed: int = 0
 

@@ -172,7 +172,8 @@ class Executor:
             case HandBack():
                 self._note(key, obj, await self._queues.hand_back(key, action))
             case WriteSettings():
-                await self._queues.write_settings(key, action)
+                if await self._queues.write_settings(key, action, done):
+                    self._requeue(key, 0)
             case Sweep():
                 await self._queues.sweep(key, action, done)
             case AddRun():

@@ -9,10 +9,11 @@ import time
 from crewline_operator.effects.actions import Apply, Remove, WriteStatus
 from crewline_operator.effects.done import Applied, Done
 from crewline_operator.effects.errors import Changed, Gone, NotItsTurn, Refused
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.errors import ApiError
 from crewline_operator.kube.fingerprint import fingerprint
+from crewline_operator.kube.resources import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS
 from crewline_operator.kube.status import patched
 from crewline_operator.kube.store import Store, version_of
 from crewline_operator.model.deletion_cost import DELETION_COST, MARK

@@ -99,11 +99,24 @@ class Queues:
         self._pollers.wake(action.queue.jobqueue)
         return changed
 
-    async def write_settings(self, key: Key, action: WriteSettings) -> None:
-        """Write a queue's settings, and its limits."""
-        async with _may_fail(), self._at(action.queue, key) as queue:
-            await queue.scripts.limit_queue(action.text, **action.limits)
+    async def write_settings(self, key: Key, action: WriteSettings, done: Done) -> bool:
+        """Write a queue's settings, and its limits; whether it is to be told that Redis did not take them.
+
+        What comes after does not wait for it.
+        """
+        before, done.settings_denied = done.settings_denied, None
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS), self._at(action.queue, key) as queue:
+                await queue.scripts.limit_queue(action.text, **action.limits)
+        except NotFollowed:
+            return False
+        except UNAVAILABLE as error:
+            fault = redis_fault(error, f"of JobQueue {action.queue.jobqueue.name!r}")
+            told = Fault(fault.reason, f"what the workers are to follow can't be written: {fault.message}")
+            done.settings_denied = Denied(told, time.monotonic())
+            return before is None or before.fault != told
         self._pollers.wake(action.queue.jobqueue)
+        return False
 
     async def drain(self, key: Key, action: Drain, done: Done) -> None:
         """Ask workers to drain. Raises Changed unless all requests that have to hold have held until now."""

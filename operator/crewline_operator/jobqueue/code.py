@@ -6,7 +6,8 @@ import base64
 import hashlib
 
 from crewline_operator.jobqueue.observed import Code
-from crewline_operator.kube.api import CONFIG_MAPS, Api
+from crewline_operator.kube.api import Api
+from crewline_operator.kube.resources import CONFIG_MAPS
 from crewline_operator.model.key import Object
 
 

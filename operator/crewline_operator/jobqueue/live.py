@@ -20,6 +20,7 @@ from crewline_operator.effects.actions import WriteSettings
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pods import is_ready
 from crewline_operator.jobqueue.spec import JobQueue
+from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
 from crewline_operator.model.worker import Worker
 from crewline_operator.redis.reading import Reading, Snapshot
@@ -32,10 +33,11 @@ LIMITS = (("concurrency",), ("max", "duration"))
 
 @dataclass(frozen=True)
 class LiveStep:
-    """What to do now for the workers to follow the spec."""
+    """What to do now for the workers to follow the spec, and why that was not taken when it was tried last."""
 
     actions: Sequence[WriteSettings] = ()
     check_after_seconds: float | None = None
+    fault: Fault | None = None
 
 
 def settings_text(jobqueue: JobQueue, generation: int | None = None) -> str:
@@ -45,14 +47,21 @@ def settings_text(jobqueue: JobQueue, generation: int | None = None) -> str:
 
 
 def live_step(jobqueue: JobQueue, observed: Observed) -> LiveStep:
-    """Write settings and limits if those that were read are not what they are to be, and the JobQueue has the queue."""
+    """Write settings and limits if those that were read are not what they are to be, and the JobQueue has the queue.
+
+    What Redis did not take is not asked for at once.
+    """
     snapshot = observed.reading.snapshot
     if snapshot is None or snapshot.owner != observed.me or observed.refusal is not None:
         return LiveStep()
     changes = _limit_changes(jobqueue.limits, snapshot)
     if _is_in_force(jobqueue, snapshot) and not changes:
         return LiveStep()
-    return LiveStep([WriteSettings(jobqueue.queue_ref, settings_text(jobqueue), changes)], RETRY_SECONDS)
+    denied = observed.settings_denied
+    if denied is not None and observed.clock - denied.at < RETRY_SECONDS:
+        return LiveStep([], RETRY_SECONDS, denied.fault)
+    write = WriteSettings(jobqueue.queue_ref, settings_text(jobqueue), changes)
+    return LiveStep([write], RETRY_SECONDS, denied.fault if denied is not None else None)
 
 
 def settings_status(jobqueue: JobQueue, observed: Observed) -> dict[str, Any] | None:

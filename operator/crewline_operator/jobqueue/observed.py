@@ -87,6 +87,8 @@ class Observed:
     pause_denied: PauseDenied | None = None
     #: ... and the last request to drain, or to drain no more.
     drain_denied: Denied | None = None
+    #: ... and the last write of settings and limits.
+    settings_denied: Denied | None = None
     history: History = field(default_factory=History)
     #: What this process applied last, by the kind of the child, and how long ago it wrote the status.
     applied: Mapping[str, Applied] = field(default_factory=dict)

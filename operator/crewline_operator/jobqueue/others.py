@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from crewline_operator.jobqueue.served import named_queue, served_object
 from crewline_operator.jobqueue.spec import JobQueue
-from crewline_operator.kube.api import JOBQUEUES, SCHEDULEDJOBS, Api, Resource
+from crewline_operator.kube.api import Api
+from crewline_operator.kube.resources import JOBQUEUES, SCHEDULEDJOBS, Resource
 from crewline_operator.kube.store import Collection, Store
 from crewline_operator.model.fields import Fields, Unreadable
 from crewline_operator.model.key import Object

@@ -111,11 +111,12 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     move = move_step(jobqueue, observed)
     if move.actions:
         return Plan(move.actions, History(), check_after_seconds=0.0)
-    pause = pause_step(jobqueue, observed)
+    pause, live = pause_step(jobqueue, observed), live_step(jobqueue, observed)
     faults = [
         *([move.fault] if move.fault is not None else []),
         *find_faults(jobqueue, observed),
         *([pause.fault] if pause.fault is not None else []),
+        *([live.fault] if live.fault is not None else []),
     ]
     current = observed.current_replicas
     decision = _decision(jobqueue, observed, current)
@@ -144,7 +145,6 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     attention = attention_for(observed, replicas)
     applied += spare_service_account(jobqueue, observed) if applies else []
     attends = [Attend(attention)] if attention is not observed.attention else []
-    live = live_step(jobqueue, observed)
     # Before any worker that this plan makes can fetch them.
     strays = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
     # Other Events know by the status what was told: they come after it, and before what may fail.

@@ -8,61 +8,27 @@ field manager: what others set on them stays, what the operator sets is taken ba
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import client as kube_client
-from kubernetes.aio import config as kube_config
 
 from crewline_operator.kube.answers import answer_of, events_of
+from crewline_operator.kube.connection import cluster_id_of
 from crewline_operator.kube.errors import ApiError
 from crewline_operator.kube.fence import Fence
-from crewline_operator.model.names import FIELD_MANAGER, is_object_name
+from crewline_operator.kube.resources import Resource
+from crewline_operator.model.names import FIELD_MANAGER
 
 REQUEST_TIMEOUT_SECONDS = 15.0
 #: A watch is begun anew after this.
 WATCH_SECONDS = 300.0
 #: Objects a page of a list, so that a big cluster neither times out nor fills the memory at once.
 LIST_PAGE = 500
-
-
-class Resource:
-    """Where a kind is served."""
-
-    def __init__(self, api: str, plural: str) -> None:
-        self.api = api
-        self.plural = plural
-
-    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
-        """Raises ValueError for what no object may be called."""
-        for part in (namespace, name):
-            # a name may come from somebody's spec: "../../other/secrets/x" would be another object
-            if part is not None and not is_object_name(part):
-                raise ValueError(f"{part!r} is no object's name")
-        parts = [self.api]
-        if namespace is not None:
-            parts += ["namespaces", namespace]
-        parts.append(self.plural)
-        parts += [part for part in (name, subresource) if part is not None]
-        return "/".join(parts)
-
-
-JOBQUEUES = Resource("/apis/crewline.dev/v1alpha1", "jobqueues")
-SCHEDULEDJOBS = Resource("/apis/crewline.dev/v1alpha1", "scheduledjobs")
-DEPLOYMENTS = Resource("/apis/apps/v1", "deployments")
-SERVICE_ACCOUNTS = Resource("/api/v1", "serviceaccounts")
-PODS = Resource("/api/v1", "pods")
-CONFIG_MAPS = Resource("/api/v1", "configmaps")
-SECRETS = Resource("/api/v1", "secrets")
-EVENTS = Resource("/api/v1", "events")
-LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
-CRDS = Resource("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")
 
 
 class Api:
@@ -75,7 +41,7 @@ class Api:
         self._client = client
         self._fence = fence or Fence.always_open()
         #: The same for all operators of a cluster, and another one for those of another cluster.
-        self.cluster_id = _cluster_id(client.configuration)
+        self.cluster_id = cluster_id_of(client.configuration)
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         """One object; `namespace` is None for one of the whole cluster."""
@@ -250,26 +216,3 @@ class Api:
 
 def _with_metadata(manifest: Mapping[str, Any], **metadata: str) -> dict[str, Any]:
     return {**manifest, "metadata": {**manifest.get("metadata", {}), **metadata}}
-
-
-def _cluster_id(configuration: kube_client.Configuration) -> str:
-    # Every cluster has a certificate of its own, and to read it takes no right that an operator in one namespace lacks.
-    path = configuration.ssl_ca_cert
-    told = Path(path).read_bytes().strip() if path else str(configuration.host).encode()
-    return hashlib.sha256(told).hexdigest()[:16]
-
-
-@asynccontextmanager
-async def connect() -> AsyncIterator[kube_client.ApiClient]:
-    """Connect with the pod's service account, else with KUBECONFIG; raises kubernetes' ConfigException."""
-    configuration = kube_client.Configuration()
-    try:
-        kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except kube_config.ConfigException:
-        await kube_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    # A dead link must not be retried inside for minutes: the work queue tries again, with backoff.
-    configuration.retries = None
-    # Each watch holds a connection: a bound would have other calls wait for one.
-    configuration.connection_pool_maxsize = 0
-    async with kube_client.ApiClient(configuration) as client:
-        yield client

@@ -15,8 +15,9 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import Any
 
-from crewline_operator.kube.api import EVENTS, Api
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import ApiError, retry_after
+from crewline_operator.kube.resources import EVENTS
 from crewline_operator.model.fault import describe
 from crewline_operator.model.key import Object
 from crewline_operator.model.moments import timestamp

@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from crewline_operator.kube.api import LEASES, Api
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.election import Record
+from crewline_operator.kube.resources import LEASES
 from crewline_operator.model.key import Object
 
 

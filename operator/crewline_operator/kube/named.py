@@ -13,13 +13,16 @@ import random
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 import aiohttp
 from crewline.redis.connection import end_tasks
 
-from crewline_operator.kube.api import CONFIG_MAPS, SECRETS, Api
+from crewline_operator.duty import kept_up
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import ApiError, retry_after
+from crewline_operator.kube.resources import CONFIG_MAPS, SECRETS
 from crewline_operator.kube.store import version_of
 from crewline_operator.model.key import Object
 
@@ -85,7 +88,8 @@ class NamedObjects(Generic[U]):
             known = self._known.setdefault(each, _Known())
             known.users.add(user)
             if known.task is None:
-                known.task = asyncio.create_task(self._watch_forever(each, known), name=f"watch {each}")
+                name = f"the watch of {each.kind} {each.namespace}/{each.name}"
+                known.task = asyncio.create_task(kept_up(name, partial(self._watch_forever, each, known)), name=name)
         if now:
             self._named_by[user] = now
         else:

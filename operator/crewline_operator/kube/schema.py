@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 
-from crewline_operator.kube.api import CRDS, Api
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import ApiError
+from crewline_operator.kube.resources import CRDS
 from crewline_operator.model.names import GROUP, SCHEMA_VERSION, SCHEMA_VERSION_ANNOTATION
 
 log = logging.getLogger(__name__)

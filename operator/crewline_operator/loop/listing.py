@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import aiohttp
 
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import ApiError
+from crewline_operator.kube.resources import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS
 from crewline_operator.kube.schema import INSTALL, check_crds
 from crewline_operator.loop.intake import Intake
 from crewline_operator.model.fault import describe

@@ -12,8 +12,9 @@ import logging
 
 import aiohttp
 
-from crewline_operator.kube.api import Api, Resource
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import ApiError, retry_after
+from crewline_operator.kube.resources import Resource
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.listing import LISTED, Listing
 from crewline_operator.model.fault import describe

@@ -23,6 +23,7 @@ from typing import Generic, TypeVar
 
 from crewline.redis.connection import cancelled
 
+from crewline_operator.duty import kept_up
 from crewline_operator.model.fault import describe
 
 log = logging.getLogger(__name__)
@@ -166,11 +167,14 @@ class WorkQueue(Generic[K]):
             retry_after: seconds for which whoever was asked does not want to be asked again, by the error of it.
         """
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._promote(), name="workqueue-timer")
+            group.create_task(kept_up("the timer of the work queue", self._promote), name="workqueue-timer")
+
+            async def work() -> None:
+                await self._work(reconcile, timeout_seconds, observer, retry_after)
+
             for number in range(workers):
-                group.create_task(
-                    self._work(reconcile, timeout_seconds, observer, retry_after), name=f"workqueue-worker-{number}"
-                )
+                name = f"worker {number} of the work queue"
+                group.create_task(kept_up(name, work), name=name)
 
     async def _promote(self) -> None:
         while True:

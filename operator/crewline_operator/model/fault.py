@@ -16,7 +16,8 @@ class Fault:
 #: Redis answers, and refuses what one queue is read by.
 WRONG_TYPE = "RedisWrongType"
 PERMISSION_DENIED = "RedisPermissionDenied"
-QUEUE_FAULTS = (WRONG_TYPE, PERMISSION_DENIED)
+TOO_LARGE = "RedisTooLarge"
+QUEUE_FAULTS = (WRONG_TYPE, PERMISSION_DENIED, TOO_LARGE)
 
 #: Faults that only the user can mend are looked at again this often; most are seen through a watch before.
 FAULT_CHECK_SECONDS = 5.0

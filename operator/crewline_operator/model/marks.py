@@ -6,9 +6,14 @@ import json
 from dataclasses import dataclass
 
 from crewline.wire.keys import Keys
+from crewline.wire.text import text
 
 from crewline_operator.model.moments import moment_ms
 from crewline_operator.model.owner import Owner
+
+#: Bytes of a mark, which names a ScheduledJob and some moments, and of the uid under which it is.
+MARK_MAX_BYTES = 1024
+UID_MAX_BYTES = 64
 
 
 def marks_key(prefix: str, queue: str) -> str:
@@ -34,11 +39,13 @@ class Mark:
         return run_ms <= self.decided_ms or run_ms in (self.ahead_ms, self.begun_ms)
 
 
-def read_mark(uid: str, stored: bytes | None) -> Mark | None:
+def read_mark(uid: str | bytes, stored: bytes | None) -> Mark | None:
     """A mark as it is stored; None if there is none that can be read."""
+    if stored is None or len(stored) > MARK_MAX_BYTES or len(uid) > UID_MAX_BYTES:
+        return None
     try:
-        told = json.loads(stored or b"")
-        owner = Owner(str(told["cluster"]), str(told["namespace"]), str(told["name"]), uid)
+        told = json.loads(stored)
+        owner = Owner(str(told["cluster"]), str(told["namespace"]), str(told["name"]), text(uid))
         digest = told.get("job")
         return Mark(
             owner=owner,

@@ -11,6 +11,8 @@ from crewline_operator.model.names import is_object_name
 
 #: A claim on a queue holds this long without its operator: longer than that one is away while it is repaired.
 CLAIM_SECONDS = 3600
+#: Bytes of a claim: a cluster's id, a uid and two names of objects are far fewer.
+OWNER_MAX_BYTES = 1024
 #: It is renewed this often.
 RENEW_SECONDS = 600.0
 

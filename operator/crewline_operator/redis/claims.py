@@ -17,8 +17,11 @@ from crewline_operator.model.owner import CLAIM_SECONDS, Owner
 async def take_claim(redis: Redis, key: str, owner: Owner, instead_of: Owner | None) -> bool:
     """Claim a queue that nobody has, or that `instead_of` has; whether `owner` has it now."""
     if instead_of is None:
-        return bool(await redis.set(key, owner.encode(), nx=True, ex=CLAIM_SECONDS))
-    return await _replace(redis, key, instead_of, owner)
+        if await redis.set(key, owner.encode(), nx=True, ex=CLAIM_SECONDS):
+            return True
+        # A key without a text is read as none (bounded.py), and is nobody's.
+        return await _replace(redis, key, b"", owner)
+    return await _replace(redis, key, instead_of.encode().encode(), owner)
 
 
 async def renew_claim(redis: Redis, key: str) -> None:
@@ -28,13 +31,14 @@ async def renew_claim(redis: Redis, key: str) -> None:
 
 async def give_up_claim(redis: Redis, key: str, owner: Owner) -> bool:
     """Take a claim away if it is still `owner`'s; whether it was."""
-    return await _replace(redis, key, owner, None)
+    return await _replace(redis, key, owner.encode().encode(), None)
 
 
-async def _replace(redis: Redis, key: str, before: Owner, after: Owner | None) -> bool:
+async def _replace(redis: Redis, key: str, before: bytes, after: Owner | None) -> bool:
     async with redis.pipeline(transaction=True) as pipe:
         await pipe.watch(key)
-        if await pipe.get(key) != before.encode().encode():
+        # As much as tells it from what is longer.
+        if await pipe.getrange(key, 0, len(before)) != before:
             return False
         pipe.multi()  # type: ignore[no-untyped-call]
         if after is None:

@@ -20,8 +20,8 @@ from redis.exceptions import ResponseError
 
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.marks import marks_key, read_mark
-from crewline_operator.model.owner import Owner, claim_key, read_owner
-from crewline_operator.redis.age import integer
+from crewline_operator.model.owner import OWNER_MAX_BYTES, UNKNOWN, Owner, claim_key, read_owner
+from crewline_operator.redis.bounded import NUMBER_MAX_BYTES, TooLarge, start_question, whole
 from crewline_operator.redis.faults import refused_key
 from crewline_operator.redis.reading import Target
 from crewline_operator.redis.watched import BEGINNING
@@ -50,9 +50,6 @@ class Counts:
     failed: int
     dead: int
     paused: bool
-    at_once: int | None
-    most: int | None
-    window_ms: int | None
     oldest_id: bytes | None
     first_prioritized_id: bytes | None
     next_due_ms: int | None
@@ -63,6 +60,8 @@ class Counts:
     schedulers: tuple[Owner, ...]
     #: The last event's id where it was asked for, and can be read.
     position: str | None
+    #: Whether its events may be looked at.
+    has_events: bool
 
     @property
     def first_ids(self) -> list[bytes]:
@@ -83,13 +82,20 @@ class Counts:
 
     @property
     def asks_last_event(self) -> bool:
-        return self.is_quiet and self.position is None
+        return self.has_events and self.is_quiet and self.position is None
 
 
 async def read_counts(
-    redis: Redis, targets: Sequence[Target], sleeping: Container[Target]
+    redis: Redis, targets: Sequence[Target], sleeping: Container[Target], has_events: bool = True
 ) -> tuple[int, dict[Target, Counts | Fault]]:
-    """Read all targets, of one node of a cluster: its clock, and of each target the counts, or why it can't be read."""
+    """Read all targets, of one node of a cluster: its clock, and of each target the counts, or why it can't be read.
+
+    Args:
+        sleeping: those of which the last event is read first.
+        has_events: whether events may be looked at; else they are of none.
+    """
+    if not has_events:
+        sleeping = ()
     asked = {target: _questions(target) for target in targets}
     async with redis.pipeline(transaction=False) as pipe:
         await add_time(redis, pipe, Keys(targets[0].prefix, targets[0].queue).base)
@@ -107,7 +113,7 @@ async def read_counts(
     for target, questions in asked.items():
         position = _position(next(answers)) if target in sleeping else None
         answered = list(itertools.islice(answers, len(questions)))
-        counts[target] = refused_key(questions, answered) or _counts(answered, position)
+        counts[target] = refused_key(questions, answered) or _counts(answered, position, has_events)
     return now_ms, counts
 
 
@@ -122,16 +128,16 @@ def _questions(target: Target) -> list[tuple[Any, ...]]:
         ("zcard", keys.delayed),
         ("zcard", keys.completed),
         ("zcard", keys.failed),
-        ("hmget", keys.meta, "paused", "concurrency", "max", "duration"),
+        ("hexists", keys.meta, "paused"),
         ("lindex", keys.wait, -1),
         ("zrange", keys.prioritized, 0, 0),
         # not the other way round, and with the scores
         ("zrange", keys.delayed, 0, 0, False, True),
         # New jobs come in at the head: the tail holds those that have run longest.
         ("lrange", keys.active, -RUNNING_MAX, -1),
-        ("get", claim_key(target.prefix, target.queue)),
-        ("get", keys.id),
-        ("getrange", keys.extra(SETTINGS_KEY), 0, SETTINGS_MAX_BYTES - 1),
+        start_question(claim_key(target.prefix, target.queue), OWNER_MAX_BYTES),
+        start_question(keys.id, NUMBER_MAX_BYTES),
+        start_question(keys.extra(SETTINGS_KEY), SETTINGS_MAX_BYTES),
         ("hscan", marks_key(target.prefix, target.queue), 0, None, SCHEDULERS_MAX),
         *_questions_of_letters(target),
     ]
@@ -160,11 +166,11 @@ def _due_ms(score: float) -> int | None:
     return max(int(max(score, 0.0) // DELAYED_SCORE_FACTOR), 0)
 
 
-def _counts(reply: Sequence[Any], position: str | None) -> Counts:
+def _counts(reply: Sequence[Any], position: str | None, has_events: bool) -> Counts:
     wait, parked, prioritized, active, delayed, completed, failed = reply[:7]
-    (paused, *limits), oldest, first_prioritized, next_delayed, active_ids, owner, last_id = reply[7:14]
+    paused, oldest, first_prioritized, next_delayed, active_ids, owner, last_id = reply[7:14]
     settings, (_, marks) = reply[14:16]
-    at_once, most, window_ms = (integer(limit) for limit in limits)
+    claim = whole(owner, OWNER_MAX_BYTES)
     return Counts(
         wait=wait,
         parked=parked,
@@ -174,18 +180,16 @@ def _counts(reply: Sequence[Any], position: str | None) -> Counts:
         completed=completed,
         failed=failed,
         dead=sum(reply[16:]),
-        paused=paused is not None,
-        at_once=at_once,
-        # As the scripts have it, a rate of none is no rate.
-        most=most if most and most > 0 else None,
-        window_ms=window_ms,
+        paused=bool(paused),
         oldest_id=oldest,
         first_prioritized_id=first_prioritized[0] if first_prioritized else None,
         next_due_ms=_due_ms(next_delayed[0][1]) if next_delayed else None,
         active_ids=tuple(reversed(active_ids)),
-        owner=read_owner(owner),
-        last_id=last_id,
-        settings=text(settings) or None,
-        schedulers=tuple(mark.owner for uid in sorted(marks) if (mark := read_mark(text(uid), marks[uid]))),
+        owner=UNKNOWN if isinstance(claim, TooLarge) else read_owner(claim),
+        last_id=last_id or None,
+        # What is longer is none of ours, and is written anew.
+        settings=text(settings[:SETTINGS_MAX_BYTES]) or None,
+        schedulers=tuple(mark.owner for uid in sorted(marks) if (mark := read_mark(uid, marks[uid]))),
         position=position,
+        has_events=has_events,
     )

@@ -23,7 +23,9 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from crewline_operator.model.fault import PERMISSION_DENIED, WRONG_TYPE, Fault
+from crewline_operator.model.fault import PERMISSION_DENIED, TOO_LARGE, WRONG_TYPE, Fault
+from crewline_operator.redis.answers import ANSWER_MAX_BYTES, AnswerTooLarge
+from crewline_operator.redis.bounded import shown_size
 
 
 def redis_fault(error: BaseException, shown: str) -> Fault:
@@ -45,6 +47,12 @@ def redis_fault(error: BaseException, shown: str) -> Fault:
             "RedisTLSFailed",
             f"Redis {shown} and the operator do not agree on TLS ({_first_line(error)}): its certificate must be for "
             "that host and of the CA in spec.redis.tls.ca; if it asks for one, name spec.redis.tls.clientCertificate",
+        )
+    if isinstance(error, AnswerTooLarge):
+        return Fault(
+            TOO_LARGE,
+            f"Redis {shown} answers with more than {shown_size(ANSWER_MAX_BYTES)} to what is asked of one queue: "
+            "remove what is so large from the queue's keys, and check that it is a Redis",
         )
     if isinstance(error, ClusterDownError | RedisClusterException):
         return Fault(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from crewline.queue.queue import Queue
-from crewline.wire.text import text
 
 from crewline_operator.model.left import Left
 from crewline_operator.model.marks import marks_key, read_mark
@@ -23,7 +22,7 @@ async def read_left(queue: Queue) -> Left:
             pipe.zcard(key)
         pipe.hscan(marks_key(queue.prefix, queue.name), 0, None, SCHEDULERS_MAX)
         (seconds, microseconds), *counts, (_, stored) = await pipe.execute()
-    marks = tuple(mark for uid in sorted(stored) if (mark := read_mark(text(uid), stored[uid])) is not None)
+    marks = tuple(mark for uid in sorted(stored) if (mark := read_mark(uid, stored[uid])) is not None)
     ahead = [f"{mark.owner.uid}-{mark.ahead_ms}" for mark in marks if mark.ahead_ms is not None]
     scores: list[Any] = await queue.redis.zmscore(keys.delayed, ahead) if ahead else []
     placed = sum(1 for score in scores if score is not None)

@@ -18,16 +18,18 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Iterable
 
-from crewline.redis.connection import cancelled, connect, end_tasks
+from crewline.redis.connection import cancelled, end_tasks
 from crewline.wire.keys import Keys
 from redis.asyncio import Redis
 
+from crewline_operator.duty import kept_up
 from crewline_operator.model.attention import Attention
-from crewline_operator.model.fault import Fault
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS, TOO_LARGE, Fault
 from crewline_operator.model.key import Key
 from crewline_operator.redis.agenda import Agenda, next_turn
+from crewline_operator.redis.answers import connect_bounded
+from crewline_operator.redis.apart import Apart
 from crewline_operator.redis.certificates import Opened
-from crewline_operator.redis.duty import kept_up
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.reading import Reading, Snapshot, Target
@@ -61,7 +63,7 @@ class Poller:
     def __init__(self, endpoint: Endpoint, on_change: OnChange, interval_seconds: float) -> None:
         self.endpoint = endpoint
         self._opened = Opened(endpoint)
-        self.redis: Redis = connect(
+        self.redis: Redis = connect_bounded(
             self._opened.url,
             called="crewline-operator",
             socket_timeout=COMMAND_TIMEOUT_SECONDS,
@@ -75,6 +77,7 @@ class Poller:
         self._fault: Fault | None = None
         self._failures = 0
         self._agenda: Agenda[Key] = Agenda()
+        self._apart = Apart()
         self._changed = asyncio.Event()
         self._wakes = Wakes(self._opened.url, endpoint.shown, self._read_now)
         self._task: asyncio.Task[None] | None = None
@@ -106,7 +109,9 @@ class Poller:
         self._wakes.rouse(key)
         self._agenda.drop(key)
         self._attention.pop(key, None)
-        self._targets.pop(key, None)
+        target = self._targets.pop(key, None)
+        if target is not None and target not in self._targets.values():
+            self._apart.forget(target)
         self._readings.pop(key, None)
 
     def target(self, key: Key) -> Target | None:
@@ -157,7 +162,11 @@ class Poller:
             at = next_turn(now, ASLEEP_INTERVALS * interval, phase)
         else:
             at = next_turn(now, interval / CLOSE_READS if attention is Attention.CLOSE else interval)
-        snapshot = self.reading(key).snapshot
+        reading = self.reading(key)
+        if reading.fault is not None and reading.fault.reason == TOO_LARGE:
+            # Each try takes as much as a connection bears.
+            return now + FAULT_CHECK_SECONDS
+        snapshot = reading.snapshot
         changes = snapshot.changes_in_seconds if snapshot is not None else None
         return at if changes is None else min(at, now + max(changes, CHANGE_SECONDS))
 
@@ -185,7 +194,8 @@ class Poller:
         sleeping = {target for key, target in targets.items() if self.attention(key) is Attention.ASLEEP}
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):
-                snapshots = await read_snapshots(self.redis, list(dict.fromkeys(targets.values())), sleeping, earlier)
+                asked = list(dict.fromkeys(targets.values()))
+                snapshots = await read_snapshots(self.redis, asked, sleeping, earlier, self._apart)
         except Exception as error:
             self._failed(redis_fault(error, self.endpoint.shown))
         else:

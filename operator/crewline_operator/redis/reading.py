@@ -50,6 +50,8 @@ class Snapshot:
     next_due_ms: int | None = None
     oldest_waiting_ms: int | None = None
     running: tuple[Running, ...] = ()
+    #: When these were read, in seconds of the monotonic clock.
+    running_at: float = 0.0
     #: What has happened: the counter of ids, and the last event's id where there is no job.
     mark: str = ""
     #: The counter of ids, None if it is no number.

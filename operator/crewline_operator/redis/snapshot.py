@@ -1,8 +1,9 @@
-"""Reads what queues hold at one moment, in two pipelined round trips for all of them together.
+"""Reads what queues hold at one moment, in a few pipelined round trips for all of them together.
 
-The first trip counts; the second asks only for what the first made known: due jobs, the oldest job's age, the running
-jobs' progress, what the limits have left, and where there are none of these what has happened last. Nothing here reads
-more than RUNNING_MAX entries of anything.
+The first trip counts; the others ask only for what it made known: due jobs, the oldest job's age, what the limits have
+left, now and then the running jobs' progress, and where there are none of these what has happened last. Of nothing that
+users write is more read than a bound of entries and bytes (bounded.py), and what has no such bound fails for its own
+queue alone (apart.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from redis.asyncio import Redis
 
 from crewline_operator.model.fault import Fault
 from crewline_operator.redis.age import integer
+from crewline_operator.redis.apart import Apart
 from crewline_operator.redis.counts import Counts, read_counts
 from crewline_operator.redis.details import Details, read_details
 from crewline_operator.redis.nodes import read_nodes
@@ -28,27 +30,41 @@ async def read_snapshots(
     targets: Sequence[Target],
     sleeping: Container[Target] = (),
     earlier: Mapping[Target, Snapshot] = MappingProxyType({}),
+    apart: Apart | None = None,
 ) -> dict[Target, Snapshot | Fault]:
     """Read all targets, each or why it can't be read; raises what redis-py raises where Redis can't be reached.
 
     Of those that are `sleeping` the last event comes first, so that whatever is added later has a later event. What has
-    ended is counted on from the `earlier` read. What a cluster's other nodes have is read although one of them is away.
+    ended is counted on from the `earlier` read, and what runs is taken from it as long as it is fresh. What a cluster's
+    other nodes have is read although one of them is away.
+
+    Args:
+        apart: knows which of this Redis are read apart.
     """
     if not targets:
         return {}
+    kept = apart or Apart()
+
+    async def read(few: Sequence[Target], has_events: bool) -> dict[Target, Snapshot | Fault]:
+        return await _read(redis, few, sleeping, earlier, has_events)
+
     if is_cluster(redis):
-        return await read_nodes(redis, targets, lambda part: _read(redis, part, sleeping, earlier))
-    return await _read(redis, targets, sleeping, earlier)
+        return await read_nodes(redis, targets, lambda part: kept.read(part, read))
+    return await kept.read(targets, read)
 
 
 async def _read(
-    redis: Redis, targets: Sequence[Target], sleeping: Container[Target], earlier: Mapping[Target, Snapshot]
+    redis: Redis,
+    targets: Sequence[Target],
+    sleeping: Container[Target],
+    earlier: Mapping[Target, Snapshot],
+    has_events: bool,
 ) -> dict[Target, Snapshot | Fault]:
     """Read those of one server."""
     found: dict[Target, Snapshot | Fault] = {}
-    now_ms, counts = await read_counts(redis, targets, sleeping)
+    now_ms, counts = await read_counts(redis, targets, sleeping, has_events)
     read_at = time.monotonic()
-    details = await read_details(redis, counts, now_ms, earlier)
+    details = await read_details(redis, counts, now_ms, earlier, read_at)
     for target, count in counts.items():
         if isinstance(count, Fault):
             found[target] = count
@@ -73,6 +89,7 @@ def _snapshot(count: Counts, detail: Details, now_ms: int, read_at: float) -> Sn
         next_due_ms=count.next_due_ms,
         oldest_waiting_ms=detail.oldest_ms,
         running=detail.running,
+        running_at=detail.running_at,
         mark=f"{text(count.last_id or b'')} {detail.last_event}",
         added=integer(count.last_id or b"0"),
         ended=detail.ended,

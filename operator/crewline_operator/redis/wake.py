@@ -20,13 +20,14 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from crewline.redis.connection import UNAVAILABLE, cancelled, connect, end_tasks
+from crewline.redis.connection import UNAVAILABLE, cancelled, end_tasks
 from crewline.redis.topology import is_cluster
 from crewline.wire.text import text
 from redis.exceptions import ResponseError
 
+from crewline_operator.duty import kept_up
 from crewline_operator.model.key import Key
-from crewline_operator.redis.duty import kept_up
+from crewline_operator.redis.answers import AnswerTooLarge, connect_bounded
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.watched import Watched
 
@@ -51,7 +52,7 @@ class WakeReader:
         self._shown = shown
         self._watched = watched
         self._read_now = read_now
-        self._redis = connect(
+        self._redis = connect_bounded(
             url,
             called="crewline-operator-wake",
             socket_timeout=BLOCK_SECONDS + LATE_SECONDS,
@@ -93,6 +94,8 @@ class WakeReader:
                 woken = await self._read(streams)
             except ResponseError as error:
                 await self._sort_out(streams, error)
+            except AnswerTooLarge as error:
+                await self._part(streams, error)
             except UNAVAILABLE as error:
                 await self._lost(error)
             else:
@@ -106,10 +109,8 @@ class WakeReader:
         if not self._watched.up:
             # Until it has worked once nobody may rely on it.
             seconds = 0.001
-        after: dict[Any, Any] = dict(streams)
         async with asyncio.timeout(seconds + LATE_SECONDS):
-            reply: Any = await self._redis.xread(after, count=1, block=max(1, round(seconds * 1000)))
-        return {text(name) for name in (reply if isinstance(reply, dict) else dict(reply or ()))}
+            return await self._ask(streams, max(1, round(seconds * 1000)))
 
     async def _sort_out(self, streams: dict[str, str], error: Exception) -> None:
         """Redis refuses the read as a whole, whichever stream it is for: find those that it does not refuse alone."""
@@ -129,6 +130,37 @@ class WakeReader:
             log.warning("Redis %s does not let %r be read: that queue is polled", self._shown, stream)
         self._told |= refused
         self._read_now(self._watched.refuse(refused))
+
+    async def _part(self, streams: dict[str, str], error: Exception) -> None:
+        """The events are too large to be taken in together: find those that are so alone, and those that are not."""
+        try:
+            large, woken = await self._sift(streams)
+        except (ResponseError, *UNAVAILABLE):
+            await self._lost(error)
+            return
+        for stream in sorted(large - self._told):
+            log.warning("Redis %s has too large an event in %r: that queue is polled", self._shown, stream)
+        self._told |= large
+        self._read_now(self._watched.refuse(large))
+        self._read_now(self._watched.woke(woken))
+
+    async def _sift(self, streams: dict[str, str]) -> tuple[set[str], set[str]]:
+        """Those that have too large an event, and the others that have any."""
+        try:
+            async with asyncio.timeout(LATE_SECONDS):
+                return set(), await self._ask(streams)
+        except AnswerTooLarge:
+            if len(streams) == 1:
+                return set(streams), set()
+        names = list(streams)
+        halves = names[: len(names) // 2], names[len(names) // 2 :]
+        (large, woken), others = [await self._sift({name: streams[name] for name in half}) for half in halves]
+        return large | others[0], woken | others[1]
+
+    async def _ask(self, streams: dict[str, str], block_ms: int | None = None) -> set[str]:
+        after: dict[Any, Any] = dict(streams)
+        reply: Any = await self._redis.xread(after, count=1, block=block_ms)
+        return {text(name) for name in (reply if isinstance(reply, dict) else dict(reply or ()))}
 
     async def _lost(self, error: BaseException) -> None:
         if not self._failures:

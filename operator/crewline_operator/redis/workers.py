@@ -7,8 +7,15 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from crewline.queue.queue import Queue
+from crewline.wire.drains import drain_key
+from crewline.wire.text import text
 
 from crewline_operator.model.worker import Worker
+from crewline_operator.redis.bounded import read_strings
+from crewline_operator.redis.registry import read_entries
+
+#: Bytes of a request's token, which are 32.
+TOKEN_MAX_BYTES = 256
 
 
 async def read_workers(queue: Queue, ids: Collection[str]) -> dict[str, Worker]:
@@ -17,9 +24,10 @@ async def read_workers(queue: Queue, ids: Collection[str]) -> dict[str, Worker]:
     The requests are read first: a worker that has no entry in what is read after them hears of its request before it
     fetches anything.
     """
-    asked = await queue.drains(sorted(ids))
+    keys = {queue.keys.extra(drain_key(each)): each for each in ids}
+    asked = {keys[key]: text(token) async for key, token in read_strings(queue.redis, list(keys), TOKEN_MAX_BYTES)}
     entries: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for entry in await queue.workers():
+    for entry in await read_entries(queue, ids):
         entries[str(entry.get("id"))].append(entry)
     return {each: _worker(asked.get(each, ""), entries.get(each, [])) for each in ids}
 

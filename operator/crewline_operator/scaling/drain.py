@@ -69,7 +69,7 @@ def _step(wanted: int, fleet: Fleet) -> Step:
     to_hear = [uid for uid in fleet.leaving if _is_to_hear(fleet, uid)]
     if wanted >= fleet.replicas:
         return _stay(wanted, fleet, to_hear)
-    if fleet.workers is None:
+    if fleet.workers is None and not fleet.is_silent:
         waits = "the workers can't be asked yet to drain"
         asked = [pod.uid for pod in fleet.pods if pod.marked or pod in fleet.to_go]
         return Step(fleet.replicas, drain=asked, waits=waits, looks=True, soon=True)

@@ -95,6 +95,14 @@ class Fleet:
         # One that starts is asked before it fetches. One that tells nothing has no job where nobody has.
         return not pod.ready or self.idle is True
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nobody can be asked, and nobody would be: Redis can't be read, and the workers are no Crewline's.
+
+        What is wanted of them then is what somebody says, since nothing is decided by a demand that is not known.
+        """
+        return self.foreign and self.idle is None and not any(self.is_told(pod) for pod in self.pods)
+
     def is_told(self, pod: Pod) -> bool:
         """Whether its worker can be asked to drain: a program of another kind hears of nothing."""
         return not self.foreign or self.worker(pod).known or pod.uid in self.telling

@@ -21,9 +21,10 @@ from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key, Object, status_of
-from crewline_operator.model.marks import marks_key, read_mark
+from crewline_operator.model.marks import MARK_MAX_BYTES, marks_key, read_mark
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.redis.bounded import NUMBER_MAX_BYTES, Fields, TooLarge, known, read_fields
 from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.faults import redis_fault
 from crewline_operator.redis.pollers import Pollers
@@ -33,6 +34,8 @@ from crewline_operator.scheduledjob.spec import ScheduledJob, check_status
 #: All of an observation's calls to Redis.
 REDIS_TIMEOUT_SECONDS = 10.0
 QUEUE_NOT_READY = "QueueNotReady"
+#: Bytes that are read of a job that has ended. The engine keeps 8,000 characters of a reason.
+ENDED = {"finishedOn": NUMBER_MAX_BYTES, "failedReason": 32768}
 
 
 class ScheduledJobObserver:
@@ -124,8 +127,9 @@ class ScheduledJobObserver:
             with self._bulkheads.enter(endpoint, key):
                 async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                     seconds, microseconds = await time_at(queue.redis, queue.keys.base)
-                    stored: Any = await queue.redis.hget(marks_key(ref.prefix, ref.queue), scheduled.uid)
-                    mark = read_mark(scheduled.uid, stored)
+                    at = Fields(marks_key(ref.prefix, ref.queue), {scheduled.uid: MARK_MAX_BYTES})
+                    ((stored,),) = await read_fields(queue.redis, [at])
+                    mark = read_mark(scheduled.uid, known(stored))
                     if mark is not None:
                         ids += [scheduled.job_id_ms(ms) for ms in (mark.decided_ms, mark.ahead_ms) if ms]
                     states = {job_id: await _run_state(queue, job_id) for job_id in dict.fromkeys(ids)}
@@ -138,9 +142,10 @@ async def _run_state(queue: Queue, job_id: str) -> RunState:
     state = await queue.job_state(job_id)
     if state not in ("completed", "failed"):
         return RunState(state)
-    finished, reason = await queue.redis.hmget(queue.keys.job(job_id), ["finishedOn", "failedReason"])
+    ((finished, reason),) = await read_fields(queue.redis, [Fields(queue.keys.job(job_id), ENDED)])
+    told = reason.of("reason") if isinstance(reason, TooLarge) else text(reason or b"")
     return RunState(
         state,
-        int(finished) if finished and finished.isdigit() else None,
-        text(reason) if reason and state == "failed" else None,
+        int(finished) if isinstance(finished, bytes) and finished.isdigit() else None,
+        told if told and state == "failed" else None,
     )

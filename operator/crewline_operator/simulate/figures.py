@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crewline_operator.scaling.spec import LatencyObjective, ScalingSpec
-from crewline_operator.simulate.model import Outcome
+from crewline_operator.simulate.outcome import Outcome
 
 
 @dataclass(frozen=True)

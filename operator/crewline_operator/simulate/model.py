@@ -12,12 +12,12 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from crewline_operator.model.demand import Demand
 from crewline_operator.scaling.decide import History, decide
 from crewline_operator.scaling.spec import ScalingSpec
+from crewline_operator.simulate.outcome import Look, Outcome, Run, Scaled
 from crewline_operator.simulate.trace import Arrival
 
 #: A week of reads each quarter of a second.
@@ -35,50 +35,6 @@ class Cluster:
     #: From more replicas to the first job that the new worker takes; with the image on the node.
     startup_seconds: float = 1.2
     poll_seconds: float = 1.0
-
-
-class Run(NamedTuple):
-    """A job's: when it came, and how long it waited."""
-
-    came: float
-    waited: float
-
-
-class Look(NamedTuple):
-    """What there was at a moment."""
-
-    time: float
-    wanted: int
-    #: Pods that run, those that start or end among them.
-    pods: int
-    active: int
-    waiting: int
-
-
-class Scaled(NamedTuple):
-    """A change of the number of replicas."""
-
-    time: float
-    before: int
-    to: int
-    reason: str
-
-
-@dataclass
-class Outcome:
-    """What came of a load."""
-
-    runs: list[Run] = field(default_factory=list)
-    #: One for each read at which something was another than before.
-    looks: list[Look] = field(default_factory=list)
-    scalings: list[Scaled] = field(default_factory=list)
-    #: Times with pods, of all pods.
-    replica_seconds: float = 0.0
-    #: Times that jobs ran, of all jobs.
-    busy_seconds: float = 0.0
-    ended: float = 0.0
-    #: Jobs that no worker took.
-    left: int = 0
 
 
 class _Worker:

@@ -13,7 +13,7 @@ from html import escape
 
 from crewline_operator.scaling.spec import LatencyObjective, ScalingSpec
 from crewline_operator.simulate.figures import Waits, duration
-from crewline_operator.simulate.model import Outcome
+from crewline_operator.simulate.outcome import Outcome
 
 WIDTH = 960
 LEFT, RIGHT = 64, 32

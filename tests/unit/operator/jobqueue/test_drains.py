@@ -62,6 +62,29 @@ def test_idle_workers_are_asked_first_the_newest_of_them_and_nothing_is_lowered_
     assert conditions(status_of(result))["Progressing"] == ("True", "ScalingDown")
 
 
+FOREIGN = {"command": ["node", "w.js"], "image": "w"}
+
+
+def test_another_programs_workers_go_as_somebody_says_although_redis_is_away() -> None:
+    away: dict[str, Any] = {"reading": Reading(fault=UNREACHABLE), "workers": None}
+    for wanted in (0, 1):
+        assert replicas(scaled(wanted, 2, worker=FOREIGN, **away)) == wanted
+        assert replicas(scaled(wanted, 2, **away)) == 2, "those that can be asked are"
+        waits = scaled(wanted, 2, worker=FOREIGN, telling=frozenset({"pod-2"}), **away)
+        assert replicas(waits) == 2, "one that has told of itself is Crewline's"
+    first = scaled(1, 2, worker=FOREIGN, workers=None)
+    assert (replicas(first), first.looks) == (2, True), "Redis can be read: first they are looked at"
+
+
+def test_another_programs_workers_stay_where_nobody_says_anything_and_redis_is_away() -> None:
+    seen = {"deployment": deployment(3), "pods": [pod(1), pod(2), pod(3)], "reading": Reading(fault=UNREACHABLE)}
+    for fallback, wanted in (({}, 3), ({"fallback": {"afterSeconds": 1, "replicas": 1}}, 3)):
+        result = planned(observed(**seen), scaling={"maxReplicas": 10} | fallback, worker=FOREIGN)
+        assert status_of(result)["desiredReplicas"] == wanted
+    fewer = planned(observed(**seen), scaling={"maxReplicas": 2}, worker=FOREIGN)
+    assert replicas(fewer) == 2
+
+
 def test_one_that_answered_is_marked_and_replicas_is_lowered_once_the_mark_is_seen() -> None:
     workers = {"pod-1": BUSY, "pod-2": BUSY} | at_rest(3)
     marks = scaled(2, 3, workers=workers)

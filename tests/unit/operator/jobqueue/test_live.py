@@ -10,18 +10,22 @@ from crewline.wire.backoff import Backoff
 from crewline.wire.retention import Keep
 from crewline.wire.settings import Settings, read_settings
 from crewline_operator.effects.actions import Apply, Drain, WriteSettings, WriteStatus
+from crewline_operator.effects.done import Denied
 from crewline_operator.jobqueue.live import RETRY_SECONDS, settings_text
 from crewline_operator.jobqueue.plan import Plan
 from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.model.demand import Limits
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.fields import Unreadable
+from crewline_operator.model.note import Note
 from crewline_operator.model.worker import Worker
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from tests.unit.operator.factories import (
+    CLOCK,
+    conditions,
     deployment,
     jobqueue,
     jobqueue_object,
@@ -112,6 +116,20 @@ def test_nothing_is_written_that_is_there_already() -> None:
     changed = planned(observed(reading=reading(settings='{"generation": 4, "concurrency": 9}')))
     assert written(changed) is not None, "what somebody else has put there is mended"
     assert changed.check_after_seconds is not None and changed.check_after_seconds <= RETRY_SECONDS
+
+
+def test_what_redis_does_not_take_is_a_fault_until_it_does_and_asked_for_at_intervals() -> None:
+    fault = Fault("RedisFull", "what the workers are to follow can't be written: ...")
+    denied = {"deployment": deployment(0), "settings_denied": Denied(fault, CLOCK - 1)}
+    waits = planned(observed(reading=reading(settings=None), **denied))
+    assert written(waits) is None
+    assert conditions(status_of(waits))["Degraded"] == ("True", "RedisFull")
+    assert [note.reason for note in actions(waits, Note)] == ["RedisFull"]
+    again = planned(observed(reading=reading(settings=None), **denied, clock=CLOCK - 1 + RETRY_SECONDS))
+    assert written(again) is not None
+    assert conditions(status_of(again))["Degraded"] == ("True", "RedisFull"), "until it was taken"
+    there = planned(observed(reading=reading(settings=IN_FORCE), **denied))
+    assert conditions(status_of(there))["Degraded"] == ("False", "AsExpected"), "somebody has written it"
 
 
 @pytest.mark.parametrize(

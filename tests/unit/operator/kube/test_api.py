@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from crewline_operator.kube.api import JOBQUEUES, SECRETS, Api
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import RETRY_AFTER_CAP_SECONDS, ApiError, retry_after
+from crewline_operator.kube.resources import JOBQUEUES, SECRETS
 
 from tests.unit.operator.kube.serving import served
 

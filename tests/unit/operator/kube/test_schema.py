@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from crewline_operator.kube.api import Api, Resource
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import ApiError
+from crewline_operator.kube.resources import Resource
 from crewline_operator.kube.schema import NAMES, OldSchema, check_crds
 from crewline_operator.model.names import SCHEMA_VERSION, SCHEMA_VERSION_ANNOTATION
 

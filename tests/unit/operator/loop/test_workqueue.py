@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from crewline_operator import duty
 from crewline_operator.loop.workqueue import HEAP_SLACK, WorkQueue
 
 
@@ -286,3 +287,27 @@ async def test_a_forgotten_key_does_not_come_back() -> None:
     clock.now += 100
     assert queue.promote_due() is None
     assert len(queue) == 0
+
+
+@pytest.mark.parametrize("end", [asyncio.CancelledError, ValueError])
+async def test_the_timer_goes_on_however_it_has_ended(
+    end: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duty, "AGAIN_SECONDS", 0)
+    queue: WorkQueue[str] = WorkQueue()
+    came, promote, calls = asyncio.Event(), queue.promote_due, 0
+
+    def fails_once() -> float | None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise end("unforeseen")
+        return promote()
+
+    async def reconcile(_: str) -> None:
+        came.set()
+
+    monkeypatch.setattr(queue, "promote_due", fails_once)
+    async with running(queue, reconcile):
+        queue.add_after("a", 0.01)
+        await asyncio.wait_for(came.wait(), 5)

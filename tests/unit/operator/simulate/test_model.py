@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from crewline_operator.scaling.spec import JobsPerReplica, LatencyObjective
 from crewline_operator.simulate import model
-from crewline_operator.simulate.model import Cluster, Outcome, TooLong, simulate
+from crewline_operator.simulate.model import Cluster, TooLong, simulate
+from crewline_operator.simulate.outcome import Outcome
 from crewline_operator.simulate.trace import Arrival
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from crewline_operator.redis import duty
-from crewline_operator.redis.duty import kept_up
+from crewline_operator import duty
+from crewline_operator.duty import kept_up
 
 
 @pytest.fixture(autouse=True)

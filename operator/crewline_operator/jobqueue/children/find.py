@@ -1,0 +1,61 @@
+"""Finds a JobQueue's children: in the store where it can be trusted, else at the API server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from crewline_operator.jobqueue.children.ownership import Standing, standing
+from crewline_operator.jobqueue.spec import JobQueue
+from crewline_operator.kube.api import Api
+from crewline_operator.kube.resources import DEPLOYMENTS, SERVICE_ACCOUNTS
+from crewline_operator.kube.store import Store
+from crewline_operator.model.key import Object
+from crewline_operator.model.names import JOBQUEUE_LABEL
+
+#: The kinds of children, and where they are asked for.
+CHILDREN = {"ServiceAccount": SERVICE_ACCOUNTS, "Deployment": DEPLOYMENTS}
+
+
+@dataclass
+class Children:
+    """A JobQueue's children by kind, and what is in their places."""
+
+    own: dict[str, Object] = field(default_factory=dict)
+    foreign: list[str] = field(default_factory=list)
+    stale: bool = False
+
+
+class ChildFinder:
+    """Looks for children and changes nothing."""
+
+    def __init__(self, *, api: Api, store: Store) -> None:
+        self._api = api
+        self._store = store
+
+    async def find(self, jobqueue: JobQueue) -> Children:
+        """What has the names of the children."""
+        children = Children()
+        for kind in CHILDREN:
+            found = await self._find(kind, jobqueue)
+            if found is None:
+                continue
+            match standing(found, jobqueue):
+                case Standing.OURS:
+                    children.own[kind] = found
+                case Standing.EARLIER:
+                    children.stale = True
+                case Standing.FOREIGN if kind != "ServiceAccount" or not jobqueue.worker.service_account:
+                    children.foreign.append(f"{kind} {jobqueue.name!r}")
+        return children
+
+    async def _find(self, kind: str, jobqueue: JobQueue) -> Object | None:
+        """What has the name of a child, whoever made it."""
+        collection = self._store.of(kind)
+        known = collection.get(jobqueue.namespace, jobqueue.name)
+        if known is not None and standing(known, jobqueue) is Standing.OURS:
+            return known
+        # The watch may lag, and it does not show objects without our label: ask before making one.
+        found = await self._api.find(CHILDREN[kind], jobqueue.namespace, jobqueue.name)
+        if found is not None and JOBQUEUE_LABEL in (found["metadata"].get("labels") or {}):
+            collection.put(found)
+        return found

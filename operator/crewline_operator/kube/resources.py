@@ -1,0 +1,38 @@
+"""Where the kinds are served that the operator works with."""
+
+from __future__ import annotations
+
+from crewline_operator.model.names import is_object_name
+
+
+class Resource:
+    """Where a kind is served."""
+
+    def __init__(self, api: str, plural: str) -> None:
+        self.api = api
+        self.plural = plural
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """Raises ValueError for what no object may be called."""
+        for part in (namespace, name):
+            # a name may come from somebody's spec: "../../other/secrets/x" would be another object
+            if part is not None and not is_object_name(part):
+                raise ValueError(f"{part!r} is no object's name")
+        parts = [self.api]
+        if namespace is not None:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, subresource) if part is not None]
+        return "/".join(parts)
+
+
+JOBQUEUES = Resource("/apis/crewline.dev/v1alpha1", "jobqueues")
+SCHEDULEDJOBS = Resource("/apis/crewline.dev/v1alpha1", "scheduledjobs")
+DEPLOYMENTS = Resource("/apis/apps/v1", "deployments")
+SERVICE_ACCOUNTS = Resource("/api/v1", "serviceaccounts")
+PODS = Resource("/api/v1", "pods")
+CONFIG_MAPS = Resource("/api/v1", "configmaps")
+SECRETS = Resource("/api/v1", "secrets")
+EVENTS = Resource("/api/v1", "events")
+LEASES = Resource("/apis/coordination.k8s.io/v1", "leases")
+CRDS = Resource("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions")

@@ -8,37 +8,19 @@ import errno
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+from crewline.wire.text import shown as shown
 
 if TYPE_CHECKING:
     from rich.console import ConsoleRenderable
     from rich.text import Text
 
-#: What a terminal would obey or be deceived by: control characters, those that turn the direction of writing or are
-#: not seen, line separators, halves of characters.
-_unprintable = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    r"\U000e0000-\U000e007f]"
-)
-
 
 class OutputClosed(Exception):
     """Nobody reads what is printed, or it can't be written; raised where printing is all that a command does."""
-
-
-def shown(value: object, *, lines: bool = False) -> str:
-    """Text of a job, a queue, a worker or an event, safe for a terminal: all that is printed goes through here.
-
-    Anybody who may add jobs chooses it. What a terminal would obey is written as JSON writes it (``\\u001b``).
-
-    Args:
-        lines: the text may have lines and tabs.
-    """
-    kept = "\n\t" if lines else ""
-    return _unprintable.sub(lambda found: found[0] if found[0] in kept else _escaped(found[0]), str(value))
 
 
 def cell(value: object) -> Text:
@@ -118,11 +100,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if code > 0xFFFF:
-        high, low = divmod(code - 0x10000, 0x400)
-        return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
-    return f"\\u{code:04x}"

@@ -272,8 +272,8 @@ async def test_settings_tells_what_workers_follow_and_which_of_them_do(
     assert follows == {"generation": 6, "refused": [refused]}
     code, out, _ = await _run(crewline, "settings")
     lines = [line.strip().split(maxsplit=1) for line in out.splitlines() if line.strip()]
-    assert code == 0 and lines[:2] == [["generation", "6"], ["concurrency", "3"]]
-    assert lines[2][0].startswith(worker.name) and lines[2][1].startswith("follows generation 6; attempts '")
+    assert code == 0 and lines[:3] == [["setting", "value"], ["generation", "6"], ["concurrency", "3"]]
+    assert lines[4][0].startswith(worker.name) and lines[4][1].startswith("generation 6  attempts '")
 
 
 async def test_top_tells_which_settings_each_worker_has_applied(crewline: Any, queue: Queue, start_worker: Any) -> None:

@@ -17,12 +17,13 @@ from crewline.cli.common import (
     RedisOption,
     run,
 )
-from crewline.cli.printing import cell, draw, moment, say, tell, to_json
+from crewline.cli.opening import opened
+from crewline.cli.printing import moment, say, tell, to_json
+from crewline.cli.tables import Column, Table, draw
 from crewline.cli.usage import EXIT_USAGE, Group, checked, fail
 from crewline.errors import CrewlineError
 from crewline.queue.dead_letters import DeadLetters
 from crewline.queue.letter import DeadLetter
-from crewline.queue.queue import Queue
 from crewline.wire.checks import check_per_second
 
 NameOption = Annotated[str | None, typer.Option("--name", help="Only jobs of this name.")]
@@ -51,7 +52,7 @@ def list_letters(
     """
 
     async def read() -> tuple[str, int, list[DeadLetter]]:
-        async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
+        async with opened(queue, redis, prefix, dead_letter_queue=dead_letter_queue) as origin:
             letters = DeadLetters(origin)
             return origin.dead_letter_queue, await letters.count(), await letters.list(limit, name=name, reason=reason)
 
@@ -63,16 +64,14 @@ def list_letters(
     if not letters:
         tell(f"no dead letters of {queue}")
         return
-    from rich.table import Table
-
-    table = Table(box=None, title=cell(f"dead letters of {queue}, of {count} in {where}"), title_justify="left")
-    for column, justify in (("letter", "right"), ("job", "right"), ("name", "left"), ("attempts", "right"),
-                            ("failed at", "left"), ("reason", "left")):  # fmt: skip
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    columns = [
+        Column("letter", right=True), Column("job", right=True), Column("name", whole=False),
+        Column("attempts", right=True), Column("failed at"), Column("reason", whole=False),
+    ]  # fmt: skip
+    table = Table(columns, f"dead letters of {queue}, of {count} in {where}")
     for letter in letters:
-        table.add_row(
-            cell(letter.id), cell(letter.job_id), cell(letter.name), str(letter.attempts), moment(letter.failed_at_ms),
-            cell(letter.reason),
+        table.add(
+            letter.id, letter.job_id, letter.name, letter.attempts, moment(letter.failed_at_ms), letter.reason
         )  # fmt: skip
     draw(table)
     place = "" if dead_letter_queue is None else f" --dead-letter-queue {dead_letter_queue}"
@@ -93,7 +92,7 @@ def show(
     """
 
     async def read() -> DeadLetter:
-        async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
+        async with opened(queue, redis, prefix, dead_letter_queue=dead_letter_queue) as origin:
             return await DeadLetters(origin).get(letter_id)
 
     tell(to_json(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
@@ -140,7 +139,7 @@ def replay(
         failed[letter_id] = str(error)
 
     async def put_back() -> int:
-        async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
+        async with opened(queue, redis, prefix, dead_letter_queue=dead_letter_queue) as origin:
             dead = DeadLetters(origin)
             if chosen:
                 return await dead.replay_all(

@@ -20,6 +20,7 @@ from crewline.cli.common import (
     read_keep,
     run,
 )
+from crewline.cli.opening import is_there, similar_names
 from crewline.cli.printing import complain, say, to_json
 from crewline.cli.usage import EXIT_USAGE, TIME, fail
 from crewline.errors import InvalidPayload
@@ -98,8 +99,15 @@ def _read(text: str | bytes, what: str) -> Any:
     return payload
 
 
+async def _tell_of_new(queue: Queue) -> None:
+    """A first job makes its queue; where that may be a slip in the name, it is said."""
+    if not await is_there(queue) and (similar := await similar_names(queue)):
+        complain(f"queue {queue.name!r} is a new one; did you mean {' or '.join(similar)}?")
+
+
 async def _add(queue: str, redis: str, prefix: str, name: str, data: Any, options: dict[str, Any]) -> Ids:
     async with Queue(queue, redis=redis, prefix=prefix) as target:
+        await _tell_of_new(target)
         job = await target.add(name, data, **options)
         return [(job.id, job.added)]
 
@@ -119,6 +127,7 @@ async def _add_lines(queue: str, redis: str, prefix: str, name: str, options: di
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("adding", total=len(jobs))
         async with Queue(queue, redis=redis, prefix=prefix) as target:
+            await _tell_of_new(target)
             for start in range(0, len(jobs), CHUNK):
                 try:
                     added = await target.add_bulk(jobs[start : start + CHUNK])

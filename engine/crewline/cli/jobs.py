@@ -3,101 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from crewline.cli import listing
 from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, JsonOption, PrefixOption, QueueOption, RedisOption, run
-from crewline.cli.printing import cell, complain, draw, moment, printing, say, shown, tell, to_json
-from crewline.cli.usage import EXIT_FAILED, Group, completed_from, one_of
+from crewline.cli.opening import opened
+from crewline.cli.printing import complain, moment, printing, say, shown, tell, to_json
+from crewline.cli.usage import EXIT_FAILED, Group
 from crewline.errors import CrewlineError, JobNotFound
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
-from crewline.wire.text import text
 
 app = typer.Typer(
     help="Look at jobs: list, show, logs; retry, remove, cancel or promote them.", no_args_is_help=True, cls=Group
 )
 
-#: Where the ids of a state are.
-STATES = {
-    # BullMQ 5 parks what waits where somebody pauses the queue
-    "waiting": ("wait", "paused"),
-    "active": ("active",),
-    "prioritized": ("prioritized",),
-    "delayed": ("delayed",),
-    "completed": ("completed",),
-    "failed": ("failed",),
-    "waiting-children": ("waiting-children",),
-}
-#: Those that are sets by time, and by when they are to run.
-BY_TIME, BY_TURN = ("completed", "failed", "waiting-children"), ("prioritized", "delayed")
-
 IdsArgument = Annotated[list[str], typer.Argument(help="The jobs' ids.", show_default=False)]
 
 
-def as_dict(job: Job, state: str) -> dict[str, Any]:
-    """A job as the commands print it in JSON."""
-    names = (
-        "id", "name", "data", "opts", "timestamp_ms", "priority", "attempts_made", "attempts_started", "stalled_count",
-        "processed_on_ms", "finished_on_ms", "progress_value", "return_value", "failed_reason", "stacktrace",
-        "parent_key", "dead_letter_id",
-    )  # fmt: skip
-    return {"state": state, **{name: getattr(job, name) for name in names}}
-
-
-@app.command("list")
-def list_jobs(
-    queue: QueueOption,
-    state: Annotated[
-        str,
-        typer.Argument(
-            help=f"One of {', '.join(STATES)}.", callback=one_of(*STATES), autocompletion=completed_from(*STATES)
-        ),
-    ] = "waiting",
-    redis: RedisOption = DEFAULT_REDIS,
-    prefix: PrefixOption = DEFAULT_PREFIX,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at most.")] = 20,
-    as_json: JsonOption = False,
-) -> None:
-    """List a state's jobs, newest first; prioritized and delayed ones in the order in which they run.
-
-    Example: [bold]crewline jobs list failed -q emails[/bold]
-    """
-
-    async def read() -> list[Job]:
-        async with Queue(queue, redis=redis, prefix=prefix) as target:
-            ids: list[Any] = []
-            for place in STATES[state]:
-                key, last = target.keys.base + place, limit - len(ids) - 1
-                if last < 0:
-                    break
-                if state in (*BY_TIME, *BY_TURN):
-                    ids += await target.redis.zrange(key, 0, last, desc=state in BY_TIME)
-                else:
-                    ids += await target.redis.lrange(key, 0, last)
-            return [job for job in await target.look_at([text(job_id) for job_id in ids]) if job is not None]
-
-    jobs = run(read(), redis)
-    if as_json:
-        tell(to_json([as_dict(job, state) for job in jobs]))
-        return
-    if not jobs:
-        tell(f"no {state} jobs in {queue}")
-        return
-    from rich.table import Table
-
-    table = Table(box=None)
-    for column in ("id", "name", "added", "attempts", "progress"):
-        table.add_column(column, no_wrap=True, min_width=len(column))
-    table.add_column("reason" if state == "failed" else "data", overflow="ellipsis", no_wrap=True, ratio=1)
-    for job in jobs:
-        last = job.failed_reason if state == "failed" else to_json(job.data, ensure_ascii=False)
-        table.add_row(
-            cell(job.id), cell(job.name), moment(job.timestamp_ms), f"{job.attempts_made}/{job.attempts}",
-            cell(to_json(job.progress_value) if job.progress_value else ""), cell(last or ""),
-        )  # fmt: skip
-    draw(table)
+app.command("list")(listing.list_jobs)
 
 
 @app.command("show")
@@ -114,14 +40,14 @@ def show(
     """
 
     async def read() -> tuple[Job, str]:
-        async with Queue(queue, redis=redis, prefix=prefix) as target:
+        async with opened(queue, redis, prefix) as target:
             (job,) = await target.look_at([job_id])
             if job is None:
                 raise JobNotFound(f"there is no job {job_id} in queue {queue!r}")
             return job, await job.state()
 
     job, state = run(read(), redis)
-    fields = as_dict(job, state)
+    fields = listing.as_dict(job, state)
     if as_json:
         tell(to_json(fields))
         return
@@ -154,7 +80,7 @@ def logs(
     """Print what a job logged."""
 
     async def read() -> list[str]:
-        async with Queue(queue, redis=redis, prefix=prefix) as target:
+        async with opened(queue, redis, prefix) as target:
             (job,) = await target.look_at([job_id])
             if job is None:
                 raise JobNotFound(f"there is no job {job_id} in queue {queue!r}")
@@ -171,7 +97,7 @@ def _each(
     problems: list[str] = []
 
     async def work() -> None:
-        async with Queue(queue, redis=redis, prefix=prefix) as target:
+        async with opened(queue, redis, prefix) as target:
             for job_id in ids:
                 try:
                     if await act(target, job_id) is False:

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 from crewline.wire.text import shown as shown
 
 if TYPE_CHECKING:
-    from rich.console import ConsoleRenderable
     from rich.text import Text
+
+
+#: Levels of lists and objects that are printed where not all of them can be.
+MOST_LEVELS = 100
 
 
 class OutputClosed(Exception):
@@ -40,14 +43,6 @@ def tell(message: object) -> None:
     """The same where printing is all that a command does: raises OutputClosed where that can't be."""
     with printing():
         print(shown(message, lines=True), flush=True)
-
-
-def draw(what: ConsoleRenderable) -> None:
-    """The same for a table."""
-    from rich.console import Console
-
-    with printing():
-        Console().print(what)
 
 
 @contextlib.contextmanager
@@ -87,16 +82,23 @@ def moment(epoch_ms: int | None) -> str:
 
 
 def to_json(value: Any, **options: Any) -> str:
-    """JSON as any reader takes it: a number that JSON has not (a foreign client's 1e999) is told as text."""
+    """JSON as any reader takes it: a number that JSON has not (a foreign client's 1e999) is told as text.
+
+    So is what is nested too deeply to be written, beside what else there is.
+    """
     try:
         return json.dumps(value, allow_nan=False, **options)
-    except ValueError:
-        return json.dumps(_finite(value), allow_nan=False, **options)
+    except (ValueError, RecursionError):
+        return json.dumps(_tellable(value, MOST_LEVELS), allow_nan=False, **options)
 
 
-def _finite(value: Any) -> Any:
+def _tellable(value: Any, levels: int) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if not isinstance(value, Mapping | list | tuple):
+        return value
+    if not levels:
+        return "nested too deeply"
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _tellable(item, levels - 1) for key, item in value.items()}
+    return [_tellable(item, levels - 1) for item in value]

@@ -13,13 +13,16 @@ import typer
 
 from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, PrefixOption, RedisOption, run
 from crewline.cli.overview import Look, Overview
-from crewline.cli.printing import cell, printing, shown
+from crewline.cli.printing import printing, shown
 from crewline.cli.queues import queue_table
+from crewline.cli.tables import Column, Table
 from crewline.cli.usage import TIME, completed_from, one_of
 
 if TYPE_CHECKING:
     from rich.console import ConsoleRenderable
 
+#: Ids of running jobs that are shown of a worker.
+MOST_IDS = 3
 #: Keys that sort: what they sort by.
 SORTS = {"n": "name", "w": "waiting", "a": "active", "f": "failed", "d": "dead", "r": "rate"}
 
@@ -56,10 +59,11 @@ async def _watch(redis: str, prefix: str, interval: float, sort: str, once: bool
     before: dict[str, int] = {}
     looked_at = time.monotonic()
     async with Overview(redis, prefix) as overview:
-        picture = _picture(await overview.look(), prefix, sort, before, 0.0)
-        if once or not console.is_terminal:
+        width = console.width if console.is_terminal else None
+        picture = _picture(await overview.look(), prefix, sort, before, 0.0, width)
+        if once or width is None:
             with printing():
-                console.print(picture)
+                console.print(picture, soft_wrap=True)
             return
         with _keys() as pressed, Live(picture, console=console, screen=True, auto_refresh=False) as live:
             while True:
@@ -73,31 +77,32 @@ async def _watch(redis: str, prefix: str, interval: float, sort: str, once: bool
                         break
                     await asyncio.sleep(0.05)
                 now = time.monotonic()
-                picture = _picture(await overview.look(), prefix, sort, before, now - looked_at)
+                picture = _picture(await overview.look(), prefix, sort, before, now - looked_at, console.width)
                 with printing():
                     live.update(picture, refresh=True)
                 looked_at = now
 
 
 def _picture(
-    found: dict[str, Look], prefix: str, sort: str, before: dict[str, int], seconds: float
+    found: dict[str, Look], prefix: str, sort: str, before: dict[str, int], seconds: float, width: int | None
 ) -> ConsoleRenderable:
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
     rates: dict[str, float] = {}
-    workers = Table(box=None, header_style="bold")
-    for column in ("worker", "queue", "state", "busy", "slots", "settings", "running"):
-        workers.add_column(column, overflow="ellipsis", no_wrap=True)
+    numbers = ("busy", "slots", "settings")
+    workers = Table(
+        [
+            Column("worker", whole=False), Column("queue"), Column("state", rare=True),
+            *(Column(each, right=True) for each in numbers), Column("running"),
+        ]
+    )  # fmt: skip
     for name, look in found.items():
         rates[name] = max(look.ended - before.get(name, look.ended), 0) / seconds if seconds else 0.0
         before[name] = look.ended
         for worker in look.workers:
-            numbers = (worker.get(column, "") for column in ("busy", "slots", "settings"))
-            running = worker.get("running")
-            ids = ", ".join(map(str, running[:5])) if isinstance(running, list) else ""
-            workers.add_row(*map(cell, (worker.get("name", ""), name, _state(worker), *numbers, ids)))
+            counted = [worker.get(each, "") for each in numbers]
+            workers.add(worker.get("name", ""), name, _state(worker), *counted, _ids(worker.get("running")))
 
     def order(name: str) -> tuple[float, str]:
         if sort == "name":
@@ -106,7 +111,14 @@ def _picture(
 
     table = queue_table({name: found[name].counts for name in sorted(found, key=order)}, rates)
     told = shown(f"{len(found)} queues under {prefix!r}, sorted by {sort}; keys: n w a f d r sort, q quits")
-    return Group(Text(told, style="dim"), table, Text(""), workers)
+    return Group(Text(told, "dim"), *table.lines(width), Text(""), *workers.lines(width))
+
+
+def _ids(running: object) -> str:
+    """Ids of some jobs that run, whole, and how many more do."""
+    ids = running if isinstance(running, list) else []
+    more = f" and {len(ids) - MOST_IDS} more" if len(ids) > MOST_IDS else ""
+    return ", ".join(map(str, ids[:MOST_IDS])) + more
 
 
 def _state(worker: dict[str, Any]) -> str:

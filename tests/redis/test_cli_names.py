@@ -12,7 +12,7 @@ from tests.redis.test_cli import _run
 from tests.redis.test_cli import crewline as crewline
 
 COMMANDS = [
-    ["metrics"], ["settings"], ["pause"], ["resume"], ["clean", "completed"], ["events"], ["jobs", "list"],
+    ["metrics"], ["settings"], ["limits"], ["pause"], ["resume"], ["clean", "completed"], ["events"], ["jobs", "list"],
     ["jobs", "show", "1"], ["jobs", "logs", "1"], ["jobs", "retry", "1"], ["jobs", "remove", "1"],
     ["jobs", "cancel", "1"], ["jobs", "promote", "1"], ["dlq", "list"], ["dlq", "show", "1"], ["dlq", "replay", "1"],
     ["dlq", "replay", "--all"],

@@ -178,7 +178,11 @@ class Ours:
             await self._queue.drain(delayed=delayed)
 
     async def _clean(self, state: str) -> None:
-        await self._queue.clean(state)
+        if state == "wait":
+            # theirs leaves those with a priority, ours takes all that wait
+            await self._queue._clean(state, 1 << 52, None)
+        else:
+            await self._queue.clean(state)
 
     async def _obliterate(self) -> None:
         await self._queue.pause()  # as BullMQ's own method does; ours wants it said

@@ -202,5 +202,5 @@ async def test_one_that_was_cancelled_is_told_once_and_counted_apart(
     await queue.cancel(job.id, "the host is gone")
     await until(lambda: not worker.running)
     await worker.stop()
-    await until(lambda: [each for each in caplog.messages if each.endswith("last summary: 1 were cancelled")])
+    await until(lambda: [each for each in caplog.messages if each.endswith("last summary: 1 cancelled")])
     assert len([each for each in caplog.messages if "the host is gone" in each]) == 1

@@ -25,6 +25,7 @@ from crewline.errors import CrewlineError
 from crewline.queue.dead_letters import DeadLetters
 from crewline.queue.letter import DeadLetter
 from crewline.wire.checks import check_per_second
+from crewline.wire.text import counted
 
 NameOption = Annotated[str | None, typer.Option("--name", help="Only jobs of this name.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those whose reason holds this.")]
@@ -68,7 +69,7 @@ def list_letters(
         Column("letter", right=True), Column("job", right=True), Column("name", whole=False),
         Column("attempts", right=True), Column("failed at"), Column("reason", whole=False),
     ]  # fmt: skip
-    table = Table(columns, f"dead letters of {queue}, of {count} in {where}")
+    table = Table(columns, f"{counted(len(letters), 'dead letter')} of {queue}, of {count:,} in {where}")
     for letter in letters:
         table.add(
             letter.id, letter.job_id, letter.name, letter.attempts, moment(letter.failed_at_ms), letter.reason
@@ -85,6 +86,7 @@ def show(
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
     dead_letter_queue: LettersOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show all of a dead letter, as JSON: the job's data and options, why it failed, its stack traces.
 
@@ -95,7 +97,9 @@ def show(
         async with opened(queue, redis, prefix, dead_letter_queue=dead_letter_queue) as origin:
             return await DeadLetters(origin).get(letter_id)
 
-    tell(to_json(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
+    letter = dataclasses.asdict(run(read(), redis))
+    # it is JSON in any case: for people, or on a line
+    tell(to_json(letter) if as_json else to_json(letter, indent=2, ensure_ascii=False))
 
 
 @app.command("replay")
@@ -133,6 +137,8 @@ def replay(
             EXIT_USAGE,
         )
 
+    #: What came of each letter that was named.
+    told: dict[str, str] = {}
     failed: dict[str, str] = {}
 
     def cant(letter_id: str, error: CrewlineError) -> None:
@@ -145,14 +151,23 @@ def replay(
                 return await dead.replay_all(
                     per_second=per_second, dry_run=dry_run, on_error=cant, name=name, reason=reason
                 )
-            return await dead.replay_each(letters or [], on_error=cant)
+            for letter_id in letters or []:
+                try:
+                    done = await dead.replay(letter_id)
+                except CrewlineError as error:
+                    cant(letter_id, error)
+                else:
+                    told[letter_id] = "replayed" if done else "replayed before, or its job runs again"
+                    if not as_json:
+                        say(f"{letter_id}: {told[letter_id]}")
+            return [*told.values()].count("replayed")
 
     count = run(put_back(), redis)
     if as_json:
-        say(to_json({"queue": queue, "replayed": count, "failed": failed}))
+        say(to_json({"queue": queue, "replayed": count, "letters": told, "failed": failed}))
     else:
-        say(f"{'would replay' if dry_run else 'replayed'} {count}; a letter is replayed once only")
+        say(f"{'would replay' if dry_run else 'replayed'} {counted(count, 'letter')}; each is replayed once only")
     if failed:
         named = "".join(f"\n  {letter}: {why}" for letter, why in list(failed.items())[:MOST_NAMED])
         more = f"\n  and {len(failed) - MOST_NAMED} more" if len(failed) > MOST_NAMED else ""
-        fail(f"{len(failed)} letter{'s' * (len(failed) > 1)} can't be replayed:{named}{more}")
+        fail(f"{counted(len(failed), 'letter')} can't be replayed:{named}{more}")

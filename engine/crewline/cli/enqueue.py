@@ -23,10 +23,12 @@ from crewline.cli.common import (
 from crewline.cli.opening import is_there, similar_names
 from crewline.cli.printing import complain, say, to_json
 from crewline.cli.usage import EXIT_USAGE, TIME, fail
-from crewline.errors import InvalidPayload
+from crewline.errors import InvalidOption, InvalidPayload
 from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire import jsonio
+from crewline.wire.options import encode_shape
+from crewline.wire.text import counted
 
 #: Lines that are read before they are sent.
 CHUNK = 2000
@@ -46,7 +48,7 @@ def enqueue(
     prefix: PrefixOption = DEFAULT_PREFIX,
     job_id: Annotated[str | None, typer.Option(help="An id of your own; a known one adds nothing.")] = None,
     delay: Annotated[float, typer.Option(min=0, help="Seconds before it may run.", callback=TIME)] = 0.0,
-    priority: Annotated[int, typer.Option(min=0, help="0 runs first of all, then 1, 2, …")] = 0,
+    priority: Annotated[int, typer.Option(min=0, help="0 runs first of all, then 1, 2 and so on.")] = 0,
     attempts: Annotated[
         int | None,
         typer.Option(min=1, help="How often it may be tried.", show_default="3, or as the queue's settings say"),
@@ -78,6 +80,11 @@ def enqueue(
             fail(
                 "give the job's data as the second argument, or one JSON document a line on standard input", EXIT_USAGE
             )
+        try:
+            # of all lines alike: it is no line's fault
+            encode_shape(name, **options)
+        except InvalidOption as error:
+            fail(str(error), EXIT_USAGE)
         jobs = run(_add_lines(queue, redis, prefix, name, options), redis)
     if as_json:
         ids = [job_id for job_id, _ in jobs]
@@ -88,7 +95,7 @@ def enqueue(
         job_id, added = jobs[0]
         say(f"added job {job_id} to {queue}" if added else f"job {job_id} exists already: nothing was added")
     else:
-        say(f"added {len(jobs):,} jobs to {queue}")
+        say(f"added {counted(len(jobs), 'job')} to {queue}")
 
 
 def _read(text: str | bytes, what: str) -> Any:

@@ -76,8 +76,12 @@ def logs(
     queue: QueueOption,
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print what a job logged."""
+    """Print what a job logged.
+
+    Example: [bold]crewline jobs logs 42 -q emails[/bold]
+    """
 
     async def read() -> list[str]:
         async with opened(queue, redis, prefix) as target:
@@ -86,43 +90,66 @@ def logs(
                 raise JobNotFound(f"there is no job {job_id} in queue {queue!r}")
             return await job.logs()
 
-    for line in run(read(), redis):
+    lines = run(read(), redis)
+    if as_json:
+        tell(to_json(lines))
+        return
+    for line in lines:
         tell(line)
 
 
 def _each(
-    ids: list[str], queue: str, redis: str, prefix: str, done: str, act: Callable[[Queue, str], Awaitable[bool | None]]
+    ids: list[str],
+    queue: str,
+    redis: str,
+    prefix: str,
+    as_json: bool,
+    done: str,
+    act: Callable[[Queue, str], Awaitable[bool | None]],
 ) -> None:
     """Does something to each job; says of each what came of it, and fails at the end if one said False or raised."""
-    problems: list[str] = []
+    did: list[str] = []
+    problems: dict[str, str] = {}
 
     async def work() -> None:
         async with opened(queue, redis, prefix) as target:
             for job_id in ids:
                 try:
                     if await act(target, job_id) is False:
-                        problems.append(f"job {job_id}: a worker holds it, it has ended, or it is not there")
-                    else:
-                        say(f"{done} {job_id}")
+                        problems[job_id] = f"job {job_id}: a worker holds it, it has ended, or it is not there"
+                        continue
                 except CrewlineError as error:
-                    problems.append(str(error))
+                    problems[job_id] = str(error)
+                    continue
+                did.append(job_id)
+                if not as_json:
+                    say(f"{done} {job_id}")
 
     try:
         run(work(), redis)
     finally:
         # those before a Redis that went away, too
+        if as_json and (did or problems):
+            say(to_json({"queue": queue, done: did, "failed": problems}))
         if problems:
-            complain("; ".join(problems))
+            complain("; ".join(problems.values()))
     if problems:
         raise typer.Exit(EXIT_FAILED)
 
 
 @app.command("retry")
 def retry(
-    ids: IdsArgument, queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX
+    ids: IdsArgument,
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    as_json: JsonOption = False,
 ) -> None:
-    """Run finished jobs again, with all their attempts."""
-    _each(ids, queue, redis, prefix, "retried", lambda target, job_id: target.retry(job_id))
+    """Run finished jobs again, with all their attempts.
+
+    Example: [bold]crewline jobs retry 7 9 -q emails[/bold]
+    """
+    _each(ids, queue, redis, prefix, as_json, "retried", lambda target, job_id: target.retry(job_id))
 
 
 @app.command("remove")
@@ -132,10 +159,14 @@ def remove(
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
     keep_children: Annotated[bool, typer.Option("--keep-children", help="Leave the jobs below it in a flow.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Delete jobs that no worker runs, and a flow's jobs below them."""
+    """Delete jobs that no worker runs, and a flow's jobs below them.
+
+    Example: [bold]crewline jobs remove 7 9 -q emails[/bold]
+    """
     _each(
-        ids, queue, redis, prefix, "removed",
+        ids, queue, redis, prefix, as_json, "removed",
         lambda target, job_id: target.remove(job_id, children=not keep_children),
     )  # fmt: skip
 
@@ -147,14 +178,25 @@ def cancel(
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
     reason: Annotated[str, typer.Option(help="Why, for the jobs' failedReason.")] = "cancelled",
+    as_json: JsonOption = False,
 ) -> None:
-    """End jobs from outside, running ones too: they fail with the reason, without retry and dead letter."""
-    _each(ids, queue, redis, prefix, "cancelled", lambda target, job_id: target.cancel(job_id, reason))
+    """End jobs from outside, running ones too: they fail with the reason, without retry and dead letter.
+
+    Example: [bold]crewline jobs cancel 7 --reason "host is gone" -q emails[/bold]
+    """
+    _each(ids, queue, redis, prefix, as_json, "cancelled", lambda target, job_id: target.cancel(job_id, reason))
 
 
 @app.command("promote")
 def promote(
-    ids: IdsArgument, queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX
+    ids: IdsArgument,
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    as_json: JsonOption = False,
 ) -> None:
-    """Let delayed jobs run now."""
-    _each(ids, queue, redis, prefix, "promoted", lambda target, job_id: target.promote(job_id))
+    """Let delayed jobs run now.
+
+    Example: [bold]crewline jobs promote 7 9 -q emails[/bold]
+    """
+    _each(ids, queue, redis, prefix, as_json, "promoted", lambda target, job_id: target.promote(job_id))

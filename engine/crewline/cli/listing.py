@@ -12,6 +12,7 @@ from crewline.cli.opening import opened
 from crewline.cli.printing import moment, tell, to_json
 from crewline.cli.tables import Column, Table, draw
 from crewline.cli.usage import completed_from, one_of
+from crewline.queue.housekeeping import WAITING
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
 from crewline.queue.stored import opts_as_stored
@@ -19,8 +20,7 @@ from crewline.wire.text import text
 
 #: Where the ids of a state are.
 STATES = {
-    # BullMQ 5 parks what waits where somebody pauses the queue
-    "waiting": ("wait", "paused"),
+    "waiting": WAITING,
     "active": ("active",),
     "prioritized": ("prioritized",),
     "delayed": ("delayed",),
@@ -87,8 +87,8 @@ async def _ids(queue: Queue, state: str, limit: int) -> list[tuple[bytes | str, 
         key, last = queue.keys.base + place, limit - len(ids) - 1
         if last < 0:
             break
-        if state in (*BY_TIME, *BY_TURN):
-            ids += [tuple(each) for each in await queue.redis.zrange(key, 0, last, state in BY_TIME, withscores=True)]
+        if place in (*BY_TIME, *BY_TURN):
+            ids += [tuple(each) for each in await queue.redis.zrange(key, 0, last, place in BY_TIME, withscores=True)]
         else:
             ids += [(each, None) for each in await queue.redis.lrange(key, 0, last)]
     return ids

@@ -15,6 +15,7 @@ from crewline.cli.usage import TIME, checked, completed_from, one_of
 from crewline.queue.events import check_event_id
 from crewline.queue.housekeeping import CLEANABLE
 from crewline.queue.observing import Metrics
+from crewline.wire.text import counted
 
 
 def queues(
@@ -68,24 +69,44 @@ def pause(
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
     create: CreateOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Stop all workers of a queue from fetching; what runs goes on."""
+    """Stop all workers of a queue from fetching; what runs goes on.
+
+    Example: [bold]crewline pause -q emails[/bold]
+    """
 
     async def work() -> bool:
         async with opened(queue, redis, prefix, create=create) as target:
             return await target.pause()
 
-    say(f"paused {queue}" if run(work(), redis) else f"{queue} was paused already")
+    changed = run(work(), redis)
+    if as_json:
+        say(to_json({"queue": queue, "paused": True, "changed": changed}))
+    else:
+        say(f"paused {queue}" if changed else f"{queue} was paused already")
 
 
-def resume(queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX) -> None:
-    """Let the workers of a paused queue fetch again."""
+def resume(
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the workers of a paused queue fetch again.
+
+    Example: [bold]crewline resume -q emails[/bold]
+    """
 
     async def work() -> bool:
         async with opened(queue, redis, prefix) as target:
             return await target.resume()
 
-    say(f"resumed {queue}" if run(work(), redis) else f"{queue} was not paused")
+    changed = run(work(), redis)
+    if as_json:
+        say(to_json({"queue": queue, "paused": False, "changed": changed}))
+    else:
+        say(f"resumed {queue}" if changed else f"{queue} was not paused")
 
 
 def clean(
@@ -117,7 +138,7 @@ def clean(
             return await target.clean(state, older_than=older_than, limit=limit)
 
     ids = run(work(), redis)
-    say(to_json({"queue": queue, "deleted": len(ids)}) if as_json else f"deleted {len(ids):,} {state} jobs")
+    say(to_json({"queue": queue, "deleted": len(ids)}) if as_json else f"deleted {counted(len(ids), f'{state} job')}")
 
 
 def events(

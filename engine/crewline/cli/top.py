@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, PrefixOption, RedisOption, run
+from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, JsonOption, PrefixOption, RedisOption, run
 from crewline.cli.overview import Look, Overview
-from crewline.cli.printing import printing, shown
+from crewline.cli.printing import printing, shown, tell, to_json
 from crewline.cli.queues import queue_table
 from crewline.cli.tables import Column, Table
 from crewline.cli.usage import TIME, completed_from, one_of
+from crewline.wire.text import counted
 
 if TYPE_CHECKING:
     from rich.console import ConsoleRenderable
@@ -40,15 +41,26 @@ def top(
         ),
     ] = "waiting",
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show all queues and workers, live. Keys: n w a f d r sort, q quits.
 
     Example: [bold]crewline top --sort rate[/bold]
     """
+    if as_json:
+        tell(to_json(run(_look(redis, prefix), redis)))
+        return
     try:
         run(_watch(redis, prefix, interval, sort, once), redis)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+async def _look(redis: str, prefix: str) -> dict[str, Any]:
+    """One picture, for programs."""
+    async with Overview(redis, prefix) as overview:
+        found = await overview.look()
+    return {name: {**vars(look.counts), "ended": look.ended, "workers": look.workers} for name, look in found.items()}
 
 
 async def _watch(redis: str, prefix: str, interval: float, sort: str, once: bool) -> None:
@@ -101,8 +113,8 @@ def _picture(
         rates[name] = max(look.ended - before.get(name, look.ended), 0) / seconds if seconds else 0.0
         before[name] = look.ended
         for worker in look.workers:
-            counted = [worker.get(each, "") for each in numbers]
-            workers.add(worker.get("name", ""), name, _state(worker), *counted, _ids(worker.get("running")))
+            numbers_told = [worker.get(each, "") for each in numbers]
+            workers.add(worker.get("name", ""), name, _state(worker), *numbers_told, _ids(worker.get("running")))
 
     def order(name: str) -> tuple[float, str]:
         if sort == "name":
@@ -110,7 +122,7 @@ def _picture(
         return (-(rates[name] if sort == "rate" else getattr(found[name].counts, sort, 0)), name)
 
     table = queue_table({name: found[name].counts for name in sorted(found, key=order)}, rates)
-    told = shown(f"{len(found)} queues under {prefix!r}, sorted by {sort}; keys: n w a f d r sort, q quits")
+    told = shown(f"{counted(len(found), 'queue')} under {prefix!r}, sorted by {sort}; keys: n w a f d r sort, q quits")
     return Group(Text(told, "dim"), *table.lines(width), Text(""), *workers.lines(width))
 
 

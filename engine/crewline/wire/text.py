@@ -87,6 +87,11 @@ def loggable(value: object, *, lines: bool = False) -> str:
     return shown(_account.sub("***@", str(value)), lines=lines)
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """So many of something, as one says it: 1 job, 2 jobs, 0 jobs."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def lenient(field: Any) -> Any:
     """JSON that another client wrote into a field nobody's work depends on; its text if it is none."""
     try:

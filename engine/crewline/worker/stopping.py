@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Coroutine, Iterable
 
-from crewline.wire.text import loggable
+from crewline.wire.text import counted, loggable
 from crewline.worker.calls.commit import Committer
 from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.runs import outcomes
@@ -62,7 +62,7 @@ class Stop:
         # what has not begun goes back at once
         self._isolator.hand_back()
         if slots.runs:
-            log.info("stopping: %d jobs may end within %g s", len(slots.runs), grace_seconds)
+            log.info("stopping: %s may end within %g s", counted(len(slots.runs), "job"), grace_seconds)
         self._committer.hurry()
         self._began = _now()
         with contextlib.suppress(TimeoutError):
@@ -75,8 +75,8 @@ class Stop:
         returned = [run.job.id for run in reversed(left) if run.end_early(Status.RETURNED)]
         if returned:
             log.warning(
-                "%d jobs did not end within %g s: handed back: %s",
-                len(returned), round(_now() - self._began, 1), _named(returned),
+                "%s did not end within %g s: handed back: %s",
+                counted(len(returned), "job"), round(_now() - self._began, 1), _named(returned),
             )  # fmt: skip
         for run in reversed(left):
             if not run.stoppable:

@@ -14,7 +14,7 @@ from typing import Any
 
 from crewline.queue.job import Job
 from crewline.redis.scripts import Result
-from crewline.wire.text import bounded, loggable
+from crewline.wire.text import bounded, counted, loggable
 
 log = logging.getLogger("crewline.worker")
 
@@ -27,14 +27,14 @@ MOST_REASON, MOST_NAME = 500, 100
 #: Kinds of reasons that are counted between two summaries, and those that a summary names.
 MOST_KINDS, MOST_NAMED = 100, 3
 
-#: How runs end, as a summary counts them.
+#: How runs end, as a summary counts them: one, and several.
 ENDS = {
-    "completed": "completed",
-    "retry": "attempts failed and are tried again",
-    "failed": "failed for good",
-    "cancelled": "were cancelled",
-    "back": "handed back without an attempt",
-    "lost": "lost to other workers",
+    "completed": ("completed", "completed"),
+    "retry": ("attempt failed and is tried again", "attempts failed and are tried again"),
+    "failed": ("failed for good", "failed for good"),
+    "cancelled": ("cancelled", "cancelled"),
+    "back": ("handed back without an attempt", "handed back without an attempt"),
+    "lost": ("lost to another worker", "lost to other workers"),
 }
 
 
@@ -77,12 +77,15 @@ class Journal:
         counts, unwritten = self._counts, self._unwritten
         if not counts:
             return
-        told = ", ".join(f"{counts[end]:,} {words}" for end, words in ENDS.items() if counts[end])
+        told = ", ".join(counted(counts[end], *words) for end, words in ENDS.items() if counts[end])
         more, level = "", logging.INFO
         if unwritten:
             level = logging.WARNING
             most = ", ".join(f"{reason} ({count:,})" for reason, count in unwritten.most_common(MOST_NAMED))
-            more = f"; {unwritten.total():,} failures have no line of their own, most of them: {most}"
+            failures = counted(
+                unwritten.total(), "failure has no line of its own", "failures have no line of their own"
+            )
+            more = f"; {failures}, most of them: {most}"
         fields = {"event": "summary", "queue": self._queue, **counts, "unwritten": unwritten.total()}
         log.log(level, "queue %s: jobs since the last summary: %s%s", self._queue, told, more, extra=_extra(fields))
         self._counts, self._lines, self._unwritten = Counter(), Counter(), Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -16,6 +17,9 @@ from crewline.queue.events import check_event_id
 from crewline.queue.housekeeping import CLEANABLE
 from crewline.queue.observing import Metrics
 from crewline.wire.text import counted
+
+#: Characters of an event on a terminal, which may hold a job's whole result.
+MOST_OF_EVENT = 400
 
 
 def queues(
@@ -55,7 +59,7 @@ def queue_table(found: dict[str, Metrics], rates: dict[str, float] | None = None
         counts = found[name]
         title = cell(name)
         if keeps_letters(name, found):
-            title.append(" (dead letters)", "dim")
+            title.stylize("dim")
         if counts.paused:
             title.append(" (paused)", "yellow")
         cells = [(getattr(counts, state), style.get(state, "")) for state in states]
@@ -172,7 +176,8 @@ def events(
                     tell(to_json({"id": event.id, "event": event.name, "jobId": event.job_id, **event.fields}))
                 else:
                     more = " ".join(f"{key}={value}" for key, value in event.fields.items())
-                    tell(shown(f"{event.id}  {event.name:16} {event.job_id:12} {more}"[:400]))
+                    line = shown(f"{event.id}  {event.name:16} {event.job_id:12} {more}")
+                    tell(line[:MOST_OF_EVENT] if sys.stdout.isatty() else line)
 
     try:
         run(work(), redis)

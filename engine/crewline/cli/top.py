@@ -21,6 +21,7 @@ from crewline.wire.text import counted
 
 if TYPE_CHECKING:
     from rich.console import ConsoleRenderable
+    from rich.text import Text
 
 #: Ids of running jobs that are shown of a worker.
 MOST_IDS = 3
@@ -102,19 +103,9 @@ def _picture(
     from rich.text import Text
 
     rates: dict[str, float] = {}
-    numbers = ("busy", "slots", "settings")
-    workers = Table(
-        [
-            Column("worker", whole=False), Column("queue"), Column("state", rare=True),
-            *(Column(each, right=True) for each in numbers), Column("running"),
-        ]
-    )  # fmt: skip
     for name, look in found.items():
         rates[name] = max(look.ended - before.get(name, look.ended), 0) / seconds if seconds else 0.0
         before[name] = look.ended
-        for worker in look.workers:
-            numbers_told = [worker.get(each, "") for each in numbers]
-            workers.add(worker.get("name", ""), name, _state(worker), *numbers_told, _ids(worker.get("running")))
 
     def order(name: str) -> tuple[float, str]:
         if sort == "name":
@@ -123,14 +114,35 @@ def _picture(
 
     table = queue_table({name: found[name].counts for name in sorted(found, key=order)}, rates)
     told = shown(f"{counted(len(found), 'queue')} under {prefix!r}, sorted by {sort}; keys: n w a f d r sort, q quits")
-    return Group(Text(told, "dim"), *table.lines(width), Text(""), *workers.lines(width))
+    return Group(Text(told, "dim"), *table.lines(width), Text(""), *_workers(found, width))
 
 
-def _ids(running: object) -> str:
+def _workers(found: dict[str, Look], width: int | None) -> list[Text]:
+    """The workers of all queues, with as many ids of running jobs as there is room for: none is cut."""
+    lines: list[Text] = []
+    for most in range(MOST_IDS, -1, -1):
+        table = Table(
+            [
+                Column("worker"), Column("queue"), Column("state", rare=True), Column("busy", right=True),
+                Column("slots", right=True), Column("settings", right=True, rare=True), Column("running", rare=True),
+            ]
+        )  # fmt: skip
+        for name, look in found.items():
+            for each in look.workers:
+                told = (each.get("busy", ""), each.get("slots", ""), each.get("settings") or "")
+                table.add(each.get("name", ""), name, _state(each), *told, _ids(each.get("running"), most))
+        lines = table.lines(width)
+        if width is None or max(line.cell_len for line in lines) <= width:
+            break
+    return lines
+
+
+def _ids(running: object, most: int) -> str:
     """Ids of some jobs that run, whole, and how many more do."""
     ids = running if isinstance(running, list) else []
-    more = f" and {len(ids) - MOST_IDS} more" if len(ids) > MOST_IDS else ""
-    return ", ".join(map(str, ids[:MOST_IDS])) + more
+    if len(ids) <= most:
+        return ", ".join(map(str, ids))
+    return f"{', '.join(map(str, ids[:most]))} and {len(ids) - most} more" if most else ""
 
 
 def _state(worker: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from crewline.queue.events import Event, Update
 from crewline.queue.flows import FlowJob, FlowNode
 from crewline.queue.job import Job
 from crewline.queue.letter import DeadLetter
-from crewline.queue.observing import Metrics
+from crewline.queue.observing import Limits, Metrics
 from crewline.queue.queue import Queue
 from crewline.queue.schedule import Schedule
 from crewline.redis.completed import redis_url
@@ -56,6 +56,7 @@ __all__ = [
     "JobQueue",
     "Keep",
     "LeaseLost",
+    "Limits",
     "Metrics",
     "Middleware",
     "Queue",

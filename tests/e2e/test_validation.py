@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.fixtures import Cluster
+from tests.manifests import shown
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,11 @@ def send(cluster: Cluster, manifest: dict[str, Any], *options: str) -> str:
 
 def worker(**fields: Any) -> dict[str, Any]:
     return {key: value for key, value in ({"handler": "handlers:handle"} | fields).items() if value is not None}
+
+
+def test_whatever_pages_and_examples_show_passes_strictly(cluster: Cluster, crds: None) -> None:
+    said = {f"{each.place}: {each.kind} {each.name}": send(cluster, each.obj, "--validate=strict") for each in shown()}
+    assert {place: error for place, error in said.items() if error} == {}
 
 
 def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) -> None:

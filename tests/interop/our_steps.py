@@ -180,7 +180,12 @@ class Ours:
             await self._queue.drain(delayed=delayed)
 
     async def _clean(self, state: str) -> None:
-        if not await keeps_another(self._queue.redis, self._queue.keys.base):
+        if await keeps_another(self._queue.redis, self._queue.keys.base):
+            return
+        if state == "wait":
+            # theirs leaves those with a priority, ours takes all that wait
+            await self._queue._clean(state, 1 << 52, None)
+        else:
             await self._queue.clean(state)
 
     async def _obliterate(self) -> None:

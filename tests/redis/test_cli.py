@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from crewline import FlowJob, Job, Queue
+import typer
+from crewline import FlowJob, Job, Queue, cli
+from typer.testing import CliRunner
 
 HANDLERS = """
 import asyncio
@@ -120,14 +124,17 @@ async def test_dead_letters_are_listed_with_reason_and_replayed_once(
     await queue.add("n", "fail", attempts=1)
     await until(DeadLetters(queue).count)
     code, out, _ = await _run(crewline, "dlq", "list")
-    assert code == 0 and "as told" in out and "dead letters of emails, of 1 in emails-dlq" in out
+    assert code == 0 and "as told" in out and "1 dead letter of emails, of 1 in emails-dlq" in out
     await queue.pause()
     code, out, _ = await _run(crewline, "dlq", "replay", "1", "--json")
-    assert code == 0 and json.loads(out)["replayed"] == 1
+    assert code == 0 and json.loads(out) == {
+        "queue": "emails", "replayed": 1, "letters": {"1": "replayed"}, "failed": {}
+    }  # fmt: skip
     code, out, _ = await _run(crewline, "dlq", "replay", "1", "--json")
     assert code == 0 and json.loads(out)["replayed"] == 0
-    code, _, err = await _run(crewline, "dlq", "replay", "99")
+    code, out, err = await _run(crewline, "dlq", "replay", "1", "99")
     assert code == 1 and "no dead letter 99" in err
+    assert out == "1: replayed before, or its job runs again\nreplayed 0 letters; each is replayed once only\n"
 
 
 async def test_a_listing_of_dead_letters_says_whose_they_are_and_how_many_wait_where(
@@ -151,7 +158,7 @@ async def test_a_listing_of_dead_letters_says_whose_they_are_and_how_many_wait_w
         await emails.add("mine", 1, attempts=1)
         await until(DeadLetters(emails).list)
     code, out, _ = await _run(crewline, "dlq", "list", "--dead-letter-queue", "graveyard")
-    assert code == 0 and "dead letters of emails, of 2 in graveyard" in out
+    assert code == 0 and "1 dead letter of emails, of 2 in graveyard" in out
     assert out.count("as told") == 1 and "-q emails --dead-letter-queue graveyard" in out
     code, out, _ = await _run(crewline, "dlq", "list", "--dead-letter-queue", "graveyard", "--json")
     told = json.loads(out)
@@ -221,7 +228,7 @@ async def test_jobs_are_listed_newest_first_or_as_they_will_run_wherever_they_ar
         await queue.add_flow(FlowJob("root", n, [FlowJob("leaf", 0, queue="mails")], options={"job_id": f"root-{n}"}))
         for n in (8, 9)
     ]
-    listed = {"waiting": [3, 2, 1, 0], "prioritized": [5, 4], "delayed": [7, 6], "waiting-children": [9, 8]}
+    listed = {"waiting": [3, 2, 1, 0, 5, 4], "prioritized": [5, 4], "delayed": [7, 6], "waiting-children": [9, 8]}
     for state, data in listed.items():
         code, out, err = await _run(crewline, "jobs", "list", state, "--json")
         assert code == 0 and [job["data"] for job in json.loads(out)] == data, (state, out, err)
@@ -272,8 +279,8 @@ async def test_settings_tells_what_workers_follow_and_which_of_them_do(
     assert follows == {"generation": 6, "refused": [refused]}
     code, out, _ = await _run(crewline, "settings")
     lines = [line.strip().split(maxsplit=1) for line in out.splitlines() if line.strip()]
-    assert code == 0 and lines[:2] == [["generation", "6"], ["concurrency", "3"]]
-    assert lines[2][0].startswith(worker.name) and lines[2][1].startswith("follows generation 6; attempts '")
+    assert code == 0 and lines[:3] == [["setting", "value"], ["generation", "6"], ["concurrency", "3"]]
+    assert lines[4][0].startswith(worker.name) and lines[4][1].startswith("generation 6  attempts '")
 
 
 async def test_top_tells_which_settings_each_worker_has_applied(crewline: Any, queue: Queue, start_worker: Any) -> None:
@@ -316,10 +323,66 @@ async def test_events_are_followed_until_ctrl_c(crewline: Any, queue: Queue) -> 
     assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
-async def test_help_teaches_with_an_example_for_each_command(crewline: Any) -> None:
-    commands = (["worker"], ["enqueue"], ["metrics"], ["queues"], ["settings"], ["top"], ["events"], ["clean"],
-                ["jobs", "list"], ["jobs", "show"], ["dlq", "list"], ["dlq", "show"], ["dlq", "replay"])  # fmt: skip
-    results = await asyncio.gather(*(_run(crewline, *command, "--help") for command in commands))
-    for command, (code, out, _) in zip(commands, results, strict=True):
-        assert code == 0 and f"crewline {' '.join(command)}" in out, command
-        assert "Example" in out, command
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_help_teaches_with_an_example_for_each_command_and_cuts_no_name(columns: str) -> None:
+    runner = CliRunner(env={"COLUMNS": columns})
+    for path, command in _commands(typer.main.get_command(cli.app)):
+        if path == "crewline simulate":
+            # another package's
+            continue
+        result = runner.invoke(cli.app, [*path.split()[1:], "--help"], prog_name="crewline")
+        assert result.exit_code == 0 and path in result.output and "Example" in result.output, path
+        words = re.findall(r"[\w-]+", result.output)
+        names = {name for each in command.params for name in [*each.opts, each.envvar] if name}
+        assert names - {*words} == set() and "…" not in result.output, (path, names - {*words})
+
+
+def _commands(command: Any, path: str = "crewline") -> Iterator[tuple[str, Any]]:
+    for name, each in getattr(command, "commands", {}).items():
+        yield from _commands(each, f"{path} {name}")
+    if not hasattr(command, "commands"):
+        yield path, command
+
+
+def test_every_command_prints_json_but_the_worker() -> None:
+    without = {
+        path
+        for path, command in _commands(typer.main.get_command(cli.app))
+        if not any("--json" in parameter.opts for parameter in command.params)
+    }
+    # what `simulate` is told is for another package to read
+    assert without == {"crewline worker", "crewline simulate"}
+
+
+async def test_whatever_changes_something_tells_programs_of_it(crewline: Any, queue: Queue) -> None:
+    jobs = await queue.add_bulk(("n", n, {"delay": 600}) for n in range(3))
+    ids = [job.id for job in jobs]
+
+    async def told(*arguments: str) -> tuple[int, Any]:
+        code, out, _ = await _run(crewline, *arguments, "--json")
+        return code, json.loads(out)
+
+    assert await told("pause") == (0, {"queue": "emails", "paused": True, "changed": True})
+    assert await told("resume") == (0, {"queue": "emails", "paused": False, "changed": True})
+    assert await told("jobs", "promote", *ids[:2]) == (0, {"queue": "emails", "promoted": ids[:2], "failed": {}})
+    why = {"99": "job 99: a worker holds it, it has ended, or it is not there"}
+    assert await told("jobs", "remove", ids[0], "99") == (1, {"queue": "emails", "removed": ids[:1], "failed": why})
+    assert await told("jobs", "logs", ids[1]) == (0, [])
+    code, picture = await told("top")
+    assert code == 0 and (picture["emails"]["waiting"], picture["emails"]["delayed"]) == (1, 1)
+    assert picture["emails"]["workers"] == []
+
+
+async def test_waiting_is_one_word_for_the_same_jobs_wherever_it_is_said(crewline: Any, queue: Queue) -> None:
+    await queue.add_bulk([("plain", 1), ("urgent", 2, {"priority": 1}), ("later", 3, {"delay": 600})])
+    assert (await queue.metrics()).waiting == 2
+    code, out, _ = await _run(crewline, "jobs", "list", "waiting")
+    assert code == 0 and [line.split()[1] for line in out.splitlines()[1:]] == ["plain", "urgent"]
+    assert await _run(crewline, "clean", "waiting") == (0, "deleted 2 waiting jobs\n", "")
+    code, _, err = await _run(crewline, "clean", "wait")
+    assert code == 2 and "waiting" in err
+
+
+async def test_a_wrong_option_of_many_jobs_is_no_lines_fault(crewline: Any, queue: Queue) -> None:
+    code, _, err = await _run(crewline, "enqueue", "n", "--priority", "99999999", stdin="1\n2\n")
+    assert code == 2 and "priority" in err and "item" not in err

@@ -95,6 +95,39 @@ async def test_one_unreadable_job_hides_none_of_the_others(crewline: Any, queue:
     assert code == 0 and [job["id"] for job in json.loads(out)] == ["3", "2", "1"], err
 
 
+#: Fields of a job's hash that any client of the Redis may have written.
+ODD: dict[str, dict[str, bytes]] = {
+    "deep": {"data": b"[" * 900 + b"]" * 900}, "deeper": {"progress": b"[" * 50_000 + b"]" * 50_000},
+    "number": {"data": b"9" * 6000}, "infinite": {"opts": b'{"attempts": 1e999}'}, "options": {"opts": b"\xff{oops"},
+    "name": {"name": b"\xff\xfe"}, "traces": {"stacktrace": b'[{"a": 1}]'}, "reason": {"failedReason": b"\xff"},
+    "when": {"timestamp": b"9" * 5000, "processedOn": b"-9e99"}, "half": {"data": b'"\\ud800"'},
+}  # fmt: skip
+
+
+async def test_whatever_is_stored_as_a_job_has_its_row_and_hides_no_other(crewline: Any, queue: Queue) -> None:
+    jobs = [await queue.add("n", 1, job_id=job_id) for job_id in ODD]
+    for job in jobs:
+        await queue.redis.hset(queue.keys.job(job.id), mapping=ODD[job.id])
+    await queue.redis.rpush(queue.keys.wait, b"\xff\xfe", "gone", "text", "meta")
+    await queue.redis.set(queue.keys.job("text"), "no hash")
+    code, out, err = await _run(crewline, "jobs", "list", "-n", "100")
+    assert (code, err) == (0, "")
+    rows = {line.split()[0]: line for line in out.splitlines()[1:]}
+    why = {"\\xff\\xfe": "its id is no UTF-8 text", "gone": "it is not there any more",
+           "text": "its key holds no job: it is a string", "meta": "no job can have this id"}  # fmt: skip
+    assert rows.keys() == {*ODD, *why}
+    assert {job_id: rows[job_id].partition(job_id)[2].strip() for job_id in why} == why
+    code, out, err = await _run(crewline, "jobs", "list", "-n", "100", "--json")
+    told = {each["id"]: each for each in json.loads(out)}
+    assert (code, err, told.keys()) == (0, "", rows.keys())
+    assert {job_id: told[job_id]["unreadable"] for job_id in why} == why
+    assert told["options"]["opts"] == "\ufffd{oops"
+    for job_id in ("deep", "infinite", "options", "when"):
+        assert [(await _run(crewline, "jobs", "show", job_id, *more))[0] for more in ([], ["--json"])] == [0, 0]
+    await queue.redis.delete(queue.keys.job("text"))
+    await queue.redis.ltrim(queue.keys.wait, 0, len(ODD) - 1)
+
+
 async def test_one_letter_that_cant_be_replayed_stops_no_other_and_is_named(
     crewline: Any, queue: Queue, start_worker: Any, until: Any
 ) -> None:
@@ -116,8 +149,13 @@ async def test_one_letter_that_cant_be_replayed_stops_no_other_and_is_named(
             and told["replayed"] == 0
             and list(told["failed"]) == [letter.id for letter in await DeadLetters(queue).list()]
         )
-        code, out, err = await _run(crewline, "dlq", "replay", "99", *told["failed"])
+        done = [letter_id for letter_id in ("1", "2", "3") if letter_id not in told["failed"]]
+        code, out, err = await _run(crewline, "dlq", "replay", *done, "99", *told["failed"])
         assert code == 1 and "2 letters can't be replayed" in err and "no dead letter 99" in err
+        assert out == (
+            "".join(f"{letter_id}: replayed before, or its job runs again\n" for letter_id in done)
+            + "replayed 0 letters; each is replayed once only\n"
+        )
         # a queue that takes it replays it
         assert await DeadLetters(large).replay_all() == 1
 

@@ -67,7 +67,7 @@ async def test_a_verb_whose_words_nobody_reads_has_done_its_work(queue: Queue, r
     assert await _unread(redis_url, "enqueue", "n", "1") == (0, "")
     assert await _unread(redis_url, "enqueue", "n", "1", "--json") == (0, "")
     assert (await queue.metrics()).waiting == 2
-    assert await _unread(redis_url, "clean", "wait") == (0, "")
+    assert await _unread(redis_url, "clean", "waiting") == (0, "")
     assert await _unread(redis_url, "pause") == (0, "")
     counts = await queue.metrics()
     assert counts.waiting == 0 and counts.paused

@@ -29,7 +29,7 @@ async def test_a_child_stays_where_its_parent_can_not_be_told(
         acts = {
             "remove": lambda: queue.remove("child"),
             "cancel": lambda: queue.cancel("child"),
-            "clean": lambda: queue.clean("wait"),
+            "clean": lambda: queue.clean("waiting"),
         }
         with pytest.raises(ResponseError, match=r"bull:letters:.* waits for this job, and can not be told"):
             await acts[act]()
@@ -51,7 +51,7 @@ async def test_no_parent_waits_for_a_child_that_was_taken_away_half_way(
         acts: dict[str, Call] = {
             "remove": lambda: queue.remove("child"),
             "cancel": lambda: queue.cancel("child"),
-            "clean": lambda: queue.clean("wait"),
+            "clean": lambda: queue.clean("waiting"),
             "drain": queue.drain,
         }
         before = await snapshot(queue)

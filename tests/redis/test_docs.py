@@ -14,9 +14,11 @@ import contextlib
 import dataclasses
 import doctest
 import inspect
+import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +32,7 @@ import typer
 from crewline import cli
 
 from tests.interop import intended
+from tests.manifests import on_page, shown
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs/engine").glob("*.md"))
@@ -42,6 +45,8 @@ LIMIT_SECONDS = 40
 LANGUAGES = {"python", "console", "text"}
 
 _fence = re.compile(r"```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: What a worker's log tells of a job that failed for good, its trace below: a page may be about such jobs.
+_of_jobs = re.compile(r"^job .* attempt \d+ of \d+ failed: .*\nTraceback .*\n(?:  .*\n)+\S.*\n", re.MULTILINE)
 _file_name = re.compile(r"# (\w+\.py)\b")
 
 
@@ -78,7 +83,9 @@ def run_page(page: Path, folder: Path, url: str) -> None:
             program = folder / (named[1] if named else f"block{number}.py")
             program.write_text(text)
             code, out, err = _run([sys.executable, str(program)], folder, url, block.place)
-            assert code == 0 and "Traceback" not in err, f"{block.place} ended with {code}:\n{out}{err}"
+            assert code == 0 and "Traceback" not in _of_jobs.sub("", err), (
+                f"{block.place} ended with {code}:\n{out}{err}"
+            )
             _compare(block.output, out, block.place)
         elif block.language == "console":
             code, out, err = _run(["bash", "-c", _session(text)], folder, url, block.place)
@@ -137,6 +144,59 @@ def test_the_readmes_handler_and_producer_work_together(tmp_path: Path, redis_ur
     session = "crewline worker handlers:handle --queue emails & python producer.py"
     code, out, err = _run(["bash", "-c", session], tmp_path, redis_url, "README.md")
     assert (code, out) == (0, "{'sent': 'a@example.com'}\n"), err
+
+
+@pytest.mark.parametrize(
+    ("page", "code", "result"),
+    [
+        ("README.md", None, {"sent": "team@example.com"}),
+        ("docs/scheduledjob.md", "examples/access-log/digest.py", {"completed": 0, "dead": 0, "waiting": 0}),
+    ],
+)
+def test_what_a_scheduled_job_on_a_page_adds_is_done_by_the_handler_of_its_queue(
+    page: str, code: str | None, result: object, tmp_path: Path, redis_url: str
+) -> None:
+    (scheduled,) = (each for each in on_page(ROOT / page) if each.kind == "ScheduledJob")
+    wanted = scheduled.obj["spec"]
+    (queue,) = {
+        (each.name, each.obj["spec"]["worker"]["handler"])
+        for each in shown()
+        if each.kind == "JobQueue" and each.name == wanted["queueRef"]["name"]
+    }
+    if code is None:
+        (tmp_path / "handlers.py").write_text(next(b.text for b in blocks(ROOT / page) if b.language == "python"))
+    else:
+        shutil.copy(ROOT / code, tmp_path)
+    name, handler = queue
+    job = wanted["job"]
+    program = f"""
+        crewline enqueue {job["name"]} {shlex.quote(json.dumps(job["data"]))} -q {name} --job-id run > /dev/null
+        CREWLINE_PREFIX=bull crewline worker {handler} -q {name} &
+        until crewline jobs show run -q {name} --json | grep -E '"state": "(completed|failed)"'; do sleep 0.1; done
+    """
+    _, out, err = _run(["bash", "-c", program], tmp_path, redis_url, page)
+    ended = json.loads(out)
+    assert (ended["state"], ended["return_value"]) == ("completed", result), (ended, err)
+
+
+def test_getting_started_ends_as_it_says_where_a_worker_stands_in_for_the_cluster(
+    tmp_path: Path, redis_url: str
+) -> None:
+    text = (ROOT / "docs/getting-started.md").read_text().replace("redis://127.0.0.1:16379/0", redis_url)
+    (producer,) = re.findall(r"<<'PY'\n(.*?)^PY$", text, re.MULTILINE | re.DOTALL)
+    commands = re.findall(r"^\.venv/bin/(crewline dlq .*)$", text, re.MULTILINE)
+    assert len(commands) == 2, "what to do with dead letters"
+    (tmp_path / "producer.py").write_text(producer)
+    examples = ROOT / "examples"
+    (tmp_path / "examples").symlink_to(examples)
+    program = f"""
+        python producer.py
+        ACCESS_LOG_PACE_SECONDS=0 crewline worker handlers:count -q access-log --code-path examples/access-log &
+        until crewline metrics -q access-log --json | grep -q '"completed": 19, "failed": 1'; do sleep 0.2; done
+        {commands[0]}; {commands[1]}
+    """
+    _, out, err = _run(["bash", "-c", program], tmp_path, redis_url, "getting-started.md")
+    assert "chunk-017" in out and "is not in combined log format" in out and "replayed 1" in out, out + err
 
 
 @pytest.mark.parametrize(

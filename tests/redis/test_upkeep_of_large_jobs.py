@@ -54,7 +54,7 @@ async def test_a_list_is_cleaned_of_all_but_those_that_are_to_stay(queue: Queue)
     # each third is young
     for job in jobs[::3]:
         await queue.redis.hset(queue.keys.job(job.id), "timestamp", 2**45)
-    gone = await queue.clean("wait")
+    gone = await queue.clean("waiting")
     assert sorted(gone) == [job.id for job in jobs if job not in jobs[::3]]
     waiting = [job_id.decode() for job_id in await queue.redis.lrange(queue.keys.wait, 0, -1)]
     assert waiting == [job.id for job in reversed(jobs[::3])]

@@ -66,7 +66,7 @@ async def cleans_failed_jobs(queue: Queue) -> Call:
 
 async def cleans_waiting_jobs(queue: Queue) -> Call:
     await queue.add_flow(tree(4))
-    return lambda: queue.clean("wait")
+    return lambda: queue.clean("waiting")
 
 
 async def sweeps(queue: Queue) -> Call:

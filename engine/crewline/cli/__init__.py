@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from crewline.cli import dlq, elsewhere, ending, enqueue, jobs, metrics, queues, settings, top, worker
+from crewline.cli import dlq, elsewhere, ending, enqueue, jobs, limits, metrics, queues, settings, top, worker
 from crewline.cli.usage import Command, Commands
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("worker", cls=ending.WorkerCommand)(worker.run_worker)
 app.command("enqueue")(enqueue.enqueue)
 app.command("metrics")(metrics.metrics)
 app.command("queues")(queues.queues)
+app.command("limits")(limits.limits)
 app.command("settings")(settings.settings)
 app.command("top")(top.top)
 app.command("events")(queues.events)

@@ -66,7 +66,7 @@ RedisOption = Annotated[
         "--redis",
         "-r",
         envvar="CREWLINE_REDIS_URL",
-        help="Redis, as redis://\\[user:password@]host:port/db.",
+        help="Redis' URL, as redis://host:port/db.",
         callback=converted(_complete),
     ),
 ]

@@ -17,13 +17,15 @@ from crewline.cli.common import (
     RedisOption,
     run,
 )
-from crewline.cli.printing import cell, draw, moment, say, tell, to_json
+from crewline.cli.opening import opened
+from crewline.cli.printing import moment, say, tell, to_json
+from crewline.cli.tables import Column, Table, draw
 from crewline.cli.usage import EXIT_USAGE, Group, checked, fail
 from crewline.errors import CrewlineError
 from crewline.queue.dead_letters import DeadLetters
 from crewline.queue.letter import DeadLetter
-from crewline.queue.queue import Queue
 from crewline.wire.checks import check_per_second
+from crewline.wire.text import counted
 
 NameOption = Annotated[str | None, typer.Option("--name", help="Only jobs of this name.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those whose reason holds this.")]
@@ -51,7 +53,7 @@ def list_letters(
     """
 
     async def read() -> tuple[str, int, list[DeadLetter]]:
-        async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
+        async with opened(queue, redis, prefix, dead_letter_queue=dead_letter_queue) as origin:
             letters = DeadLetters(origin)
             return origin.dead_letter_queue, await letters.count(), await letters.list(limit, name=name, reason=reason)
 
@@ -63,16 +65,14 @@ def list_letters(
     if not letters:
         tell(f"no dead letters of {queue}")
         return
-    from rich.table import Table
-
-    table = Table(box=None, title=cell(f"dead letters of {queue}, of {count} in {where}"), title_justify="left")
-    for column, justify in (("letter", "right"), ("job", "right"), ("name", "left"), ("attempts", "right"),
-                            ("failed at", "left"), ("reason", "left")):  # fmt: skip
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    columns = [
+        Column("letter", right=True), Column("job", right=True), Column("name", whole=False),
+        Column("attempts", right=True), Column("failed at"), Column("reason", whole=False),
+    ]  # fmt: skip
+    table = Table(columns, f"{counted(len(letters), 'dead letter')} of {queue}, of {count:,} in {where}")
     for letter in letters:
-        table.add_row(
-            cell(letter.id), cell(letter.job_id), cell(letter.name), str(letter.attempts), moment(letter.failed_at_ms),
-            cell(letter.reason),
+        table.add(
+            letter.id, letter.job_id, letter.name, letter.attempts, moment(letter.failed_at_ms), letter.reason
         )  # fmt: skip
     draw(table)
     place = "" if dead_letter_queue is None else f" --dead-letter-queue {dead_letter_queue}"
@@ -86,6 +86,7 @@ def show(
     redis: RedisOption = DEFAULT_REDIS,
     prefix: PrefixOption = DEFAULT_PREFIX,
     dead_letter_queue: LettersOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show all of a dead letter, as JSON: the job's data and options, why it failed, its stack traces.
 
@@ -93,10 +94,12 @@ def show(
     """
 
     async def read() -> DeadLetter:
-        async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
+        async with opened(queue, redis, prefix, dead_letter_queue=dead_letter_queue) as origin:
             return await DeadLetters(origin).get(letter_id)
 
-    tell(to_json(dataclasses.asdict(run(read(), redis)), indent=2, ensure_ascii=False))
+    letter = dataclasses.asdict(run(read(), redis))
+    # it is JSON in any case: for people, or on a line
+    tell(to_json(letter) if as_json else to_json(letter, indent=2, ensure_ascii=False))
 
 
 @app.command("replay")
@@ -134,26 +137,37 @@ def replay(
             EXIT_USAGE,
         )
 
+    #: What came of each letter that was named.
+    told: dict[str, str] = {}
     failed: dict[str, str] = {}
 
     def cant(letter_id: str, error: CrewlineError) -> None:
         failed[letter_id] = str(error)
 
     async def put_back() -> int:
-        async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as origin:
+        async with opened(queue, redis, prefix, dead_letter_queue=dead_letter_queue) as origin:
             dead = DeadLetters(origin)
             if chosen:
                 return await dead.replay_all(
                     per_second=per_second, dry_run=dry_run, on_error=cant, name=name, reason=reason
                 )
-            return await dead.replay_each(letters or [], on_error=cant)
+            for letter_id in letters or []:
+                try:
+                    done = await dead.replay(letter_id)
+                except CrewlineError as error:
+                    cant(letter_id, error)
+                else:
+                    told[letter_id] = "replayed" if done else "replayed before, or its job runs again"
+                    if not as_json:
+                        say(f"{letter_id}: {told[letter_id]}")
+            return [*told.values()].count("replayed")
 
     count = run(put_back(), redis)
     if as_json:
-        say(to_json({"queue": queue, "replayed": count, "failed": failed}))
+        say(to_json({"queue": queue, "replayed": count, "letters": told, "failed": failed}))
     else:
-        say(f"{'would replay' if dry_run else 'replayed'} {count}; a letter is replayed once only")
+        say(f"{'would replay' if dry_run else 'replayed'} {counted(count, 'letter')}; each is replayed once only")
     if failed:
         named = "".join(f"\n  {letter}: {why}" for letter, why in list(failed.items())[:MOST_NAMED])
         more = f"\n  and {len(failed) - MOST_NAMED} more" if len(failed) > MOST_NAMED else ""
-        fail(f"{len(failed)} letter{'s' * (len(failed) > 1)} can't be replayed:{named}{more}")
+        fail(f"{counted(len(failed), 'letter')} can't be replayed:{named}{more}")

@@ -20,12 +20,15 @@ from crewline.cli.common import (
     read_keep,
     run,
 )
+from crewline.cli.opening import is_there, similar_names
 from crewline.cli.printing import complain, say, to_json
 from crewline.cli.usage import EXIT_USAGE, TIME, fail
-from crewline.errors import InvalidPayload
+from crewline.errors import InvalidOption, InvalidPayload
 from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire import jsonio
+from crewline.wire.options import encode_shape
+from crewline.wire.text import counted
 
 #: Lines that are read before they are sent.
 CHUNK = 2000
@@ -45,7 +48,7 @@ def enqueue(
     prefix: PrefixOption = DEFAULT_PREFIX,
     job_id: Annotated[str | None, typer.Option(help="An id of your own; a known one adds nothing.")] = None,
     delay: Annotated[float, typer.Option(min=0, help="Seconds before it may run.", callback=TIME)] = 0.0,
-    priority: Annotated[int, typer.Option(min=0, help="0 runs first of all, then 1, 2, …")] = 0,
+    priority: Annotated[int, typer.Option(min=0, help="0 runs first of all, then 1, 2 and so on.")] = 0,
     attempts: Annotated[
         int | None,
         typer.Option(min=1, help="How often it may be tried.", show_default="3, or as the queue's settings say"),
@@ -77,6 +80,11 @@ def enqueue(
             fail(
                 "give the job's data as the second argument, or one JSON document a line on standard input", EXIT_USAGE
             )
+        try:
+            # of all lines alike: it is no line's fault
+            encode_shape(name, **options)
+        except InvalidOption as error:
+            fail(str(error), EXIT_USAGE)
         jobs = run(_add_lines(queue, redis, prefix, name, options), redis)
     if as_json:
         ids = [job_id for job_id, _ in jobs]
@@ -87,7 +95,7 @@ def enqueue(
         job_id, added = jobs[0]
         say(f"added job {job_id} to {queue}" if added else f"job {job_id} exists already: nothing was added")
     else:
-        say(f"added {len(jobs):,} jobs to {queue}")
+        say(f"added {counted(len(jobs), 'job')} to {queue}")
 
 
 def _read(text: str | bytes, what: str) -> Any:
@@ -98,8 +106,15 @@ def _read(text: str | bytes, what: str) -> Any:
     return payload
 
 
+async def _tell_of_new(queue: Queue) -> None:
+    """A first job makes its queue; where that may be a slip in the name, it is said."""
+    if not await is_there(queue) and (similar := await similar_names(queue)):
+        complain(f"queue {queue.name!r} is a new one; did you mean {' or '.join(similar)}?")
+
+
 async def _add(queue: str, redis: str, prefix: str, name: str, data: Any, options: dict[str, Any]) -> Ids:
     async with Queue(queue, redis=redis, prefix=prefix) as target:
+        await _tell_of_new(target)
         job = await target.add(name, data, **options)
         return [(job.id, job.added)]
 
@@ -119,6 +134,7 @@ async def _add_lines(queue: str, redis: str, prefix: str, name: str, options: di
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("adding", total=len(jobs))
         async with Queue(queue, redis=redis, prefix=prefix) as target:
+            await _tell_of_new(target)
             for start in range(0, len(jobs), CHUNK):
                 try:
                     added = await target.add_bulk(jobs[start : start + CHUNK])

@@ -14,9 +14,10 @@ from crewline.cli.common import (
     RedisOption,
     run,
 )
-from crewline.cli.printing import cell, draw, tell, to_json
+from crewline.cli.opening import opened
+from crewline.cli.printing import tell, to_json
+from crewline.cli.tables import Column, Table, draw
 from crewline.queue.observing import Metrics
-from crewline.queue.queue import Queue
 
 
 def metrics(
@@ -32,17 +33,14 @@ def metrics(
     """
 
     async def read() -> Metrics:
-        async with Queue(queue, redis=redis, prefix=prefix, dead_letter_queue=dead_letter_queue) as target:
+        async with opened(queue, redis, prefix, dead_letter_queue=dead_letter_queue) as target:
             return await target.metrics()
 
     counts = dataclasses.asdict(run(read(), redis))
     if as_json:
         tell(to_json({"queue": queue, **counts}))
         return
-    from rich.table import Table
-
-    table = Table(title=cell(f"{queue}{' (paused)' if counts.pop('paused') else ''}"), title_justify="left", box=None)
-    for state in counts:
-        table.add_column(state.replace("_", " "), justify="right")
-    table.add_row(*(f"{count:,}" for count in counts.values()))
+    title = f"{queue}{' (paused)' if counts.pop('paused') else ''}"
+    table = Table([Column(state.replace("_", "-"), right=True) for state in counts], title)
+    table.add(*(f"{count:,}" for count in counts.values()))
     draw(table)

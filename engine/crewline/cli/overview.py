@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -93,3 +94,8 @@ async def find_queues(client: Redis, prefix: str) -> list[str]:
         if name and suffix in ("id", "meta"):
             names.add(name)
     return sorted(names)
+
+
+def keeps_letters(name: str, found: Collection[str]) -> bool:
+    """Whether a queue is where another one's dead letters go, as its name says."""
+    return name.endswith("-dlq") and name.removesuffix("-dlq") in found

@@ -8,37 +8,22 @@ import errno
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from crewline.wire.text import shown as shown
+
 if TYPE_CHECKING:
-    from rich.console import ConsoleRenderable
     from rich.text import Text
 
-#: What a terminal would obey or be deceived by: control characters, those that turn the direction of writing or are
-#: not seen, line separators, halves of characters.
-_unprintable = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    r"\U000e0000-\U000e007f]"
-)
+
+#: Levels of lists and objects that are printed where not all of them can be.
+MOST_LEVELS = 100
 
 
 class OutputClosed(Exception):
     """Nobody reads what is printed, or it can't be written; raised where printing is all that a command does."""
-
-
-def shown(value: object, *, lines: bool = False) -> str:
-    """Text of a job, a queue, a worker or an event, safe for a terminal: all that is printed goes through here.
-
-    Anybody who may add jobs chooses it. What a terminal would obey is written as JSON writes it (``\\u001b``).
-
-    Args:
-        lines: the text may have lines and tabs.
-    """
-    kept = "\n\t" if lines else ""
-    return _unprintable.sub(lambda found: found[0] if found[0] in kept else _escaped(found[0]), str(value))
 
 
 def cell(value: object) -> Text:
@@ -58,14 +43,6 @@ def tell(message: object) -> None:
     """The same where printing is all that a command does: raises OutputClosed where that can't be."""
     with printing():
         print(shown(message, lines=True), flush=True)
-
-
-def draw(what: ConsoleRenderable) -> None:
-    """The same for a table."""
-    from rich.console import Console
-
-    with printing():
-        Console().print(what)
 
 
 @contextlib.contextmanager
@@ -105,24 +82,23 @@ def moment(epoch_ms: int | None) -> str:
 
 
 def to_json(value: Any, **options: Any) -> str:
-    """JSON as any reader takes it: a number that JSON has not (a foreign client's 1e999) is told as text."""
+    """JSON as any reader takes it: a number that JSON has not (a foreign client's 1e999) is told as text.
+
+    So is what is nested too deeply to be written, beside what else there is.
+    """
     try:
         return json.dumps(value, allow_nan=False, **options)
-    except ValueError:
-        return json.dumps(_finite(value), allow_nan=False, **options)
+    except (ValueError, RecursionError):
+        return json.dumps(_tellable(value, MOST_LEVELS), allow_nan=False, **options)
 
 
-def _finite(value: Any) -> Any:
+def _tellable(value: Any, levels: int) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if not isinstance(value, Mapping | list | tuple):
+        return value
+    if not levels:
+        return "nested too deeply"
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if code > 0xFFFF:
-        high, low = divmod(code - 0x10000, 0x400)
-        return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
-    return f"\\u{code:04x}"
+        return {key: _tellable(item, levels - 1) for key, item in value.items()}
+    return [_tellable(item, levels - 1) for item in value]

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
+from crewline.wire.text import counted
+
 log = logging.getLogger("crewline.worker")
 
 #: Seconds that tasks which handlers have left get to end once they are cancelled, ...
@@ -73,7 +75,8 @@ def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
         with contextlib.suppress(SystemExit, KeyboardInterrupt, RuntimeError):
             _, left = loop.run_until_complete(asyncio.wait(tasks, timeout=TASKS_SECONDS))
             if left:
-                log.warning("%d tasks that handlers have started do not end when they are cancelled", len(left))
+                some = counted(len(left), "task that handlers have started does", "tasks that handlers have started do")
+                log.warning("%s not end when cancelled", some)
 
 
 def _run_hooks() -> None:

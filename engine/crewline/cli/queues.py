@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from typing import Annotated
 
 import typer
 
 from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, JsonOption, PrefixOption, QueueOption, RedisOption, run
-from crewline.cli.overview import Overview
-from crewline.cli.printing import cell, draw, say, shown, tell, to_json
+from crewline.cli.opening import CreateOption, opened
+from crewline.cli.overview import Overview, keeps_letters
+from crewline.cli.printing import cell, say, shown, tell, to_json
+from crewline.cli.tables import Column, Table, draw
 from crewline.cli.usage import TIME, checked, completed_from, one_of
 from crewline.queue.events import check_event_id
 from crewline.queue.housekeeping import CLEANABLE
 from crewline.queue.observing import Metrics
-from crewline.queue.queue import Queue
+from crewline.wire.text import counted
 
-if TYPE_CHECKING:
-    from rich.table import Table
+#: Characters of an event on a terminal, which may hold a job's whole result.
+MOST_OF_EVENT = 400
 
 
 def queues(
@@ -42,50 +45,72 @@ def queues(
 
 
 def queue_table(found: dict[str, Metrics], rates: dict[str, float] | None = None) -> Table:
-    """The table that ``queues`` and, with how many jobs end a second, ``top`` show."""
-    from rich.table import Table
+    """The table that ``queues`` and, with how many jobs end a second, ``top`` show.
+
+    Queues of dead letters come last: what waits there is no work.
+    """
     from rich.text import Text
 
-    table = Table(box=None, header_style="bold")
-    table.add_column("queue")
-    columns = ("waiting", "active", "delayed", "completed", "failed", "dead")
-    for column in columns:
-        table.add_column(column, justify="right")
-    if rates is not None:
-        table.add_column("jobs/s", justify="right")
-    for name, counts in found.items():
-        style = {"failed": "red", "dead": "red", "active": "green"}
-        cells = []
-        for column in columns:
-            count = getattr(counts, column)
-            cells.append(Text(f"{count:,}", style=style.get(column, "") if count else ""))
+    states = ("waiting", "active", "delayed", "completed", "failed", "dead")
+    columns = [Column("queue"), *(Column(state, right=True) for state in states)]
+    table = Table(columns if rates is None else [*columns, Column("jobs/s", right=True)])
+    style = {"failed": "red", "dead": "red", "active": "green"}
+    for name in sorted(found, key=lambda name: keeps_letters(name, found)):
+        counts = found[name]
         title = cell(name)
+        if keeps_letters(name, found):
+            title.stylize("dim")
         if counts.paused:
             title.append(" (paused)", "yellow")
-        if rates is not None:
-            cells.append(Text(f"{rates[name]:,.1f}"))
-        table.add_row(title, *cells)
+        cells = [(getattr(counts, state), style.get(state, "")) for state in states]
+        told = [Text(f"{count:,}", style=style if count else "") for count, style in cells]
+        table.add(title, *told, *([] if rates is None else [f"{rates[name]:,.1f}"]))
     return table
 
 
-def pause(queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX) -> None:
-    """Stop all workers of a queue from fetching; what runs goes on."""
+def pause(
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    create: CreateOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop all workers of a queue from fetching; what runs goes on.
+
+    Example: [bold]crewline pause -q emails[/bold]
+    """
 
     async def work() -> bool:
-        async with Queue(queue, redis=redis, prefix=prefix) as target:
+        async with opened(queue, redis, prefix, create=create) as target:
             return await target.pause()
 
-    say(f"paused {queue}" if run(work(), redis) else f"{queue} was paused already")
+    changed = run(work(), redis)
+    if as_json:
+        say(to_json({"queue": queue, "paused": True, "changed": changed}))
+    else:
+        say(f"paused {queue}" if changed else f"{queue} was paused already")
 
 
-def resume(queue: QueueOption, redis: RedisOption = DEFAULT_REDIS, prefix: PrefixOption = DEFAULT_PREFIX) -> None:
-    """Let the workers of a paused queue fetch again."""
+def resume(
+    queue: QueueOption,
+    redis: RedisOption = DEFAULT_REDIS,
+    prefix: PrefixOption = DEFAULT_PREFIX,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the workers of a paused queue fetch again.
+
+    Example: [bold]crewline resume -q emails[/bold]
+    """
 
     async def work() -> bool:
-        async with Queue(queue, redis=redis, prefix=prefix) as target:
+        async with opened(queue, redis, prefix) as target:
             return await target.resume()
 
-    say(f"resumed {queue}" if run(work(), redis) else f"{queue} was not paused")
+    changed = run(work(), redis)
+    if as_json:
+        say(to_json({"queue": queue, "paused": False, "changed": changed}))
+    else:
+        say(f"resumed {queue}" if changed else f"{queue} was not paused")
 
 
 def clean(
@@ -113,11 +138,11 @@ def clean(
     """
 
     async def work() -> list[str]:
-        async with Queue(queue, redis=redis, prefix=prefix) as target:
+        async with opened(queue, redis, prefix) as target:
             return await target.clean(state, older_than=older_than, limit=limit)
 
     ids = run(work(), redis)
-    say(to_json({"queue": queue, "deleted": len(ids)}) if as_json else f"deleted {len(ids):,} {state} jobs")
+    say(to_json({"queue": queue, "deleted": len(ids)}) if as_json else f"deleted {counted(len(ids), f'{state} job')}")
 
 
 def events(
@@ -133,6 +158,7 @@ def events(
         ),
     ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="Only these events; may be repeated.")] = None,
+    create: CreateOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Follow what happens in a queue, until Ctrl-C.
@@ -141,7 +167,7 @@ def events(
     """
 
     async def work() -> None:
-        async with Queue(queue, redis=redis, prefix=prefix) as target:
+        async with opened(queue, redis, prefix, create=create) as target:
             await target.metrics()  # an unreachable Redis is said at once, not waited for
             async for event in target.events(after):
                 if only and event.name not in only:
@@ -150,7 +176,8 @@ def events(
                     tell(to_json({"id": event.id, "event": event.name, "jobId": event.job_id, **event.fields}))
                 else:
                     more = " ".join(f"{key}={value}" for key, value in event.fields.items())
-                    tell(shown(f"{event.id}  {event.name:16} {event.job_id:12} {more}"[:400]))
+                    line = shown(f"{event.id}  {event.name:16} {event.job_id:12} {more}")
+                    tell(line[:MOST_OF_EVENT] if sys.stdout.isatty() else line)
 
     try:
         run(work(), redis)

@@ -7,14 +7,19 @@ import logging
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crewline.cli.health import Health
 from crewline.errors import InvalidOption
+from crewline.redis.connection import end_tasks
+
+if TYPE_CHECKING:
+    from crewline.cli.progress import ProgressLine
 
 log = logging.getLogger("crewline.worker")
 
 
-async def serve(worker: object, ready_file: Path | None, health: Health | None) -> None:
+async def serve(worker: object, ready_file: Path | None, health: Health | None, line: ProgressLine | None) -> None:
     from crewline.worker import Worker
 
     assert isinstance(worker, Worker)
@@ -43,7 +48,18 @@ async def serve(worker: object, ready_file: Path | None, health: Health | None) 
             health.ready.set()
     else:
         ready.cancel()
-    await running
+    await (running if line is None else _followed(running, worker, line))
+
+
+async def _followed(running: asyncio.Future[None], worker: object, line: ProgressLine) -> None:
+    # a worker that nobody looks at needs none of it
+    from crewline.cli.progress import follow
+
+    following = asyncio.create_task(follow(worker, line))
+    try:
+        await running
+    finally:
+        await end_tasks(following)
 
 
 def check_ready_file(ready_file: Path | None) -> None:

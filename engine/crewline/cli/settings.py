@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from crewline.cli.common import DEFAULT_PREFIX, DEFAULT_REDIS, JsonOption, PrefixOption, QueueOption, RedisOption, run
-from crewline.cli.printing import cell, draw, tell, to_json
-from crewline.queue.queue import Queue
+from crewline.cli.opening import opened
+from crewline.cli.printing import tell, to_json
+from crewline.cli.tables import Column, Table, draw
 from crewline.wire.jsonio import loads
 
 
@@ -22,7 +23,7 @@ def settings(
     """
 
     async def read() -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        async with Queue(queue, redis=redis, prefix=prefix) as target:
+        async with opened(queue, redis, prefix) as target:
             told: dict[str, Any] = loads((await target.settings()).to_json(), "settings")
             return told, await target.workers()
 
@@ -31,15 +32,15 @@ def settings(
     if as_json:
         tell(to_json({"queue": queue, "settings": found, "workers": applied}))
         return
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False)
+    table = Table([Column("setting"), Column("value")])
     for name, value in found.items():
-        table.add_row(name, cell(to_json(value)))
-    for name, each in applied.items():
-        refused = "".join(f"; {error}" for error in each["refused"])
-        table.add_row(cell(name), cell(f"follows generation {each['generation']}{refused}"))
+        table.add(name, to_json(value))
     draw(table)
+    if applied:
+        table = Table([Column("worker"), Column("follows"), Column("refused", whole=False, rare=True)])
+        for name, each in applied.items():
+            table.add(name, f"generation {each['generation']}", "; ".join(map(str, each["refused"])))
+        draw(table)
 
 
 def _applied(worker: dict[str, Any]) -> dict[str, Any]:

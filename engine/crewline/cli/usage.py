@@ -25,7 +25,7 @@ class Group(TyperGroup):
     """Commands that belong together."""
 
     def get_params(self, ctx: Any) -> Any:
-        return _flags_without_value(super().get_params(ctx))
+        return _without_types(super().get_params(ctx))
 
 
 class Commands(Group):
@@ -65,7 +65,7 @@ class Command(TyperCommand):
     """One of them: its arguments are text."""
 
     def get_params(self, ctx: Any) -> Any:
-        return _flags_without_value(super().get_params(ctx))
+        return _without_types(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         rest = super().parse_args(ctx, args)
@@ -126,10 +126,10 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _flags_without_value(params: Any) -> Any:
-    """Help would show ``<bool>`` behind an option that takes no value."""
+def _without_types(params: Any) -> Any:
+    """Help would show ``<float range>`` behind an option, and cut the name of its variable for want of room."""
     for param in params:
-        if getattr(param, "is_flag", False):
+        if param.param_type_name == "option":
             param.metavar = ""
     return params
 

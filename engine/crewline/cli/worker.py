@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from crewline.cli import process
+from crewline.cli import logs, process
 from crewline.cli.common import (
     DEFAULT_PREFIX,
     DEFAULT_REDIS,
@@ -141,6 +140,15 @@ def run_worker(
             autocompletion=completed_from("debug", "info", "warning", "error"),
         ),
     ] = "info",
+    log_format: Annotated[
+        str,
+        typer.Option(
+            envvar="CREWLINE_LOG_FORMAT",
+            help="text, or json: an object a line.",
+            callback=one_of(*logs.FORMATS),
+            autocompletion=completed_from(*logs.FORMATS),
+        ),
+    ] = "text",
     reload: Annotated[
         bool, typer.Option("--reload", help="For development: start again whenever the handler's source changes.")
     ] = False,
@@ -168,9 +176,7 @@ def run_worker(
         health = None if health_port is None else Health(health_port)
     except InvalidOption as error:
         refuse(str(error), EXIT_USAGE)
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s %(message)s", stream=sys.stderr
-    )
+    line = logs.set_up(log_level, log_format)
     from crewline.worker import Worker
 
     try:
@@ -189,7 +195,7 @@ def run_worker(
             dead_letter_queue=dead_letter_queue,
             **{name: value for name, value in keep.items() if value is not None},  # type: ignore[arg-type]
         )  # fmt: skip
-        await serve(worker, ready_file, health)
+        await serve(worker, ready_file, health, line)
 
     with contextlib.suppress(ImportError):
         import uvloop

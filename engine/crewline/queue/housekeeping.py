@@ -21,7 +21,9 @@ from crewline.wire.checks import check_callable, check_count, check_rate, check_
 from crewline.wire.settings import SETTINGS_KEY, Settings, read_settings
 from crewline.wire.text import escaped, text
 
-CLEANABLE = ("completed", "failed", "delayed", "prioritized", "waiting-children", "wait", "paused", "active")
+#: Where those that wait are: BullMQ 5 parks them where somebody pauses the queue.
+WAITING = ("wait", "paused", "prioritized")
+CLEANABLE = ("completed", "failed", "delayed", "prioritized", "waiting-children", "waiting", "active")
 
 #: Our own key for large flows that are added in parts; see redis/scripts/lib/add/flow_in_parts.lua.
 FLOWS_KEY = "flows"
@@ -48,8 +50,8 @@ class Housekeeping(ById):
         """Deletes jobs of one state.
 
         Args:
-            state: ``completed``, ``failed``, ``delayed``, ``prioritized``, ``waiting-children``, ``wait``, ``paused``
-                or ``active`` (only those that no worker holds).
+            state: ``completed``, ``failed``, ``delayed``, ``waiting`` (``prioritized`` ones, too), ``prioritized``,
+                ``waiting-children``, or ``active`` (only those that no worker holds).
             older_than: seconds since they ended, or were added; 0 for all.
             limit: how many at most.
 
@@ -61,11 +63,14 @@ class Housekeeping(ById):
         if limit is not None:
             check_count(limit, "limit", mend="leave it out for all")
         before = await self.scripts.read_clock() - round(age_seconds * 1000)
-        return await self._clean(state, before, limit)
+        gone: list[str] = []
+        for place in WAITING if state == "waiting" else (state,):
+            gone += await self._clean(place, before, None if limit is None else limit - len(gone))
+        return gone
 
     async def drain(self, *, delayed: bool = False) -> int:
         """Deletes all jobs that wait now, delayed ones too if asked; returns how many. Those that run go on."""
-        states = ("wait", "paused", "prioritized", *(["delayed"] if check_truth(delayed, "delayed") else []))
+        states = (*WAITING, *(["delayed"] if check_truth(delayed, "delayed") else []))
         there = [self.redis.llen(self.keys.base + state) for state in states[:2]]
         there += [self.redis.zcard(self.keys.base + state) for state in (*states[2:], "waiting-children")]
         # no more than there are: a producer that goes on adding would keep this going for ever. Parents whose children

@@ -42,6 +42,27 @@ class Metrics:
     paused: bool
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What holds over all workers of a queue; None for no bound.
+
+    Attributes:
+        concurrency: how many jobs may run at once.
+        rate: ``(jobs, seconds)``: how many may start in that time.
+        started: how many have started in the window of a rate that is open now, the queue's or a worker's own.
+        holds_seconds: for how long nothing starts, since that rate is used up or a client said so; 0.0 if it does.
+    """
+
+    concurrency: int | None
+    rate: tuple[int, float] | None
+    started: int
+    holds_seconds: float
+
+
+#: What a BullMQ client writes for the jobs of a window to let nothing start in it: 2^53 - 1.
+BY_HAND = 9007199254740991
+
+
 class Observing(ById):
     """What `Queue` can tell."""
 
@@ -67,6 +88,21 @@ class Observing(ById):
             waiting=wait + parked + prioritized, active=active, delayed=delayed, prioritized=prioritized,
             completed=completed, failed=failed, waiting_children=children, dead=sum(dead), paused=bool(paused),
         )  # fmt: skip
+
+    async def limits(self) -> Limits:
+        """What `set_global_rate` and `set_global_concurrency` have set, here or in BullMQ, and whether it holds now."""
+        keys = self.keys
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(keys.meta, "concurrency", "max", "duration")
+            pipe.get(keys.limiter)
+            pipe.pttl(keys.limiter)
+            (*told,), used, left_ms = await pipe.execute()
+        concurrency, most, duration_ms = map(number, told)
+        rate = (most, duration_ms / 1000) if most > 0 and duration_ms > 0 else None
+        # as in BullMQ, a window without an end limits nothing
+        started = number(used) if left_ms > 0 else 0
+        holds = started >= BY_HAND or (rate is not None and started >= rate[0])
+        return Limits(concurrency or None, rate, started, left_ms / 1000 if holds else 0.0)
 
     async def get_job(self, job_id: str) -> Job | None:
         """The job with that id as it is now, or None. Raises InvalidPayload if its data is not JSON."""

@@ -162,3 +162,9 @@ class StoredJob:
 def stored_size(job: StoredJob, *fields: bytes) -> int:
     """The bytes that Redis holds in these fields of the job, as it told when that was read."""
     return sum(len(job._fields.get(field, b"")) for field in fields)
+
+
+def opts_as_stored(job: StoredJob) -> Mapping[str, Any] | str:
+    """The job's options, the text that is stored where they can't be read."""
+    stored = text(job._fields.get(b"opts", b""))
+    return job.opts if job.opts or not stored or lenient(stored) == {} else stored

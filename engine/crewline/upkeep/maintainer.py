@@ -18,6 +18,7 @@ from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE, end_tasks
 from crewline.upkeep.complaints import Complaints
 from crewline.wire.retention import Keep
+from crewline.wire.text import counted
 
 log = logging.getLogger("crewline.worker")
 
@@ -144,8 +145,8 @@ class QueueMaintainer:
             )
         for root_id, gone in settled.removed.items():
             log.error(
-                "queue %s: flow %s was never all there, since its producer died: its %d jobs are removed",
-                self._queue.name, root_id, gone,
+                "queue %s: flow %s was never all there, since its producer died: its %s removed",
+                self._queue.name, root_id, counted(gone, "job is", "jobs are"),
             )  # fmt: skip
 
     def _cant_continue(self, schedule_id: str, error: Exception) -> None:

@@ -12,6 +12,15 @@ from crewline.wire import jsonio
 #: Characters of a reason that a job keeps: it goes into its hash, its events and its dead letter.
 MOST_REASON = 8000
 
+#: What a terminal would obey or be deceived by: control characters, those that turn the direction of writing or are
+#: not seen, line separators, halves of characters.
+_unprintable = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"\U000e0000-\U000e007f]"
+)
+#: Who logs in, in a URL: an unescaped password may hold anything but blanks.
+_account = re.compile(r"(?<=://)\S*@")
+
 
 def text(value: Any) -> str:
     """A reply as text. A caller's own client may decode replies already, and foreign bytes may be no UTF-8."""
@@ -61,6 +70,28 @@ def trace_of(error: BaseException) -> str:
         return f"{type(error).__name__}, whose stack trace can't be told: {type(broken).__name__}\n"
 
 
+def shown(value: object, *, lines: bool = False) -> str:
+    """Text of a job, a queue, a worker or an event, safe for a terminal: all that is printed goes through here.
+
+    Anybody who may add jobs chooses it. What a terminal would obey is written as JSON writes it (``\\u001b``).
+
+    Args:
+        lines: the text may have lines and tabs.
+    """
+    kept = "\n\t" if lines else ""
+    return _unprintable.sub(lambda found: found[0] if found[0] in kept else _as_json(found[0]), str(value))
+
+
+def loggable(value: object, *, lines: bool = False) -> str:
+    """The same for a log, which many may read: URLs are without users and passwords."""
+    return shown(_account.sub("***@", str(value)), lines=lines)
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """So many of something, as one says it: 1 job, 2 jobs, 0 jobs."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def lenient(field: Any) -> Any:
     """JSON that another client wrote into a field nobody's work depends on; its text if it is none."""
     try:
@@ -78,3 +109,11 @@ def number(value: Any, default: int = 0) -> int:
             return int(float(value))
         except (TypeError, ValueError, OverflowError):
             return default
+
+
+def _as_json(character: str) -> str:
+    code = ord(character)
+    if code > 0xFFFF:
+        high, low = divmod(code - 0x10000, 0x400)
+        return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
+    return f"\\u{code:04x}"

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Coroutine, Iterable
 
 from crewline.redis.connection import end_tasks
+from crewline.wire.text import counted, loggable
 from crewline.worker.calls.commit import Committer
 from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.runs import outcomes
@@ -28,6 +29,8 @@ END_SECONDS = 4.0
 CLOSE_SECONDS = 1.0
 #: Seconds that a handler which was told to stop may take to clean up.
 CLEAN_UP_SECONDS = 1.0
+#: Jobs that were handed back of which one line tells the ids.
+MOST_NAMED = 20
 
 
 class Stop:
@@ -61,7 +64,7 @@ class Stop:
         # what has not begun goes back at once
         self._isolator.hand_back()
         if slots.runs:
-            log.info("stopping: %d jobs may end within %g s", len(slots.runs), grace_seconds)
+            log.info("stopping: %s may end within %g s", counted(len(slots.runs), "job"), grace_seconds)
         self._committer.hurry()
         self._began = _now()
         with contextlib.suppress(TimeoutError):
@@ -71,9 +74,12 @@ class Stop:
         self._deadline = _now() + END_SECONDS
         left = [run for run in slots.mine() if run in slots.runs]
         # the job fetched last goes back first, so that they run in their old order
-        returned = sum([run.end_early(Status.RETURNED) for run in reversed(left)])
+        returned = [run.job.id for run in reversed(left) if run.end_early(Status.RETURNED)]
         if returned:
-            log.warning("%d jobs did not end within %g s: handed back", returned, round(_now() - self._began, 1))
+            log.warning(
+                "%s did not end within %g s: handed back: %s",
+                counted(len(returned), "job"), round(_now() - self._began, 1), _named(returned),
+            )  # fmt: skip
         for run in reversed(left):
             if not run.stoppable:
                 # a thread can't be stopped: what it still does is fenced off
@@ -115,6 +121,11 @@ class Stop:
             await asyncio.wait({task}, timeout=CLOSE_SECONDS / 2)
         else:
             task.result()
+
+
+def _named(ids: list[str]) -> str:
+    more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
+    return ", ".join(map(loggable, ids[:MOST_NAMED])) + more
 
 
 def _now() -> float:

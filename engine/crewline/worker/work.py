@@ -18,6 +18,7 @@ from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.registry.presence import Presence
 from crewline.worker.runs.calling import Calling
 from crewline.worker.runs.isolation import Isolator
+from crewline.worker.runs.journal import Journal
 
 #: Seconds that the first fetch waits at most for the queue's settings.
 SETTINGS_SECONDS = 2.0
@@ -27,7 +28,7 @@ class Work:
     """The duties of one worker.
 
     Args:
-        queue, rights, committer, watch, maintainer, isolator, presence, calling: the worker's.
+        queue, rights, committer, watch, maintainer, isolator, presence, calling, journal: the worker's.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Work:
         isolator: Isolator,
         presence: Presence,
         calling: Calling,
+        journal: Journal,
     ) -> None:
         self._queue = queue
         self._rights = rights
@@ -49,6 +51,7 @@ class Work:
         self._isolator = isolator
         self._presence = presence
         self._calling = calling
+        self._journal = journal
 
     def duties(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Each by its name."""
@@ -60,6 +63,7 @@ class Work:
             "sweep": functools.partial(self._once_reached, self._maintainer.sweep),
             "isolation": self._isolator.run,
             "presence": self._presence.run,
+            "journal": self._journal.run,
         }
 
     async def let_go(self, duties: Iterable[asyncio.Task[Any]]) -> None:

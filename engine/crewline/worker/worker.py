@@ -36,6 +36,7 @@ from crewline.worker.runs.calling import Calling
 from crewline.worker.runs.execution import Executor
 from crewline.worker.runs.interruptions import Interruptions
 from crewline.worker.runs.isolation import Isolator
+from crewline.worker.runs.journal import Journal
 from crewline.worker.runs.listeners import Listeners
 from crewline.worker.runs.slots import Slots
 from crewline.worker.runs.verdicts import BackoffFunction, OnOOM, Verdicts
@@ -133,6 +134,9 @@ class Worker:
         letters = self.queue.dead_letter_queue
         self._listeners = Listeners()
         self._slots = slots = Slots(check_count(concurrency, "concurrency"))
+        self._journal = Journal(queue, letters)
+        slots.on_ended.append(self._journal.ended)
+        slots.on_lost.append(self._journal.lost)
         targets = Targets(handler, execution)
         verdicts = Verdicts(slots, max_crashes, on_oom, backoffs, keep_completed, keep_failed)
         self._calling = Calling(targets, slots, Where(redis, prefix, queue, call_seconds, lease_ms), timeout_seconds)
@@ -169,7 +173,7 @@ class Worker:
         )  # fmt: skip
         self._work = Work(
             self.queue, Rights(self.queue, reach), self._committer, self._watch, self._maintainer, self._isolator,
-            self._presence, self._calling,
+            self._presence, self._calling, self._journal,
         )  # fmt: skip
         stop = Stop(slots, self._isolator, verdicts, self._watch, self._committer)
         self._life = Life(queue, slots, stop, self._leases, self._loop_watch, self._backlog, grace_seconds)
@@ -225,7 +229,10 @@ class Worker:
             DutyFailed: something that a worker does for as long as it lives failed again and again for a reason that
                 nobody foresaw; what ran was handed back.
         """
-        await self._life.run(self._work.duties(), self._work.let_go)
+        try:
+            await self._life.run(self._work.duties(), self._work.let_go)
+        finally:
+            self._journal.sum_up()
 
     async def stop(self, grace_seconds: float | None = None) -> None:
         """Tells the worker to stop; `run` returns once it has, 4 s after the grace period at the latest.

@@ -16,6 +16,7 @@ from typing import Any
 
 from crewline import CrewlineError, FlowJob, FlowNode, Job, Keep, Queue
 from crewline.queue.dead_letters import DeadLetters
+from crewline.queue.housekeeping import WAITING
 from redis.asyncio import Redis
 
 from tests.redis.model import clock, picture
@@ -189,7 +190,8 @@ class World:
 
     def clean(self, queue: str, state: str, older_than: int, limit: int | None) -> None:
         # a parent that waits for what is deleted comes to wait itself, and may go with the next batch
-        self.may_go = lambda key, was: key.queue == queue and was in (state, "waiting-children")
+        places = (*(WAITING if state == "waiting" else (state,)), "waiting-children")
+        self.may_go = lambda key, was: key.queue == queue and was in places
         self.call(
             f"clean {state} of {queue}, older than {older_than} s, at most {limit}",
             lambda: self.queues[queue].clean(state, older_than=older_than, limit=limit),

@@ -22,6 +22,13 @@ from crewline.worker.handlers.loading import load_handler
         ("import sys\nsys.exit(0)", "broken:handle", "its module ends its program, by sys.exit(0)"),
         ("handle = 3", "broken:handle.nope", "has no 'nope' (it has as_integer_ratio"),
         ("handle = 3", "broken:handle", "is no function: it is int"),
+        ("def handle(): ...", "broken:handle", "handle takes no job: let it take (job) or (job, data)"),
+        ("class Handle: ...", "broken:Handle", "Handle is a class"),
+        ("def handle(job): yield", "broken:handle", "handle is a generator"),
+        ("from crewline import on\n@on('a')\ndef handle(): ...", "broken", "handle takes no job"),
+        ("def handle(job): ...", "broken.py", "names a file, where its module is wanted: write broken:handle"),
+        ("def run(job): ...", "./broken.py:run", "names a file, where its module is wanted: write broken:run"),
+        ("def run(job): ...", "jobs/broken.py:run", "write broken:run, with --code-path jobs"),
     ],
 )
 def test_what_is_wrong_is_said(
@@ -32,7 +39,7 @@ def test_what_is_wrong_is_said(
     (tmp_path / f"{name}.py").write_text(source)
     with pytest.raises(HandlerNotFound) as raised:
         load_handler(spec.replace("broken", name), str(tmp_path))
-    assert said in str(raised.value)
+    assert said.replace("broken", name) in str(raised.value)
 
 
 def test_a_missing_code_folder_is_said(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,11 +35,6 @@ class Plain:
         return data
 
 
-class Run:
-    def __init__(self, job: Any, data: int) -> None:
-        self.data = data
-
-
 async def configured(config: str, job: Any, data: int) -> int:
     return data
 
@@ -51,7 +47,6 @@ HANDLERS = [
     (Unhashable(), "async"),
     (Plain(), "thread"),
     (Plain().method, "thread"),
-    (Run, "thread"),
     (functools.partial(configured, "config"), "async"),
     (functools.partial(functools.partial(Plain()), data=3), "thread"),
 ]
@@ -92,3 +87,60 @@ def badly_annotated(job: Any, data: "Plain.nothing") -> None:  # type: ignore[na
 def test_an_annotation_that_can_not_be_read_is_said(handler: Any) -> None:
     with pytest.raises(InvalidOption, match="its annotation can't be read"):
         Targets(handler, None)
+
+
+class Class:
+    def __init__(self, job: Any) -> None: ...
+
+
+class Yields:
+    def __call__(self, job: Any) -> Any:
+        yield 1
+
+
+def no_job() -> None: ...
+
+
+def yields(job: Any) -> Any:
+    yield 1
+
+
+async def yields_async(job: Any) -> Any:
+    yield 1
+
+
+def by_name(job: Any, *, tenant: str) -> None: ...
+
+
+def too_many(job: Any, data: Any, more: Any) -> None: ...
+
+
+UNFIT = [
+    (no_job, "takes no job: let it take (job) or (job, data)"),
+    (lambda *, job: None, "needs 'job' by its name, which no worker gives: give it a default"),
+    (Class, "is a class, and no job comes to an object"),
+    (Class(None).__init__, ""),
+    (yields, "is a generator, of which nothing would run"),
+    (yields_async, "is a generator, of which nothing would run"),
+    (functools.partial(yields), "is a generator, of which nothing would run"),
+    (Yields(), "is a generator, of which nothing would run"),
+    (by_name, "needs 'tenant' by its name, which no worker gives"),
+    (too_many, "must take (job) or (job, data), not 3 arguments"),
+    (functools.partial(too_many, "config"), ""),
+    (functools.partial(by_name, tenant="a"), ""),
+    (lambda *args: None, ""),
+    (lambda job=None: None, ""),
+    (print, ""),
+]
+
+
+@pytest.mark.parametrize(("handler", "said"), UNFIT)
+def test_what_can_be_called_and_is_no_handler_is_refused_at_once(handler: Any, said: str) -> None:
+    router = Router()
+    router.on("a")(handler)
+    for each in (handler, router):
+        if said:
+            with pytest.raises(InvalidOption, match=re.escape(said)):
+                Worker("emails", each)
+        else:
+            Worker("emails", each)

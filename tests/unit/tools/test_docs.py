@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+from tests.manifests import PAGES, ROOT
 
 
 def fields(schema: dict[str, Any], path: str = "") -> Iterator[str]:
@@ -35,14 +34,6 @@ def test_every_field_of_the_spec_is_on_its_page(kind: str) -> None:
 def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
     targets = [t for t in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in t]
     assert [t for t in targets if not (page.parent / t).exists()] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_manifests_on_a_page_are_valid_yaml_of_our_kinds(page: Path) -> None:
-    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
-        for document in yaml.safe_load_all(block):
-            assert document["kind"] in ("JobQueue", "ScheduledJob")
-            assert (ROOT / "crds" / f"{document['kind'].lower()}.yaml").is_file()
 
 
 @pytest.mark.parametrize("page", ["jobqueue.md", "scheduledjob.md"])

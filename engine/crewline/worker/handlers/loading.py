@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crewline.errors import HandlerNotFound
+from crewline.worker.handlers.fitness import name_of, unfit
 from crewline.worker.handlers.routing import Router, router_of
 
 
@@ -21,9 +22,16 @@ def load_handler(spec: str, code_path: str | None = None) -> Callable[..., Any] 
         code_path: a folder to look in first.
 
     Raises:
-        HandlerNotFound: the message ends with the import's own error.
+        HandlerNotFound: it can't be imported (the message ends with the import's own error), or can be no handler.
     """
     module_name, colon, attribute = spec.partition(":")
+    if module_name.endswith(".py"):
+        file = Path(module_name)
+        place = "" if str(file.parent) == "." else f", with --code-path {file.parent}"
+        raise HandlerNotFound(
+            f"handler {spec!r} names a file, where its module is wanted: "
+            f"write {file.stem}:{attribute or 'handle'}{place}"
+        )
     if not module_name or (colon and not attribute) or (not colon and "/" in spec):
         raise HandlerNotFound(
             f"handler {spec!r} must be written module:function, e.g. handlers:handle, or just module for its @on routes"
@@ -50,13 +58,23 @@ def load_handler(spec: str, code_path: str | None = None) -> Callable[..., Any] 
     except Exception as error:
         # whatever the user's module raises while it is imported is the user's to read
         raise HandlerNotFound(f"handler {spec!r} can't be imported: {type(error).__name__}: {error}") from error
-    if not attribute:
-        router = router_of(module_name)
-        if router is None:
-            raise HandlerNotFound(
-                f"handler {spec!r}: module {module_name!r} has no @on routes; name a function: {module_name}:handle"
-            )
-        return router
+    found = _routes(spec, module_name) if not attribute else _attribute(spec, module_name, target, attribute)
+    for each in found.routes.values() if isinstance(found, Router) else (found,):
+        if wrong := unfit(each):
+            raise HandlerNotFound(f"handler {spec!r}: {name_of(each)} {wrong}")
+    return found
+
+
+def _routes(spec: str, module_name: str) -> Router:
+    router = router_of(module_name)
+    if router is None:
+        raise HandlerNotFound(
+            f"handler {spec!r}: module {module_name!r} has no @on routes; name a function: {module_name}:handle"
+        )
+    return router
+
+
+def _attribute(spec: str, module_name: str, target: Any, attribute: str) -> Callable[..., Any] | Router:
     for part in attribute.split("."):
         try:
             target = getattr(target, part)

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from crewline.errors import InvalidOption, Reject
 from crewline.queue.job import Job
 from crewline.wire.checks import check_callable, check_choice
+from crewline.worker.handlers.fitness import name_of, unfit
 from crewline.worker.handlers.routing import Router
 
 Execution = Literal["async", "thread", "process"]
@@ -76,6 +77,8 @@ class Targets:
     def _examine(self, handler: Callable[..., Any]) -> Target:
         if id(handler) not in self._known:
             check_callable(handler, "handler", "a function that takes a job, or a Router")
+            if wrong := unfit(handler):
+                raise InvalidOption(f"handler {name_of(handler)} {wrong}")
             self._known[id(handler)] = (
                 handler,
                 Target(_hashable(handler), self._execution_of(handler), _validator(handler)),
@@ -88,15 +91,11 @@ class Targets:
         if inspect.iscoroutinefunction(call):
             if self._execution in ("thread", "process"):
                 raise InvalidOption(
-                    f"execution {self._execution!r} needs plain `def` handlers, and {_name(handler)} is `async def`: "
+                    f"execution {self._execution!r} needs plain `def` handlers, and {name_of(handler)} is `async def`: "
                     "leave execution out"
                 )
             return "async"
         return "process" if self._execution == "process" else "thread"
-
-
-def _name(handler: Any) -> str:
-    return getattr(handler, "__qualname__", None) or repr(handler)
 
 
 def _hashable(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,8 +110,6 @@ def _annotated(handler: Any) -> Any:
     """What bears the annotations of a handler's parameters."""
     while isinstance(handler, functools.partial):
         handler = handler.func
-    if inspect.isclass(handler):
-        return handler.__init__
     return handler if inspect.isroutine(handler) else type(handler).__call__
 
 
@@ -127,25 +124,23 @@ def _validator(handler: Callable[..., Any]) -> Callable[[Any], Any] | None:
     ]
     if len(required) < 2:
         return None
-    if len(required) > 2:
-        raise InvalidOption(f"handler {_name(handler)} must take (job) or (job, data), not {len(required)} arguments")
     try:
         wanted = get_type_hints(_annotated(handler)).get(required[1].name, Any)
     except Exception as error:
         # an annotation in quotes may raise anything
-        raise InvalidOption(f"handler {_name(handler)}: its annotation can't be read: {error}") from None
+        raise InvalidOption(f"handler {name_of(handler)}: its annotation can't be read: {error}") from None
     if wanted is Any:
         return lambda data: data
     try:
         from pydantic import PydanticUserError, TypeAdapter, ValidationError
     except ImportError:
         raise InvalidOption(
-            f"handler {_name(handler)} wants its data as {wanted!r}, which needs pydantic: install crewline[typed]"
+            f"handler {name_of(handler)} wants its data as {wanted!r}, which needs pydantic: install crewline[typed]"
         ) from None
     try:
         adapter = TypeAdapter(wanted)
     except PydanticUserError as error:
-        raise InvalidOption(f"handler {_name(handler)} wants its data as {wanted!r}: {error.message}") from None
+        raise InvalidOption(f"handler {name_of(handler)} wants its data as {wanted!r}: {error.message}") from None
 
     def validate(data: Any) -> Any:
         try:

@@ -40,9 +40,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [serviceaccounts]
   # One that was made is removed when a template names another.
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  # One that was made is removed when its JobQueue asks for none any more.
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  # Those that are to go before others get a deletion cost.
+  # Those that are to go before others get a deletion cost; those that are busy, if asked for, what keeps them.
   verbs: [list, watch, patch]
 # Handlers' source: a change of it rolls the workers.
 - apiGroups: [""]

@@ -13,7 +13,7 @@ from crewline_operator.effects.actions import Action, Drain, Mark, Undrain, Unma
 from crewline_operator.jobqueue.decision import decision_on
 from crewline_operator.jobqueue.going import going_on
 from crewline_operator.jobqueue.observed import Observed
-from crewline_operator.jobqueue.pods import is_ready, is_refused, rollout_of
+from crewline_operator.jobqueue.pods import is_leaving, is_ready, is_refused, rollout_of
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.model.deletion_cost import is_marked
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
@@ -88,7 +88,7 @@ def _fleet_of(observed: Observed) -> Fleet:
     has = told.get("replicas", 0)
     snapshot, denied = observed.reading.snapshot, observed.drain_denied
     # Without a Deployment nobody kills them.
-    live = [pod for pod in observed.pods if not _is_leaving(pod)] if deployment else []
+    live = [pod for pod in observed.pods if not is_leaving(pod)] if deployment else []
     return Fleet(
         replicas=observed.current_replicas,
         has=has,
@@ -114,9 +114,3 @@ def _pod(pod: Object) -> Pod:
         created=str(metadata.get("creationTimestamp")),
         marked=is_marked(pod),
     )
-
-
-def _is_leaving(pod: Object) -> bool:
-    """Whether a ReplicaSet counts a pod no more."""
-    ended = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-    return ended or bool(pod["metadata"].get("deletionTimestamp"))

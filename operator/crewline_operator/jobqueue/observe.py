@@ -5,32 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TypeVar
 
 from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE
 
 from crewline_operator.effects.done import Done
-from crewline_operator.jobqueue.children.ownership import Standing, standing
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import Found, resolve_endpoint
 from crewline_operator.jobqueue.live import is_settled
 from crewline_operator.jobqueue.move import Settled, may_move, settle
 from crewline_operator.jobqueue.observed import Code, Move, Observed
 from crewline_operator.jobqueue.others import Others
+from crewline_operator.jobqueue.owned import ChildFinder
 from crewline_operator.jobqueue.pods import is_worker_of
 from crewline_operator.jobqueue.redis_spec import RedisSpec
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
-from crewline_operator.kube.api import DEPLOYMENTS, SERVICE_ACCOUNTS, Api
+from crewline_operator.kube.api import Api
 from crewline_operator.kube.named import Named, NamedObjects
 from crewline_operator.kube.store import Store
 from crewline_operator.model.deletion_cost import is_marked
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key, Object, status_of
-from crewline_operator.model.names import JOBQUEUE_LABEL
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.worker import Worker
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
@@ -57,19 +57,6 @@ class _Resolved:
     endpoint: Endpoint | Fault
 
 
-#: The kinds of children, and where they are asked for.
-CHILDREN = {"ServiceAccount": SERVICE_ACCOUNTS, "Deployment": DEPLOYMENTS}
-
-
-@dataclass
-class _Children:
-    """A JobQueue's children by kind, and what is in their places."""
-
-    own: dict[str, Object] = field(default_factory=dict)
-    foreign: list[str] = field(default_factory=list)
-    stale: bool = False
-
-
 class JobQueueObserver:
     """Observes JobQueues and changes nothing. What it remembers saves calls; losing it costs no more than these."""
 
@@ -92,6 +79,7 @@ class JobQueueObserver:
         self._pollers = pollers
         self._bulkheads = bulkheads
         self._done = done
+        self._children = ChildFinder(api, store)
         self._others = Others(api=api, store=store, watch_namespaces=watch_namespaces)
         #: By the JobQueue, and whether it is the Redis that it serves, which may be another than its spec names.
         self._resolved: dict[tuple[Key, bool], _Resolved] = {}
@@ -125,6 +113,7 @@ class JobQueueObserver:
         unready_since: float | None = None,
         looks: bool = False,
         telling: frozenset[str] = frozenset(),
+        idle_since: Mapping[str, float] = MappingProxyType({}),
     ) -> Observed:
         """What a plan for the queue that is served is made from, given what the last one left for it to know.
 
@@ -156,7 +145,7 @@ class JobQueueObserver:
         if seen.first_read_pending:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
             return seen
-        children = await self._children(jobqueue)
+        children = await self._children.find(jobqueue)
         labelled = self._store.pods_of(jobqueue.namespace, jobqueue.name)
         pods = [pod for pod in labelled if is_worker_of(jobqueue.name, pod)]
         deployment = children.own.get("Deployment")
@@ -166,10 +155,12 @@ class JobQueueObserver:
             seen,
             looked=looked,
             telling=telling,
+            idle_since=idle_since,
             workers=await self._workers(jobqueue, pods) if looked else None,
             move=await self._left(move, jobqueue) if move is not None else None,
             deployment=deployment,
             service_account=children.own.get("ServiceAccount"),
+            disruption_budget=children.own.get("PodDisruptionBudget"),
             pods=pods,
             code=await self._code(jobqueue),
             owner_gone=await self._others.is_gone(seen.holder, jobqueue),
@@ -223,34 +214,6 @@ class JobQueueObserver:
             async with queue, asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                 return await ask(queue)
         return None
-
-    async def _children(self, jobqueue: JobQueue) -> _Children:
-        """What has the names of the children."""
-        children = _Children()
-        for kind in CHILDREN:
-            found = await self._find_child(kind, jobqueue)
-            if found is None:
-                continue
-            match standing(found, jobqueue):
-                case Standing.OURS:
-                    children.own[kind] = found
-                case Standing.EARLIER:
-                    children.stale = True
-                case Standing.FOREIGN if kind != "ServiceAccount" or not jobqueue.worker.service_account:
-                    children.foreign.append(f"{kind} {jobqueue.name!r}")
-        return children
-
-    async def _find_child(self, kind: str, jobqueue: JobQueue) -> Object | None:
-        """What has the name of a child, whoever made it."""
-        collection = self._store.of(kind)
-        known = collection.get(jobqueue.namespace, jobqueue.name)
-        if known is not None and standing(known, jobqueue) is Standing.OURS:
-            return known
-        # The watch may lag, and it does not show objects without our label: ask before making one.
-        found = await self._api.find(CHILDREN[kind], jobqueue.namespace, jobqueue.name)
-        if found is not None and JOBQUEUE_LABEL in (found["metadata"].get("labels") or {}):
-            collection.put(found)
-        return found
 
     async def _code(self, jobqueue: JobQueue) -> Code:
         name = jobqueue.worker.code_config_map

@@ -59,6 +59,11 @@ def has_ended(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
 
 
+def is_leaving(pod: Object) -> bool:
+    """Whether a ReplicaSet counts a pod no more."""
+    return has_ended(pod) or bool(pod["metadata"].get("deletionTimestamp"))
+
+
 def is_refused(deployment: Object | None) -> bool:
     """Whether the cluster refuses a Deployment its pods."""
     return _refusal(deployment) is not None

@@ -9,7 +9,15 @@ from collections.abc import Callable
 
 import aiohttp
 
-from crewline_operator.kube.api import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS, Api
+from crewline_operator.kube.api import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    JOBQUEUES,
+    PODS,
+    SCHEDULEDJOBS,
+    SERVICE_ACCOUNTS,
+    Api,
+)
 from crewline_operator.kube.errors import ApiError
 from crewline_operator.kube.schema import INSTALL, check_crds
 from crewline_operator.loop.intake import Intake
@@ -26,6 +34,7 @@ LISTED = (
     ("ScheduledJob", SCHEDULEDJOBS, None),
     ("Deployment", DEPLOYMENTS, JOBQUEUE_LABEL),
     ("ServiceAccount", SERVICE_ACCOUNTS, JOBQUEUE_LABEL),
+    ("PodDisruptionBudget", DISRUPTION_BUDGETS, JOBQUEUE_LABEL),
     ("Pod", PODS, JOBQUEUE_LABEL),
 )
 ROLE_MISSING = "grant the operator the chart's Role there, or take the namespace out of CREWLINE_WATCH_NAMESPACES"

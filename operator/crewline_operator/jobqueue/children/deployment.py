@@ -5,6 +5,7 @@ Everything the operator sets is in the manifest on every apply, replicas include
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
 from crewline_operator.jobqueue.going import going_annotation
 from crewline_operator.jobqueue.has_queue import HAS_QUEUE
 from crewline_operator.jobqueue.spec import DEAD_LETTER, JobQueue
+from crewline_operator.model.do_not_disrupt import DO_NOT_DISRUPT
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.names import GROUP
 
@@ -71,7 +73,9 @@ def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, 
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "selector": {"matchLabels": selector_of(jobqueue)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
-            "template": merge_template(_pod_template(jobqueue, inputs), jobqueue.worker.template),
+            "template": merge_template(
+                _pod_template(jobqueue, inputs), jobqueue.worker.template, _own_annotations(jobqueue)
+            ),
         },
     }
 
@@ -79,7 +83,13 @@ def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, 
 def find_template_fault(jobqueue: JobQueue) -> Fault | None:
     """What is wrong with spec.worker.template, if anything."""
     template = jobqueue.worker.template
-    return template_fault(_pod_template(jobqueue, DeploymentInputs(0, "", "")), template) if template else None
+    pod = _pod_template(jobqueue, DeploymentInputs(0, "", ""))
+    return template_fault(pod, template, _own_annotations(jobqueue)) if template else None
+
+
+def _own_annotations(jobqueue: JobQueue) -> Collection[str]:
+    """Those of a pod that are written while it runs, if they are."""
+    return tuple(DO_NOT_DISRUPT) if jobqueue.worker.disruption.shields_busy else ()
 
 
 def _pod_template(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:

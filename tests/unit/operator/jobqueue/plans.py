@@ -68,7 +68,11 @@ def reading(**counts: Any) -> Reading:
 
 def in_place(result: Plan, **seen: Any) -> dict[str, Applied]:
     """What a plan applied to the children in `seen`, as it is remembered."""
-    children = {"Deployment": seen["deployment"], "ServiceAccount": seen["service_account"]}
+    children = {
+        "Deployment": seen["deployment"],
+        "ServiceAccount": seen["service_account"],
+        "PodDisruptionBudget": seen.get("disruption_budget"),
+    }
     return {
         action.kind: Applied(action.digest, fingerprint(children[action.kind])) for action in actions(result, Apply)
     }

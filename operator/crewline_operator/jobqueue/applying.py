@@ -18,7 +18,7 @@ from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.model.key import Object
 from crewline_operator.model.settings import Settings
 from crewline_operator.redis.endpoint import Endpoint
-from crewline_operator.scaling.drain import Step
+from crewline_operator.scaling.step import Step
 
 
 def manifests_of(

@@ -15,6 +15,7 @@ from crewline.queue.queue import Queue
 from crewline.redis.connection import UNAVAILABLE
 
 from crewline_operator.effects.done import Done
+from crewline_operator.jobqueue.children.template_digest import is_outdated
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import Found, resolve_endpoint
 from crewline_operator.jobqueue.live import is_settled
@@ -22,15 +23,16 @@ from crewline_operator.jobqueue.move import Settled, may_move, settle
 from crewline_operator.jobqueue.observed import Code, Move, Observed
 from crewline_operator.jobqueue.others import Others
 from crewline_operator.jobqueue.owned import ChildFinder
-from crewline_operator.jobqueue.pods import is_worker_of
+from crewline_operator.jobqueue.pods import is_leaving, is_worker_of, rollout_of
 from crewline_operator.jobqueue.redis_spec import RedisSpec
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
-from crewline_operator.kube.api import Api
+from crewline_operator.kube.api import REPLICA_SETS, Api
 from crewline_operator.kube.named import Named, NamedObjects
 from crewline_operator.kube.store import Store
 from crewline_operator.model.deletion_cost import is_marked
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key, Object, status_of
+from crewline_operator.model.names import JOBQUEUE_LABEL
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.worker import Worker
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
@@ -162,6 +164,7 @@ class JobQueueObserver:
             service_account=children.own.get("ServiceAccount"),
             disruption_budget=children.own.get("PodDisruptionBudget"),
             pods=pods,
+            replica_sets=await self._replica_sets(jobqueue, deployment, pods),
             code=await self._code(jobqueue),
             owner_gone=await self._others.is_gone(seen.holder, jobqueue),
             strays=await self._others.strays(reading, jobqueue),
@@ -198,6 +201,19 @@ class JobQueueObserver:
         """What the workers in these pods tell of themselves; None if that can't be read now."""
         ids = [pod["metadata"]["uid"] for pod in pods]
         return await self._read(jobqueue, lambda queue: read_workers(queue, ids)) if pods else {}
+
+    async def _replica_sets(
+        self, jobqueue: JobQueue, deployment: Object | None, pods: Sequence[Object]
+    ) -> Sequence[Object]:
+        """Asked for where it matters of which of them a rollout takes pods: that is too seldom for a watch."""
+        if deployment is None:
+            return ()
+        earlier = {rollout_of(pod) for pod in pods if not is_leaving(pod) and is_outdated(pod, deployment)}
+        if len(earlier) < 2:
+            return ()
+        label = f"{JOBQUEUE_LABEL}={jobqueue.name}"
+        found, _ = await self._api.list(REPLICA_SETS, jobqueue.namespace, label_selector=label)
+        return found
 
     async def _left(self, move: Move, jobqueue: JobQueue) -> Move:
         """What would be left behind."""

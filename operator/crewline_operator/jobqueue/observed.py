@@ -57,6 +57,8 @@ class Observed:
     service_account: Object | None = None
     disruption_budget: Object | None = None
     pods: Sequence[Object] = ()
+    #: The ReplicaSets, where a rollout has more than one earlier template to replace.
+    replica_sets: Sequence[Object] = ()
     #: What the workers tell of themselves, by the uid of the pod; None if nobody looked, or it could not be read.
     workers: Mapping[str, Worker] | None = None
     looked: bool = False

@@ -123,7 +123,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     decision = _decision(jobqueue, observed, current)
     applies = _may_apply(observed, faults)
     wanted = decision.replicas if applies else current
-    step = drain_step(jobqueue, observed, wanted)
+    step = drain_step(jobqueue, observed, wanted, guarded=settings.scale_in_guard)
     if (denied := drain_fault(observed, step)) is not None:
         faults.append(denied)
     replicas = step.replicas

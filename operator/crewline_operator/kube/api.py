@@ -56,6 +56,7 @@ class Resource:
 JOBQUEUES = Resource("/apis/crewline.dev/v1alpha1", "jobqueues")
 SCHEDULEDJOBS = Resource("/apis/crewline.dev/v1alpha1", "scheduledjobs")
 DEPLOYMENTS = Resource("/apis/apps/v1", "deployments")
+REPLICA_SETS = Resource("/apis/apps/v1", "replicasets")
 SERVICE_ACCOUNTS = Resource("/api/v1", "serviceaccounts")
 DISRUPTION_BUDGETS = Resource("/apis/policy/v1", "poddisruptionbudgets")
 PODS = Resource("/api/v1", "pods")

@@ -18,6 +18,7 @@ from crewline_operator.jobqueue.children.template import (
     merge_template,
     template_fault,
 )
+from crewline_operator.jobqueue.children.template_digest import TEMPLATE_DIGEST, template_digest
 from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
 from crewline_operator.jobqueue.going import going_annotation
 from crewline_operator.jobqueue.has_queue import HAS_QUEUE
@@ -32,6 +33,8 @@ HEALTH_PORT = 10808
 USER_ID = 10001
 #: For workers to be ready.
 PROGRESS_DEADLINE_SECONDS = 600
+#: A rollout waits so long for the workers that a new one is there for to drain, and to be marked if they have nothing.
+DRAIN_SECONDS = 5
 #: Seconds a worker has after its grace period, before the kubelet kills it: SIGTERM comes up to 2 s late, to hand back
 #: its jobs takes 4 s at most, to end its process 3 s.
 HAND_BACK_SECONDS = 10
@@ -63,6 +66,8 @@ def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, 
     told = {} if inputs.decision is None else {LAST_DECISION: inputs.decision.annotation}
     told |= {} if inputs.has_queue is None else {HAS_QUEUE: inputs.has_queue}
     told |= going_annotation(inputs.going)
+    template = merge_template(_pod_template(jobqueue, inputs), jobqueue.worker.template, _own_annotations(jobqueue))
+    template["metadata"]["annotations"] |= {TEMPLATE_DIGEST: template_digest(template)}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -72,10 +77,10 @@ def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, 
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "selector": {"matchLabels": selector_of(jobqueue)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
-            "template": merge_template(
-                _pod_template(jobqueue, inputs), jobqueue.worker.template, _own_annotations(jobqueue)
-            ),
+            # A worker goes when another is there in its place, and has drained by then.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+            "minReadySeconds": DRAIN_SECONDS,
+            "template": template,
         },
     }
 

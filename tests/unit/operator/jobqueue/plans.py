@@ -32,8 +32,8 @@ MAILS = Owner("cluster-1", "shop", "mails", "uid-2")
 UNREACHABLE = Fault("RedisUnreachable", "Redis redis:6379/0 does not answer")
 
 
-def planned(seen: Observed, **spec: Any) -> Plan:
-    return plan(jobqueue(**spec), seen, SETTINGS)
+def planned(seen: Observed, settings: Settings = SETTINGS, **spec: Any) -> Plan:
+    return plan(jobqueue(**spec), seen, settings)
 
 
 def actions(planned: Plan, kind: type[A]) -> list[A]:

@@ -62,6 +62,7 @@ environment:
   CREWLINE_RECONCILERS               objects reconciled at a time; default 8
   CREWLINE_RESYNC_SECONDS            full check of everything; default 600
   CREWLINE_POLL_SECONDS              time between two reads of a queue that has workers; default 1
+  CREWLINE_SCALE_IN_GUARD            true where the chart's guard is on: false (default) or true
   CREWLINE_STATUS_SECONDS            least time between two writes of a status' numbers; default 5
   CREWLINE_STATUS_WRITES_PER_SECOND  statuses written a second at most, of all objects; default 50
 """

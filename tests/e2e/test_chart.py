@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from crewline_operator.model.deletion_cost import MARK
 
 from tests.cluster import tools
 from tests.cluster.fixtures import Cluster
@@ -39,6 +40,7 @@ def test_it_lints() -> None:
         ("image.tga=1", "additional properties 'tga' not allowed"),
         ("logLevel=LOUD", "value must be one of"),
         ("replicas=0", "minimum: got 0, want 1"),
+        ("scaleInGuard=true", "got boolean, want object"),
         ("watchNamespaces={Not A Name}", "does not match pattern"),
     ],
 )
@@ -90,6 +92,24 @@ def test_two_replicas_lead_in_turn_by_a_lease_of_the_release_to_which_alone_they
 def test_one_of_several_replicas_may_be_evicted_and_a_lone_one_too(replicas: int, budgets: int) -> None:
     found = [each for each in rendered("--set", f"replicas={replicas}") if each["kind"] == "PodDisruptionBudget"]
     assert [each["spec"]["maxUnavailable"] for each in found] == [1] * budgets
+
+
+def test_the_guard_is_off_unless_it_is_asked_for_and_for_the_watched_namespaces_alone() -> None:
+    def guard(*words: str) -> tuple[list[dict[str, Any]], str]:
+        manifests = rendered(*words)
+        (deployment,) = [each for each in manifests if each["kind"] == "Deployment"]
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        (told,) = [each["value"] for each in container["env"] if each["name"] == "CREWLINE_SCALE_IN_GUARD"]
+        return [each for each in manifests if each["kind"].startswith("ValidatingAdmissionPolicy")], told
+
+    assert guard() == ([], "false")
+    (policy, binding), told = guard("--set", "scaleInGuard.enabled=true")
+    assert (told, policy["spec"]["failurePolicy"], "matchResources" in binding["spec"]) == ("true", "Ignore", False)
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    assert f"== '{MARK}'" in policy["spec"]["validations"][0]["expression"]
+    (_, binding), _ = guard("--set", "scaleInGuard.enabled=true", "--set", "watchNamespaces={shop}")
+    (only,) = binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
+    assert only == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop"]}
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,8 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
         jobqueue(redis={"sentinel": {"masterName": "m", "hosts": ["s"], "username": "u"} | PASSWORD} | PASSWORD),
         jobqueue(redis={"cluster": {"hosts": ["10.0.0.1:7000", "[fd00::1]"]}, "tls": TLS, "prefix": "{bull}"}),
         jobqueue(worker=worker(code={"configMap": "c"}, concurrency=1, env=[{"name": "A", "value": "b"}])),
+        jobqueue(worker=worker(disruption={"budget": {"maxUnavailable": 1}, "whileBusy": "DoNotDisrupt"})),
+        jobqueue(worker=worker(disruption={"budget": {"maxUnavailable": "100%"}})),
         jobqueue(scaling={"minReplicas": 3, "maxReplicas": 3}, queue="a.b_c-d", replicas=2),
         jobqueue(scaling={"mode": "External", "target": {"jobsPerReplica": 20}, "hold": True}),
         jobqueue(scaling={"target": {"latencyObjectiveSeconds": 30}, "behavior": {"panicWindowSeconds": 60}}),
@@ -152,6 +154,16 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
             jobqueue(worker=worker(env=[{"name": "CREWLINE_QUEUE", "value": "x"}])),
             ["spec.worker.env", "set by the operator", "another name"],
         ),
+        (
+            jobqueue(worker=worker(disruption={"budget": {"maxUnavailable": 0}})),
+            ["spec.worker.disruption.budget.maxUnavailable is neither", "no node could be drained"],
+        ),
+        (
+            jobqueue(worker=worker(disruption={"budget": {"maxUnavailable": "0%"}})),
+            ["spec.worker.disruption.budget.maxUnavailable is neither", "no node could be drained"],
+        ),
+        (jobqueue(worker=worker(disruption={"budget": {}})), ["budget.maxUnavailable", "Required value"]),
+        (jobqueue(worker=worker(disruption={"whileBusy": "Refuse"})), ["whileBusy", '"Allow", "DoNotDisrupt"']),
         (jobqueue(redis={}), ["spec.redis has none of url, urlFrom, sentinel and cluster", "add url"]),
         (
             jobqueue(redis={"url": "redis://r", "urlFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),

@@ -36,13 +36,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch]
+# Of which of them a rollout takes pods.
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [list]
 - apiGroups: [""]
   resources: [serviceaccounts]
   # One that was made is removed when a template names another.
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  # One that was made is removed when its JobQueue asks for none any more.
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  # Those that are to go before others get a deletion cost.
+  # Those that are to go before others get a deletion cost; those that are busy, if asked for, what keeps them.
   verbs: [list, watch, patch]
 # Handlers' source: a change of it rolls the workers.
 - apiGroups: [""]

@@ -168,6 +168,15 @@ class Unmark:
 
 
 @dataclass(frozen=True)
+class Shield:
+    """Have a pod ask those who consolidate nodes to leave it, or ask that no more. It may be gone by then."""
+
+    pod: str
+    uid: str
+    is_busy: bool
+
+
+@dataclass(frozen=True)
 class HandBack:
     """Give others what a dead worker ran, by its entry in Redis; done once, since the entry goes with it.
 
@@ -235,4 +244,4 @@ ClaimAction = Claim | KeepClaim | GiveUpClaim
 RunAction = AddRun | TakeBackRun | RemoveJob
 DrainAction = Drain | Undrain | Mark | Unmark
 QueueAction = Follow | Attend | Unfollow | Pause | WriteSettings | Sweep | HandBack
-Action = ClaimAction | QueueAction | DrainAction | Apply | Remove | WriteStatus | RunAction | Note
+Action = ClaimAction | QueueAction | DrainAction | Shield | Apply | Remove | WriteStatus | RunAction | Note

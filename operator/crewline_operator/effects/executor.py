@@ -30,6 +30,7 @@ from crewline_operator.effects.actions import (
     Pause,
     Remove,
     RemoveJob,
+    Shield,
     Sweep,
     TakeBackRun,
     Undrain,
@@ -160,6 +161,8 @@ class Executor:
                 await self._objects.mark(key, pod, uid)
             case Unmark(pod, uid):
                 await self._objects.unmark(key, pod, uid)
+            case Shield():
+                await self._objects.shield(key, action, done)
             case Apply():
                 await self._objects.apply(key, obj, action, done)
             case Remove():

@@ -5,20 +5,30 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Mapping
 
-from crewline_operator.effects.actions import Apply, Remove, WriteStatus
+from crewline_operator.effects.actions import Apply, Remove, Shield, WriteStatus
 from crewline_operator.effects.done import Applied, Done
 from crewline_operator.effects.errors import Changed, Gone, NotItsTurn, Refused
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.errors import ApiError
 from crewline_operator.kube.fingerprint import fingerprint
-from crewline_operator.kube.resources import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS
+from crewline_operator.kube.resources import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    JOBQUEUES,
+    PODS,
+    SCHEDULEDJOBS,
+    SERVICE_ACCOUNTS,
+)
 from crewline_operator.kube.status import patched
 from crewline_operator.kube.store import Store, version_of
 from crewline_operator.model.deletion_cost import DELETION_COST, MARK
+from crewline_operator.model.do_not_disrupt import shield_annotations
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key, Object, status_of
+from crewline_operator.model.urgency import Urgency
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +37,7 @@ RESOURCES = {
     "ScheduledJob": SCHEDULEDJOBS,
     "Deployment": DEPLOYMENTS,
     "ServiceAccount": SERVICE_ACCOUNTS,
+    "PodDisruptionBudget": DISRUPTION_BUDGETS,
 }
 #: Answers to an apply that will be the same until the user changes something: bad request, forbidden, invalid.
 REFUSALS = (400, 403, 422)
@@ -74,7 +85,7 @@ class Objects:
 
         Raises Changed if the pod is not there any more, or on its way out: another one may be there in its place.
         """
-        found = await self._give_cost(key, pod, uid, MARK)
+        found = await self._annotate(key, pod, uid, {DELETION_COST: MARK})
         if found is None:
             raise Changed
         if found["metadata"].get("deletionTimestamp"):
@@ -83,13 +94,19 @@ class Objects:
 
     async def unmark(self, key: Key, pod: str, uid: str) -> None:
         """Take the mark off a pod, which has none from then on, whatever a watch still tells."""
-        found = await self._give_cost(key, pod, uid, None)
+        found = await self._annotate(key, pod, uid, {DELETION_COST: None})
         if found is not None:
             self._store.pods.put(found)
 
-    async def _give_cost(self, key: Key, pod: str, uid: str, cost: str | None) -> Object | None:
+    async def shield(self, key: Key, action: Shield, done: Done) -> None:
+        """Have a pod say whether it may be moved. Raises NotItsTurn. As with a mark, it is for the watch to tell."""
+        if not self._budget.take(key, Urgency.NUMBERS, done.status_written):
+            raise NotItsTurn
+        await self._annotate(key, action.pod, action.uid, shield_annotations(action.is_busy))
+
+    async def _annotate(self, key: Key, pod: str, uid: str, annotations: Mapping[str, str | None]) -> Object | None:
         """The pod as it is then; None if it is not there any more, or was changed by somebody at that moment."""
-        patch = {"metadata": {"uid": uid, "annotations": {DELETION_COST: cost}}}
+        patch = {"metadata": {"uid": uid, "annotations": annotations}}
         try:
             return await self._api.merge(PODS, key.namespace, pod, patch)
         except ApiError as error:

@@ -8,6 +8,7 @@ from typing import Any
 from crewline_operator.effects.actions import Action, Apply
 from crewline_operator.effects.done import Applied
 from crewline_operator.jobqueue.children.deployment import CODE_DIGEST, DeploymentInputs, build_deployment
+from crewline_operator.jobqueue.children.disruption_budget import build_disruption_budget
 from crewline_operator.jobqueue.children.service_account import build_service_account
 from crewline_operator.jobqueue.decision import LastDecision, decision_on
 from crewline_operator.jobqueue.has_queue import has_queue, queue_name
@@ -17,7 +18,7 @@ from crewline_operator.kube.fingerprint import fingerprint
 from crewline_operator.model.key import Object
 from crewline_operator.model.settings import Settings
 from crewline_operator.redis.endpoint import Endpoint
-from crewline_operator.scaling.drain import Step
+from crewline_operator.scaling.step import Step
 
 
 def manifests_of(
@@ -36,12 +37,18 @@ def manifests_of(
         going=step.going,
     )
     deployment = build_deployment(jobqueue, inputs)
-    return [deployment] if jobqueue.worker.service_account else [build_service_account(jobqueue), deployment]
+    account = [] if jobqueue.worker.service_account else [build_service_account(jobqueue)]
+    budget = [] if jobqueue.worker.disruption.max_unavailable is None else [build_disruption_budget(jobqueue)]
+    return [*account, *budget, deployment]
 
 
 def applies_of(manifests: Sequence[dict[str, Any]], observed: Observed) -> list[Action]:
     """Those manifests that are not in place as far as this process knows."""
-    children = {"Deployment": observed.deployment, "ServiceAccount": observed.service_account}
+    children = {
+        "Deployment": observed.deployment,
+        "ServiceAccount": observed.service_account,
+        "PodDisruptionBudget": observed.disruption_budget,
+    }
     applies: list[Action] = []
     for manifest in manifests:
         child = children[manifest["kind"]]

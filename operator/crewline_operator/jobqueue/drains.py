@@ -10,24 +10,29 @@ from dataclasses import replace
 from typing import Any
 
 from crewline_operator.effects.actions import Action, Drain, Mark, Undrain, Unmark
+from crewline_operator.jobqueue.children.template_digest import is_outdated
 from crewline_operator.jobqueue.decision import decision_on
 from crewline_operator.jobqueue.going import going_on
 from crewline_operator.jobqueue.observed import Observed
-from crewline_operator.jobqueue.pods import is_ready, is_refused, rollout_of
+from crewline_operator.jobqueue.pods import is_leaving, is_ready, is_refused, rollout_of
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.model.deletion_cost import is_marked
 from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.key import Object
-from crewline_operator.scaling.drain import Step, next_step
-from crewline_operator.scaling.fleet import Fleet, Pod
+from crewline_operator.scaling.drain import next_step
+from crewline_operator.scaling.fleet import Fleet, Pod, ReplicaSet
+from crewline_operator.scaling.step import Step
 
 #: Seconds between two looks at workers that drain: where an answer is on its way, and where a job has to end first.
 SOON_SECONDS, LOOK_SECONDS = 0.25, 1.0
 
 
-def drain_step(jobqueue: JobQueue, observed: Observed, wanted: int) -> Step:
-    """What to do now for there to be so many workers."""
-    return next_step(wanted, _fleet(jobqueue, observed))
+def drain_step(jobqueue: JobQueue, observed: Observed, wanted: int, *, guarded: bool = False) -> Step:
+    """What to do now for there to be so many workers, where a guard may keep ReplicaSets from unmarked pods."""
+    # It keeps none from those of other programs, which can't be asked.
+    has_handler = jobqueue.worker.handler is not None
+    fleet = replace(_fleet_of(observed), foreign=not has_handler, telling=observed.telling)
+    return next_step(wanted, replace(fleet, guarded=guarded and has_handler))
 
 
 def actions_of(jobqueue: JobQueue, step: Step) -> list[Action]:
@@ -78,33 +83,34 @@ def has_wrong_pod_gone(observed: Observed) -> bool:
     return len(gone) < decision.before - decision.to
 
 
-def _fleet(jobqueue: JobQueue, observed: Observed) -> Fleet:
-    return replace(_fleet_of(observed), foreign=jobqueue.worker.handler is None, telling=observed.telling)
-
-
 def _fleet_of(observed: Observed) -> Fleet:
     deployment = observed.deployment or {}
     told: Mapping[str, Any] = deployment.get("status", {})
     has = told.get("replicas", 0)
     snapshot, denied = observed.reading.snapshot, observed.drain_denied
     # Without a Deployment nobody kills them.
-    live = [pod for pod in observed.pods if not _is_leaving(pod)] if deployment else []
+    live = [pod for pod in observed.pods if not is_leaving(pod)] if deployment else []
     return Fleet(
         replicas=observed.current_replicas,
         has=has,
         rolled_out=told.get("updatedReplicas", 0) == has,
-        pods=[_pod(pod) for pod in live],
+        pods=[_pod(pod, deployment) for pod in live],
         workers=observed.workers,
         seen=told.get("observedGeneration", 0) >= deployment.get("metadata", {}).get("generation", 0),
         going=going_on(observed.deployment),
         leaving=[pod["metadata"]["uid"] for pod in observed.pods if pod["metadata"].get("deletionTimestamp")],
         short=is_refused(observed.deployment),
         idle=snapshot.active == 0 if snapshot is not None else None,
+        sets={str(rollout_of(each)): _replica_set(each) for each in observed.replica_sets},
         refused=denied is not None and observed.clock - denied.at < FAULT_CHECK_SECONDS,
     )
 
 
-def _pod(pod: Object) -> Pod:
+def _replica_set(found: Object) -> ReplicaSet:
+    return ReplicaSet(found["spec"].get("replicas", 1), str(found["metadata"].get("creationTimestamp")))
+
+
+def _pod(pod: Object, deployment: Object) -> Pod:
     metadata = pod["metadata"]
     return Pod(
         name=metadata["name"],
@@ -113,10 +119,5 @@ def _pod(pod: Object) -> Pod:
         ready=is_ready(pod),
         created=str(metadata.get("creationTimestamp")),
         marked=is_marked(pod),
+        outdated=is_outdated(pod, deployment),
     )
-
-
-def _is_leaving(pod: Object) -> bool:
-    """Whether a ReplicaSet counts a pod no more."""
-    ended = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-    return ended or bool(pod["metadata"].get("deletionTimestamp"))

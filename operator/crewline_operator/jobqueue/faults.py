@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crewline_operator.jobqueue.children.deployment import PROGRESS_DEADLINE_SECONDS, find_template_fault
+from crewline_operator.jobqueue.children.template_digest import is_outdated
 from crewline_operator.jobqueue.claim import DUPLICATE
 from crewline_operator.jobqueue.has_queue import has_queue
 from crewline_operator.jobqueue.observed import Observed
@@ -10,6 +11,8 @@ from crewline_operator.jobqueue.pods import (
     NOT_READY,
     POD_REASONS,
     deployment_fault,
+    is_leaving,
+    is_ready,
     pod_fault,
     ready_pods,
 )
@@ -51,9 +54,16 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
                 f"{jobqueue.namespace!r}: create it with the handler's source, or name another",
             )
         )
-    stuck = deployment_fault(observed.deployment) or _stuck_fault(observed)
+    stuck = deployment_fault(observed.deployment, all_ready=_are_all_ready(observed)) or _stuck_fault(observed)
     faults += [fault for fault in (_worker_fault(observed), stuck) if fault]
     return faults
+
+
+def _are_all_ready(observed: Observed) -> bool:
+    """Whether a rollout waits for nothing but earlier workers, which may have long jobs to finish."""
+    deployment = observed.deployment or {"spec": {"template": {}}}
+    newest = [pod for pod in observed.pods if not is_leaving(pod) and not is_outdated(pod, deployment)]
+    return sum(map(is_ready, newest)) >= observed.current_replicas
 
 
 def _stuck_fault(observed: Observed) -> Fault | None:

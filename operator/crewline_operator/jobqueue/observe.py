@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TypeVar
 
 from crewline.queue.queue import Queue
@@ -15,21 +16,24 @@ from crewline.redis.connection import UNAVAILABLE
 
 from crewline_operator.effects.done import Done
 from crewline_operator.jobqueue.children.find import ChildFinder
+from crewline_operator.jobqueue.children.template_digest import is_outdated
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import Found, resolve_endpoint
 from crewline_operator.jobqueue.live import is_settled
 from crewline_operator.jobqueue.move import Settled, may_move, settle
 from crewline_operator.jobqueue.observed import Code, Move, Observed
 from crewline_operator.jobqueue.others import Others
-from crewline_operator.jobqueue.pods import is_worker_of
+from crewline_operator.jobqueue.pods import is_leaving, is_worker_of, rollout_of
 from crewline_operator.jobqueue.redis_spec import RedisSpec
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.named import Named, NamedObjects
+from crewline_operator.kube.resources import REPLICA_SETS
 from crewline_operator.kube.store import Store
 from crewline_operator.model.deletion_cost import is_marked
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key, Object, status_of
+from crewline_operator.model.names import JOBQUEUE_LABEL
 from crewline_operator.model.owner import Owner
 from crewline_operator.model.worker import Worker
 from crewline_operator.redis.bulkhead import Bulkheads, Busy
@@ -112,6 +116,7 @@ class JobQueueObserver:
         unready_since: float | None = None,
         looks: bool = False,
         telling: frozenset[str] = frozenset(),
+        idle_since: Mapping[str, float] = MappingProxyType({}),
     ) -> Observed:
         """What a plan for the queue that is served is made from, given what the last one left for it to know.
 
@@ -153,11 +158,14 @@ class JobQueueObserver:
             seen,
             looked=looked,
             telling=telling,
+            idle_since=idle_since,
             workers=await self._workers(jobqueue, pods) if looked else None,
             move=await self._left(move, jobqueue) if move is not None else None,
             deployment=deployment,
             service_account=children.own.get("ServiceAccount"),
+            disruption_budget=children.own.get("PodDisruptionBudget"),
             pods=pods,
+            replica_sets=await self._replica_sets(jobqueue, deployment, pods),
             code=await self._code(jobqueue),
             owner_gone=await self._others.is_gone(seen.holder, jobqueue),
             strays=await self._others.strays(reading, jobqueue),
@@ -195,6 +203,19 @@ class JobQueueObserver:
         """What the workers in these pods tell of themselves; None if that can't be read now."""
         ids = [pod["metadata"]["uid"] for pod in pods]
         return await self._read(jobqueue, lambda queue: read_workers(queue, ids)) if pods else {}
+
+    async def _replica_sets(
+        self, jobqueue: JobQueue, deployment: Object | None, pods: Sequence[Object]
+    ) -> Sequence[Object]:
+        """Asked for where it matters of which of them a rollout takes pods: that is too seldom for a watch."""
+        if deployment is None:
+            return ()
+        earlier = {rollout_of(pod) for pod in pods if not is_leaving(pod) and is_outdated(pod, deployment)}
+        if len(earlier) < 2:
+            return ()
+        label = f"{JOBQUEUE_LABEL}={jobqueue.name}"
+        found, _ = await self._api.list(REPLICA_SETS, jobqueue.namespace, label_selector=label)
+        return found
 
     async def _left(self, move: Move, jobqueue: JobQueue) -> Move:
         """What would be left behind."""

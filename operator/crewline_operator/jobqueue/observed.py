@@ -55,7 +55,10 @@ class Observed:
     status: Mapping[str, Any] = field(default_factory=dict)
     deployment: Object | None = None
     service_account: Object | None = None
+    disruption_budget: Object | None = None
     pods: Sequence[Object] = ()
+    #: The ReplicaSets, where a rollout has more than one earlier template to replace.
+    replica_sets: Sequence[Object] = ()
     #: What the workers tell of themselves, by the uid of the pod; None if nobody looked, or it could not be read.
     workers: Mapping[str, Worker] | None = None
     looked: bool = False
@@ -63,6 +66,8 @@ class Observed:
     unready_since: float | None = None
     #: Uids of the pods whose workers have told of themselves to this process.
     telling: frozenset[str] = frozenset()
+    #: Since when workers run nothing whose pods are still shielded, by the uid of the pod and the monotonic clock.
+    idle_since: Mapping[str, float] = field(default_factory=dict)
     #: What is read of the queue now, and the last read of it; that is empty until `followed` is what is wanted.
     followed: tuple[Endpoint, Target] | None = None
     reading: Reading = field(default_factory=Reading)

@@ -8,8 +8,8 @@ when everything they need is there; a demand that could not be read scales nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -26,9 +26,8 @@ from crewline_operator.effects.done import Claimed
 from crewline_operator.effects.unreadable import say_unreadable
 from crewline_operator.jobqueue.applying import applies_of, manifests_of
 from crewline_operator.jobqueue.attention import attention_for
-from crewline_operator.jobqueue.children.deployment import (
-    PROGRESS_DEADLINE_SECONDS,
-)
+from crewline_operator.jobqueue.children.deployment import PROGRESS_DEADLINE_SECONDS
+from crewline_operator.jobqueue.children.disruption_budget import spare_disruption_budget
 from crewline_operator.jobqueue.children.service_account import spare_service_account
 from crewline_operator.jobqueue.children.template import INVALID_TEMPLATE
 from crewline_operator.jobqueue.claim import claim_step, moved_claim
@@ -49,6 +48,7 @@ from crewline_operator.jobqueue.move import move_step
 from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.pause import pause_step
+from crewline_operator.jobqueue.shields import shield_step
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import NUMBERS, Outcome, build_status
 from crewline_operator.jobqueue.sweeps import sweeps_of
@@ -86,6 +86,8 @@ class Plan:
     looks: bool = True
     #: For the next plan to know: the pods whose workers have told of themselves, by uid.
     telling: frozenset[str] = frozenset()
+    #: For the next plan to know: since when workers run nothing whose pods are still shielded.
+    idle_since: Mapping[str, float] = field(default_factory=dict)
 
 
 def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
@@ -122,7 +124,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     decision = _decision(jobqueue, observed, current)
     applies = _may_apply(observed, faults)
     wanted = decision.replicas if applies else current
-    step = drain_step(jobqueue, observed, wanted)
+    step = drain_step(jobqueue, observed, wanted, guarded=settings.scale_in_guard)
     if (denied := drain_fault(observed, step)) is not None:
         faults.append(denied)
     replicas = step.replicas
@@ -143,7 +145,8 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     made = made_notes(jobqueue) if applies and observed.deployment is None else []
     applied = [*applies_of(manifests, observed), *made]
     attention = attention_for(observed, replicas)
-    applied += spare_service_account(jobqueue, observed) if applies else []
+    if applies:
+        applied += [*spare_service_account(jobqueue, observed), *spare_disruption_budget(jobqueue, observed)]
     attends = [Attend(attention)] if attention is not observed.attention else []
     # Before any worker that this plan makes can fetch them.
     strays = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
@@ -157,6 +160,9 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         actions.append(pause.action)
     sweeps, swept_in = sweeps_of(jobqueue, observed, replicas)
     actions += sweeps
+    # The last of all: they have to wait for their turn among the statuses of all objects.
+    shields = shield_step(jobqueue, observed)
+    actions += shields.actions
     looks_after = looks_in(observed, step)
     if looks_after is None and asks_again(jobqueue, observed, status):
         looks_after = LOOK_SECONDS
@@ -169,6 +175,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         written_in,
         claim.check_after_seconds,
         live.check_after_seconds,
+        shields.check_after_seconds,
         PROGRESS_DEADLINE_SECONDS if observed.unready_since == observed.clock else None,
     ]
     return Plan(
@@ -177,8 +184,9 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         check_after_seconds=min((seconds for seconds in checks if seconds is not None), default=None),
         status=status,
         unready_since=observed.unready_since,
-        looks=looks_after is not None,
+        looks=looks_after is not None or shields.looks,
         telling=telling(observed),
+        idle_since=shields.idle_since,
     )
 
 

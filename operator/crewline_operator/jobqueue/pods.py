@@ -25,6 +25,9 @@ NOT_READY = Fault(
     PROGRESS_DEADLINE, "the workers' pods are not ready after 10 minutes: look at them with kubectl describe pods"
 )
 
+#: What a Deployment says of pods that a ReplicaSet may not delete.
+NOT_DELETED = "FailedDelete"
+
 IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 #: All that `pod_fault` may tell.
 POD_REASONS = {"ImagePullFailed", "WorkerConfigError", "HandlerImportFailed", "WorkerCrashing", "Unschedulable"}
@@ -59,6 +62,11 @@ def has_ended(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
 
 
+def is_leaving(pod: Object) -> bool:
+    """Whether a ReplicaSet counts a pod no more."""
+    return has_ended(pod) or bool(pod["metadata"].get("deletionTimestamp"))
+
+
 def is_refused(deployment: Object | None) -> bool:
     """Whether the cluster refuses a Deployment its pods."""
     return _refusal(deployment) is not None
@@ -69,20 +77,21 @@ def ready_pods(pods: Sequence[Object]) -> int:
     return sum(1 for pod in _newest_rollout(pods) if _worker_status(pod).get("ready"))
 
 
-def deployment_fault(deployment: Object | None) -> Fault | None:
-    """Why the Deployment can't make its pods (quota, admission), or does not get on."""
+def deployment_fault(deployment: Object | None, *, all_ready: bool) -> Fault | None:
+    """Why the Deployment can't make its pods (quota, admission), or does not get on; `all_ready`: the newest are."""
     refusal = _refusal(deployment)
     if refusal is not None:
         return Fault(PODS_REFUSED, f"the cluster refuses the workers' pods: {refusal.get('message', '')}")
     for condition in _conditions(deployment or {}):
-        if condition.get("type") == "Progressing" and condition.get("reason") == PROGRESS_DEADLINE:
+        if condition.get("type") == "Progressing" and condition.get("reason") == PROGRESS_DEADLINE and not all_ready:
             return NOT_READY
     return None
 
 
 def _refusal(deployment: Object | None) -> Mapping[str, Any] | None:
     failures = (each for each in _conditions(deployment or {}) if each.get("type") == "ReplicaFailure")
-    return next((each for each in failures if each.get("status") == "True"), None)
+    # One that a guard does not let it delete yet is no trouble of anybody's.
+    return next((each for each in failures if each.get("status") == "True" and each.get("reason") != NOT_DELETED), None)
 
 
 def _newest_rollout(pods: Sequence[Object]) -> list[Object]:

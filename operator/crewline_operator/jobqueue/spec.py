@@ -14,6 +14,7 @@ from crewline.errors import InvalidOption
 from crewline.wire.keys import Keys, letters_queue
 from crewline.wire.settings import Settings
 
+from crewline_operator.jobqueue.disruption_spec import Disruption, parse_disruption
 from crewline_operator.jobqueue.live_spec import parse_limits, parse_settings
 from crewline_operator.jobqueue.redis_spec import RedisSpec, parse_redis
 from crewline_operator.jobqueue.served import named_queue, told_redis
@@ -51,6 +52,7 @@ class WorkerSpec:
     env: tuple[Mapping[str, Any], ...] = ()
     env_from: tuple[Mapping[str, Any], ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
+    disruption: Disruption = field(default_factory=Disruption)
     #: A partial pod template, merged last.
     template: Mapping[str, Any] = field(default_factory=dict)
 
@@ -147,5 +149,6 @@ def _worker(worker: Fields) -> WorkerSpec:
         env=worker.objects("env"),
         env_from=worker.objects("envFrom"),
         resources=worker.mapping("resources"),
+        disruption=parse_disruption(worker.inner("disruption")),
         template=worker.mapping("template"),
     )

@@ -29,6 +29,8 @@ class Resource:
 JOBQUEUES = Resource("/apis/crewline.dev/v1alpha1", "jobqueues")
 SCHEDULEDJOBS = Resource("/apis/crewline.dev/v1alpha1", "scheduledjobs")
 DEPLOYMENTS = Resource("/apis/apps/v1", "deployments")
+REPLICA_SETS = Resource("/apis/apps/v1", "replicasets")
+DISRUPTION_BUDGETS = Resource("/apis/policy/v1", "poddisruptionbudgets")
 SERVICE_ACCOUNTS = Resource("/api/v1", "serviceaccounts")
 PODS = Resource("/api/v1", "pods")
 CONFIG_MAPS = Resource("/api/v1", "configmaps")

@@ -131,8 +131,10 @@ class Store:
         self.scheduledjobs = Collection("ScheduledJob", lambda obj: _text_at(obj, "spec", "queueRef", "name"))
         self.deployments = Collection("Deployment", _jobqueue_label)
         self.service_accounts = Collection("ServiceAccount", _jobqueue_label)
+        self.disruption_budgets = Collection("PodDisruptionBudget", _jobqueue_label)
         self.pods = Collection("Pod", _jobqueue_label)
-        collections = (self.jobqueues, self.scheduledjobs, self.deployments, self.service_accounts, self.pods)
+        children = (self.deployments, self.service_accounts, self.disruption_budgets)
+        collections = (self.jobqueues, self.scheduledjobs, *children, self.pods)
         self._by_kind = {collection.kind: collection for collection in collections}
 
     def of(self, kind: str) -> Collection:

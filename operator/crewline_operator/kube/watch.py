@@ -38,6 +38,9 @@ def make_registry(on_object: OnObject, on_stop: Callable[[], Awaitable[None]]) -
     kopf.on.event(GROUP, VERSION, "scheduledjobs", registry=registry, id="scheduledjobs")(forward("ScheduledJob"))
     kopf.on.event("apps", "v1", "deployments", registry=registry, id="deployments")(forward("Deployment"))
     kopf.on.event("", "v1", "serviceaccounts", registry=registry, id="serviceaccounts")(forward("ServiceAccount"))
+    kopf.on.event("policy", "v1", "poddisruptionbudgets", registry=registry, id="disruption-budgets")(
+        forward("PodDisruptionBudget")
+    )
     kopf.on.event("", "v1", "pods", registry=registry, id="pods")(forward("Pod"))
     kopf.on.event("", "v1", "configmaps", registry=registry, id="configmaps")(forward("ConfigMap"))
     kopf.on.login(registry=registry, id="login")(log_in)
@@ -58,6 +61,7 @@ def make_kopf_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.watching.label_selectors["apps", "v1", "deployments"] = JOBQUEUE_LABEL
     settings.watching.label_selectors["", "v1", "serviceaccounts"] = JOBQUEUE_LABEL
+    settings.watching.label_selectors["policy", "v1", "poddisruptionbudgets"] = JOBQUEUE_LABEL
     settings.watching.label_selectors["", "v1", "pods"] = JOBQUEUE_LABEL
     settings.watching.field_selectors["", "v1", "configmaps"] = NOT_CODE
     # A watch whose server has died without a word is renewed.

@@ -63,6 +63,7 @@ class JobQueues:
             unready_since=last.unready_since,
             looks=leads and last.looks,
             telling=last.telling,
+            idle_since=last.idle_since,
         )
         jobqueue = settled.jobqueue
         planned = plan(jobqueue, observed, self._settings)

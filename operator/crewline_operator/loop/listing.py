@@ -11,7 +11,14 @@ import aiohttp
 
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import ApiError
-from crewline_operator.kube.resources import DEPLOYMENTS, JOBQUEUES, PODS, SCHEDULEDJOBS, SERVICE_ACCOUNTS
+from crewline_operator.kube.resources import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    JOBQUEUES,
+    PODS,
+    SCHEDULEDJOBS,
+    SERVICE_ACCOUNTS,
+)
 from crewline_operator.kube.schema import INSTALL, check_crds
 from crewline_operator.loop.intake import Intake
 from crewline_operator.model.fault import describe
@@ -27,6 +34,7 @@ LISTED = (
     ("ScheduledJob", SCHEDULEDJOBS, None),
     ("Deployment", DEPLOYMENTS, JOBQUEUE_LABEL),
     ("ServiceAccount", SERVICE_ACCOUNTS, JOBQUEUE_LABEL),
+    ("PodDisruptionBudget", DISRUPTION_BUDGETS, JOBQUEUE_LABEL),
     ("Pod", PODS, JOBQUEUE_LABEL),
 )
 ROLE_MISSING = "grant the operator the chart's Role there, or take the namespace out of CREWLINE_WATCH_NAMESPACES"

@@ -6,6 +6,7 @@ nobody: a field that became required may be missing, and what once was loose may
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from reprlib import Repr
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ VALUE_MAX_CHARS = 60
 _BEGINNING = Repr()
 _BEGINNING.maxlevel = 3
 _BEGINNING.maxstring = VALUE_MAX_CHARS
+_SHARE = re.compile(r"([1-9][0-9]?|100)%")
 MEND = "apply the object again in the form that kubectl explain shows"
 
 
@@ -86,6 +88,15 @@ class Fields:
         value = self._given(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise self._unreadable(self._at(name), value, "a number from 0 to 1")
+        return value
+
+    def count_or_share(self, name: str) -> int | str:
+        """A whole number from 1, or a share as 1% to 100%."""
+        value = self._given(name)
+        if isinstance(value, str) and _SHARE.fullmatch(value):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self._unreadable(self._at(name), value, "a whole number from 1, or a share from 1% to 100%")
         return value
 
     def flag(self, name: str) -> bool:

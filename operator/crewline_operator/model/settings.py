@@ -35,6 +35,8 @@ class Settings:
     reconcilers: int = 8
     resync_seconds: float = 600.0
     poll_seconds: float = 1.0
+    #: The cluster lets a ReplicaSet kill no worker's pod that is ready and not marked: the chart's guard.
+    scale_in_guard: bool = False
     #: Numbers in a status are written this often at most.
     status_seconds: float = 5.0
     #: Statuses written a second at most, of all objects together.
@@ -77,6 +79,7 @@ def settings_from_env(env: Mapping[str, str]) -> Settings:
         reconcilers=int(_number(env, "CREWLINE_RECONCILERS", defaults.reconcilers, low=1, high=256)),
         resync_seconds=_number(env, "CREWLINE_RESYNC_SECONDS", defaults.resync_seconds, low=10, high=86400),
         poll_seconds=_number(env, "CREWLINE_POLL_SECONDS", defaults.poll_seconds, low=0.1, high=60),
+        scale_in_guard=_choice(env, "CREWLINE_SCALE_IN_GUARD", ("true", "false"), "false") == "true",
         status_seconds=_number(env, "CREWLINE_STATUS_SECONDS", defaults.status_seconds, low=0.5, high=600),
         status_writes_per_second=_number(
             env, "CREWLINE_STATUS_WRITES_PER_SECOND", defaults.status_writes_per_second, low=1, high=10000

@@ -12,42 +12,21 @@ nothing of jobs. So a scale-in is a drain, in steps, each of which is taken once
    is taken back, before anything else.
 
 All that is decided by is in the cluster and in Redis, so that an operator that begins anew goes on where another one
-has stopped. A worker that is busy is waited for, however long it takes. Nobody is marked where all are to go.
+has stopped. A worker that is busy is waited for, however long it takes. Where all are to go nobody need be marked, but
+for a cluster that lets no other pods be killed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from crewline_operator.scaling.fleet import NOBODY, Fleet, Pod
+from crewline_operator.scaling.rollout import roll
+from crewline_operator.scaling.step import Step, ask_later, in_order, is_to_answer, keep
 
 #: By no more pods than that at once: the Deployment names them all.
 MOST_GOING = 1000
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is to be done now, in this order."""
-
-    replicas: int
-    unmark: Sequence[Pod] = ()
-    undrain: Sequence[str] = ()
-    #: To be marked, or to be marked still.
-    mark: Sequence[Pod] = ()
-    #: Uids of pods whose workers are to drain, or to drain on.
-    drain: Sequence[str] = ()
-    #: Tokens of those requests, by uid, that must have held all the time for replicas to be lowered.
-    holding: Mapping[str, str] = field(default_factory=dict)
-    #: What the Deployment is to say of the pods by which replicas was lowered.
-    going: frozenset[str] = frozenset()
-    #: For what a scale-in waits, '' for nothing.
-    waits: str = ""
-    #: Whether the workers are to be looked at again: soon, since an answer is on its way, or in a while.
-    looks: bool = False
-    soon: bool = False
-    #: Nobody is asked now, since Redis has just refused it.
-    refused: bool = False
 
 
 def next_step(wanted: int, fleet: Fleet) -> Step:
@@ -67,13 +46,13 @@ def next_step(wanted: int, fleet: Fleet) -> Step:
 
 def _step(wanted: int, fleet: Fleet) -> Step:
     to_hear = [uid for uid in fleet.leaving if _is_to_hear(fleet, uid)]
+    if wanted and fleet.outdated and fleet.can_ask:
+        return roll(wanted, fleet, to_hear)
     if wanted >= fleet.replicas:
         return _stay(wanted, fleet, to_hear)
     if fleet.workers is None and not fleet.is_silent:
-        waits = "the workers can't be asked yet to drain"
-        asked = [pod.uid for pod in fleet.pods if pod.marked or pod in fleet.to_go]
-        return Step(fleet.replicas, drain=asked, waits=waits, looks=True, soon=True)
-    if fleet.foreign and not any(fleet.is_told(pod) for pod in fleet.pods):
+        return ask_later(fleet.replicas, fleet, "the workers can't be asked yet to drain")
+    if not fleet.can_ask:
         # Nobody can tell them to fetch nothing: they finish what they run once they are told to end.
         return Step(wanted, unmark=[pod for pod in fleet.pods if pod.marked], drain=to_hear)
     if fleet.to_go:
@@ -108,37 +87,22 @@ def _is_to_hear(fleet: Fleet, uid: str) -> bool:
 
 def _stay(wanted: int, fleet: Fleet, to_hear: Sequence[str]) -> Step:
     """No other worker is to go: those that were to go work on."""
-    return _keep(wanted, fleet, to_hear, fleet.to_go)
+    return keep(wanted, fleet, to_hear, fleet.to_go)
 
 
 def _await(replicas: int, wanted: int, fleet: Fleet, to_hear: Sequence[str], waits: str) -> Step:
     """Nobody can be chosen yet: of those that drain, as many go on with it as are to go."""
     to_go = {pod.uid for pod in fleet.to_go}
-    staying = [pod for pod in _in_order(fleet) if pod.uid not in to_go]
+    staying = [pod for pod in in_order(fleet) if pod.uid not in to_go]
     drained = [pod for pod in staying if pod.marked or fleet.worker(pod).asked]
     kept = [*fleet.to_go, *drained[: fleet.replicas - wanted]]
-    return replace(_keep(replicas, fleet, to_hear, kept), waits=waits, looks=True)
-
-
-def _keep(replicas: int, fleet: Fleet, to_hear: Sequence[str], kept: Sequence[Pod]) -> Step:
-    """Nobody drains but these."""
-    uids = {pod.uid for pod in kept}
-    others = [pod for pod in fleet.pods if pod.uid not in uids]
-    undrain = [pod.uid for pod in others if pod.marked or fleet.worker(pod).asked]
-    return Step(
-        replicas,
-        unmark=[pod for pod in others if pod.marked],
-        undrain=undrain,
-        drain=[*(pod.uid for pod in kept if fleet.is_told(pod)), *to_hear],
-        # A request that is taken back is looked for once more: Redis may not have taken that.
-        looks=bool(kept or undrain),
-    )
+    return replace(keep(replicas, fleet, to_hear, kept), waits=waits, looks=True)
 
 
 def _drain(wanted: int, fleet: Fleet, to_hear: Sequence[str]) -> Step:
     """Bring as many workers as are to go to where they have nothing, and let go those that have."""
-    in_order = _in_order(fleet)
-    chosen = in_order[: min(fleet.replicas - wanted, MOST_GOING)] if wanted else in_order
+    ordered = in_order(fleet)
+    chosen = ordered[: min(fleet.replicas - wanted, MOST_GOING)] if wanted else ordered
     # They go first whoever is chosen, and must not begin with anything just before.
     starting = [pod for pod in fleet.pods if not pod.ready]
     drained = [*chosen, *(pod for pod in starting if pod not in chosen)]
@@ -151,9 +115,12 @@ def _drain(wanted: int, fleet: Fleet, to_hear: Sequence[str]) -> Step:
         drain=[*(pod.uid for pod in drained), *to_hear],
         waits=_waits(chosen, idle, fleet),
         looks=True,
-        soon=any(_is_to_answer(pod, fleet) for pod in drained),
+        soon=any(is_to_answer(pod, fleet) for pod in drained),
     )
     if not wanted and fleet.seen and len(idle) == len(fleet.pods) >= fleet.has:
+        unmarked = [pod for pod in idle if not pod.marked]
+        if fleet.guarded and unmarked:
+            return replace(step, mark=unmarked, soon=True)
         return _lowered(step, 0, idle, fleet)
     if not fleet.is_settled:
         # All are to go, and one is busy: nobody can be chosen in a rollout.
@@ -165,29 +132,6 @@ def _drain(wanted: int, fleet: Fleet, to_hear: Sequence[str]) -> Step:
         return step
     # Marks can be older than they look, and be taken back by now.
     return _lowered(replace(step, mark=idle), fleet.replicas - len(idle), [*idle, *starting], fleet)
-
-
-def _in_order(fleet: Fleet) -> list[Pod]:
-    newest = sorted(fleet.pods, key=lambda pod: pod.created, reverse=True)
-    return sorted(newest, key=lambda pod: _rank(pod, fleet))
-
-
-def _rank(pod: Pod, fleet: Fleet) -> tuple[bool, int, int]:
-    """Who goes first. One that drains already goes on with it, unless it is busy and another one is idle."""
-    worker = fleet.worker(pod)
-    if not worker.known:
-        place = 0 if not pod.ready else 4
-    elif worker.asked:
-        place = 2 if worker.follows and worker.busy else 0
-    else:
-        place = 3 if worker.busy else 1
-    return pod.ready, place, worker.busy
-
-
-def _is_to_answer(pod: Pod, fleet: Fleet) -> bool:
-    """Whether a worker is about to say that it follows its request, or that it has nothing more."""
-    worker = fleet.worker(pod)
-    return not worker.asked or (worker.known and not (worker.follows and worker.busy))
 
 
 def _lowered(step: Step, replicas: int, idle: Sequence[Pod], fleet: Fleet) -> Step:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from crewline_operator.model.worker import Worker
@@ -24,6 +24,16 @@ class Pod:
     ready: bool
     created: str
     marked: bool
+    #: It is of an earlier template than the Deployment's.
+    outdated: bool = False
+
+
+@dataclass(frozen=True)
+class ReplicaSet:
+    """How many pods it is to have, and since when it is there."""
+
+    replicas: int
+    created: str
 
 
 @dataclass(frozen=True)
@@ -52,8 +62,12 @@ class Fleet:
     foreign: bool = False
     #: Uids of pods whose workers have told of themselves before: Redis may have lost that.
     telling: frozenset[str] = frozenset()
+    #: By what their pods have in common; none where it does not matter.
+    sets: Mapping[str, ReplicaSet] = field(default_factory=dict)
     #: Redis has just taken no request to drain, or did not let one be taken back.
     refused: bool = False
+    #: The cluster lets a ReplicaSet kill no pod that is ready and not marked.
+    guarded: bool = False
 
     def worker(self, pod: Pod) -> Worker:
         return (self.workers or {}).get(pod.uid, NOBODY)
@@ -78,7 +92,18 @@ class Fleet:
     @property
     def is_rolling(self) -> bool:
         """Whether pods of one template are replaced by those of another."""
-        return not self.rolled_out or len({pod.rollout for pod in self.pods}) > 1
+        several = len({pod.rollout for pod in self.pods}) > 1
+        return not self.rolled_out or several or any(pod.outdated for pod in self.pods)
+
+    @property
+    def outdated(self) -> int:
+        """How many pods a rollout is to replace yet."""
+        return sum(pod.outdated for pod in self.pods)
+
+    def surplus(self, wanted: int) -> int:
+        """How many pods of an earlier template a rollout needs no more, since newer ones are there for their jobs."""
+        newer = sum(pod.ready and not pod.outdated for pod in self.pods)
+        return min(max(self.outdated + newer - wanted, 0), self.outdated)
 
     @property
     def is_settled(self) -> bool:
@@ -101,7 +126,12 @@ class Fleet:
 
         What is wanted of them then is what somebody says, since nothing is decided by a demand that is not known.
         """
-        return self.foreign and self.idle is None and not any(self.is_told(pod) for pod in self.pods)
+        return not self.can_ask and self.idle is None
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether any of the workers can be asked to drain."""
+        return not self.foreign or any(self.is_told(pod) for pod in self.pods)
 
     def is_told(self, pod: Pod) -> bool:
         """Whether its worker can be asked to drain: a program of another kind hears of nothing."""

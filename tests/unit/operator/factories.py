@@ -8,6 +8,7 @@ from typing import Any
 from crewline_operator.effects.done import Claimed
 from crewline_operator.jobqueue.children.deployment import DeploymentInputs, build_deployment
 from crewline_operator.jobqueue.children.service_account import build_service_account
+from crewline_operator.jobqueue.children.template_digest import TEMPLATE_DIGEST
 from crewline_operator.jobqueue.live import settings_text
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
@@ -75,13 +76,21 @@ def deployment(replicas: int, ready: int | None = None, **metadata: Any) -> dict
 
 
 def pod(number: int, *, ready: bool = True, rollout: str = "r1", **metadata: Any) -> dict[str, Any]:
-    """A worker's pod, the newer the higher its number."""
+    """A worker's pod, the newer the higher its number; of rollout `r1` it is of the template of `deployment`."""
+    template = deployment(0)["spec"]["template"]["metadata"]["annotations"][TEMPLATE_DIGEST]
+    told = {TEMPLATE_DIGEST: template if rollout == "r1" else rollout} | metadata.pop("annotations", {})
     named = {"name": f"emails-{number}", "uid": f"pod-{number}", "labels": {"pod-template-hash": rollout}}
     created = {"creationTimestamp": f"2026-03-01T11:{number:02}:00Z"}
     return {
-        "metadata": named | created | metadata,
+        "metadata": named | created | {"annotations": told} | metadata,
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": str(ready)}]},
     }
+
+
+def of_template(built: dict[str, Any], rollout: str) -> dict[str, Any]:
+    """A Deployment that is of the template of `rollout` by now."""
+    built["spec"]["template"]["metadata"]["annotations"][TEMPLATE_DIGEST] = rollout
+    return built
 
 
 def at_rest(*numbers: int) -> dict[str, Worker]:

@@ -5,6 +5,7 @@ Everything the operator sets is in the manifest on every apply, replicas include
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,12 @@ from crewline_operator.jobqueue.children.template import (
     merge_template,
     template_fault,
 )
+from crewline_operator.jobqueue.children.template_digest import TEMPLATE_DIGEST, template_digest
 from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
 from crewline_operator.jobqueue.going import going_annotation
 from crewline_operator.jobqueue.has_queue import HAS_QUEUE
 from crewline_operator.jobqueue.spec import DEAD_LETTER, JobQueue
+from crewline_operator.model.do_not_disrupt import DO_NOT_DISRUPT
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.names import GROUP
 
@@ -30,6 +33,8 @@ HEALTH_PORT = 10808
 USER_ID = 10001
 #: For workers to be ready.
 PROGRESS_DEADLINE_SECONDS = 600
+#: A rollout waits so long for the workers that a new one is there for to drain, and to be marked if they have nothing.
+DRAIN_SECONDS = 5
 #: Seconds a worker has after its grace period, before the kubelet kills it: SIGTERM comes up to 2 s late, to hand back
 #: its jobs takes 4 s at most, to end its process 3 s.
 HAND_BACK_SECONDS = 10
@@ -61,6 +66,8 @@ def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, 
     told = {} if inputs.decision is None else {LAST_DECISION: inputs.decision.annotation}
     told |= {} if inputs.has_queue is None else {HAS_QUEUE: inputs.has_queue}
     told |= going_annotation(inputs.going)
+    template = merge_template(_pod_template(jobqueue, inputs), jobqueue.worker.template, _own_annotations(jobqueue))
+    template["metadata"]["annotations"] |= {TEMPLATE_DIGEST: template_digest(template)}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -70,8 +77,10 @@ def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, 
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "selector": {"matchLabels": selector_of(jobqueue)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}},
-            "template": merge_template(_pod_template(jobqueue, inputs), jobqueue.worker.template),
+            # A worker goes when another is there in its place, and has drained by then.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+            "minReadySeconds": DRAIN_SECONDS,
+            "template": template,
         },
     }
 
@@ -79,7 +88,13 @@ def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, 
 def find_template_fault(jobqueue: JobQueue) -> Fault | None:
     """What is wrong with spec.worker.template, if anything."""
     template = jobqueue.worker.template
-    return template_fault(_pod_template(jobqueue, DeploymentInputs(0, "", "")), template) if template else None
+    pod = _pod_template(jobqueue, DeploymentInputs(0, "", ""))
+    return template_fault(pod, template, _own_annotations(jobqueue)) if template else None
+
+
+def _own_annotations(jobqueue: JobQueue) -> Collection[str]:
+    """Those of a pod that are written while it runs, if they are."""
+    return tuple(DO_NOT_DISRUPT) if jobqueue.worker.disruption.shields_busy else ()
 
 
 def _pod_template(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:

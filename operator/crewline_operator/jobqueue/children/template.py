@@ -6,7 +6,7 @@ read off the template before and after the merge, and have to be the same, wheth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from crewline_operator.jobqueue.children.access import FILE_VARIABLES
@@ -57,14 +57,14 @@ def is_own_variable(name: str) -> bool:
     return name in OWN_VARIABLES or name.startswith(OWN_PREFIX)
 
 
-def merge_template(pod: Json, template: Json) -> dict[str, Any]:
-    """The pod template to have. Raises Unmergeable."""
+def merge_template(pod: Json, template: Json, own_annotations: Collection[str] = ()) -> dict[str, Any]:
+    """The pod template to have; `own_annotations` are further ones of the operator's. Raises Unmergeable."""
     lists = {"metadata": {}, "spec": POD_LISTS}
     if not all(isinstance(template.get(part, {}), Mapping) for part in lists):
         raise Unmergeable(f"{PATH} is not a pod template")
     parts = {part: template.get(part, {}) for part in lists}
     merged = {part: merge_objects(pod[part], parts[part], lists[part], f"{PATH}.{part}") for part in lists}
-    before, after = dict(_owned(pod)), dict(_owned(merged))
+    before, after = dict(_owned(pod, own_annotations)), dict(_owned(merged, own_annotations))
     for path in (*after, *before):
         if before.get(path) != after.get(path):
             field = INSTEAD.get(path.rpartition(".")[2])
@@ -72,23 +72,23 @@ def merge_template(pod: Json, template: Json) -> dict[str, Any]:
     return merged
 
 
-def template_fault(pod: Json, template: Json) -> Fault | None:
+def template_fault(pod: Json, template: Json, own_annotations: Collection[str] = ()) -> Fault | None:
     """Why `template` can't be merged over `pod`; None if it can."""
     try:
-        merge_template(pod, template)
+        merge_template(pod, template, own_annotations)
     except Unmergeable as error:
         return Fault(INVALID_TEMPLATE, str(error))
     return None
 
 
-def _owned(pod: Json) -> Iterator[tuple[str, Any]]:
+def _owned(pod: Json, own_annotations: Collection[str]) -> Iterator[tuple[str, Any]]:
     """All that is the operator's in a pod template, by its path."""
     metadata, spec = pod["metadata"], pod["spec"]
     for name, value in (metadata.get("labels") or {}).items():
         if name in OWN_LABELS or name.startswith(f"{GROUP}/"):
             yield f"metadata.labels[{name}]", value
     for name, value in (metadata.get("annotations") or {}).items():
-        if name.startswith(f"{GROUP}/") or name == DELETION_COST:
+        if name.startswith(f"{GROUP}/") or name == DELETION_COST or name in own_annotations:
             yield f"metadata.annotations[{name}]", value
     for name in ("restartPolicy", "terminationGracePeriodSeconds", "serviceAccount"):
         yield f"spec.{name}", spec.get(name)

@@ -32,8 +32,8 @@ MAILS = Owner("cluster-1", "shop", "mails", "uid-2")
 UNREACHABLE = Fault("RedisUnreachable", "Redis redis:6379/0 does not answer")
 
 
-def planned(seen: Observed, **spec: Any) -> Plan:
-    return plan(jobqueue(**spec), seen, SETTINGS)
+def planned(seen: Observed, settings: Settings = SETTINGS, **spec: Any) -> Plan:
+    return plan(jobqueue(**spec), seen, settings)
 
 
 def actions(planned: Plan, kind: type[A]) -> list[A]:
@@ -68,7 +68,11 @@ def reading(**counts: Any) -> Reading:
 
 def in_place(result: Plan, **seen: Any) -> dict[str, Applied]:
     """What a plan applied to the children in `seen`, as it is remembered."""
-    children = {"Deployment": seen["deployment"], "ServiceAccount": seen["service_account"]}
+    children = {
+        "Deployment": seen["deployment"],
+        "ServiceAccount": seen["service_account"],
+        "PodDisruptionBudget": seen.get("disruption_budget"),
+    }
     return {
         action.kind: Applied(action.digest, fingerprint(children[action.kind])) for action in actions(result, Apply)
     }

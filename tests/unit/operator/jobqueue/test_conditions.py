@@ -13,7 +13,7 @@ from crewline_operator.redis.reading import Reading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.operator.factories import CLOCK, at_rest, conditions, deployment, jobqueue, observed, pod
+from tests.unit.operator.factories import CLOCK, at_rest, conditions, deployment, jobqueue, observed, of_template, pod
 from tests.unit.operator.jobqueue.plans import MAILS, UNREACHABLE, planned, reading, status_of
 
 BUSY = {"reading": reading(waiting=20)}
@@ -115,6 +115,16 @@ def test_a_queue_that_is_woken_and_gets_no_worker_is_not_ready_in_the_end() -> N
     assert conditions(status_of(ended))["Progressing"] == ("False", "ProgressDeadlineExceeded")
     mended = planned(observed(clock=CLOCK + 601, unready_since=CLOCK, **parts | {"deployment": deployment(2, 1)}))
     assert (mended.unready_since, conditions(status_of(mended))["Ready"][0]) == (None, "True")
+
+
+def test_a_rollout_that_waits_for_nothing_but_long_jobs_of_earlier_workers_is_no_fault() -> None:
+    late = of_template(rolling(), "r2")
+    late["status"]["conditions"] = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+    old, both = pod(1), [pod(8, rollout="r2"), pod(9, rollout="r2")]
+    ready, progressing, _ = seen(deployment=late, pods=[old, *both], **BUSY)
+    assert (ready, progressing) == (("True", "WorkersReady"), ("True", "RollingOut"))
+    stuck = [both[0], pod(9, rollout="r2", ready=False)]
+    assert seen(deployment=late, pods=[old, *stuck], **BUSY)[1] == ("False", "ProgressDeadlineExceeded")
 
 
 def test_a_paused_queue_is_ready_and_says_that_it_is_paused() -> None:

@@ -3,7 +3,8 @@
 The operator's own plan is asked, with a view that lags behind, and its actions are carried out one by one: it may end
 before any of them and begin anew knowing nothing. Answers of workers come late, jobs come and end, requests lapse,
 somebody deletes pods, another template is rolled out, perhaps one whose workers never start, and another number of
-workers is wanted at any moment.
+workers is wanted at any moment. Where the guard refuses ReplicaSets all pods that are ready and not marked, no rollout
+kills a busy worker that is ready.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import copy
 import itertools
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from crewline_operator.effects.actions import Apply, Drain, Mark, Undrain, Unmark
+from crewline_operator.jobqueue.children.template_digest import TEMPLATE_DIGEST
 from crewline_operator.jobqueue.plan import Plan
 from crewline_operator.model.deletion_cost import DELETION_COST, MARK, is_marked
 from crewline_operator.model.worker import Worker
@@ -24,8 +26,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.unit.operator.factories import deployment, observed, pod
-from tests.unit.operator.jobqueue.plans import notes, planned, reading
+from tests.unit.operator.factories import deployment, observed, of_template, pod
+from tests.unit.operator.jobqueue.plans import SETTINGS, notes, planned, reading
 
 T = TypeVar("T")
 
@@ -62,15 +64,17 @@ class Drains(RuleBasedStateMachine):
         self.others_kill = False
         #: Templates whose pods never start.
         self.broken: set[str] = set()
+        #: ReplicaSets are refused what they want to kill, unless it is marked or not ready.
+        self.guarded = False
         self.pods: dict[str, dict[str, Any]] = {}
         self.processes: dict[str, Process] = {}
         self.requests: dict[str, str] = {}
         self.last = Plan([], History())
         self.watch()
 
-    @initialize(number=NUMBER, busy=SOME, wanted=NUMBER)
-    def there_are_workers(self, number: int, busy: set[int], wanted: int) -> None:
-        self.replicas, self.wanted = number, wanted
+    @initialize(number=NUMBER, busy=SOME, wanted=NUMBER, guarded=st.booleans())
+    def there_are_workers(self, number: int, busy: set[int], wanted: int, guarded: bool) -> None:
+        self.replicas, self.wanted, self.guarded = number, wanted, guarded
         self.the_cluster_acts()
         self.a_worker_starts(set(range(number)))
         self.a_pod_is_ready(set(range(number)))
@@ -92,7 +96,8 @@ class Drains(RuleBasedStateMachine):
     @rule()
     def the_deployment_is_looked_at(self) -> None:
         """By its controller: another number at once, another template step by step."""
-        surge, spare = math.ceil(self.replicas / 4), self.replicas // 4
+        self.observed = self.generation
+        surge = math.ceil(self.replicas / 4)
         if self.scaled != self.replicas:
             self.scaled = self.replicas
             live = [name for name, number in self.sets.items() if number] or [self.template]
@@ -104,13 +109,16 @@ class Drains(RuleBasedStateMachine):
             free = self.replicas + surge - self.sets.total()
             self.sets[self.template] += max(min(free, self.replicas - self.sets[self.template]), 0)
             working = Counter(rollout_of(each) for each in self.live() if ready(each))
+            old = [name for name, number in self.sets.items() if number and name != self.template]
+            if any(working[name] > self.sets[name] for name in old):
+                # It finds one that has more than it is to have, and ends there.
+                return
             for name in [each for each in self.sets if each != self.template]:
                 broken = min(self.sets[name], max(self.sets[name] - working[name], 0))
-                fewer = broken or min(self.sets[name], max(working.total() - (self.replicas - spare), 0))
+                fewer = broken or min(self.sets[name], max(working.total() - self.replicas, 0))
                 self.sets[name] -= fewer
                 self.rolled[name] += fewer
                 working[name] -= 0 if broken else fewer
-        self.observed = self.generation
 
     @rule()
     def replica_sets_act(self) -> None:
@@ -118,13 +126,16 @@ class Drains(RuleBasedStateMachine):
         for name in sorted({*self.sets, *map(rollout_of, self.live())}):
             live = [each for each in self.live() if rollout_of(each) == name]
             for _ in range(self.sets[name] - len(live)):
-                made = pod(next(self.numbers), ready=False, rollout=name)
+                made = pod(next(self.numbers), ready=False, rollout=name, annotations={TEMPLATE_DIGEST: name})
                 self.pods[made["metadata"]["uid"]] = made
             live.sort(key=lambda each: each["metadata"]["creationTimestamp"], reverse=True)
             live.sort(key=lambda each: (ready(each), not is_marked(each)))
             for each in live[: max(len(live) - self.sets[name], 0)]:
+                if self.guarded and ready(each) and not is_marked(each):
+                    continue
                 if self.jobs_of(each):
-                    assert self.rolled[name], f"busy {each['metadata']['name']} is killed"
+                    by_rollout = self.rolled[name] and not (self.guarded and ready(each))
+                    assert by_rollout, f"busy {each['metadata']['name']} is killed"
                     self.rolled[name] -= 1
                 each["metadata"]["deletionTimestamp"] = "now"
             self.rolled[name] = 0
@@ -186,7 +197,8 @@ class Drains(RuleBasedStateMachine):
         self.seen_deployment = self.deployment()
 
     def deployment(self) -> dict[str, Any]:
-        found = deployment(self.replicas, generation=self.generation, annotations=dict(self.annotations))
+        built = deployment(self.replicas, generation=self.generation, annotations=dict(self.annotations))
+        found = of_template(built, self.template)
         found["status"] |= {"observedGeneration": self.observed, "replicas": self.has, "updatedReplicas": self.updated}
         return found
 
@@ -220,7 +232,7 @@ class Drains(RuleBasedStateMachine):
         Where pods are about to be killed nobody can help that.
         """
         live = Counter(map(rollout_of, self.live()))
-        if self.observed != self.generation or any(live[name] > self.sets[name] for name in live):
+        if self.observed != self.generation or any(live[name] > self.sets[name] for name in live) or self.are_marked():
             return
         for uid in some(list(self.requests), which):
             del self.requests[uid]
@@ -235,9 +247,14 @@ class Drains(RuleBasedStateMachine):
     @rule()
     def no_operator_for_half_a_minute(self) -> None:
         self.the_cluster_acts()
-        self.requests.clear()
+        if not self.are_marked():
+            self.requests.clear()
         for uid in self.processes:
             self.beat(uid)
+
+    def are_marked(self) -> bool:
+        """Whether a rollout may kill pods for their marks at any moment, and is to find no busy one among them."""
+        return self.guarded and len(self.sets) > 1 and any(map(is_marked, self.live()))
 
     # -- the operator
 
@@ -253,11 +270,25 @@ class Drains(RuleBasedStateMachine):
             self.the_cluster_acts()
             self.watch()
 
+    @rule(rolls=st.booleans(), looks=st.integers(0, 4), goes_on=st.booleans(), killed=st.booleans())
+    def newer_workers_are_there(self, rolls: bool, looks: int, goes_on: bool, killed: bool) -> None:
+        """In a rollout, that may begin with it; the operator gets so far with the earlier ones."""
+        if rolls:
+            self.another_template_is_applied(broken=False)
+        self.all_are_at_work_again()
+        for _ in range(looks):
+            self.the_operator_acts(beats=True, sees=True)
+        if goes_on:
+            self.all_workers_go_on()
+        if killed:
+            self.the_cluster_acts()
+            self.watch()
+
     @rule()
     def all_are_at_work_again(self) -> None:
         self.the_cluster_acts()
-        self.a_worker_starts(set(range(MOST)))
-        self.a_pod_is_ready(set(range(MOST)))
+        self.a_worker_starts(set(range(2 * MOST)))
+        self.a_pod_is_ready(set(range(2 * MOST)))
         self.watch()
 
     @rule()
@@ -285,9 +316,11 @@ class Drains(RuleBasedStateMachine):
             pods=copy.deepcopy(self.seen_pods),
             looked=looked,
             workers=self.workers() if looked and reads else None,
+            replica_sets=self.replica_sets(),
             reading=reading(active=sum(process.jobs for process in self.processes.values())),
         )
-        result = planned(seen, scaling=scaling, replicas=self.wanted)
+        told = replace(SETTINGS, scale_in_guard=self.guarded)
+        result = planned(seen, settings=told, scaling=scaling, replicas=self.wanted)
         assert self.others_kill or ("Warning", "WrongPodKilled") not in notes(result)
         kinds = (Apply, Drain, Mark, Undrain, Unmark)
         for number, action in enumerate([each for each in result.actions if isinstance(each, kinds)]):
@@ -297,6 +330,18 @@ class Drains(RuleBasedStateMachine):
             if not self.carry_out(action):
                 break
         self.last = result
+
+    def replica_sets(self) -> list[dict[str, Any]]:
+        """What there is is asked for, and only where there are several earlier ones."""
+        if len({rollout_of(each) for each in self.seen_pods} - {self.template}) < 2:
+            return []
+        return [
+            {
+                "metadata": {"labels": {"pod-template-hash": name}, "creationTimestamp": f"{number:03}"},
+                "spec": {"replicas": replicas},
+            }
+            for number, (name, replicas) in enumerate(self.sets.items())
+        ]
 
     def workers(self) -> dict[str, Worker]:
         found = {}
@@ -395,3 +440,12 @@ def ready(each: dict[str, Any]) -> bool:
 
 Drains.TestCase.settings = settings(max_examples=400, stateful_step_count=30, deadline=None)
 TestDrains = Drains.TestCase
+
+
+def test_rollouts_one_upon_the_other_end_under_the_guard() -> None:
+    """Workers of the first template are busy; a Deployment goes on only once those that it has let go are gone."""
+    model = Drains()
+    model.there_are_workers(number=3, busy={0, 1, 2}, wanted=3, guarded=True)
+    for _ in range(3):
+        model.newer_workers_are_there(rolls=True, looks=0, goes_on=False, killed=True)
+    model.teardown()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from crewline_operator.jobqueue.pods import deployment_fault, is_worker_of, pod_fault
+from crewline_operator.jobqueue.pods import deployment_fault, is_refused, is_worker_of, pod_fault
 from crewline_operator.model.fault import Fault
 
 from tests.unit.operator.factories import deployment
@@ -133,10 +133,17 @@ def test_a_pod_that_no_node_has_room_for_is_told() -> None:
 def test_pods_that_the_cluster_refuses_are_told() -> None:
     refused = deployment(1, 0)
     refused["status"]["conditions"] = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: team"}]
-    fault = deployment_fault(refused)
+    fault = deployment_fault(refused, all_ready=True)
     assert fault is not None
     assert (fault.reason, "exceeded quota: team" in fault.message) == ("PodsRefused", True)
-    assert deployment_fault(None) is None
+    assert deployment_fault(None, all_ready=False) is None
+
+
+def test_a_pod_that_a_guard_does_not_let_a_replica_set_delete_yet_is_no_fault() -> None:
+    guarded = deployment(1)
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedDelete", "message": "not drained yet"}
+    guarded["status"]["conditions"] = [failure]
+    assert deployment_fault(guarded, all_ready=True) is None and not is_refused(guarded)
 
 
 def test_only_what_a_replica_set_of_the_deployment_has_made_is_a_worker() -> None:

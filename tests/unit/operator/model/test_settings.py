@@ -17,11 +17,12 @@ def test_what_the_chart_sets_is_read() -> None:
             "CREWLINE_WATCH_NAMESPACES": "a, b,",
             "CREWLINE_WORKER_IMAGE": "worker:2",
             "CREWLINE_HTTP_PORT": "9090",
+            "CREWLINE_SCALE_IN_GUARD": "true",
             "CREWLINE_LOG_LEVEL": "DEBUG",
         }
     )
     assert (settings.watch_namespaces, settings.worker_image) == (("a", "b"), "worker:2")
-    assert (settings.http_port, settings.log_level) == (9090, "DEBUG")
+    assert (settings.http_port, settings.log_level, settings.scale_in_guard) == (9090, "DEBUG", True)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ def test_what_the_chart_sets_is_read() -> None:
         ("CREWLINE_HTTP_PORT", "http", "set it to a number from 0 to 65535"),
         ("CREWLINE_HTTP_PORT", "70000", "set it to a number from 0 to 65535"),
         ("CREWLINE_LOG_LEVEL", "loud", "set it to one of DEBUG, INFO, WARNING, ERROR"),
+        ("CREWLINE_SCALE_IN_GUARD", "on", "set it to one of true, false"),
         ("CREWLINE_LEADER_LEASE_SECONDS", "0", "set it to a number from 0.5 to 600"),
     ],
 )
@@ -68,6 +70,7 @@ def test_help_tells_every_variable(capsys: pytest.CaptureFixture[str]) -> None:
             "LOG_LEVEL",
             "RESYNC_SECONDS",
             "POLL_SECONDS",
+            "SCALE_IN_GUARD",
             "NAMESPACE",
             "LEASE_NAME",
             "LEADER_LEASE_SECONDS",

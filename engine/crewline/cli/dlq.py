@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ from crewline.cli.usage import EXIT_USAGE, Group, checked, fail
 from crewline.errors import CrewlineError
 from crewline.queue.dead_letters import DeadLetters
 from crewline.queue.letter import DeadLetter
+from crewline.queue.queue import Queue
 from crewline.wire.checks import check_per_second
 from crewline.wire.text import counted
 
@@ -32,6 +34,11 @@ ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those w
 
 #: Letters that could not be replayed, of which one message tells.
 MOST_NAMED = 20
+
+
+def _opened(queue: str, redis: str, prefix: str, letters: str | None) -> AbstractAsyncContextManager[Queue]:
+    return opened(queue, redis, prefix, dead_letter_queue=letters, check=DeadLetters)
+
 
 app = typer.Typer(help="Look at the jobs that failed for good, and replay them.", no_args_is_help=True, cls=Group)
 
@@ -53,7 +60,7 @@ def list_letters(
     """
 
     async def read() -> tuple[str, int, list[DeadLetter]]:
-        async with opened(queue, redis, prefix, dead_letter_queue=dead_letter_queue) as origin:
+        async with _opened(queue, redis, prefix, dead_letter_queue) as origin:
             letters = DeadLetters(origin)
             return origin.dead_letter_queue, await letters.count(), await letters.list(limit, name=name, reason=reason)
 
@@ -94,7 +101,7 @@ def show(
     """
 
     async def read() -> DeadLetter:
-        async with opened(queue, redis, prefix, dead_letter_queue=dead_letter_queue) as origin:
+        async with _opened(queue, redis, prefix, dead_letter_queue) as origin:
             return await DeadLetters(origin).get(letter_id)
 
     letter = dataclasses.asdict(run(read(), redis))
@@ -145,7 +152,7 @@ def replay(
         failed[letter_id] = str(error)
 
     async def put_back() -> int:
-        async with opened(queue, redis, prefix, dead_letter_queue=dead_letter_queue) as origin:
+        async with _opened(queue, redis, prefix, dead_letter_queue) as origin:
             dead = DeadLetters(origin)
             if chosen:
                 return await dead.replay_all(

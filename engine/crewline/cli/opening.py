@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 import typer
@@ -32,15 +32,24 @@ class NoQueue(CrewlineError):
 
 @contextlib.asynccontextmanager
 async def opened(
-    name: str, redis: str, prefix: str, *, create: bool | None = None, **options: Any
+    name: str,
+    redis: str,
+    prefix: str,
+    *,
+    create: bool | None = None,
+    check: Callable[[Queue], object] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Queue]:
     """A queue that is there; raises NoQueue for one that is not.
 
     Args:
         create: whether it may be a new one; None where the command has no option that says so.
+        check: raises for what is wrong with it whatever is in Redis.
         options: of `Queue`.
     """
     async with Queue(name, redis=redis, prefix=prefix, **options) as queue:
+        if check:
+            check(queue)
         if not create and not await is_there(queue):
             similar = await similar_names(queue)
             mean = f"; did you mean {' or '.join(similar)}?" if similar else "; crewline queues lists those there are"

@@ -138,7 +138,7 @@ def test_a_time_or_rate_that_is_none_is_wrong_usage_and_named(path: tuple[str, .
         (("metrics",), "--dead-letter-queue", "must not contain ':'"),
         (("dlq", "replay"), "--dead-letter-queue", "must not contain ':'"),
         (("jobs", "list"), "state", "waiting-children"),
-        (("clean",), "state", "paused or active"),
+        (("clean",), "state", "waiting or active"),
     ],
     ids=str,
 )

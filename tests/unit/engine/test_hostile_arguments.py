@@ -307,7 +307,7 @@ INTERNAL = {
     "beside", "decode_opts", "from_hash", "shown", "through", "read_hash", "read_list", "find", "upsert", "advance",
 }  # fmt: skip
 #: What Crewline makes, for others to read.
-RESULTS = {"DeadLetter", "Event", "FlowNode", "Job", "Metrics", "Schedule", "SyncJob", "Update"}
+RESULTS = {"DeadLetter", "Event", "FlowNode", "Job", "Limits", "Metrics", "Schedule", "SyncJob", "Update"}
 
 
 def test_every_public_argument_is_in_the_table() -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
+from crewline.beside import ThreadRefused
 from crewline.errors import HandlerNotFound, InvalidPayload
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.processes.answers import ChildRefused, ChildUnavailable, NeverReady, Returned
@@ -16,7 +17,6 @@ from crewline.worker.processes.messages import Where
 from crewline.worker.processes.specs import spec_of
 from crewline.worker.runs.run import Run
 from crewline.worker.runs.slots import Slots
-from crewline.worker.threads.pool import ThreadRefused
 from crewline.worker.threads.threads import Threads
 
 log = logging.getLogger("crewline.worker")

@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
+from crewline.beside import start_loop
 from crewline.queue import flows
 from crewline.queue import queue as asynchronous
 from crewline.queue.flows import FlowJob
@@ -57,13 +58,17 @@ def _loop() -> asyncio.AbstractEventLoop:
     here = _here
     with here.lock:
         if here.loop is None:
-            here.loop = asyncio.new_event_loop()
-            threading.Thread(target=here.loop.run_forever, name="crewline-sync", daemon=True).start()
+            here.loop = start_loop("crewline-sync", lambda loop: loop.run_forever())
         return here.loop
 
 
 def _wait(work: Coroutine[Any, Any, T]) -> T:
-    future = asyncio.run_coroutine_threadsafe(work, _loop())
+    try:
+        loop = _loop()
+    except BaseException:
+        work.close()
+        raise
+    future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
         return future.result()
     except BaseException:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from typing import Any
 
 import pytest
+import redis as sync_redis
 from crewline import Job, LeaseLost, Queue
 from crewline.redis.scripts import Result
 from crewline.wire.text import text
 
 from tests.redis import process_handlers
+from tests.redis.denying import as_weak
 
 
 async def _fetch(queue: Queue, token: str, lease_ms: int = 60_000) -> tuple[str, str]:
@@ -105,6 +109,37 @@ async def test_a_run_whose_lease_ran_out_goes_on_if_nobody_took_the_job(
     assert await job.result(timeout=5) == 1
     stored = await queue.get_job(job.id)
     assert stored is not None and stored.attempts_made == 1 and stored.stalled_count == 0
+
+
+async def test_a_lease_that_redis_does_not_give_again_is_asked_for_ever_more_rarely_and_said(
+    queue: Queue, redis_url: str, admin: sync_redis.Redis, start_worker: Any, until: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    asked: list[float] = []
+    caplog.set_level(logging.INFO)
+
+    async def handle(job: Job) -> str:
+        worker.pause()
+        await queue.redis.delete(queue.keys.job(job.id) + ":lock")
+        admin.execute_command("ACL", "SETUSER", "weak", "-set")
+        return "kept"
+
+    worker = await start_worker(handle, redis=as_weak(redis_url), lease_seconds=120, stalled_interval_seconds=60)
+    scripts = worker.queue.scripts
+    extend = scripts.extend_leases
+
+    async def told(*arguments: Any) -> Any:
+        asked.append(time.monotonic())
+        return await extend(*arguments)
+
+    monkeypatch.setattr(scripts, "extend_leases", told)
+    job = await queue.add("n", 1, attempts=1)
+    await until(lambda: len(asked) == 4)
+    # half of what three pauses are at most
+    assert asked[3] - asked[0] >= (0.2 + 0.4 + 0.8) / 2
+    assert len([line for line in caplog.messages if "does not take our calls" in line and "holding 1" in line]) == 1
+    admin.execute_command("ACL", "SETUSER", "weak", "+set")
+    assert await job.result(timeout=20) == "kept"
+    await until(lambda: "answers again" in caplog.text)
 
 
 @pytest.mark.parametrize("lease_seconds", [10, 200])

@@ -129,3 +129,23 @@ async def test_a_worker_that_begins_works_the_backlog_off(queue: Queue, full: An
     await until(done)
     await worker.stop()
     await running
+
+
+async def test_what_only_helps_whoever_looks_is_left_out_and_said(
+    queue: Queue, full: Any, start_worker: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crewline.queue.job._left_out_at", float("-inf"))
+
+    async def handle(job: Job) -> tuple[int, int]:
+        first = await job.log("while there is room")
+        await full()
+        await job.progress(1)
+        return first, await job.log("left out")
+
+    await start_worker(handle)
+    job = await queue.add("n", 1, attempts=1)
+    assert await job.result(timeout=20) == [1, 1]
+    assert len([line for line in caplog.messages if "progress and log lines" in line]) == 1
+    with pytest.raises(ResponseError):
+        # who is no handler is told
+        await job.progress(2)

@@ -6,8 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from crewline import InvalidOption, Job, Queue
+import redis as sync_redis
+from crewline import FlowJob, InvalidOption, Job, Queue
 from crewline.redis.scripts import Recovered
+
+from tests.redis.denying import as_weak
 
 LEASE_MS = 30_000
 DEAD = {"name": "pod-1.1.ab", "leases": "dead"}
@@ -167,3 +170,18 @@ async def test_an_entry_that_names_no_leases_is_refused(queue: Queue) -> None:
     for entry in ({}, {"leases": ""}, {"leases": 5}):
         with pytest.raises(InvalidOption, match="names no leases"):
             await queue.hand_back_worker(entry, "OOMKilled", blame=True)
+
+
+async def test_a_job_whose_end_its_parent_can_not_be_told_stays_the_dead_workers(
+    queue: Queue, redis_url: str, admin: sync_redis.Redis
+) -> None:
+    flow = await queue.add_flow(FlowJob("root", children=[FlowJob("leaf")]))
+    [child] = flow.children
+    assert await fetch(queue, "dead", 1) == [child.job.id]
+    await queue.cancel(child.job.id, "no more")
+    async with Queue("emails", redis=as_weak(redis_url)) as weak:
+        for right, state in (("-incr", "active"), ("+incr", "failed")):
+            admin.execute_command("ACL", "SETUSER", "weak", right)
+            # it is found again by its lock
+            await weak.hand_back_worker(DEAD, "OOMKilled", blame=False)
+            assert await child.job.state() == state

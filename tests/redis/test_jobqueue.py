@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -132,3 +133,22 @@ async def test_a_shutdown_that_is_refused_closes_nothing(redis_url: str) -> None
 
 async def _clients(queue: Queue, most: int) -> bool:
     return len(await queue.redis.client_list()) <= most
+
+
+async def test_a_progress_callback_that_calls_sys_exit_ends_nothing(redis_url: str, until: Any) -> None:
+    heard: list[Any] = []
+
+    async def handle(job: Job) -> None:
+        await job.progress(1)
+        await job.progress(2)
+
+    def hear(job_id: str, value: Any) -> None:
+        heard.append(value)
+        sys.exit(3)
+
+    queue = JobQueue("emails", redis=redis_url)
+    queue.on_progress(hear)
+    await queue.start(handle)
+    await queue.queue.add("n", 1)
+    await until(lambda: heard == [1, 2])
+    await queue.shutdown()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from crewline import CrewlineError, Job, JobFailed, Queue, SyncJob
 from crewline.worker.threads.pool import Pool
+from crewline.worker.threads.threads import Threads
 
 #: A worker whose only handler hangs in a thread; it is stopped once the handler runs.
 STUCK = """
@@ -192,6 +193,31 @@ async def test_a_pool_that_grows_where_there_are_no_threads_to_be_had_goes_on_wi
     release.set()
     assert await asyncio.gather(*calls) == [True] * 3
     pool.close()
+
+
+@pytest.mark.parametrize("seconds", [0, 0.6])
+async def test_the_time_of_a_job_begins_with_its_thread(
+    queue: Queue, until: Any, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    release, threads = threading.Event(), Threads(2)
+    job = await queue.add("n", {})
+    first = asyncio.create_task(threads.run(job, lambda _: release.wait(30), (None,), None))
+    await until(lambda: threads._pool._count)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    second = asyncio.create_task(threads.run(job, lambda _: time.sleep(seconds), (None,), 0.2))
+    # longer than the second may take
+    asyncio.get_running_loop().call_later(0.5, release.set)
+    assert (await first)[0]
+    if seconds:
+        with pytest.raises(TimeoutError, match=r"after 0.2 s \(its thread ran"):
+            await second
+    else:
+        value, took = await second
+        assert value is None and took < 0.2
+    threads.close()
 
 
 async def test_an_idle_thread_is_used_before_another_is_started(until: Any) -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from crewline.beside import start_thread
 from crewline.errors import InvalidOption
 
 log = logging.getLogger("crewline.worker")
@@ -58,7 +59,7 @@ class Health:
         self.ready = threading.Event()
         self.trouble: Callable[[], str] = lambda: ""
         self._talks: dict[asyncio.Task[None], None] = {}
-        threading.Thread(target=self._serve, name="crewline-health", daemon=True).start()
+        start_thread(self._serve, name="crewline-health")
 
     def _serve(self) -> None:
         while True:

@@ -9,10 +9,10 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
+from crewline.beside import ThreadRefused, start_thread
 from crewline.wire.text import counted
 
 log = logging.getLogger("crewline.worker")
@@ -59,11 +59,16 @@ def leave(code: int) -> NoReturn:
     The interpreter's own end waits for every thread that is no daemon, for as long as it takes: one that a handler has
     left would keep a worker that does nothing any more.
     """
-    hooks = threading.Thread(target=_run_hooks, daemon=True)
-    hooks.start()
-    hooks.join(HOOKS_SECONDS)
-    if hooks.is_alive():
-        log.warning("what the program does at its exit has not ended within %g s: it is cut off", HOOKS_SECONDS)
+    try:
+        hooks = start_thread(_run_hooks, name="crewline-exit")
+    except ThreadRefused as error:
+        # here, nothing would bound them
+        log.warning("what the program does at its exit is left out: %s", error)
+        _flush()
+    else:
+        hooks.join(HOOKS_SECONDS)
+        if hooks.is_alive():
+            log.warning("what the program does at its exit has not ended within %g s: it is cut off", HOOKS_SECONDS)
     os._exit(code)
 
 

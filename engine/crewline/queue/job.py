@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self
+
+from redis.exceptions import RedisError
 
 from crewline.errors import CrewlineError, JobNotFound, LeaseLost
 from crewline.queue.by_id import ById
 from crewline.queue.events import Update
 from crewline.queue.stored import StoredJob
+from crewline.redis.refusals import is_full
 from crewline.wire import jsonio
 from crewline.wire.checks import A_MILLISECOND, check_seconds
 from crewline.wire.text import bounded, lenient, number, text
@@ -18,6 +23,11 @@ from crewline.wire.text import bounded, lenient, number, text
 MAX_LOG_LINES = 1000
 #: Characters of a line.
 MAX_LINE = 65_536
+#: Seconds between two lines of this process' log that say what is left out for want of room.
+LEFT_OUT_SECONDS = 30.0
+
+log = logging.getLogger("crewline.queue")
+_left_out_at = float("-inf")
 
 
 class Job(StoredJob):
@@ -51,23 +61,29 @@ class Job(StoredJob):
     async def progress(self, value: Any) -> None:
         """Sets the job's progress: any JSON, by custom a number of percent or ``{"done": 3, "of": 10}``.
 
+        In a handler whose Redis is full, nothing is set, which is logged: it helps whoever looks, and fails no job.
+
         Raises:
             InvalidPayload: not strict JSON.
             LeaseLost: another worker has the job now.
             JobNotFound: it was removed.
         """
         encoded = jsonio.dumps(value, "progress")
-        await self._write(lambda: self._queue.scripts.update_progress(self.id, encoded, self._token))
-        self._progress = value
+        written = await self._note(lambda: self._queue.scripts.update_progress(self.id, encoded, self._token))
+        if written is not None:
+            self._progress = value
 
     async def log(self, line: str) -> int:
-        """Appends a line to the job's log; returns how many lines it holds. Raises as `progress` does.
+        """Appends a line to the job's log; returns how many lines it holds.
+
+        Raises as `progress` does, and leaves the line out where that does.
 
         Of a line, `MAX_LINE` characters are kept.
         """
         most = max(number(self.opts.get("kl"), MAX_LOG_LINES), 1)
         printed = bounded(str(line), MAX_LINE)
-        return await self._write(lambda: self._queue.scripts.append_log(self.id, printed, most, self._token))
+        lines = await self._note(lambda: self._queue.scripts.append_log(self.id, printed, most, self._token))
+        return await self._queue.redis.llen(self._queue.keys.job(self.id) + ":logs") if lines is None else lines
 
     async def extend(self, seconds: float) -> None:
         """Makes the lease at least ``seconds`` long, for a stretch in which nothing can renew it (a call into C).
@@ -138,6 +154,20 @@ class Job(StoredJob):
     async def remove(self, *, children: bool = True) -> bool:
         """Deletes the job, and a flow's jobs below it; False if a worker runs one of them now."""
         return await self._queue.remove(self.id, children=children)
+
+    async def _note(self, call: Callable[[], Awaitable[int]]) -> int | None:
+        """Writes what only helps whoever looks; None where it is left out."""
+        global _left_out_at
+        try:
+            return await self._write(call)
+        except RedisError as error:
+            if not (self._token and is_full(error)):
+                raise
+            now = time.monotonic()
+            if now - _left_out_at > LEFT_OUT_SECONDS:
+                _left_out_at = now
+                log.warning("Redis is full: progress and log lines of jobs that run are left out (%s)", error)
+            return None
 
     async def _write(self, call: Callable[[], Awaitable[int]]) -> int:
         """Makes a call that the lease fences; one that ran out is taken again if nobody has the job since."""

@@ -13,7 +13,7 @@ import time
 from functools import cache
 from typing import Any
 
-from redis.exceptions import BusyLoadingError, ClusterDownError, MovedError, ReadOnlyError, RedisError
+from redis.exceptions import BusyLoadingError, ClusterDownError, MovedError, OutOfMemoryError, ReadOnlyError, RedisError
 
 #: Seconds for which connections that were made anew are kept whatever they are told: a Redis that takes no writes for
 #: long is not to be flooded with connections.
@@ -31,6 +31,12 @@ _words = re.compile(r"(?:^|-)(?:READONLY|MASTERDOWN|NOREPLICAS|MISCONF) ")
 def tells_of_server(error: BaseException) -> bool:
     """Whether an error says that this server takes no writes now, whatever the call."""
     return isinstance(error, _kinds) or (isinstance(error, RedisError) and bool(_words.search(str(error))))
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether Redis refused a write since it is full and evicts nothing."""
+    # before Redis 7 an error within a script is told in the middle of a sentence
+    return isinstance(error, OutOfMemoryError) or (isinstance(error, RedisError) and "-OOM " in str(error))
 
 
 #: What a server that does not know a command quotes of it: of a login (HELLO, before Redis 6) its password.

@@ -178,5 +178,6 @@ class JobQueue:
             for callback in self._callbacks:
                 try:
                     callback(event.job_id, value)
-                except Exception:
+                except BaseException:
+                    # a sys.exit(), too: no callback ends the following
                     log.exception("a progress callback raised")

@@ -213,13 +213,24 @@ class Committer:
         room = call.room
         self._intake.receive(fetched, call.token)
         self._reservations.fill(call, fetched)
-        if call.carried:
-            await self._settling.take_again(call)
+        await self._take_again(call)
         if call.fills:
             # these jobs begin before anything else is sent: Redis would take the processor from them
             await asyncio.sleep(0)
             self._turn = filled(self._turn, room, len(fetched.jobs), len(slots.ended))
             call.fills = False
+
+    async def _take_again(self, call: Call) -> None:
+        """Settles what is left with the call; asks until Redis answers, as for any call."""
+        while call.carried:
+            try:
+                await self._settling.take_again(call)
+            except UNAVAILABLE as error:
+                call.failures += 1
+                self._reach.failed(call, error, self.unwritten)
+                await self._pause(call.pause_seconds())
+            else:
+                self._reach.heard(call)
 
     def arm(self, pending_ms: int) -> tuple[Call, tuple[Any, ...]]:
         """A fetch to send behind a read that blocks until there is work; `taken` or `recover` must follow.

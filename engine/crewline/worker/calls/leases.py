@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from crewline.beside import start_thread
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, UNAVAILABLE, connect_sync
 from crewline.redis.scripts import source
 from crewline.wire.keys import Keys
@@ -54,16 +55,15 @@ class LeaseKeeper:
         self._gives_up = gives_up
         self._look_seconds = look_seconds
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="crewline-leases", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        start_thread(self._run, name="crewline-leases")
 
     def stop(self) -> None:
         self._stop.set()
 
     def _run(self) -> None:
-        redis: Any = None
+        opened: tuple[Any, Callable[..., Any]] | None = None
         failing, due = "", time.monotonic() + self._lease_ms / 3000
         while not self._stop.wait(min(max(due - time.monotonic(), 0), self._look_seconds)):
             try:
@@ -72,12 +72,9 @@ class LeaseKeeper:
                     due = time.monotonic() + self._look_seconds
                 if time.monotonic() < due:
                     continue
-                if redis is None:
-                    # a link that died without a reset must be given up while the leases still hold; a cluster's client
-                    # connects when it is made
-                    redis = connect_sync(self._url, min(self._lease_ms / 3000, COMMAND_TIMEOUT_SECONDS))
-                    extend = redis.register_script(source("extend_leases"))
-                self._prolong(extend)
+                # a cluster's client connects when it is made
+                opened = opened or self._open()
+                self._prolong(opened[1])
             except Exception as error:
                 # whatever it is: a thread that ends in silence would lose every job of this worker
                 if failing != (failing := type(error).__name__):
@@ -88,8 +85,14 @@ class LeaseKeeper:
                 due = time.monotonic() + min(1.0, self._lease_ms / 10000)
             else:
                 failing, due = "", time.monotonic() + self._lease_ms / 3000
-        if redis is not None:
-            redis.close()
+        if opened is not None:
+            opened[0].close()
+
+    def _open(self) -> tuple[Any, Callable[..., Any]]:
+        """A connection, and the script on it."""
+        # a link that died without a reset must be given up while the leases still hold
+        redis = connect_sync(self._url, min(self._lease_ms / 3000, COMMAND_TIMEOUT_SECONDS))
+        return redis, redis.register_script(source("extend_leases"))
 
     def _prolong(self, extend: Callable[..., Any]) -> None:
         held = list(self._leases.items())

@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from redis.exceptions import DataError, OutOfMemoryError
+from redis.exceptions import DataError
 
 from crewline.redis.connection import UNAVAILABLE
-from crewline.redis.refusals import tells_of_server
+from crewline.redis.refusals import is_full, tells_of_server
 from crewline.redis.scripts import Result
 from crewline.worker.calls.call import HURRIED_SECONDS, Call
 from crewline.worker.runs.run import Run
@@ -89,6 +89,6 @@ class Refused:
 def may_be_of_results(error: Exception) -> bool:
     """Whether what a call carried may be why it failed: the script met something, or it could not be sent at all."""
     if isinstance(error, UNAVAILABLE):
-        of_server = tells_of_server(error) or isinstance(error, OutOfMemoryError) or "-OOM " in str(error)
+        of_server = tells_of_server(error) or is_full(error)
         return isinstance(error, DataError) or ("user_script" in str(error) and not of_server)
     return True

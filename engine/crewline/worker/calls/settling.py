@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from crewline.queue.by_id import ById
-from crewline.redis.connection import UNAVAILABLE
 from crewline.redis.scripts import Result
 from crewline.worker.calls.call import Call
 from crewline.worker.runs.run import Run
@@ -55,19 +54,17 @@ class Settling:
         call.carried = expired
 
     async def take_again(self, call: Call) -> None:
-        """Settles once more what nobody else has fetched since its lease ran out; the rest is refused."""
+        """Settles once more what nobody else has fetched since its lease ran out; the rest is refused.
+
+        Where Redis does not say, it raises, and nothing has changed.
+        """
         arguments = [part for run, _ in call.carried for part in (run.job.id, *run.lease)]
-        try:
-            lost = await self._queue.scripts.extend_leases(self._lease_ms, *arguments)
-        except UNAVAILABLE:
-            lost, again = [], False
-        else:
-            again = True
+        lost = await self._queue.scripts.extend_leases(self._lease_ms, *arguments)
         for run, result in call.carried:
             if run.job.id in lost:
                 self._settled(run, result, EXPIRED)
             else:
-                run.taken_again = again
+                run.taken_again = True
                 self._slots.ended.append((run, result))
         call.carried = []
         self._slots.work.set()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from crewline.errors import InvalidPayload
 from crewline.queue.job import Job
 from crewline.worker.handlers.targets import Target
-from crewline.worker.processes.answers import ChildUnavailable, Returned, outcome
+from crewline.worker.processes.answers import ChildRefused, ChildUnavailable, Returned, outcome
 from crewline.worker.processes.link import Hangup, Link
 from crewline.worker.processes.living import KILL_SECONDS, Living
 from crewline.worker.processes.messages import Answer, Request, Where
@@ -92,6 +92,8 @@ class Children:
                     answer = await link.exchange(request)
                 if (answer.job_id, answer.token) != (request.job_id, request.token):
                     raise Hangup("its answer is for another run")
+                if answer.kind == "unable":
+                    raise ChildRefused(f"the handler's process could not begin: {answer.text}")
                 return link, answer
             except (TimeoutError, Hangup) as error:
                 ended = await self._living.end(link)

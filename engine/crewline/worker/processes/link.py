@@ -18,10 +18,11 @@ import time
 from typing import Any, cast
 
 from crewline import forks
+from crewline.beside import ThreadRefused
 from crewline.worker.processes.copies import Copies, Copy
 from crewline.worker.processes.messages import HEADER, MARK_SIZE, WORKERS_SIGNALS, Answer, Hello, framed
 from crewline.worker.processes.standstill import StandstillWatch, is_stopped
-from crewline.worker.threads.pool import Pool, ThreadRefused
+from crewline.worker.threads.pool import Pool
 
 #: What a child's interpreter runs; arguments: the descriptors of the line, of the mark and of a template's control, the
 #: worker's process id, the worker's sys.path.

@@ -65,8 +65,9 @@ class Request(NamedTuple):
 class Answer(NamedTuple):
     """How a run ended, and which. ``text`` is the result's JSON where ``kind`` is ``done``, else the reason.
 
-    Kinds: ``done``, ``refused`` (a result that is not JSON), ``reject``, ``retry``, ``lost``, ``failed``; at the start
-    ``ready``, ``template`` (it makes copies, and runs nothing itself) or ``unusable``.
+    Kinds: ``done``, ``refused`` (a result that is not JSON), ``reject``, ``retry``, ``lost``, ``failed``, ``unable``
+    (the system gave the process no thread or descriptor, and the handler has not begun); at the start ``ready``,
+    ``template`` (it makes copies, and runs nothing itself) or ``unusable``.
     """
 
     job_id: str

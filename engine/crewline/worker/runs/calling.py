@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
+from crewline.beside import ThreadRefused
 from crewline.errors import HandlerNotFound, InvalidPayload
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.processes.answers import ChildRefused, ChildUnavailable, NeverReady, Returned
@@ -16,7 +17,6 @@ from crewline.worker.processes.messages import Where
 from crewline.worker.processes.specs import spec_of
 from crewline.worker.runs.run import Run
 from crewline.worker.runs.slots import Slots
-from crewline.worker.threads.pool import ThreadRefused
 from crewline.worker.threads.threads import Threads
 
 log = logging.getLogger("crewline.worker")
@@ -102,11 +102,10 @@ class Calling:
         return value
 
     async def _call_in_thread(self, run: Run, target: Target) -> Any:
-        arguments, began = target.arguments(run.job), asyncio.get_running_loop().time()
-        bound = self.timeout_seconds
+        arguments, bound = target.arguments(run.job), self.timeout_seconds
         run.stoppable = False
         try:
-            value = await self._threads.run(run.job, target.call, arguments, bound)
+            value, taken = await self._threads.run(run.job, target.call, arguments, bound)
         except ThreadRefused as error:
             self._report_refused(error)
             await asyncio.sleep(PAUSE_SECONDS)
@@ -118,7 +117,6 @@ class Calling:
             value.close()
             raise asyncio.CancelledError(run.reason)
         run.stoppable = True
-        taken = asyncio.get_running_loop().time() - began
         return await self._bounded(value, None if bound is None else bound - taken, bound)
 
     def _report_refused(self, error: Exception) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from crewline.beside import ThreadRefused
 from crewline.errors import InvalidOption, LeaseLost, Reject, Retry
 from crewline.queue.job import Job
 from crewline.redis.scripts import Result
@@ -18,7 +19,6 @@ from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildUnava
 from crewline.worker.runs import outcomes
 from crewline.worker.runs.run import Run, Status
 from crewline.worker.runs.slots import Slots
-from crewline.worker.threads.pool import ThreadRefused
 
 log = logging.getLogger("crewline.worker")
 

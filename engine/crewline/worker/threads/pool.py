@@ -12,13 +12,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from crewline import forks
+from crewline.beside import ThreadRefused, start_thread
 from crewline.errors import CrewlineError
 from crewline.worker.handlers.exits import contained
 from crewline.worker.handlers.forks import end_copy
-
-
-class ThreadRefused(CrewlineError):
-    """The system has no thread to give now."""
 
 
 class _Work(NamedTuple):
@@ -63,18 +60,18 @@ class Pool:
             elif self._count < self._size:
                 try:
                     self._start()
-                except RuntimeError as error:
+                except ThreadRefused:
                     # none to be had now (the limit of a pod): one that is there takes the work when it is done
                     if not self._count:
                         self._work.remove(work)
-                        raise ThreadRefused(f"a thread could not be started: {error}") from error
+                        raise
         return work.future
 
     def resize(self, size: int) -> None:
         """Sets how many threads there are at most; those above it end once they are idle."""
         with self._ready:
             self._size = size
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(ThreadRefused):
                 # where there are none to be had now, those that are there do the work
                 for _ in range(min(len(self._work), size - self._count)):
                     self._start()
@@ -96,7 +93,7 @@ class Pool:
     def _start(self) -> None:
         self._count += 1
         try:
-            threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+            start_thread(self._serve, name=self._name)
         except BaseException:
             self._count -= 1
             raise

@@ -58,10 +58,13 @@ for i = 1, fatal == '' and 0 or #found do
   if told[5] then told.most = 1 end
 end
 local all_left, back, doomed, unbegun = pcall(leave_active, found, tonumber(ARGV[5]), ARGV[10])
--- only now: by its lock the next call knows whose a job is that is still active
+-- only now: by its lock the next call knows whose a job is that is still active, as one that leave_active leaves out is
+local left = {}
+for i = 1, all_left and #found or 0 do left[found[i][1]] = true end
 for i = 1, #known do
   local id = known[i]
-  if all_left or redis.pcall('LPOS', q.active, id) == false then redis.call('UNLINK', base .. id .. ':lock') end
+  local is_out = left[id] or not all_left and redis.pcall('LPOS', q.active, id) == false
+  if is_out then redis.call('UNLINK', base .. id .. ':lock') end
 end
 if not all_left then error(back, 0) end
 local function tell(id, dooms)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 
+from crewline.beside import start_thread
 from crewline.worker.handlers.signals import ignore
 from crewline.worker.processes.messages import WORKERS_SIGNALS
 
@@ -28,7 +28,7 @@ def end_with(worker: int) -> None:
         except (ImportError, OSError, AttributeError):
             pass
     if not told:
-        threading.Thread(target=_watch, args=(worker,), name="crewline-watch", daemon=True).start()
+        start_thread(_watch, worker, name="crewline-watch")
     if os.getppid() != worker:
         # it ended before this process could ask to be told
         os._exit(1)

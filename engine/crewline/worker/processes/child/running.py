@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import pickle
 import sys
-import threading
 import time
 import traceback
 from typing import Any
 
 from crewline import forks
+from crewline.beside import start_loop
 from crewline.errors import HandlerNotFound, InvalidPayload, LeaseLost, Reject, Retry
 from crewline.queue.job import Job
 from crewline.queue.queue import Queue
@@ -78,8 +78,12 @@ class Child:
 
     def _run(self, request: Request) -> Answer:
         target = self.load(request.spec)
-        loop = self._runner.get_loop() if target.execution == "async" else self._loop_beside()
-        queue = self._queue_on(loop)
+        try:
+            loop = self._runner.get_loop() if target.execution == "async" else self._loop_beside()
+            queue = self._queue_on(loop)
+        except Exception as error:
+            # no thread, no descriptor: that is this process' own, and the handler has not begun
+            return Answer(request.job_id, request.token, "unable", reason_of(error))
         name, data, opts, started, fields, queue.default_attempts = pickle.loads(request.content)
         job = Job(queue, request.job_id, name, data, opts, request.token, started, fields)
         if target.execution == "async":
@@ -109,8 +113,7 @@ class Child:
     def _loop_beside(self) -> asyncio.AbstractEventLoop:
         """The loop that carries out a blocking job's calls, in a thread of its own."""
         if self._beside is None or self._beside.is_closed():
-            self._beside = asyncio.new_event_loop()
-            threading.Thread(target=_keep_running, args=(self._beside,), name="crewline-calls", daemon=True).start()
+            self._beside = start_loop("crewline-calls", _keep_running)
         return self._beside
 
 

@@ -175,6 +175,22 @@ async def test_one_that_waits_to_lead_keeps_what_it_saw_for_its_turn(
     assert await states(queue, [job]) == ["waiting"]
 
 
+async def test_a_dead_worker_is_looked_for_in_the_queue_that_is_served(
+    reconciler: Reconciler, queue: Queue, redis_url: str, until: Until
+) -> None:
+    """The spec names another one, and that move waits."""
+    moving = jobqueue_object(queue="new")
+    served = {"queue": "emails", "redis": {"url": "redis://redis:6379/0", "prefix": "bull"}}
+    moving["metadata"]["resourceVersion"] = str(int(moving["metadata"]["resourceVersion"]) + 1)
+    reconciler.operator.store.jobqueues.put(moving | {"status": {"served": served}})
+    job = await queue.add("n", 1)
+    async with process(redis_url) as dead:
+        (entry,) = await until(entries(queue, 1, 1))
+        finished = await killed(dead, entry["began"], until)
+    await reconciler.see(pod(terminated(137, finished=finished)))
+    assert await states(queue, [job]) == ["waiting"]
+
+
 async def test_a_pod_that_is_gone_while_its_container_may_run_tells_nothing(
     reconciler: Reconciler, queue: Queue, redis_url: str, until: Until
 ) -> None:

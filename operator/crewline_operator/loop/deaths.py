@@ -14,7 +14,7 @@ from crewline_operator.deaths.causes import Death, deaths_of
 from crewline_operator.deaths.observe import DeathObserver
 from crewline_operator.deaths.plan import plan
 from crewline_operator.effects.executor import Executor
-from crewline_operator.jobqueue.spec import parse_jobqueue
+from crewline_operator.jobqueue.serving import serving
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key, Object
@@ -111,7 +111,7 @@ class Deaths:
             # It is kept: the one that leads may have died in the middle of it.
             return False
         try:
-            jobqueue = parse_jobqueue(obj)
+            jobqueue = serving(obj)
             observed = await self._observer.observe(key, jobqueue, pod.deaths)
         except (Unreadable, Busy):
             observed = None

@@ -47,15 +47,18 @@ class Death:
     before: float
     #: Whether it was killed for want of memory.
     oom: bool = False
+    #: Whether another container may run in its place, whose worker is told from its own by that clock alone.
+    replaced: bool = False
 
 
 def deaths_of(pod: Object) -> list[Death]:
     """The deaths of a pod's workers that it tells of, the earlier one first."""
-    deaths = []
+    deaths, is_waiting = [], _is_backing_off(pod)
+    replaced = not is_waiting and "terminated" not in (container_status(pod, CONTAINER).get("state") or {})
     for ended in ended_containers(pod, CONTAINER):
         if ended.finished is not None:
             # Told in whole seconds: what begins in the same one may be its successor, unless that has to wait.
-            waits = not ended.last and _is_backing_off(pod)
+            waits = not ended.last and is_waiting
             deaths.append(
                 Death(
                     container=ended.id,
@@ -64,6 +67,7 @@ def deaths_of(pod: Object) -> list[Death]:
                     blame=not _is_drained(pod, ended),
                     before=ended.finished + (LEAST_BACKOFF_SECONDS if waits else 0),
                     oom=ended.is_oom and not _is_drained(pod, ended),
+                    replaced=replaced,
                 )
             )
     return deaths

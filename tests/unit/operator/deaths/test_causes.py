@@ -136,6 +136,22 @@ def test_one_that_waits_for_its_next_start_is_told_from_it_within_the_second_of_
     assert known.before == FINISHED_SECONDS + 15, "its successor may have begun in that second"
 
 
+@pytest.mark.parametrize(
+    ("seen", "replaced"),
+    [
+        (pod(OOM), False),
+        (pod(SECOND, OOM, restarts=1), False),
+        (pod(BACKING_OFF, OOM, restarts=1), False),
+        (pod(RUNNING, OOM, restarts=1), True),
+        # It is about to start.
+        (pod({"waiting": {"reason": "ContainerCreating"}}, OOM, restarts=1), True),
+        (pod({}, OOM, restarts=1), True),
+    ],
+)
+def test_another_may_run_in_its_place_where_nothing_says_that_none_does(seen: Object, replaced: bool) -> None:
+    assert {death.replaced for death in deaths_of(seen)} == {replaced}
+
+
 def test_a_container_that_its_runtime_has_forgotten_is_known_by_its_place() -> None:
     lost = terminated(137, "ContainerStatusUnknown", containerID="")
     first, again = (deaths_of(pod(lost, restarts=restarts))[0].container for restarts in (1, 2))

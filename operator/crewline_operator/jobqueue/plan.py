@@ -132,7 +132,8 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     outcome = Outcome(
         desired=wanted,
         decided=decided,
-        waits=f"{decision.reason}; {step.waits}" if wanted < replicas else "",
+        # What the demand is moves at each look, and a condition that moves is written at once.
+        waits=f"{wanted} wanted; {step.waits}" if wanted < replicas else "",
         faults=faults,
         pause=pause.condition,
     )

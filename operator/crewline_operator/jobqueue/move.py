@@ -90,7 +90,8 @@ def move_step(jobqueue: JobQueue, observed: Observed) -> MoveStep:
             return MoveStep(fault=_fault(jobqueue, observed, move, "can't be read: nobody knows what it holds"))
         if left.jobs > 0:
             # How many there are moves: status.counts tells it.
-            return MoveStep(fault=_fault(jobqueue, observed, move, "has jobs that have not ended"))
+            fault = _fault(jobqueue, observed, move, "has jobs that have not ended and would be left there")
+            return MoveStep(fault=fault)
         if any(_is_near(mark, left) or not _is_told(mark, move, left) for mark in left.marks):
             told = _fault(jobqueue, observed, move, "has runs of ScheduledJobs that are about to come")
             return MoveStep(fault=told, check_after_seconds=UNTOLD_SECONDS)

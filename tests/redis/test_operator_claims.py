@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -120,6 +121,24 @@ async def test_a_claim_is_renewed_and_changes_hands_by_no_renewal(tenants: list[
     await queue.redis.delete(KEY)
     await first.keep()
     assert await owner(queue) is None, "a claim that is lost is made anew by a plan, not by a renewal"
+
+
+async def test_a_claim_names_its_operator_and_no_other_one_renews_it(tenants: list[Tenant], queue: Queue) -> None:
+    first = tenants[0]
+    await first.claim()
+    mine, others = (replace(first.owner, operator=f"ops/{name}") for name in ("one", "two"))
+    # Of an earlier release: whoever renews it first looks after the JobQueue.
+    for renewing, operator in ((mine, "ops/one"), (others, "ops/one"), (mine, "ops/one")):
+        await queue.redis.expire(KEY, 10)
+        await first.executor.carry_out(first.key, None, [KeepClaim(first.ref, renewing, "shown")])
+        found = await owner(queue)
+        assert found is not None and (found, found.operator) == (first.owner, operator)
+        assert (await queue.redis.ttl(KEY) > 10) is (renewing is mine)
+    await first.executor.carry_out(first.key, None, [Claim(first.ref, others, "shown", instead_of=mine)])
+    found = await owner(queue)
+    assert found is not None and found.operator == "ops/two"
+    await first.give_up()
+    assert await owner(queue) is None
 
 
 async def test_a_claim_is_taken_over_from_the_one_that_is_gone_and_from_nobody_else(

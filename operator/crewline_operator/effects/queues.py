@@ -74,7 +74,7 @@ class Queues:
     async def keep_claim(self, key: Key, action: KeepClaim, done: Done) -> None:
         """Renew a claim."""
         async with _may_fail(), self._at(action.queue, key) as queue:
-            await renew_claim(queue.redis, claim_key(action.queue.prefix, action.queue.queue))
+            await renew_claim(queue.redis, claim_key(action.queue.prefix, action.queue.queue), action.owner)
             done.claimed = _claimed(action)
 
     async def give_up_claim(self, key: Key, action: GiveUpClaim, done: Done) -> None:

@@ -14,10 +14,12 @@ from crewline_operator.effects.actions import Action, Claim, GiveUpClaim, KeepCl
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import told_faults
+from crewline_operator.model.note import Note
 from crewline_operator.model.owner import RENEW_SECONDS
 from crewline_operator.redis.endpoint import Endpoint
 
 DUPLICATE = "DuplicateQueue"
+OTHER_OPERATOR = "OtherOperator"
 #: A JobQueue that was told that the queue is another's leaves it to that one for so long, if the claim is lost.
 PATIENCE_SECONDS = 10.0
 
@@ -39,6 +41,9 @@ def claim_step(jobqueue: JobQueue, observed: Observed) -> ClaimStep:
     if snapshot is None or observed.refusal is not None or not isinstance(observed.endpoint, Endpoint):
         return ClaimStep()
     owner, queue = snapshot.owner, jobqueue.queue_ref
+    if owner == me and owner.operator not in ("", me.operator):
+        # That operator is gone; whoever is first of those that are there looks after it from now on.
+        return ClaimStep([Claim(queue, me, observed.endpoint.shown, instead_of=owner)], pending=True)
     if owner == me:
         left = RENEW_SECONDS - observed.claim_age_seconds
         keep = [KeepClaim(queue, me, observed.endpoint.shown)] if left <= 0 else []
@@ -52,6 +57,17 @@ def claim_step(jobqueue: JobQueue, observed: Observed) -> ClaimStep:
         if left > 0:
             return ClaimStep((), True, left, since)
     return ClaimStep([Claim(queue, me, observed.endpoint.shown, instead_of=owner)], pending=True)
+
+
+def leave_to_other(observed: Observed) -> list[Note]:
+    """Leave a JobQueue to another operator, and say so once. The status is that one's to write."""
+    if observed.other_operator == observed.told_operator:
+        return []
+    told = (
+        f"the operator of Lease {observed.other_operator} looks after this JobQueue, and that of Lease "
+        f"{observed.me.operator} leaves it alone: end one of them, or have them watch different namespaces"
+    )
+    return [Note("Warning", OTHER_OPERATOR, told)]
 
 
 def moved_claim(jobqueue: JobQueue, observed: Observed) -> list[GiveUpClaim]:

@@ -17,6 +17,7 @@ from crewline_operator.effects.done import Done
 from crewline_operator.jobqueue.children.ownership import Standing, standing
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import Found, resolve_endpoint
+from crewline_operator.jobqueue.has_queue import operator_of
 from crewline_operator.jobqueue.live import is_settled
 from crewline_operator.jobqueue.move import Settled, may_move, settle
 from crewline_operator.jobqueue.observed import Code, Move, Observed
@@ -26,6 +27,7 @@ from crewline_operator.jobqueue.redis_spec import RedisSpec
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
 from crewline_operator.kube.api import DEPLOYMENTS, SERVICE_ACCOUNTS, Api
 from crewline_operator.kube.named import Named, NamedObjects
+from crewline_operator.kube.operators import OtherOperators
 from crewline_operator.kube.store import Store
 from crewline_operator.model.deletion_cost import is_marked
 from crewline_operator.model.fault import Fault
@@ -83,6 +85,8 @@ class JobQueueObserver:
         pollers: Pollers,
         bulkheads: Bulkheads,
         done: Callable[[Key], Done],
+        operator: str,
+        operators: OtherOperators,
         watch_namespaces: Sequence[str] = (),
     ) -> None:
         self._api = api
@@ -92,6 +96,8 @@ class JobQueueObserver:
         self._pollers = pollers
         self._bulkheads = bulkheads
         self._done = done
+        self._operator = operator
+        self._operators = operators
         self._others = Others(api=api, store=store, watch_namespaces=watch_namespaces)
         #: By the JobQueue, and whether it is the Redis that it serves, which may be another than its spec names.
         self._resolved: dict[tuple[Key, bool], _Resolved] = {}
@@ -125,6 +131,7 @@ class JobQueueObserver:
         unready_since: float | None = None,
         looks: bool = False,
         telling: frozenset[str] = frozenset(),
+        told_operator: str = "",
     ) -> Observed:
         """What a plan for the queue that is served is made from, given what the last one left for it to know.
 
@@ -141,7 +148,7 @@ class JobQueueObserver:
         seen = Observed(
             now=datetime.now(UTC),
             clock=time.monotonic(),
-            me=Owner(self._api.cluster_id, jobqueue.namespace, jobqueue.name, jobqueue.uid),
+            me=Owner(self._api.cluster_id, jobqueue.namespace, jobqueue.name, jobqueue.uid, self._operator),
             status=status_of(obj),
             endpoint=endpoint,
             followed=followed,
@@ -172,6 +179,8 @@ class JobQueueObserver:
             service_account=children.own.get("ServiceAccount"),
             pods=pods,
             code=await self._code(jobqueue),
+            other_operator=await self._other_operator(seen, deployment),
+            told_operator=told_operator,
             owner_gone=await self._others.is_gone(seen.holder, jobqueue),
             strays=await self._others.strays(reading, jobqueue),
             taken_name=" and ".join(children.foreign) or None,
@@ -183,6 +192,13 @@ class JobQueueObserver:
             sweep_age_seconds=done.sweep_age_seconds(time.monotonic()),
             known_seconds=done.known_seconds(time.monotonic()),
         )
+
+    async def _other_operator(self, seen: Observed, deployment: Object | None) -> str:
+        """The Lease of another operator that looks after the JobQueue and is alive; '' if there is none."""
+        operator = operator_of(seen.reading, deployment, seen.me)
+        if operator in ("", self._operator) or not await self._operators.is_alive(operator):
+            return ""
+        return operator
 
     async def _endpoint(self, jobqueue: JobQueue, *, served: bool = True) -> Endpoint | Fault:
         """The Redis, by what is in Secrets and ConfigMaps now."""

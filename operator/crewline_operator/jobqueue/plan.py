@@ -31,7 +31,7 @@ from crewline_operator.jobqueue.children.deployment import (
 )
 from crewline_operator.jobqueue.children.service_account import spare_service_account
 from crewline_operator.jobqueue.children.template import INVALID_TEMPLATE
-from crewline_operator.jobqueue.claim import claim_step, moved_claim
+from crewline_operator.jobqueue.claim import claim_step, leave_to_other, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision
 from crewline_operator.jobqueue.drains import (
     LOOK_SECONDS,
@@ -86,6 +86,8 @@ class Plan:
     looks: bool = True
     #: For the next plan to know: the pods whose workers have told of themselves, by uid.
     telling: frozenset[str] = frozenset()
+    #: For the next plan to know: the Lease of the operator that the JobQueue is left to.
+    left_to: str = ""
 
 
 def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
@@ -96,6 +98,11 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     if observed.first_read_pending:
         # What follows the queue has the JobQueue looked at again.
         return Plan(following, observed.history)
+    if observed.other_operator:
+        said = leave_to_other(observed)
+        return Plan(
+            [*following, *said], observed.history, FAULT_CHECK_SECONDS, left_to=observed.other_operator, looks=False
+        )
     claim = claim_step(jobqueue, observed)
     if claim.pending:
         return Plan(

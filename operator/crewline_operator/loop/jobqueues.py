@@ -63,6 +63,7 @@ class JobQueues:
             unready_since=last.unready_since,
             looks=leads and last.looks,
             telling=last.telling,
+            told_operator=last.left_to,
         )
         jobqueue = settled.jobqueue
         planned = plan(jobqueue, observed, self._settings)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
-from crewline_operator.model.owner import CLAIM_SECONDS, Owner
+from crewline_operator.model.owner import CLAIM_SECONDS, Owner, read_owner
 
 
 async def take_claim(redis: Redis, key: str, owner: Owner, instead_of: Owner | None) -> bool:
@@ -21,9 +21,9 @@ async def take_claim(redis: Redis, key: str, owner: Owner, instead_of: Owner | N
     return await _replace(redis, key, instead_of, owner)
 
 
-async def renew_claim(redis: Redis, key: str) -> None:
-    """Let a claim hold on. Whose it is does not change, whoever has it by now."""
-    await redis.expire(key, CLAIM_SECONDS)
+async def renew_claim(redis: Redis, key: str, owner: Owner) -> None:
+    """Let a claim hold on that `owner` has by now still, and no other operator in its place."""
+    await _replace(redis, key, owner, owner)
 
 
 async def give_up_claim(redis: Redis, key: str, owner: Owner) -> bool:
@@ -34,7 +34,12 @@ async def give_up_claim(redis: Redis, key: str, owner: Owner) -> bool:
 async def _replace(redis: Redis, key: str, before: Owner, after: Owner | None) -> bool:
     async with redis.pipeline(transaction=True) as pipe:
         await pipe.watch(key)
-        if await pipe.get(key) != before.encode().encode():
+        stored = await pipe.get(key)
+        found = read_owner(stored if isinstance(stored, bytes) else None)
+        if found != before:
+            return False
+        if after is not None and after == found and found.operator not in ("", before.operator):
+            # It is the same JobQueue, which another operator looks after by now.
             return False
         pipe.multi()  # type: ignore[no-untyped-call]
         if after is None:

@@ -46,12 +46,20 @@ class ScheduledJobObserver:
         bulkheads: Bulkheads,
         done: Callable[[Key], Done],
         cluster_id: str,
+        operator: str = "",
     ) -> None:
+        self._operator = operator
         self._cluster_id = cluster_id
         self._store = store
         self._pollers = pollers
         self._bulkheads = bulkheads
         self._done = done
+
+    def is_others(self, scheduled: ScheduledJob) -> bool:
+        """Whether another operator looks after the JobQueue that gets the jobs, as its claim says."""
+        snapshot = self._pollers.reading(Key("JobQueue", scheduled.namespace, scheduled.queue_ref)).snapshot
+        operator = snapshot.owner.operator if snapshot is not None and snapshot.owner is not None else ""
+        return bool(self._operator) and operator not in ("", self._operator)
 
     async def observe(self, obj: Object, scheduled: ScheduledJob, placed: Placed | None) -> Observed:
         """What a plan for `scheduled` is made from. Never raises for a Redis that does not answer: that is told.

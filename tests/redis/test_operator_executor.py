@@ -283,6 +283,7 @@ async def observed(operator: Operator, **status: Any) -> Any:
         bulkheads=operator.bulkheads,
         done=operator.executor.done,
         cluster_id="cluster-1",
+        operator="ops/one",
     )
     return await observer.observe({"status": status}, scheduled(), None)
 

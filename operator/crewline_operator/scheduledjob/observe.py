@@ -46,7 +46,7 @@ class ScheduledJobObserver:
         bulkheads: Bulkheads,
         done: Callable[[Key], Done],
         cluster_id: str,
-        operator: str = "",
+        operator: str,
     ) -> None:
         self._operator = operator
         self._cluster_id = cluster_id
@@ -59,7 +59,7 @@ class ScheduledJobObserver:
         """Whether another operator looks after the JobQueue that gets the jobs, as its claim says."""
         snapshot = self._pollers.reading(Key("JobQueue", scheduled.namespace, scheduled.queue_ref)).snapshot
         operator = snapshot.owner.operator if snapshot is not None and snapshot.owner is not None else ""
-        return bool(self._operator) and operator not in ("", self._operator)
+        return operator not in ("", self._operator)
 
     async def observe(self, obj: Object, scheduled: ScheduledJob, placed: Placed | None) -> Observed:
         """What a plan for `scheduled` is made from. Never raises for a Redis that does not answer: that is told.

@@ -46,6 +46,9 @@ def claim_step(jobqueue: JobQueue, observed: Observed) -> ClaimStep:
         return ClaimStep([Claim(queue, me, observed.endpoint.shown, instead_of=owner)], pending=True)
     if owner == me:
         left = RENEW_SECONDS - observed.claim_age_seconds
+        if observed.claimed is not None and observed.claimed.shown != observed.endpoint.shown:
+            # It is the same queue, reached another way.
+            left = 0.0
         keep = [KeepClaim(queue, me, observed.endpoint.shown)] if left <= 0 else []
         return ClaimStep(keep, check_after_seconds=RENEW_SECONDS if left <= 0 else left)
     if observed.holder is not None:
@@ -75,6 +78,8 @@ def moved_claim(jobqueue: JobQueue, observed: Observed) -> list[GiveUpClaim]:
     claimed = observed.claimed
     if claimed is None or not isinstance(observed.endpoint, Endpoint):
         # A Secret that is away for a moment gives the queue to nobody else.
+        return []
+    if observed.same_place and claimed.queue == jobqueue.queue_ref:
         return []
     same = (claimed.queue, claimed.shown) == (jobqueue.queue_ref, observed.endpoint.shown)
     return [] if same else [GiveUpClaim(claimed.queue, claimed.owner)]

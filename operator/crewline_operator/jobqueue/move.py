@@ -40,6 +40,8 @@ class Settled:
     obj: Object
     jobqueue: JobQueue
     move: Move | None = None
+    #: The Redis is reached another way than the status tells, and the queue is the same.
+    same_place: bool = False
 
 
 def may_move(obj: Object, wanted: JobQueue) -> bool:

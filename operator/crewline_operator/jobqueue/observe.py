@@ -22,6 +22,7 @@ from crewline_operator.jobqueue.live import is_settled
 from crewline_operator.jobqueue.move import Settled, may_move, settle
 from crewline_operator.jobqueue.observed import Code, Move, Observed
 from crewline_operator.jobqueue.others import Others
+from crewline_operator.jobqueue.places import Places
 from crewline_operator.jobqueue.pods import is_worker_of
 from crewline_operator.jobqueue.redis_spec import RedisSpec
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
@@ -96,6 +97,7 @@ class JobQueueObserver:
         self._pollers = pollers
         self._bulkheads = bulkheads
         self._done = done
+        self._places = Places(pollers=pollers, bulkheads=bulkheads)
         self._operator = operator
         self._operators = operators
         self._others = Others(api=api, store=store, watch_namespaces=watch_namespaces)
@@ -110,6 +112,7 @@ class JobQueueObserver:
     def forget(self, key: Key) -> None:
         """A JobQueue is gone."""
         self._named.refer(key)
+        self._places.forget(key)
         for served in (True, False):
             self._resolved.pop((key, served), None)
             self._references.pop((key, served), None)
@@ -120,7 +123,14 @@ class JobQueueObserver:
         if not may_move(obj, wanted):
             self._references.pop((wanted.key, False), None)
             return Settled(obj, wanted)
-        return settle(obj, wanted, await self._endpoint(wanted, served=False))
+        endpoint = await self._endpoint(wanted, served=False)
+        settled = settle(obj, wanted, endpoint)
+        served = settled.jobqueue
+        if settled.move is None or (served.prefix, served.queue) != (wanted.prefix, wanted.queue):
+            return settled
+        if isinstance(endpoint, Endpoint) and await self._places.is_same(served, endpoint):
+            return Settled(obj, wanted, same_place=True)
+        return settled
 
     async def observe(
         self,
@@ -159,6 +169,7 @@ class JobQueueObserver:
             unready_since=unready_since,
             history=history,
             move=move,
+            same_place=settled.same_place,
         )
         if seen.first_read_pending:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.

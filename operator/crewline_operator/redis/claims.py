@@ -8,16 +8,27 @@ operator does not renew, since the whole cluster is gone, ends after CLAIM_SECON
 
 from __future__ import annotations
 
+import json
+import secrets
+
+from crewline.redis.connection import connect
 from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
 from crewline_operator.model.owner import CLAIM_SECONDS, Owner, read_owner
+from crewline_operator.redis.certificates import Opened
+from crewline_operator.redis.endpoint import Endpoint
+
+#: Anybody may have put there what it is.
+CLAIM_MAX_BYTES = 4096
+#: For a connection, and for a command.
+TIMEOUT_SECONDS = 3.0
 
 
 async def take_claim(redis: Redis, key: str, owner: Owner, instead_of: Owner | None) -> bool:
     """Claim a queue that nobody has, or that `instead_of` has; whether `owner` has it now."""
     if instead_of is None:
-        return bool(await redis.set(key, owner.encode(), nx=True, ex=CLAIM_SECONDS))
+        return bool(await redis.set(key, _encode(owner), nx=True, ex=CLAIM_SECONDS))
     return await _replace(redis, key, instead_of, owner)
 
 
@@ -29,6 +40,32 @@ async def renew_claim(redis: Redis, key: str, owner: Owner) -> None:
 async def give_up_claim(redis: Redis, key: str, owner: Owner) -> bool:
     """Take a claim away if it is still `owner`'s; whether it was."""
     return await _replace(redis, key, owner, None)
+
+
+async def read_claim(redis: Redis, key: str) -> bytes | None:
+    """A claim as it is stored, with the token of whoever wrote it last; None if there is none."""
+    stored = await redis.getrange(key, 0, CLAIM_MAX_BYTES - 1)
+    return stored if isinstance(stored, bytes) and stored else None
+
+
+async def claim_at(endpoint: Endpoint, key: str) -> bytes | None:
+    """A claim at a Redis that nothing is read of otherwise."""
+    with Opened(endpoint) as opened:
+        redis: Redis = connect(
+            opened.url,
+            called="crewline-operator",
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+        )
+        try:
+            return await read_claim(redis, key)
+        finally:
+            await redis.aclose()
+
+
+def _encode(owner: Owner) -> str:
+    """With a token, by which two that are read are one and the same, or not."""
+    return json.dumps(json.loads(owner.encode()) | {"token": secrets.token_hex(8)}, sort_keys=True)
 
 
 async def _replace(redis: Redis, key: str, before: Owner, after: Owner | None) -> bool:
@@ -45,7 +82,7 @@ async def _replace(redis: Redis, key: str, before: Owner, after: Owner | None) -
         if after is None:
             pipe.delete(key)
         else:
-            pipe.set(key, after.encode(), ex=CLAIM_SECONDS)
+            pipe.set(key, _encode(after), ex=CLAIM_SECONDS)
         try:
             await pipe.execute()
         except WatchError:

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
-from crewline_operator.effects.actions import Claim, GiveUpClaim, KeepClaim
+from crewline_operator.effects.actions import Claim, Follow, GiveUpClaim, KeepClaim
 from crewline_operator.effects.done import Claimed
 from crewline_operator.jobqueue.claim import PATIENCE_SECONDS
 from crewline_operator.jobqueue.has_queue import HAS_QUEUE, OPERATOR, operator_of
@@ -100,6 +100,20 @@ def test_who_looks_after_it_is_told_by_the_claim_or_where_redis_is_away_by_the_d
 def test_what_can_be_no_lease_is_no_operator(told: object) -> None:
     assert read_owner(json.dumps(asdict(ME) | {"operator": told}).encode()).operator == ""  # type: ignore[union-attr]
     assert "operator" not in ME.encode(), "as releases before have it"
+
+
+def test_the_claim_stays_where_the_same_queue_is_reached_another_way() -> None:
+    other_way = Endpoint("redis://redis.shop.svc.cluster.local:6379/0", "redis.shop.svc.cluster.local:6379/0")
+    seen = {"endpoint": other_way, "same_place": True}
+    follows = planned(observed(**seen, reading=Reading()))
+    assert not actions(follows, GiveUpClaim), "it would be nobody's for a moment"
+    assert [action.endpoint for action in actions(follows, Follow)] == [other_way]
+    told = planned(observed(**seen, followed=(other_way, jobqueue().target)))
+    assert actions(told, KeepClaim) == [KeepClaim(REF, ME, other_way.shown)]
+    assert status_of(told)["served"] and not actions(told, GiveUpClaim)
+    kept = Claimed(REF, ME, other_way.shown, CLOCK)
+    after = planned(observed(endpoint=other_way, followed=(other_way, jobqueue().target), claimed=kept))
+    assert not actions(after, KeepClaim) and not actions(after, GiveUpClaim)
 
 
 def test_what_it_has_is_renewed_in_time() -> None:

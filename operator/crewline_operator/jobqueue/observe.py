@@ -170,6 +170,7 @@ class JobQueueObserver:
             history=history,
             move=move,
             same_place=settled.same_place,
+            going=bool(obj["metadata"].get("deletionTimestamp")),
         )
         if seen.first_read_pending:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.

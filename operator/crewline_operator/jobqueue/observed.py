@@ -70,6 +70,8 @@ class Observed:
     code: Code = field(default_factory=Code)
     #: All else here is about the queue that is served.
     move: Move | None = None
+    #: The JobQueue is deleted, and somebody's finalizer holds it, or the garbage collector deletes its children first.
+    going: bool = False
     #: The Redis is reached another way than before.
     same_place: bool = False
     #: The Lease of another operator that looks after the JobQueue and is alive, '' if there is none; and whom the last

@@ -18,6 +18,7 @@ from crewline_operator.effects.actions import (
     Attend,
     Follow,
     GiveUpClaim,
+    KeepClaim,
     TakeBackRun,
     Unfollow,
     WriteStatus,
@@ -104,6 +105,10 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
             [*following, *said], observed.history, FAULT_CHECK_SECONDS, left_to=observed.other_operator, looks=False
         )
     claim = claim_step(jobqueue, observed)
+    if observed.going:
+        # Its workers are the garbage collector's to end. Until then they have the queue, and nobody else has.
+        kept = [action for action in claim.actions if isinstance(action, KeepClaim)]
+        return Plan([*following, *kept], observed.history, claim.check_after_seconds, looks=False)
     if claim.pending:
         return Plan(
             [*following, *claim.actions],

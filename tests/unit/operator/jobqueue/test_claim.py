@@ -116,6 +116,17 @@ def test_the_claim_stays_where_the_same_queue_is_reached_another_way() -> None:
     assert not actions(after, KeepClaim) and not actions(after, GiveUpClaim)
 
 
+def test_a_jobqueue_that_is_deleted_and_still_there_has_its_queue_and_nothing_is_made_for_it() -> None:
+    seen = {"going": True, "reading": reading(waiting=50), "deployment": deployment(1)}
+    assert planned(observed(**seen)).actions == []
+    late = planned(observed(**seen, claimed=claimed(RENEW_SECONDS)))
+    assert late.actions == [KeepClaim(REF, ME, ENDPOINT.shown)]
+    anew = planned(observed(going=True, followed=None, reading=Reading(), claimed=None))
+    assert anew.actions == [Follow(ENDPOINT, jobqueue().target)], "an operator that starts reads it, too"
+    nobodys = planned(observed(going=True, claimed=None, reading=reading(owner=None), deployment=deployment(1)))
+    assert nobodys.actions == []
+
+
 def test_what_it_has_is_renewed_in_time() -> None:
     assert actions(planned(observed(claimed=claimed(RENEW_SECONDS - 1))), KeepClaim) == []
     late = planned(observed(claimed=claimed(RENEW_SECONDS), deployment=deployment(0), sweep_age_seconds=0))

@@ -24,6 +24,7 @@ from crewline_operator.kube.errors import retry_after
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.named import NamedObjects
+from crewline_operator.kube.operators import OtherOperators
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.deaths import Deaths
 from crewline_operator.loop.intake import Intake
@@ -86,6 +87,8 @@ class Controller:
             pollers=self._pollers,
             bulkheads=self._bulkheads,
             done=self._executor.done,
+            operator=settings.operator,
+            operators=OtherOperators(api),
             watch_namespaces=settings.watch_namespaces,
         )
         self._jobqueues = JobQueues(
@@ -104,6 +107,7 @@ class Controller:
                 bulkheads=self._bulkheads,
                 done=self._executor.done,
                 cluster_id=api.cluster_id,
+                operator=settings.operator,
             ),
             executor=self._executor,
             settings=settings,

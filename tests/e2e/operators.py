@@ -74,15 +74,15 @@ class Operators:
     folder: Path
     processes: list[Process] = field(default_factory=list)
 
-    async def start(self, kubeconfig: Path | None = None) -> Process:
-        """Start one, and wait until it knows all there is."""
+    async def start(self, kubeconfig: Path | None = None, **other: str) -> Process:
+        """Start one, with other settings than those that it has here, and wait until it knows all there is."""
         settings = {
             "CREWLINE_HTTP_PORT": "0",
             "CREWLINE_WATCH_NAMESPACES": self.inside.scene.namespace,
             "CREWLINE_NAMESPACE": self.inside.scene.namespace,
             "CREWLINE_LEASE_NAME": LEASE,
             "CREWLINE_POLL_SECONDS": "0.2",
-        }
+        } | other
         if kubeconfig is not None:
             settings["KUBECONFIG"] = str(kubeconfig)
         log_file = self.folder / f"operator-{len(self.processes)}.log"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from crewline_operator.kube.errors import ApiError
 from crewline_operator.kube.resources import SERVICE_ACCOUNTS
@@ -61,6 +63,18 @@ async def test_an_object_that_was_made_between_the_look_and_the_apply_is_left_as
     for obj in (before, after):
         obj["metadata"] |= {"resourceVersion": "", "managedFields": []}
     assert after == before
+
+
+async def test_an_object_that_an_operator_has_made_between_the_look_and_the_apply_is_its_own(inside: Inside) -> None:
+    """A call that was cut off came through after all, or there are two operators."""
+    manifest = service_account("twice", queue="twice") | {"automountServiceAccountToken": False}
+    manifest["metadata"]["namespace"] = inside.scene.namespace
+    first, again = await asyncio.gather(*(inside.api.apply(SERVICE_ACCOUNTS, manifest) for _ in range(2)))
+    third = await inside.api.apply(SERVICE_ACCOUNTS, manifest)
+    assert first["metadata"]["uid"] == again["metadata"]["uid"] == third["metadata"]["uid"]
+    found = await inside.scene.get("ServiceAccount", "twice", "v1")
+    assert found and found["metadata"]["labels"] == {"queue": "twice"}
+    assert found["automountServiceAccountToken"] is False
 
 
 async def test_a_deployment_that_lost_our_label_has_it_again(inside: Inside) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 from crewline import Queue
-from crewline_operator.effects.actions import Follow, RemoveJob
+from crewline_operator.effects.actions import Follow, RemoveJob, Sweep
 from crewline_operator.effects.errors import Refused
 from crewline_operator.model.key import Key
 from crewline_operator.model.queue_ref import QueueRef
@@ -110,6 +110,37 @@ def test_who_found_no_room_is_called_once_there_is_some() -> None:
     with bulkheads.enter(here, C):
         pass
     assert called == [B, C]
+
+
+def test_what_can_wait_leaves_a_place_to_others_and_a_dead_workers_jobs_come_first() -> None:
+    called: list[Key] = []
+    bulkheads = Bulkheads(called.append, 2, lambda *_: None)
+    here, pod = Endpoint("redis://here", "here"), Key("Pod", "shop", "dead")
+    with bulkheads.enter(here, A, can_wait=True):
+        with pytest.raises(Busy), bulkheads.enter(here, B, can_wait=True):
+            pass
+        with bulkheads.enter(here, C):
+            for key in (D, pod):
+                with pytest.raises(Busy), bulkheads.enter(here, key):
+                    pass
+        assert called == [pod]
+    assert called == [pod, B]
+    # Where one alone may be there, it may be what can wait.
+    with Bulkheads(called.append, 1).enter(here, A, can_wait=True):
+        pass
+
+
+async def test_sweeps_do_not_take_the_place_that_is_left(stranger: Operator, silent: Silent) -> None:
+    await stranger.do(Follow(silent.endpoint, jobqueue().target), key=SLOW)
+    held = asyncio.create_task(stranger.executor.carry_out(A, None, [Sweep(SLOW_REF)]))
+    await silent.connected(2)
+    assert not await asyncio.wait_for(stranger.executor.carry_out(B, None, [Sweep(SLOW_REF)]), 5)
+    other = asyncio.create_task(stranger.executor.carry_out(C, None, [RemoveJob(SLOW_REF, "run-1")]))
+    await silent.connected(3)
+    silent.hang_up()
+    await held
+    with pytest.raises(Refused):
+        await other
 
 
 def test_one_that_is_called_and_has_nothing_to_do_there_any_more_leaves_its_room_to_the_next() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from crewline import Queue
@@ -11,18 +14,36 @@ from crewline_operator.effects.actions import Claim, Follow, GiveUpClaim, KeepCl
 from crewline_operator.effects.errors import Refused
 from crewline_operator.effects.executor import Executor
 from crewline_operator.kube.api import Api
+from crewline_operator.kube.store import Store
+from crewline_operator.loop.scheduledjobs import ScheduledJobs
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS
 from crewline_operator.model.key import Key
 from crewline_operator.model.owner import CLAIM_SECONDS, UNKNOWN, Owner, claim_key
 from crewline_operator.model.queue_ref import QueueRef
+from crewline_operator.model.settings import Settings
+from crewline_operator.redis.bulkhead import Bulkheads
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Snapshot, Target
 from crewline_operator.redis.snapshot import read_snapshots
+from crewline_operator.scheduledjob.observe import ScheduledJobObserver
 from kubernetes.aio import client as kube_client
 
 from tests.redis.test_operator_executor import Operator
 
+Until = Callable[..., Awaitable[Any]]
 KEY = claim_key("bull", "emails")
+DIGEST: dict[str, Any] = {
+    "metadata": {
+        "namespace": "shop",
+        "name": "digest",
+        "uid": "u",
+        "resourceVersion": "1",
+        "generation": 1,
+        "creationTimestamp": "2026-03-01T11:00:00Z",
+    },
+    "spec": {"queueRef": {"name": "emails"}, "schedule": "* * * * *", "job": {"name": "digest"}},
+}
 TARGET = Target("bull", "emails", "emails-dlq")
 
 
@@ -133,6 +154,59 @@ async def test_a_claim_is_renewed_and_changes_hands_by_no_renewal(tenants: list[
     await queue.redis.delete(KEY)
     await first.keep()
     assert await owner(queue) is None, "a claim that is lost is made anew by a plan, not by a renewal"
+
+
+async def test_a_claim_names_its_operator_and_no_other_one_renews_it(tenants: list[Tenant], queue: Queue) -> None:
+    first = tenants[0]
+    await first.claim()
+    mine, others = (replace(first.owner, operator=f"ops/{name}") for name in ("one", "two"))
+    # Of an earlier release: whoever renews it first looks after the JobQueue.
+    for renewing, operator in ((mine, "ops/one"), (others, "ops/one"), (mine, "ops/one")):
+        await queue.redis.expire(KEY, 10)
+        await first.executor.carry_out(first.key, None, [KeepClaim(first.ref, renewing, "shown")])
+        found = await owner(queue)
+        assert found is not None and (found, found.operator) == (first.owner, operator)
+        assert (await queue.redis.ttl(KEY) > 10) is (renewing is mine)
+    await first.executor.carry_out(first.key, None, [Claim(first.ref, others, "shown", instead_of=mine)])
+    found = await owner(queue)
+    assert found is not None and found.operator == "ops/two"
+    await first.give_up()
+    assert await owner(queue) is None
+
+
+async def test_runs_are_left_to_the_operator_that_looks_after_the_jobqueue(
+    tenants: list[Tenant], queue: Queue, until: Until
+) -> None:
+    first, store = tenants[0], Store()
+    tried: list[Any] = []
+    store.scheduledjobs.put(DIGEST)
+    executor, pollers = first.executor, first.pollers
+
+    def scheduledjobs(operator: str) -> ScheduledJobs:
+        observer = ScheduledJobObserver(
+            store=store,
+            pollers=pollers,
+            bulkheads=Bulkheads(tried.append, 1),
+            done=executor.done,
+            cluster_id="one",
+            operator=operator,
+        )
+
+        def later(key: Key, seconds: float) -> None:
+            tried.append((key, seconds))
+
+        return ScheduledJobs(store=store, observer=observer, executor=executor, settings=Settings(), requeue=later)
+
+    looks_after = replace(first.owner, operator="ops/two")
+    await executor.carry_out(first.key, None, [Claim(first.ref, looks_after, "shown", None)])
+    await until(lambda: (seen := pollers.reading(first.key).snapshot) is not None and seen.owner is not None)
+    key = Key("ScheduledJob", "shop", "digest")
+    await scheduledjobs("ops/one").reconcile(key)
+    assert tried == [(key, FAULT_CHECK_SECONDS)]
+    tried.clear()
+    with pytest.raises(aiohttp.InvalidURL, match="scheduledjobs/digest/status"):
+        # Its status is to be written, to an API server that is not there.
+        await scheduledjobs("ops/two").reconcile(key)
 
 
 async def test_a_claim_is_taken_over_from_the_one_that_is_gone_and_from_nobody_else(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from crewline import Job, Queue
 from crewline_operator.deaths.observe import DeathObserver
+from crewline_operator.deaths.plan import SILENCE_SECONDS
 from crewline_operator.effects.actions import Follow, Unfollow
 from crewline_operator.loop.deaths import AGAIN_SECONDS, GIVE_UP_SECONDS, Deaths
 from crewline_operator.model.key import Key
@@ -128,7 +129,14 @@ async def test_a_dead_workers_jobs_go_back_at_once_and_those_of_the_one_in_its_p
         await until(entries(queue, 2, 4))
         dead = terminated(137, "OOMKilled", finished)
         await reconciler.see(pod(RUNNING, dead, restarts=1, limit="64Mi"))
-        assert await states(queue, jobs) == ["waiting", "waiting", "active", "active"]
+        assert await states(queue, jobs) == ["active"] * 4
+        assert 0 < reconciler.again[-1][1] <= SILENCE_SECONDS, "it has to be silent for longer than one that lives"
+
+        async def handed_back() -> bool:
+            await reconciler.deaths.reconcile(POD)
+            return await states(queue, jobs) == ["waiting", "waiting", "active", "active"]
+
+        await until(handed_back)
         assert await log(queue, jobs[0]) == [f"crewline: OOMKilled in pod {NAME}, whose memory limit is 64Mi"]
         assert [each["id"] for each in await queue.workers()] == [UID]
         said = f"WorkerDied: OOMKilled in pod {NAME}, whose memory limit is 64Mi; 2 of its jobs handed back"
@@ -138,6 +146,7 @@ async def test_a_dead_workers_jobs_go_back_at_once_and_those_of_the_one_in_its_p
         await reconciler.see(pod(RUNNING, dead, restarts=1))
         reconciler.deaths = reconciler.anew()
         await reconciler.see(pod(RUNNING, dead, restarts=1))
+        await reconciler.deaths.reconcile(POD)
         assert await states(queue, jobs) == ["waiting", "waiting", "active", "active"]
         assert caplog.text.count("WorkerDied") == 1
 
@@ -167,11 +176,28 @@ async def test_one_that_waits_to_lead_keeps_what_it_saw_for_its_turn(
     reconciler.operator.fence.close()
     await reconciler.see(pod(terminated(137, finished=finished), metadata=DELETED), gone=True)
     assert await states(queue, [job]) == ["active"]
-    assert reconciler.again == [(POD, AGAIN_SECONDS)]
+    ((_, again_in),) = reconciler.again
+    assert again_in >= GIVE_UP_SECONDS - 1, "nothing is to be done before it leads"
     reconciler.operator.fence.extend(math.inf)
     reconciler.deaths.add_all()
     assert reconciler.added == [POD]
     await reconciler.deaths.reconcile(reconciler.added.pop())
+    assert await states(queue, [job]) == ["waiting"]
+
+
+async def test_a_dead_worker_is_looked_for_in_the_queue_that_is_served(
+    reconciler: Reconciler, queue: Queue, redis_url: str, until: Until
+) -> None:
+    """The spec names another one, and that move waits."""
+    moving = jobqueue_object(queue="new")
+    served = {"queue": "emails", "redis": {"url": "redis://redis:6379/0", "prefix": "bull"}}
+    moving["metadata"]["resourceVersion"] = str(int(moving["metadata"]["resourceVersion"]) + 1)
+    reconciler.operator.store.jobqueues.put(moving | {"status": {"served": served}})
+    job = await queue.add("n", 1)
+    async with process(redis_url) as dead:
+        (entry,) = await until(entries(queue, 1, 1))
+        finished = await killed(dead, entry["began"], until)
+    await reconciler.see(pod(terminated(137, finished=finished)))
     assert await states(queue, [job]) == ["waiting"]
 
 
@@ -220,6 +246,28 @@ async def test_nothing_is_kept_of_a_pod_that_is_gone(reconciler: Reconciler) -> 
     await reconciler.see(pod(RUNNING, terminated(1), restarts=1, metadata={"uid": "another"}))
     await reconciler.see(pod(RUNNING, metadata={"uid": "another"}), gone=True)
     assert not reconciler.deaths.known
+
+
+async def test_one_that_lives_keeps_its_jobs_where_its_nodes_clock_was_set_back(
+    reconciler: Reconciler, queue: Queue, redis_url: str, until: Until
+) -> None:
+    """By it the container before ended after this worker began: each operator that starts sees that anew."""
+    job = await queue.add("n", 1)
+    async with process(redis_url):
+        (entry,) = await until(entries(queue, 1, 1))
+        ended = terminated(255, "Unknown", moment(entry["began"] + 3600))
+        for _ in range(2):
+            reconciler.again.clear()
+            await reconciler.see(pod(RUNNING, ended, restarts=1))
+            assert await states(queue, [job]) == ["active"]
+            assert 0 < reconciler.again[-1][1] <= SILENCE_SECONDS
+            reconciler.deaths = reconciler.anew()
+        # Seen long enough ago: it has beaten since.
+        reconciler.now = -SILENCE_SECONDS
+        reconciler.deaths.on_pod(pod(RUNNING, ended, restarts=1))
+        reconciler.again.clear()
+        await reconciler.deaths.reconcile(POD)
+        assert (await states(queue, [job]), reconciler.again) == (["active"], [])
 
 
 async def test_a_worker_that_is_heard_of_after_its_end_was_seen_keeps_its_jobs_until_its_leases_are_over(

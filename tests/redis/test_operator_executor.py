@@ -33,6 +33,7 @@ from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.named import NamedObjects
+from crewline_operator.kube.operators import OtherOperators
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Key
@@ -254,6 +255,8 @@ async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_serve
         pollers=stranger.pollers,
         bulkheads=stranger.bulkheads,
         done=stranger.executor.done,
+        operator="crewline/one",
+        operators=OtherOperators(stranger.api),
     )
     seen = await observer.observe(Settled(jobqueue_object(), jobqueue()), History())
     assert seen.first_read_pending
@@ -280,6 +283,7 @@ async def observed(operator: Operator, **status: Any) -> Any:
         bulkheads=operator.bulkheads,
         done=operator.executor.done,
         cluster_id="cluster-1",
+        operator="ops/one",
     )
     return await observer.observe({"status": status}, scheduled(), None)
 

@@ -6,6 +6,7 @@ deleted by force while its container ran, tells nothing: that container may run 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,12 @@ DISRUPTIONS = {
 }
 #: Exit codes of a container that was told to end: by itself, by SIGKILL at the end of its grace period, by SIGTERM.
 TOLD_TO_END = (0, 137, 143)
+#: What a kubelet that evicts a pod says of a container that uses more than it asked for (eviction/helpers.go), or than
+#: it may.
+OVERUSE = re.compile(
+    rf"Container {CONTAINER} (?:was using \S{{1,40}}, request is \S{{1,40}}, has larger consumption of [\w.-]{{1,60}}\w"
+    r"|exceeded its local ephemeral storage limit \S{1,40})"
+)
 #: The shortest time that a kubelet may be set to wait before it starts a container again that ends again and again.
 LEAST_BACKOFF_SECONDS = 1.0
 
@@ -47,15 +54,18 @@ class Death:
     before: float
     #: Whether it was killed for want of memory.
     oom: bool = False
+    #: Whether another container may run in its place, whose worker is told from its own by that clock alone.
+    replaced: bool = False
 
 
 def deaths_of(pod: Object) -> list[Death]:
     """The deaths of a pod's workers that it tells of, the earlier one first."""
-    deaths = []
+    deaths, is_waiting = [], _is_backing_off(pod)
+    replaced = not is_waiting and "terminated" not in (container_status(pod, CONTAINER).get("state") or {})
     for ended in ended_containers(pod, CONTAINER):
         if ended.finished is not None:
             # Told in whole seconds: what begins in the same one may be its successor, unless that has to wait.
-            waits = not ended.last and _is_backing_off(pod)
+            waits = not ended.last and is_waiting
             deaths.append(
                 Death(
                     container=ended.id,
@@ -64,6 +74,7 @@ def deaths_of(pod: Object) -> list[Death]:
                     blame=not _is_drained(pod, ended),
                     before=ended.finished + (LEAST_BACKOFF_SECONDS if waits else 0),
                     oom=ended.is_oom and not _is_drained(pod, ended),
+                    replaced=replaced,
                 )
             )
     return deaths
@@ -79,6 +90,8 @@ def _cause(pod: Object, ended: Ended) -> str:
     name = pod["metadata"]["name"]
     if _is_drained(pod, ended):
         return f"pod {name} {_going(pod)}"
+    if (overuse := _overuse(pod, ended)) is not None:
+        return f"pod {name} was evicted: {overuse}"
     if ended.is_oom:
         limit = _memory_limit(pod)
         return f"OOMKilled in pod {name}" + (f", whose memory limit is {limit}" if limit else "")
@@ -88,12 +101,21 @@ def _cause(pod: Object, ended: Ended) -> str:
 def _is_drained(pod: Object, ended: Ended) -> bool:
     """Whether a container ended because its pod is to go, and not by anything that its jobs did meanwhile."""
     going = bool(pod["metadata"].get("deletionTimestamp")) or _disruption(pod) is not None
-    if not ended.last or not going:
+    if not ended.last or not going or _overuse(pod, ended) is not None:
         return False
     if ended.is_oom:
         # The kubelet's word may be old, and the kill that of the end of the grace period.
         return _is_grace_over(pod, ended)
     return ended.exit_code in TOLD_TO_END
+
+
+def _overuse(pod: Object, ended: Ended) -> str | None:
+    """By what a container had its pod evicted, as the kubelet says: more memory or storage than it asked for."""
+    status = pod.get("status") or {}
+    if not ended.last or status.get("reason") != "Evicted" or ended.is_oom:
+        return None
+    found = OVERUSE.search(str(status.get("message") or ""))
+    return found.group().rstrip(".") if found is not None else None
 
 
 def _is_grace_over(pod: Object, ended: Ended) -> bool:

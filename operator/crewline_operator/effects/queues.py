@@ -74,7 +74,7 @@ class Queues:
     async def keep_claim(self, key: Key, action: KeepClaim, done: Done) -> None:
         """Renew a claim."""
         async with _may_fail(), self._at(action.queue, key) as queue:
-            await renew_claim(queue.redis, claim_key(action.queue.prefix, action.queue.queue))
+            await renew_claim(queue.redis, claim_key(action.queue.prefix, action.queue.queue), action.owner)
             done.claimed = _claimed(action)
 
     async def give_up_claim(self, key: Key, action: GiveUpClaim, done: Done) -> None:
@@ -146,7 +146,7 @@ class Queues:
 
     async def sweep(self, key: Key, action: Sweep, done: Done) -> None:
         """Keep the retention of a queue."""
-        async with _may_fail(), self._at(action.queue, key) as queue:
+        async with _may_fail(), self._at(action.queue, key, can_wait=True) as queue:
             done.swept = time.monotonic()
             await sweep_queue(queue)
 
@@ -175,7 +175,7 @@ class Queues:
                 raise NotRemoved(f"a worker has started job {action.job_id} since it was looked at")
 
     @asynccontextmanager
-    async def _at(self, ref: QueueRef, key: Key) -> AsyncIterator[Queue]:
+    async def _at(self, ref: QueueRef, key: Key, *, can_wait: bool = False) -> AsyncIterator[Queue]:
         """A queue, reached for the object `key`, and closed after: its scripts would keep a connection each.
 
         Raises NotFollowed, Busy and NotLeading, and TimeoutError if the lease is over.
@@ -184,7 +184,7 @@ class Queues:
         if followed is None or queue is None:
             raise NotFollowed(f"{ref.jobqueue} is followed no more")
         endpoint, _ = followed
-        with self._bulkheads.enter(endpoint, key):
+        with self._bulkheads.enter(endpoint, key, can_wait=can_wait):
             async with self._fence.within(), queue:
                 yield queue
 

@@ -35,6 +35,7 @@ def manifests_of(
         decision=decided or decision_on(observed.deployment),
         has_queue=queue_name(jobqueue, observed) if has_queue(jobqueue, observed) else None,
         going=step.going,
+        operator=observed.me.operator,
     )
     deployment = build_deployment(jobqueue, inputs)
     account = [] if jobqueue.worker.service_account else [build_service_account(jobqueue)]

@@ -14,10 +14,12 @@ from crewline_operator.effects.actions import Action, Claim, GiveUpClaim, KeepCl
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.jobqueue.status import told_faults
+from crewline_operator.model.note import Note
 from crewline_operator.model.owner import RENEW_SECONDS
 from crewline_operator.redis.endpoint import Endpoint
 
 DUPLICATE = "DuplicateQueue"
+OTHER_OPERATOR = "OtherOperator"
 #: A JobQueue that was told that the queue is another's leaves it to that one for so long, if the claim is lost.
 PATIENCE_SECONDS = 10.0
 
@@ -39,8 +41,14 @@ def claim_step(jobqueue: JobQueue, observed: Observed) -> ClaimStep:
     if snapshot is None or observed.refusal is not None or not isinstance(observed.endpoint, Endpoint):
         return ClaimStep()
     owner, queue = snapshot.owner, jobqueue.queue_ref
+    if owner == me and owner.operator not in ("", me.operator):
+        # That operator is gone; whoever is first of those that are there looks after it from now on.
+        return ClaimStep([Claim(queue, me, observed.endpoint.shown, instead_of=owner)], pending=True)
     if owner == me:
         left = RENEW_SECONDS - observed.claim_age_seconds
+        if observed.claimed is not None and observed.claimed.shown != observed.endpoint.shown:
+            # It is the same queue, reached another way.
+            left = 0.0
         keep = [KeepClaim(queue, me, observed.endpoint.shown)] if left <= 0 else []
         return ClaimStep(keep, check_after_seconds=RENEW_SECONDS if left <= 0 else left)
     if observed.holder is not None:
@@ -54,11 +62,24 @@ def claim_step(jobqueue: JobQueue, observed: Observed) -> ClaimStep:
     return ClaimStep([Claim(queue, me, observed.endpoint.shown, instead_of=owner)], pending=True)
 
 
+def leave_to_other(observed: Observed) -> list[Note]:
+    """Leave a JobQueue to another operator, and say so once. The status is that one's to write."""
+    if observed.other_operator == observed.told_operator:
+        return []
+    told = (
+        f"the operator of Lease {observed.other_operator} looks after this JobQueue, and that of Lease "
+        f"{observed.me.operator} leaves it alone: end one of them, or have them watch different namespaces"
+    )
+    return [Note("Warning", OTHER_OPERATOR, told)]
+
+
 def moved_claim(jobqueue: JobQueue, observed: Observed) -> list[GiveUpClaim]:
     """Give up the claim on the queue that the JobQueue was for before its spec was changed."""
     claimed = observed.claimed
     if claimed is None or not isinstance(observed.endpoint, Endpoint):
         # A Secret that is away for a moment gives the queue to nobody else.
+        return []
+    if observed.same_place and claimed.queue == jobqueue.queue_ref:
         return []
     same = (claimed.queue, claimed.shown) == (jobqueue.queue_ref, observed.endpoint.shown)
     return [] if same else [GiveUpClaim(claimed.queue, claimed.owner)]

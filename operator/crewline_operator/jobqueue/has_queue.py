@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue
+from crewline_operator.model.key import Object
 from crewline_operator.model.names import GROUP
+from crewline_operator.model.owner import Owner, read_operator
 from crewline_operator.redis.endpoint import Endpoint
+from crewline_operator.redis.reading import Reading
 
 HAS_QUEUE = f"{GROUP}/has-queue"
+#: The Lease of the operator that applied it.
+OPERATOR = f"{GROUP}/operator"
 
 
 def has_queue(jobqueue: JobQueue, observed: Observed) -> bool:
@@ -25,6 +30,15 @@ def has_queue(jobqueue: JobQueue, observed: Observed) -> bool:
     annotations = (observed.deployment or {"metadata": {}})["metadata"].get("annotations") or {}
     named = queue_name(jobqueue, observed)
     return named is not None and annotations.get(HAS_QUEUE) == named
+
+
+def operator_of(reading: Reading, deployment: Object | None, me: Owner) -> str:
+    """The Lease of the operator that looks after the JobQueue, as far as can be told; '' if it is not told."""
+    snapshot = reading.snapshot
+    if snapshot is not None:
+        return snapshot.owner.operator if snapshot.owner == me else ""
+    annotations = (deployment or {"metadata": {}})["metadata"].get("annotations") or {}
+    return read_operator(annotations.get(OPERATOR))
 
 
 def queue_name(jobqueue: JobQueue, observed: Observed) -> str | None:

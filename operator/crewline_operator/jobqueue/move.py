@@ -15,6 +15,7 @@ from crewline_operator.effects.actions import Action, GiveUpClaim, TakeBackRun, 
 from crewline_operator.jobqueue.observed import Move, Observed
 from crewline_operator.jobqueue.served import served_in, served_object
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
+from crewline_operator.jobqueue.status import told_faults
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Object, status_of
@@ -39,6 +40,8 @@ class Settled:
     obj: Object
     jobqueue: JobQueue
     move: Move | None = None
+    #: The Redis is reached another way than the status tells, and the queue is the same.
+    same_place: bool = False
 
 
 def may_move(obj: Object, wanted: JobQueue) -> bool:
@@ -82,10 +85,15 @@ def move_step(jobqueue: JobQueue, observed: Observed) -> MoveStep:
     left = move.left
     if observed.holder is None:
         if left is None or observed.refusal is not None:
+            told = next((fault for fault in told_faults(observed.status) if fault.reason == QUEUE_CHANGED), None)
+            if told is not None and observed.refusal is None and observed.reading.fault is None:
+                # There was no room at its Redis: what was told stands.
+                return MoveStep(fault=told)
             return MoveStep(fault=_fault(jobqueue, observed, move, "can't be read: nobody knows what it holds"))
         if left.jobs > 0:
-            some = "1 job that has not ended" if left.jobs == 1 else f"{left.jobs} jobs that have not ended"
-            return MoveStep(fault=_fault(jobqueue, observed, move, f"has {some} and would be left there"))
+            # How many there are moves: status.counts tells it.
+            fault = _fault(jobqueue, observed, move, "has jobs that have not ended and would be left there")
+            return MoveStep(fault=fault)
         if any(_is_near(mark, left) or not _is_told(mark, move, left) for mark in left.marks):
             told = _fault(jobqueue, observed, move, "has runs of ScheduledJobs that are about to come")
             return MoveStep(fault=told, check_after_seconds=UNTOLD_SECONDS)

@@ -19,15 +19,18 @@ from crewline_operator.jobqueue.children.find import ChildFinder
 from crewline_operator.jobqueue.children.template_digest import is_outdated
 from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import Found, resolve_endpoint
+from crewline_operator.jobqueue.has_queue import operator_of
 from crewline_operator.jobqueue.live import is_settled
 from crewline_operator.jobqueue.move import Settled, may_move, settle
 from crewline_operator.jobqueue.observed import Code, Move, Observed
 from crewline_operator.jobqueue.others import Others
+from crewline_operator.jobqueue.places import Places
 from crewline_operator.jobqueue.pods import is_leaving, is_worker_of, rollout_of
 from crewline_operator.jobqueue.redis_spec import RedisSpec
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.named import Named, NamedObjects
+from crewline_operator.kube.operators import OtherOperators
 from crewline_operator.kube.resources import REPLICA_SETS
 from crewline_operator.kube.store import Store
 from crewline_operator.model.deletion_cost import is_marked
@@ -73,6 +76,8 @@ class JobQueueObserver:
         pollers: Pollers,
         bulkheads: Bulkheads,
         done: Callable[[Key], Done],
+        operator: str,
+        operators: OtherOperators,
         watch_namespaces: Sequence[str] = (),
     ) -> None:
         self._api = api
@@ -83,6 +88,9 @@ class JobQueueObserver:
         self._bulkheads = bulkheads
         self._done = done
         self._children = ChildFinder(api=api, store=store)
+        self._places = Places(pollers=pollers, bulkheads=bulkheads)
+        self._operator = operator
+        self._operators = operators
         self._others = Others(api=api, store=store, watch_namespaces=watch_namespaces)
         #: By the JobQueue, and whether it is the Redis that it serves, which may be another than its spec names.
         self._resolved: dict[tuple[Key, bool], _Resolved] = {}
@@ -95,6 +103,7 @@ class JobQueueObserver:
     def forget(self, key: Key) -> None:
         """A JobQueue is gone."""
         self._named.refer(key)
+        self._places.forget(key)
         for served in (True, False):
             self._resolved.pop((key, served), None)
             self._references.pop((key, served), None)
@@ -105,7 +114,14 @@ class JobQueueObserver:
         if not may_move(obj, wanted):
             self._references.pop((wanted.key, False), None)
             return Settled(obj, wanted)
-        return settle(obj, wanted, await self._endpoint(wanted, served=False))
+        endpoint = await self._endpoint(wanted, served=False)
+        settled = settle(obj, wanted, endpoint)
+        served = settled.jobqueue
+        if settled.move is None or (served.prefix, served.queue) != (wanted.prefix, wanted.queue):
+            return settled
+        if isinstance(endpoint, Endpoint) and await self._places.is_same(served, endpoint):
+            return Settled(obj, wanted, same_place=True)
+        return settled
 
     async def observe(
         self,
@@ -117,6 +133,7 @@ class JobQueueObserver:
         looks: bool = False,
         telling: frozenset[str] = frozenset(),
         idle_since: Mapping[str, float] = MappingProxyType({}),
+        told_operator: str = "",
     ) -> Observed:
         """What a plan for the queue that is served is made from, given what the last one left for it to know.
 
@@ -133,7 +150,7 @@ class JobQueueObserver:
         seen = Observed(
             now=datetime.now(UTC),
             clock=time.monotonic(),
-            me=Owner(self._api.cluster_id, jobqueue.namespace, jobqueue.name, jobqueue.uid),
+            me=Owner(self._api.cluster_id, jobqueue.namespace, jobqueue.name, jobqueue.uid, self._operator),
             status=status_of(obj),
             endpoint=endpoint,
             followed=followed,
@@ -144,6 +161,8 @@ class JobQueueObserver:
             unready_since=unready_since,
             history=history,
             move=move,
+            same_place=settled.same_place,
+            going=bool(obj["metadata"].get("deletionTimestamp")),
         )
         if seen.first_read_pending:
             # The queue has to be followed at once: whoever adds to it waits for that, and nothing is decided before.
@@ -167,6 +186,8 @@ class JobQueueObserver:
             pods=pods,
             replica_sets=await self._replica_sets(jobqueue, deployment, pods),
             code=await self._code(jobqueue),
+            other_operator=await self._other_operator(seen, deployment),
+            told_operator=told_operator,
             owner_gone=await self._others.is_gone(seen.holder, jobqueue),
             strays=await self._others.strays(reading, jobqueue),
             taken_name=" and ".join(children.foreign) or None,
@@ -179,6 +200,13 @@ class JobQueueObserver:
             sweep_age_seconds=done.sweep_age_seconds(time.monotonic()),
             known_seconds=done.known_seconds(time.monotonic()),
         )
+
+    async def _other_operator(self, seen: Observed, deployment: Object | None) -> str:
+        """The Lease of another operator that looks after the JobQueue and is alive; '' if there is none."""
+        operator = operator_of(seen.reading, deployment, seen.me)
+        if operator in ("", self._operator) or not await self._operators.is_alive(operator):
+            return ""
+        return operator
 
     async def _endpoint(self, jobqueue: JobQueue, *, served: bool = True) -> Endpoint | Fault:
         """The Redis, by what is in Secrets and ConfigMaps now."""

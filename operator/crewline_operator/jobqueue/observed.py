@@ -75,6 +75,14 @@ class Observed:
     code: Code = field(default_factory=Code)
     #: All else here is about the queue that is served.
     move: Move | None = None
+    #: The JobQueue is deleted, and somebody's finalizer holds it, or the garbage collector deletes its children first.
+    going: bool = False
+    #: The Redis is reached another way than before.
+    same_place: bool = False
+    #: The Lease of another operator that looks after the JobQueue and is alive, '' if there is none; and whom the last
+    #: plan left it to.
+    other_operator: str = ""
+    told_operator: str = ""
     #: Whether the JobQueue that has the queue, if it is another one, is gone as far as this cluster can tell.
     owner_gone: bool = False
     #: What this process has claimed for the JobQueue, and since when nobody was seen to have the queue.

@@ -18,6 +18,7 @@ from crewline_operator.effects.actions import (
     Attend,
     Follow,
     GiveUpClaim,
+    KeepClaim,
     TakeBackRun,
     Unfollow,
     WriteStatus,
@@ -30,7 +31,7 @@ from crewline_operator.jobqueue.children.deployment import PROGRESS_DEADLINE_SEC
 from crewline_operator.jobqueue.children.disruption_budget import spare_disruption_budget
 from crewline_operator.jobqueue.children.service_account import spare_service_account
 from crewline_operator.jobqueue.children.template import INVALID_TEMPLATE
-from crewline_operator.jobqueue.claim import claim_step, moved_claim
+from crewline_operator.jobqueue.claim import claim_step, leave_to_other, moved_claim
 from crewline_operator.jobqueue.decision import LastDecision
 from crewline_operator.jobqueue.drains import (
     LOOK_SECONDS,
@@ -88,6 +89,8 @@ class Plan:
     telling: frozenset[str] = frozenset()
     #: For the next plan to know: since when workers run nothing whose pods are still shielded.
     idle_since: Mapping[str, float] = field(default_factory=dict)
+    #: For the next plan to know: the Lease of the operator that the JobQueue is left to.
+    left_to: str = ""
 
 
 def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
@@ -98,7 +101,16 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     if observed.first_read_pending:
         # What follows the queue has the JobQueue looked at again.
         return Plan(following, observed.history)
+    if observed.other_operator:
+        said = leave_to_other(observed)
+        return Plan(
+            [*following, *said], observed.history, FAULT_CHECK_SECONDS, left_to=observed.other_operator, looks=False
+        )
     claim = claim_step(jobqueue, observed)
+    if observed.going:
+        # Its workers are the garbage collector's to end. Until then they have the queue, and nobody else has.
+        kept = [action for action in claim.actions if isinstance(action, KeepClaim)]
+        return Plan([*following, *kept], observed.history, claim.check_after_seconds, looks=False)
     if claim.pending:
         return Plan(
             [*following, *claim.actions],
@@ -135,7 +147,8 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     outcome = Outcome(
         desired=wanted,
         decided=decided,
-        waits=f"{decision.reason}; {step.waits}" if wanted < replicas else "",
+        # What the demand is moves at each look, and a condition that moves is written at once.
+        waits=f"{wanted} wanted; {step.waits}" if wanted < replicas else "",
         faults=faults,
         pause=pause.condition,
     )

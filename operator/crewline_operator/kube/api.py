@@ -108,8 +108,9 @@ class Api:
     async def apply(self, resource: Resource, manifest: Mapping[str, Any], *, uid: str | None = None) -> dict[str, Any]:
         """Server-side apply: make the fields of `manifest` so, whoever owned them; the object as it is then.
 
-        Without `uid` the object is made. Raises a Conflict, and leaves what is there as it was, if there is one
-        already, or if the one there is has another uid: somebody else has made it since it was looked for.
+        Without `uid` the object is made. Raises a Conflict, and leaves what is there as it was, if somebody else has
+        made one since it was looked for, or if the one there is has another uid. One that an operator has made
+        meanwhile, by a call of which nobody heard the answer, is no conflict.
         """
         conflict = ApiError(
             409, "Conflict", f"{manifest['kind']} {manifest['metadata']['name']!r} was made by somebody else meanwhile"
@@ -121,7 +122,7 @@ class Api:
                 raise conflict if "metadata.uid" in error.fields else error from error
             return changed
         status, made = await self._apply(resource, manifest, force=False)
-        if status == 201:
+        if status == 201 or _is_own(made):
             return made
         # An apply that is not forced has overwritten nothing: an empty one takes back what it added.
         empty = {name: manifest[name] for name in ("apiVersion", "kind")}
@@ -212,6 +213,13 @@ class Api:
         )
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+def _is_own(obj: Mapping[str, Any]) -> bool:
+    """Whether nobody but operators has made an object what it is; others tell its status."""
+    managed = obj["metadata"].get("managedFields") or ()
+    makers = {each.get("manager") for each in managed if not each.get("subresource")}
+    return makers == {FIELD_MANAGER}
 
 
 def _with_metadata(manifest: Mapping[str, Any], **metadata: str) -> dict[str, Any]:

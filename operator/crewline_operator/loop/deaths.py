@@ -14,7 +14,7 @@ from crewline_operator.deaths.causes import Death, deaths_of
 from crewline_operator.deaths.observe import DeathObserver
 from crewline_operator.deaths.plan import plan
 from crewline_operator.effects.executor import Executor
-from crewline_operator.jobqueue.spec import parse_jobqueue
+from crewline_operator.jobqueue.serving import serving
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key, Object
@@ -98,31 +98,33 @@ class Deaths:
             return
         self._give_up(pod)
         jobqueue = self._store.jobqueues.get(pod.jobqueue.namespace, pod.jobqueue.name)
-        if jobqueue is not None and pod.deaths and not await self._hand_back(key, pod, jobqueue):
-            self._requeue(key, AGAIN_SECONDS)
-            return
+        if jobqueue is not None and pod.deaths:
+            again_in = await self._hand_back(key, pod, jobqueue)
+            if again_in is not None:
+                self._requeue(key, again_in)
+                return
         there = self._store.pods.get(key.namespace, key.name)
         if self._pods.get(key) is pod and (there is None or there["metadata"]["uid"] != pod.uid):
             del self._pods[key]
 
-    async def _hand_back(self, key: Key, pod: _Pod, obj: Object) -> bool:
-        """Whether all was done that could be."""
+    async def _hand_back(self, key: Key, pod: _Pod, obj: Object) -> float | None:
+        """In how many seconds to look again; None if all is done."""
         if not self._executor.leads:
-            # It is kept: the one that leads may have died in the middle of it.
-            return False
+            # It is kept: the one that leads may have died in the middle of it. Whoever begins to lead looks at all.
+            return max(pod.deaths.values()) + GIVE_UP_SECONDS - self._clock() + AGAIN_SECONDS
         try:
-            jobqueue = parse_jobqueue(obj)
+            jobqueue = serving(obj)
             observed = await self._observer.observe(key, jobqueue, pod.deaths)
         except (Unreadable, Busy):
             observed = None
         if observed is None:
-            return False
+            return AGAIN_SECONDS
         planned = plan(jobqueue, observed)
         if not await self._executor.carry_out(pod.jobqueue, obj, planned.actions):
-            return False
+            return AGAIN_SECONDS
         pod.done |= planned.found
         pod.deaths = {death: at for death, at in pod.deaths.items() if death.container not in planned.found}
-        return True
+        return planned.check_after_seconds
 
     def _give_up(self, pod: _Pod) -> None:
         """Its leases decide, or it has left nothing behind."""

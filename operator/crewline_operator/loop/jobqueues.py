@@ -46,7 +46,7 @@ class JobQueues:
     async def reconcile(self, key: Key) -> None:
         """Bring one JobQueue in line. Raises what the API server's and Redis' calls raise; then it is tried again."""
         obj = self._store.jobqueues.get(key.namespace, key.name)
-        if obj is None or obj["metadata"].get("deletionTimestamp"):
+        if obj is None:
             await self._forget(key)
             return
         try:
@@ -64,6 +64,7 @@ class JobQueues:
             looks=leads and last.looks,
             telling=last.telling,
             idle_since=last.idle_since,
+            told_operator=last.left_to,
         )
         jobqueue = settled.jobqueue
         planned = plan(jobqueue, observed, self._settings)

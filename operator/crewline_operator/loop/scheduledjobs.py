@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from crewline_operator.effects.errors import Refused
 from crewline_operator.effects.executor import Executor
 from crewline_operator.kube.store import Store
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS
 from crewline_operator.model.fields import Unreadable
 from crewline_operator.model.key import Key
 from crewline_operator.model.settings import Settings
@@ -49,6 +50,10 @@ class ScheduledJobs:
             return
         try:
             scheduled = parse_scheduledjob(obj)
+            if self._observer.is_others(scheduled):
+                # It looks after the runs, too. That it is gone is seen with the JobQueue.
+                self._requeue(key, FAULT_CHECK_SECONDS)
+                return
             observed = await self._observer.observe(obj, scheduled, self._placed.get(key))
         except Unreadable as unreadable:
             await self._executor.carry_out(key, obj, plan_unreadable(obj, unreadable.fault, datetime.now(UTC)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 from crewline.wire.keys import Keys
 
@@ -30,13 +30,16 @@ class Owner:
     namespace: str
     name: str
     uid: str
+    #: The Lease of the operator that looks after it, by "namespace/name"; '' where that is not told.
+    operator: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
 
     def encode(self) -> str:
         """As it is stored: the same for the same owner."""
-        return json.dumps(asdict(self), sort_keys=True)
+        told = {name: value for name, value in asdict(self).items() if value or name != "operator"}
+        return json.dumps(told, sort_keys=True)
 
 
 #: What is no owner, and stands where one would: whoever wrote it, it is not ours.
@@ -49,7 +52,14 @@ def read_owner(stored: bytes | None) -> Owner | None:
         return None
     try:
         told = json.loads(stored)
-        owner = Owner(*(str(told[name]) for name in ("cluster", "namespace", "name", "uid")))
+        names = [str(told[name]) for name in ("cluster", "namespace", "name", "uid")]
+        owner = replace(Owner(*names), operator=read_operator(told.get("operator")))
     except (ValueError, KeyError, TypeError, RecursionError):
         return UNKNOWN
     return owner if is_object_name(owner.namespace) and is_object_name(owner.name) else UNKNOWN
+
+
+def read_operator(told: object) -> str:
+    """The Lease that is told; what can't be one is none."""
+    parts = told.split("/") if isinstance(told, str) else []
+    return "/".join(parts) if len(parts) == 2 and all(map(is_object_name, parts)) else ""

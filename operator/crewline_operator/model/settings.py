@@ -42,6 +42,11 @@ class Settings:
     #: Statuses written a second at most, of all objects together.
     status_writes_per_second: float = 50.0
 
+    @property
+    def operator(self) -> str:
+        """By what this operator is told from others: those with the same Lease are one."""
+        return f"{self.namespace}/{self.lease_name}"
+
 
 def settings_from_env(env: Mapping[str, str]) -> Settings:
     """Read CREWLINE_*; raises SettingsError with the variable's name and what it takes."""

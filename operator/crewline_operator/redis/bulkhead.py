@@ -1,7 +1,9 @@
 """So that a Redis that is slow holds up its own queues only: few reconciles may be at one Redis at a time.
 
 Without this as many as there are reconcilers hang on one that does not answer, and nobody's objects are looked at
-meanwhile. A reconcile that finds no room gives way, and its object is looked at again once there is some.
+meanwhile. A reconcile that finds no room gives way, and its object is looked at again once there is some. What can wait
+never has the last place, so that what dead workers ran, claims and drains need not wait for it; what dead workers ran
+comes first.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from crewline_operator.redis.endpoint import Endpoint
 
 #: One that was called and has not come by then had nothing to do there any more: the next one is called.
 NEXT_SECONDS = 1.0
+#: For pods what their dead workers ran is handed back.
+FIRST_KIND = "Pod"
 
 
 def _later(seconds: float, do: Callable[[], None]) -> None:
@@ -45,9 +49,10 @@ class Bulkheads:
         self._looks: set[Endpoint] = set()
 
     @contextmanager
-    def enter(self, endpoint: Endpoint, key: Key) -> Iterator[None]:
+    def enter(self, endpoint: Endpoint, key: Key, *, can_wait: bool = False) -> Iterator[None]:
         """Be at a Redis for `key`. Raises Busy."""
-        if self._inside.get(endpoint, 0) >= self._at_once:
+        room = max(1, self._at_once - 1) if can_wait else self._at_once
+        if self._inside.get(endpoint, 0) >= room:
             self._waiting.setdefault(endpoint, {})[key] = None
             raise Busy(f"{self._at_once} reconciles are at Redis {endpoint.shown} already")
         self._inside[endpoint] += 1
@@ -63,7 +68,7 @@ class Bulkheads:
         waiting = self._waiting.get(endpoint)
         if not waiting:
             return
-        first = next(iter(waiting))
+        first = next((key for key in waiting if key.kind == FIRST_KIND), None) or next(iter(waiting))
         del waiting[first]
         if not waiting:
             del self._waiting[endpoint]

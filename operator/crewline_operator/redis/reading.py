@@ -100,9 +100,10 @@ class Snapshot:
         return self._without_clock() != earlier._without_clock()
 
     def _without_clock(self) -> tuple[Any, ...]:
+        operator = self.owner.operator if self.owner is not None else ""
         return (
             self.waiting, self.active, self.delayed, self.due, self.completed, self.failed, self.dead, self.paused,
-            self.limits.without_clock(), self.oldest_waiting_ms, self.running, self.owner,
+            self.limits.without_clock(), self.oldest_waiting_ms, self.running, self.owner, operator,
             self.settings, self.schedulers,
         )  # fmt: skip
 
@@ -124,6 +125,6 @@ class Reading:
         """This one; or, where it is older than that, that nobody knows what there is by now."""
         if self.snapshot is None or now - self.snapshot.read_at <= oldest_seconds:
             return self
-        age = now - self.snapshot.read_at
-        message = f"Redis was read {age:.0f} s ago, and not since: the operator's log tells why"
+        # How long ago it was moves, and a fault that moves is written at once.
+        message = f"Redis was not read for more than {oldest_seconds:g} s: the operator's log tells why"
         return Reading(fault=Fault("RedisUnreachable", message))

@@ -14,8 +14,8 @@ from crewline.redis.topology import time_at
 from crewline.wire.text import text
 
 from crewline_operator.effects.done import Done
-from crewline_operator.jobqueue.served import served_in, served_object
-from crewline_operator.jobqueue.spec import parse_jobqueue
+from crewline_operator.jobqueue.served import served_in
+from crewline_operator.jobqueue.serving import serving
 from crewline_operator.kube.conditions import find_condition
 from crewline_operator.kube.store import Store
 from crewline_operator.model.fault import Fault
@@ -49,12 +49,20 @@ class ScheduledJobObserver:
         bulkheads: Bulkheads,
         done: Callable[[Key], Done],
         cluster_id: str,
+        operator: str,
     ) -> None:
+        self._operator = operator
         self._cluster_id = cluster_id
         self._store = store
         self._pollers = pollers
         self._bulkheads = bulkheads
         self._done = done
+
+    def is_others(self, scheduled: ScheduledJob) -> bool:
+        """Whether another operator looks after the JobQueue that gets the jobs, as its claim says."""
+        snapshot = self._pollers.reading(Key("JobQueue", scheduled.namespace, scheduled.queue_ref)).snapshot
+        operator = snapshot.owner.operator if snapshot is not None and snapshot.owner is not None else ""
+        return operator not in ("", self._operator)
 
     async def observe(self, obj: Object, scheduled: ScheduledJob, placed: Placed | None) -> Observed:
         """What a plan for `scheduled` is made from. Never raises for a Redis that does not answer: that is told.
@@ -87,7 +95,7 @@ class ScheduledJobObserver:
                 "create it, or name another",
             )
         try:
-            ref = parse_jobqueue(served_object(jobqueue)).queue_ref
+            ref = serving(jobqueue).queue_ref
         except Unreadable as unreadable:
             return Fault(QUEUE_NOT_READY, f"JobQueue {name!r} can't be read: {unreadable.fault.message}")
         if self._pollers.followed(ref.jobqueue) is None:
@@ -110,7 +118,7 @@ class ScheduledJobObserver:
     def _ref(self, namespace: str, name: str) -> QueueRef | None:
         obj = self._store.jobqueues.get(namespace, name)
         try:
-            return parse_jobqueue(served_object(obj)).queue_ref if obj is not None else None
+            return serving(obj).queue_ref if obj is not None else None
         except Unreadable:
             return None
 

@@ -21,7 +21,7 @@ from crewline_operator.jobqueue.children.template import (
 from crewline_operator.jobqueue.children.template_digest import TEMPLATE_DIGEST, template_digest
 from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
 from crewline_operator.jobqueue.going import going_annotation
-from crewline_operator.jobqueue.has_queue import HAS_QUEUE
+from crewline_operator.jobqueue.has_queue import HAS_QUEUE, OPERATOR
 from crewline_operator.jobqueue.spec import DEAD_LETTER, JobQueue
 from crewline_operator.model.do_not_disrupt import DO_NOT_DISRUPT
 from crewline_operator.model.fault import Fault
@@ -59,12 +59,15 @@ class DeploymentInputs:
     has_queue: str | None = None
     #: By which pods their number was lowered, by uid.
     going: frozenset[str] = frozenset()
+    #: The Lease of the operator that applies it.
+    operator: str = ""
 
 
 def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
     """The manifest to apply. Raises Unmergeable for a template that has a fault."""
     told = {} if inputs.decision is None else {LAST_DECISION: inputs.decision.annotation}
     told |= {} if inputs.has_queue is None else {HAS_QUEUE: inputs.has_queue}
+    told |= {OPERATOR: inputs.operator} if inputs.operator else {}
     told |= going_annotation(inputs.going)
     template = merge_template(_pod_template(jobqueue, inputs), jobqueue.worker.template, _own_annotations(jobqueue))
     template["metadata"]["annotations"] |= {TEMPLATE_DIGEST: template_digest(template)}

@@ -26,6 +26,12 @@ SCALED_IN = DELETED | {"annotations": {DELETION_COST: MARK}}
 LOST = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}
 
 
+def evicted(message: str, state: Object = KILLED) -> Object:
+    """A pod that its kubelet has ended for its node's sake."""
+    target = disrupted("TerminationByKubelet") | {"message": message}
+    return pod(state, conditions=(target,), phase="Failed", reason="Evicted", message=message)
+
+
 def death(cause: str, blame: bool, container: str = "containerd://c1", before: float = FINISHED_SECONDS) -> Death:
     return Death(container, UID, cause, blame, before, cause.startswith("OOMKilled"))
 
@@ -68,6 +74,36 @@ def death(cause: str, blame: bool, container: str = "containerd://c1", before: f
         ),
         (
             pod(KILLED, conditions=(disrupted("TerminationByKubelet"),), phase="Failed", reason="Evicted"),
+            f"pod {NAME} was ended by its node (Evicted)",
+            False,
+        ),
+        # By what it uses itself: a job may be the cause, and would do the same to the next node.
+        (
+            evicted(
+                "The node was low on resource: memory. Threshold quantity: 100Mi, available: 88332Ki. Container proxy "
+                "was using 40Mi, request is 10Mi, has larger consumption of memory. Container worker was using 6214Mi, "
+                "request is 0, has larger consumption of memory. "
+            ),
+            f"pod {NAME} was evicted: Container worker was using 6214Mi, request is 0, "
+            "has larger consumption of memory",
+            True,
+        ),
+        (
+            evicted('Container worker exceeded its local ephemeral storage limit "1Gi". '),
+            f'pod {NAME} was evicted: Container worker exceeded its local ephemeral storage limit "1Gi"',
+            True,
+        ),
+        # Another one's doing.
+        (
+            evicted(
+                "The node was low on resource: memory. Container proxy was using 4Gi, request is 0, has larger "
+                "consumption of memory. "
+            ),
+            f"pod {NAME} was ended by its node (Evicted)",
+            False,
+        ),
+        (
+            evicted("The node was low on resource: memory. Container worker-2 was using 4Gi, request is 0, has larger"),
             f"pod {NAME} was ended by its node (Evicted)",
             False,
         ),
@@ -122,6 +158,15 @@ def test_what_may_run_on_is_no_death(seen: Object) -> None:
     assert deaths_of(seen) == []
 
 
+def test_one_that_was_killed_at_its_limit_is_no_evicted_one() -> None:
+    message = "Container worker was using 6214Mi, request is 0, has larger consumption of memory. "
+    (found,) = deaths_of(evicted(message, OOM))
+    assert (found.cause, found.blame, found.oom) == (f"OOMKilled in pod {NAME}", True, True)
+    # Of one that ended before its pod was evicted nothing is said.
+    (before,) = deaths_of(pod(RUNNING, KILLED, restarts=1, reason="Evicted", message=message))
+    assert before.cause == f"the worker in pod {NAME} ended with exit code 137 (SIGKILL)"
+
+
 def test_two_containers_of_one_place_die_one_after_the_other() -> None:
     assert deaths_of(pod(SECOND, OOM, restarts=1)) == [
         death(f"OOMKilled in pod {NAME}", True),
@@ -134,6 +179,22 @@ def test_one_that_waits_for_its_next_start_is_told_from_it_within_the_second_of_
     assert known.before == FINISHED_SECONDS + 16
     (known,) = deaths_of(pod(RUNNING, SECOND, restarts=2))
     assert known.before == FINISHED_SECONDS + 15, "its successor may have begun in that second"
+
+
+@pytest.mark.parametrize(
+    ("seen", "replaced"),
+    [
+        (pod(OOM), False),
+        (pod(SECOND, OOM, restarts=1), False),
+        (pod(BACKING_OFF, OOM, restarts=1), False),
+        (pod(RUNNING, OOM, restarts=1), True),
+        # It is about to start.
+        (pod({"waiting": {"reason": "ContainerCreating"}}, OOM, restarts=1), True),
+        (pod({}, OOM, restarts=1), True),
+    ],
+)
+def test_another_may_run_in_its_place_where_nothing_says_that_none_does(seen: Object, replaced: bool) -> None:
+    assert {death.replaced for death in deaths_of(seen)} == {replaced}
 
 
 def test_a_container_that_its_runtime_has_forgotten_is_known_by_its_place() -> None:

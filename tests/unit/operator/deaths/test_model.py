@@ -1,7 +1,8 @@
 """Nobody who lives is handed back, whatever comes late: a model of a pod's containers, its kubelet, a watch and Redis.
 
 Containers end and are started again, at once or after the kubelet's backoff; what the kubelet tells the watch passes on
-late, and in part; workers beat at any moment; the operator looks at any moment, and may forget all it has seen.
+late, and in part; workers beat at any moment; the operator looks at any moment, and may forget all it has seen. A node
+may come back with a clock behind the one it wrote the end of its containers with; its workers beat in time then.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from crewline.worker.registry.presence import BEAT_SECONDS
 from crewline_operator.deaths.causes import deaths_of
 from crewline_operator.deaths.observed import Observed, Seen
 from crewline_operator.deaths.plan import plan
@@ -43,6 +45,8 @@ class Deaths(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = FINISHED_SECONDS
+        #: How far the node's clock is behind.
+        self.behind = 0.0
         self.containers: list[Container] = []
         self.backing_off = False
         self.start()
@@ -56,7 +60,7 @@ class Deaths(RuleBasedStateMachine):
         return self.containers[-1]
 
     def start(self) -> None:
-        self.containers.append(Container(len(self.containers), self.now, self.now))
+        self.containers.append(Container(len(self.containers), self.now - self.behind, self.now))
         self.backing_off = False
 
     def status(self) -> dict[str, Any]:
@@ -76,6 +80,8 @@ class Deaths(RuleBasedStateMachine):
     @rule(seconds=SHORT)
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
+        if self.behind and self.current.ended is None:
+            self.current.heard = max(self.current.heard, self.now - BEAT_SECONDS)
 
     @precondition(lambda self: self.current.ended is None)
     @rule()
@@ -85,7 +91,7 @@ class Deaths(RuleBasedStateMachine):
     @precondition(lambda self: self.current.ended is None)
     @rule()
     def the_container_ends(self) -> None:
-        self.current.ended = self.now
+        self.current.ended = self.now - self.behind
 
     @precondition(lambda self: self.current.ended is not None and len(self.containers) > 1)
     @rule()
@@ -97,6 +103,17 @@ class Deaths(RuleBasedStateMachine):
     def the_kubelet_starts_another(self, more: float) -> None:
         self.now += (LEAST_BACKOFF if len(self.containers) > 1 else LEAST_GAP) + more - 0.001
         self.start()
+
+    @precondition(lambda self: self.current.ended is None)
+    @rule(behind=st.sampled_from([0.5, 5.0, 3600.0]))
+    def the_node_comes_back_with_its_clock_behind(self, behind: float) -> None:
+        """That takes long enough for all to be passed on that was told before."""
+        self.the_kubelet_tells()
+        self.the_watch_passes_on(True)
+        self.the_container_ends()
+        self.behind += behind
+        self.start()
+        self.the_kubelet_tells()
 
     @rule()
     def the_kubelet_tells(self) -> None:
@@ -133,6 +150,9 @@ class Deaths(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """All is told at last: what can be told from its successor is handed back."""
+        if self.behind:
+            # Its end may seem to be before its beginning.
+            return
         if self.current.ended is None:
             self.the_container_ends()
         self.the_kubelet_tells()

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from crewline.worker.registry.presence import BEAT_SECONDS
 from crewline_operator.deaths.causes import Death
 from crewline_operator.deaths.observed import Observed, Seen
-from crewline_operator.deaths.plan import Plan, plan
+from crewline_operator.deaths.plan import SILENCE_SECONDS, Plan, plan
 from crewline_operator.effects.actions import HandBack
 from crewline_operator.model.note import Note
 
@@ -86,6 +87,21 @@ def test_a_job_that_was_alone_fails_at_once_where_memory_was_wanting_and_that_is
     seen = Observed([Seen(replace(DEATH, oom=oom), 1.0)], [worker()])
     (action,) = plan(jobqueue(worker={"handler": "h:h", "onOOM": wish}), seen).actions
     assert action.fail_alone is fails
+
+
+def test_where_another_may_run_in_its_place_the_silence_has_to_be_longer_than_between_beats() -> None:
+    """By a clock that was set back that one began before the end that is told of."""
+    assert SILENCE_SECONDS >= 3 * BEAT_SECONDS
+    replaced = replace(DEATH, replaced=True)
+    dead, alive = worker(silent=60.0), worker(name="x.1.cd", leases="l2", silent=0.9)
+    assert planned(dead, alive, deaths=(replaced,), age_seconds=0.5) == Plan([], frozenset(), SILENCE_SECONDS - 0.5)
+    (action,) = planned(dead, alive, deaths=(replaced,), age_seconds=SILENCE_SECONDS).actions
+    assert action.worker is dead
+    # One that is told from it by another death waits for nothing.
+    later = worker(name="x.1.ef", leases="l3", began=130.0)
+    found = planned(dead, later, deaths=(replaced, LATER), age_seconds=1.0)
+    assert [action.worker for action in found.actions] == [later]
+    assert (found.found, found.check_after_seconds) == ({"c2"}, SILENCE_SECONDS - 1.0)
 
 
 def test_without_a_worker_nothing_is_found() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
-from crewline_operator.effects.actions import Claim, GiveUpClaim, KeepClaim
+from crewline_operator.effects.actions import Claim, Follow, GiveUpClaim, KeepClaim
 from crewline_operator.effects.done import Claimed
 from crewline_operator.jobqueue.claim import PATIENCE_SECONDS
-from crewline_operator.jobqueue.has_queue import HAS_QUEUE
+from crewline_operator.jobqueue.has_queue import HAS_QUEUE, OPERATOR, operator_of
 from crewline_operator.jobqueue.observed import Observed
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS
+from crewline_operator.model.note import Note
 from crewline_operator.model.owner import RENEW_SECONDS, UNKNOWN, Owner, read_owner
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.reading import Reading
@@ -50,6 +54,77 @@ def test_a_queue_that_nobody_has_is_claimed_before_anything_is_decided() -> None
     result = planned(observed(claimed=None, reading=reading(waiting=50, owner=None)))
     assert result.actions == [Claim(REF, ME, ENDPOINT.shown)]
     assert result.status is None
+
+
+def operated(operator: str) -> Owner:
+    return replace(ME, operator=operator)
+
+
+def test_a_jobqueue_that_another_operator_looks_after_is_left_alone_and_that_is_said_once() -> None:
+    seen = {
+        "me": operated("ops/one"),
+        "reading": reading(waiting=50, owner=operated("ops/two")),
+        "deployment": deployment(1),
+        "other_operator": "ops/two",
+    }
+    result = planned(observed(**seen))
+    (note,) = result.actions
+    assert isinstance(note, Note) and (note.type, note.reason) == ("Warning", "OtherOperator")
+    assert "Lease ops/two looks after" in note.message and "Lease ops/one leaves it" in note.message
+    assert (result.status, result.check_after_seconds) == (None, FAULT_CHECK_SECONDS)
+    again = planned(observed(**seen, told_operator=result.left_to))
+    assert again.actions == []
+
+
+def test_when_that_operator_is_gone_the_claim_is_taken_over_before_anything_is_decided() -> None:
+    gone, me = operated("ops/two"), operated("ops/one")
+    result = planned(observed(me=me, reading=reading(waiting=50, owner=gone), deployment=deployment(1)))
+    assert result.actions == [Claim(REF, me, ENDPOINT.shown, instead_of=gone)]
+    assert result.actions[0].owner.operator == "ops/one"
+    for mine in (operated("ops/one"), ME):
+        kept = planned(observed(me=me, claimed=None, reading=reading(waiting=50, owner=mine), deployment=deployment(1)))
+        assert actions(kept, KeepClaim), "one without a name is given that of the operator"
+        assert manifest(kept, "Deployment")["metadata"]["annotations"][OPERATOR] == "ops/one"
+
+
+def test_who_looks_after_it_is_told_by_the_claim_or_where_redis_is_away_by_the_deployment() -> None:
+    applied = deployment(1, annotations={OPERATOR: "ops/two"})
+    assert operator_of(reading(owner=operated("ops/one")), applied, ME) == "ops/one"
+    assert operator_of(reading(owner=ME), applied, ME) == ""
+    assert operator_of(reading(owner=replace(MAILS, operator="ops/two")), applied, ME) == "", "it is another JobQueue's"
+    away = Reading(fault=UNREACHABLE)
+    assert [operator_of(away, seen, ME) for seen in (applied, deployment(1), None)] == ["ops/two", "", ""]
+
+
+@pytest.mark.parametrize("told", [5, None, "", "one", "a/b/c", "../x/y", "ops/..", "Ops/one"])
+def test_what_can_be_no_lease_is_no_operator(told: object) -> None:
+    assert read_owner(json.dumps(asdict(ME) | {"operator": told}).encode()).operator == ""  # type: ignore[union-attr]
+    assert "operator" not in ME.encode(), "as releases before have it"
+
+
+def test_the_claim_stays_where_the_same_queue_is_reached_another_way() -> None:
+    other_way = Endpoint("redis://redis.shop.svc.cluster.local:6379/0", "redis.shop.svc.cluster.local:6379/0")
+    seen = {"endpoint": other_way, "same_place": True}
+    follows = planned(observed(**seen, reading=Reading()))
+    assert not actions(follows, GiveUpClaim), "it would be nobody's for a moment"
+    assert [action.endpoint for action in actions(follows, Follow)] == [other_way]
+    told = planned(observed(**seen, followed=(other_way, jobqueue().target)))
+    assert actions(told, KeepClaim) == [KeepClaim(REF, ME, other_way.shown)]
+    assert status_of(told)["served"] and not actions(told, GiveUpClaim)
+    kept = Claimed(REF, ME, other_way.shown, CLOCK)
+    after = planned(observed(endpoint=other_way, followed=(other_way, jobqueue().target), claimed=kept))
+    assert not actions(after, KeepClaim) and not actions(after, GiveUpClaim)
+
+
+def test_a_jobqueue_that_is_deleted_and_still_there_has_its_queue_and_nothing_is_made_for_it() -> None:
+    seen = {"going": True, "reading": reading(waiting=50), "deployment": deployment(1)}
+    assert planned(observed(**seen)).actions == []
+    late = planned(observed(**seen, claimed=claimed(RENEW_SECONDS)))
+    assert late.actions == [KeepClaim(REF, ME, ENDPOINT.shown)]
+    anew = planned(observed(going=True, followed=None, reading=Reading(), claimed=None))
+    assert anew.actions == [Follow(ENDPOINT, jobqueue().target)], "an operator that starts reads it, too"
+    nobodys = planned(observed(going=True, claimed=None, reading=reading(owner=None), deployment=deployment(1)))
+    assert nobodys.actions == []
 
 
 def test_what_it_has_is_renewed_in_time() -> None:

@@ -14,7 +14,7 @@ from crewline_operator.effects.done import Claimed
 from crewline_operator.jobqueue.move import Settled, may_move, settle
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.plan import plan
-from crewline_operator.jobqueue.served import served_object
+from crewline_operator.jobqueue.serving import serving
 from crewline_operator.jobqueue.spec import parse_jobqueue
 from crewline_operator.model.left import Left
 from crewline_operator.model.marks import Mark
@@ -153,7 +153,7 @@ class Moves(RuleBasedStateMachine):
         ids += [self.schedule["placed"]["id"]] if "placed" in self.schedule else []
         if queue.mark is not None:
             ids += [scheduled.job_id_ms(ms) for ms in (queue.mark.decided_ms, queue.mark.ahead_ms) if ms]
-        ref = parse_jobqueue(served_object(self.obj)).queue_ref
+        ref = serving(self.obj).queue_ref
         states = {job_id: self._state(queue, job_id) for job_id in ids}
         runs = Runs(ref, self.now, states, queue.mark)
         seen = scheduledjob_observed.Observed(now=self.now, me=DIGEST, runs=runs, status=self.schedule)
@@ -208,7 +208,7 @@ class Moves(RuleBasedStateMachine):
 
     @property
     def _served(self) -> str:
-        queue: str = parse_jobqueue(served_object(self.obj)).queue
+        queue: str = serving(self.obj).queue
         return queue
 
     def _settled(self) -> Settled:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import RETRY_AFTER_CAP_SECONDS, ApiError, retry_after
-from crewline_operator.kube.resources import JOBQUEUES, SECRETS
+from crewline_operator.kube.resources import JOBQUEUES, SECRETS, SERVICE_ACCOUNTS
 
 from tests.unit.operator.kube.serving import served
 
@@ -54,6 +54,42 @@ def test_no_name_leads_to_another_object(name: str) -> None:
     for where in ((name, "redis"), ("shop", name)):
         with pytest.raises(ValueError, match="is no object's name"):
             SECRETS.path(*where)
+
+
+MADE_BY_US = {"manager": "crewline", "operation": "Apply"}
+#: As the Deployment controller tells a status, with an annotation.
+STATUS = {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"}
+
+
+@pytest.mark.parametrize(
+    ("managed", "is_ours"),
+    [
+        ([MADE_BY_US], True),
+        ([MADE_BY_US, STATUS], True),
+        ([MADE_BY_US, {"manager": "kubectl", "operation": "Update"}], False),
+        ([{"manager": "kubectl", "operation": "Apply"}, STATUS], False),
+        ([], False),
+        (None, False),
+    ],
+)
+async def test_what_is_there_although_it_was_to_be_made_is_ours_if_nobody_else_made_it(
+    managed: list[dict[str, str]] | None, is_ours: bool
+) -> None:
+    asked = []
+    manifest = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "emails", "namespace": "shop"}}
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(await request.json())
+        return web.json_response(manifest | {"metadata": {"name": "emails", "managedFields": managed}})
+
+    async with served(answer) as api:
+        if is_ours:
+            assert (await api.apply(SERVICE_ACCOUNTS, manifest))["metadata"]["name"] == "emails"
+            assert asked == [manifest], "nothing is taken back"
+        else:
+            with pytest.raises(ApiError, match="made by somebody else"):
+                await api.apply(SERVICE_ACCOUNTS, manifest)
+            assert len(asked) == 2
 
 
 async def test_a_watch_that_is_refused_says_for_how_long() -> None:

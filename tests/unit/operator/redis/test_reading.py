@@ -13,7 +13,7 @@ def test_a_reading_that_was_not_renewed_in_time_tells_of_nothing_but_that() -> N
     assert reading.as_of(170.0, 70) is reading
     late = reading.as_of(171.0, 70)
     assert late == Reading(
-        fault=Fault("RedisUnreachable", "Redis was read 71 s ago, and not since: the operator's log tells why")
+        fault=Fault("RedisUnreachable", "Redis was not read for more than 70 s: the operator's log tells why")
     )
 
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 
 from crewline.errors import InvalidOption
+from crewline.listening import listen
 
 #: Seconds that a question waits for the worker to be ready.
 WAIT_SECONDS = 8.0
@@ -39,11 +40,7 @@ class Health:
 
     def __init__(self, port: int) -> None:
         try:
-            # on IPv6 and IPv4 where there are both
-            dual = socket.has_dualstack_ipv6()
-            self._socket = socket.create_server(
-                ("", port), family=socket.AF_INET6 if dual else socket.AF_INET, dualstack_ipv6=dual
-            )
+            self._socket = listen(port)
         except OSError as error:
             raise InvalidOption(f"--health-port {port} can't be served: {error}") from None
         self.port = int(self._socket.getsockname()[1])

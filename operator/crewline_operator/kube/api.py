@@ -39,6 +39,12 @@ class Resource:
         self.api = api
         self.plural = plural
 
+    @property
+    def group_version(self) -> tuple[str, str]:
+        """The API's group, '' for Kubernetes' own first one, and version."""
+        group, _, version = self.api.removeprefix("/apis/").removeprefix("/api/").rpartition("/")
+        return group, version
+
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
         """Raises ValueError for what no object may be called."""
         for part in (namespace, name):
@@ -76,6 +82,10 @@ class Api:
         self._fence = fence or Fence.always_open()
         #: The same for all operators of a cluster, and another one for those of another cluster.
         self.cluster_id = _cluster_id(client.configuration)
+
+    async def ask(self, path: str) -> dict[str, Any]:
+        """What is told at a path that is no object's."""
+        return await self._call("GET", path)
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         """One object; `namespace` is None for one of the whole cluster."""

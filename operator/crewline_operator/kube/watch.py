@@ -13,7 +13,7 @@ from typing import Any
 
 import kopf
 
-from crewline_operator.model.names import GROUP, JOBQUEUE_LABEL, VERSION
+from crewline_operator.kube.kinds import WATCHED
 from crewline_operator.model.settings import Settings
 
 #: Called with the kind, the object, and the event's type: None if the object was listed.
@@ -34,12 +34,9 @@ def make_registry(on_object: OnObject, on_stop: Callable[[], Awaitable[None]]) -
 
         return handler
 
-    kopf.on.event(GROUP, VERSION, "jobqueues", registry=registry, id="jobqueues")(forward("JobQueue"))
-    kopf.on.event(GROUP, VERSION, "scheduledjobs", registry=registry, id="scheduledjobs")(forward("ScheduledJob"))
-    kopf.on.event("apps", "v1", "deployments", registry=registry, id="deployments")(forward("Deployment"))
-    kopf.on.event("", "v1", "serviceaccounts", registry=registry, id="serviceaccounts")(forward("ServiceAccount"))
-    kopf.on.event("", "v1", "pods", registry=registry, id="pods")(forward("Pod"))
-    kopf.on.event("", "v1", "configmaps", registry=registry, id="configmaps")(forward("ConfigMap"))
+    for kind, resource, _ in WATCHED:
+        where = (*resource.group_version, resource.plural)
+        kopf.on.event(*where, registry=registry, id=resource.plural)(forward(kind))
     kopf.on.login(registry=registry, id="login")(log_in)
 
     async def stop(**_: Any) -> None:
@@ -56,9 +53,9 @@ def make_kopf_settings() -> kopf.OperatorSettings:
     # Without this kopf watches all CRDs and namespaces, for which it would need cluster-wide rights.
     settings.scanning.disabled = True
     settings.posting.enabled = False
-    settings.watching.label_selectors["apps", "v1", "deployments"] = JOBQUEUE_LABEL
-    settings.watching.label_selectors["", "v1", "serviceaccounts"] = JOBQUEUE_LABEL
-    settings.watching.label_selectors["", "v1", "pods"] = JOBQUEUE_LABEL
+    for _, resource, label in WATCHED:
+        if label is not None:
+            settings.watching.label_selectors[(*resource.group_version, resource.plural)] = label
     settings.watching.field_selectors["", "v1", "configmaps"] = NOT_CODE
     # A watch whose server has died without a word is renewed.
     settings.watching.server_timeout = 300

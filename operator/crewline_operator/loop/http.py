@@ -23,7 +23,7 @@ async def serve_http(port: int, metrics: Metrics, is_ready: Callable[[], bool]) 
     async def readyz(_: web.Request) -> web.Response:
         if is_ready():
             return web.Response(text="ok\n")
-        return web.Response(status=503, text="the API server's objects have not been listed yet\n")
+        return web.Response(status=503, text="the API server's objects are not listed and watched yet\n")
 
     async def render(_: web.Request) -> web.Response:
         return web.Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -14,8 +14,9 @@ import aiohttp
 
 from crewline_operator.kube.api import Api, Resource
 from crewline_operator.kube.errors import ApiError, retry_after
+from crewline_operator.kube.kinds import LISTED
 from crewline_operator.kube.store import Store
-from crewline_operator.loop.listing import LISTED, Listing
+from crewline_operator.loop.listing import Listing
 from crewline_operator.model.fault import describe
 from crewline_operator.model.settings import Settings
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from crewline_operator.deaths.observe import DeathObserver
 from crewline_operator.effects.executor import Executor
-from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
@@ -53,12 +52,10 @@ class Controller:
         self._metrics = metrics
         self._store = Store()
         self._work: WorkQueue[Key] = WorkQueue()
-        self._codes = Codes(api)
         self._named: NamedObjects[Key] = NamedObjects(api, self._work.add)
         self._intake = Intake(
             store=self._store,
             work=self._work,
-            on_code=self._codes.changed,
             on_pod=lambda pod: self._deaths.on_pod(pod),
         )
         self._listing = Listing(api=api, intake=self._intake, settings=settings)
@@ -80,7 +77,6 @@ class Controller:
         self._observer = JobQueueObserver(
             api=api,
             store=self._store,
-            codes=self._codes,
             named=self._named,
             pollers=self._pollers,
             bulkheads=self._bulkheads,
@@ -181,7 +177,6 @@ class Controller:
         self._intake.add_all()
 
     def _resync(self) -> None:
-        self._codes.reset()
         self._observer.reset()
         self._intake.add_all()
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 
 from crewline_operator.kube.api import (
-    CONFIG_MAPS,
     DEPLOYMENTS,
     JOBQUEUES,
     PODS,
@@ -26,14 +25,13 @@ from crewline_operator.kube.errors import ApiError
 from crewline_operator.model.names import JOBQUEUE_LABEL
 
 #: Kind, where it is served, and the label that ours have.
-LISTED = (
+KINDS = (
     ("JobQueue", JOBQUEUES, None),
     ("ScheduledJob", SCHEDULEDJOBS, None),
     ("Deployment", DEPLOYMENTS, JOBQUEUE_LABEL),
     ("ServiceAccount", SERVICE_ACCOUNTS, JOBQUEUE_LABEL),
     ("Pod", PODS, JOBQUEUE_LABEL),
 )
-WATCHED = (*LISTED, ("ConfigMap", CONFIG_MAPS, None))
 #: For kopf to find all kinds, from its start on.
 FIND_SECONDS = 30.0
 LOOK_SECONDS = 0.05
@@ -47,11 +45,11 @@ async def check_served(api: Api) -> None:
     """Raises ApiError, as if not found, if the API server does not tell of a kind; and what its calls raise."""
     groups = (await api.ask("/apis")).get("groups") or ()
     served = {"/api/v1", *(f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"])}
-    for path in sorted({resource.api for _, resource, _ in WATCHED}):
+    for path in sorted({resource.api for _, resource, _ in KINDS}):
         # The group is in the list before its kinds are, or the other way round.
         told = (await api.ask(path)).get("resources") or () if path in served else ()
         names = {each["name"] for each in told}
-        for _, resource, _ in WATCHED:
+        for _, resource, _ in KINDS:
             if resource.api == path and resource.plural not in names:
                 raise ApiError(404, "NotFound", f"the API server does not tell of {resource.plural} at {path}")
 
@@ -71,7 +69,7 @@ async def until_watched(namespaces: Sequence[str]) -> None:
 def _not_watched(namespaces: Sequence[str]) -> list[str]:
     # kopf tells it by nothing but the names of its tasks.
     running = {task.get_name() for task in asyncio.all_tasks()}
-    wanted = (f"{_kopfs_name(resource)}@{each}" for _, resource, _ in WATCHED for each in namespaces or (None,))
+    wanted = (f"{_kopfs_name(resource)}@{each}" for _, resource, _ in KINDS for each in namespaces or (None,))
     return [each for each in wanted if f"watcher for {each}" not in running]
 
 

@@ -13,14 +13,11 @@ from typing import Any
 
 import kopf
 
-from crewline_operator.kube.kinds import WATCHED
+from crewline_operator.kube.kinds import KINDS
 from crewline_operator.model.settings import Settings
 
 #: Called with the kind, the object, and the event's type: None if the object was listed.
 OnObject = Callable[[str, dict[str, Any], str | None], None]
-
-#: Every namespace has this ConfigMap, and no handler is in it.
-NOT_CODE = "metadata.name!=kube-root-ca.crt"
 
 
 def make_registry(on_object: OnObject, on_stop: Callable[[], Awaitable[None]]) -> kopf.OperatorRegistry:
@@ -34,7 +31,7 @@ def make_registry(on_object: OnObject, on_stop: Callable[[], Awaitable[None]]) -
 
         return handler
 
-    for kind, resource, _ in WATCHED:
+    for kind, resource, _ in KINDS:
         where = (*resource.group_version, resource.plural)
         kopf.on.event(*where, registry=registry, id=resource.plural)(forward(kind))
     kopf.on.login(registry=registry, id="login")(log_in)
@@ -53,10 +50,12 @@ def make_kopf_settings() -> kopf.OperatorSettings:
     # Without this kopf watches all CRDs and namespaces, for which it would need cluster-wide rights.
     settings.scanning.disabled = True
     settings.posting.enabled = False
-    for _, resource, label in WATCHED:
+    for _, resource, label in KINDS:
         if label is not None:
             settings.watching.label_selectors[(*resource.group_version, resource.plural)] = label
-    settings.watching.field_selectors["", "v1", "configmaps"] = NOT_CODE
+    # kopf's default is all objects in one answer, and a task and the whole object kept for 5 s for each of them.
+    settings.watching.chunk_size = 100
+    settings.queueing.idle_timeout = 0.5
     # A watch whose server has died without a word is renewed.
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330

@@ -11,7 +11,7 @@ import aiohttp
 
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import ApiError
-from crewline_operator.kube.kinds import LISTED, check_served
+from crewline_operator.kube.kinds import KINDS, check_served
 from crewline_operator.kube.schema import INSTALL, check_crds
 from crewline_operator.loop.intake import Intake
 from crewline_operator.model.fault import describe
@@ -87,7 +87,7 @@ class Listing:
             raise refusal
 
     async def _list_namespace(self, namespace: str | None, only: str | None) -> None:
-        for kind, resource, label in LISTED:
+        for kind, resource, label in KINDS:
             if only in (None, kind):
                 objects, version = await self._api.list(resource, namespace, label_selector=label)
                 self._intake.on_list(kind, objects, version, namespace)

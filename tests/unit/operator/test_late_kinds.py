@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from crewline_operator.kube.kinds import WATCHED
+from crewline_operator.kube.kinds import KINDS
 from crewline_operator.model.names import GROUP, VERSION
 
 from tests.unit.operator.kube.cluster import Cluster, write_kubeconfig
@@ -28,7 +28,7 @@ from tests.unit.operator.kube.serving import serving
 START = (
     "from crewline_operator import main; from crewline_operator.kube import kinds; {}; raise SystemExit(main.main([]))"
 )
-PLURALS = {resource.plural for _, resource, _ in WATCHED}
+PLURALS = {resource.plural for _, resource, _ in KINDS}
 
 
 @dataclass
@@ -100,6 +100,7 @@ async def test_kinds_that_come_late_are_waited_for_and_watched(
         cluster.hides = lambda _: False
         await cluster.until(lambda: cluster.watched == PLURALS and bool(cluster.lease))
         assert await started.ready() == 200
+        assert not any("configmaps" in path or "secrets" in path for path in cluster.asked), "nobody names one"
 
 
 async def test_a_kind_that_kopf_was_not_told_of_ends_the_process_before_it_leads(tmp_path: Path) -> None:

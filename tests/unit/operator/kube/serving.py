@@ -15,7 +15,7 @@ async def serving(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]
     """Its URL, whatever it is asked."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -24,6 +24,7 @@ from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.named import NamedObjects
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.deaths import Deaths
+from crewline_operator.loop.failing import Failing
 from crewline_operator.loop.intake import Intake
 from crewline_operator.loop.jobqueues import JobQueues
 from crewline_operator.loop.listing import Listing
@@ -150,6 +151,7 @@ class Controller:
                     workers=self._settings.reconcilers,
                     observer=self._metrics.reconciled,
                     retry_after=retry_after,
+                    on_failure=Failing(self._store, self._executor).tell,
                 )
         finally:
             await self._named.close()

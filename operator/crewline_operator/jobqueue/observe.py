@@ -68,7 +68,7 @@ class _Children:
 
     own: dict[str, Object] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
-    stale: bool = False
+    stale: list[str] = field(default_factory=list)
 
 
 class JobQueueObserver:
@@ -176,7 +176,7 @@ class JobQueueObserver:
             owner_gone=await self._others.is_gone(seen.holder, jobqueue),
             strays=await self._others.strays(reading, jobqueue),
             taken_name=" and ".join(children.foreign) or None,
-            stale_child=children.stale,
+            stale_child=" and ".join(children.stale) or None,
             applied=dict(done.applied),
             pause_denied=done.pause_denied,
             drain_denied=done.drain_denied,
@@ -235,7 +235,7 @@ class JobQueueObserver:
                 case Standing.OURS:
                     children.own[kind] = found
                 case Standing.EARLIER:
-                    children.stale = True
+                    children.stale.append(f"{kind} {jobqueue.name!r}")
                 case Standing.FOREIGN if kind != "ServiceAccount" or not jobqueue.worker.service_account:
                     children.foreign.append(f"{kind} {jobqueue.name!r}")
         return children

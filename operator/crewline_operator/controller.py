@@ -16,7 +16,6 @@ from typing import Any
 from crewline_operator.deaths.observe import DeathObserver
 from crewline_operator.duty import kept_up
 from crewline_operator.effects.executor import Executor
-from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
@@ -27,6 +26,7 @@ from crewline_operator.kube.named import NamedObjects
 from crewline_operator.kube.operators import OtherOperators
 from crewline_operator.kube.store import Store
 from crewline_operator.loop.deaths import Deaths
+from crewline_operator.loop.failing import Failing
 from crewline_operator.loop.intake import Intake
 from crewline_operator.loop.jobqueues import JobQueues
 from crewline_operator.loop.listing import Listing
@@ -55,12 +55,10 @@ class Controller:
         self._metrics = metrics
         self._store = Store()
         self._work: WorkQueue[Key] = WorkQueue()
-        self._codes = Codes(api)
         self._named: NamedObjects[Key] = NamedObjects(api, self._work.add)
         self._intake = Intake(
             store=self._store,
             work=self._work,
-            on_code=self._codes.changed,
             on_pod=lambda pod: self._deaths.on_pod(pod),
         )
         self._listing = Listing(api=api, intake=self._intake, settings=settings)
@@ -82,7 +80,6 @@ class Controller:
         self._observer = JobQueueObserver(
             api=api,
             store=self._store,
-            codes=self._codes,
             named=self._named,
             pollers=self._pollers,
             bulkheads=self._bulkheads,
@@ -156,6 +153,7 @@ class Controller:
                     workers=self._settings.reconcilers,
                     observer=self._metrics.reconciled,
                     retry_after=retry_after,
+                    on_failure=Failing(self._store, self._executor).tell,
                 )
         finally:
             await self._named.close()
@@ -193,7 +191,6 @@ class Controller:
         self._intake.add_all()
 
     def _resync(self) -> None:
-        self._codes.reset()
         self._observer.reset()
         self._intake.add_all()
 

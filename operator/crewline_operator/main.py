@@ -6,11 +6,14 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
 
+import kopf
+from crewline.redis.connection import end_tasks
 from kubernetes.aio.config import ConfigException
 
 from crewline_operator.controller import Controller
@@ -19,6 +22,7 @@ from crewline_operator.kube.connection import connect
 from crewline_operator.kube.election import Candidacy, Timing
 from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.identity import has_ended_in, make_identity
+from crewline_operator.kube.kinds import NotWatched, until_watched
 from crewline_operator.kube.lease import Lease
 from crewline_operator.kube.schema import OldSchema
 from crewline_operator.kube.watch import make_registry, run_kopf
@@ -99,6 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PartEnded as error:
         log.error("%s: this process ends", error)
         return 1
+    except NotWatched as error:
+        print(f"crewline-operator: {error}", file=sys.stderr)
+        return 1
     except OldSchema as error:
         print(f"crewline-operator: {error}", file=sys.stderr)
         return 2
@@ -110,15 +117,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def run(settings: Settings) -> None:
     """Run until a signal comes; raises if a part of the operator fails, so that the kubelet starts it anew."""
     metrics, fence = Metrics(), Fence()
+    # Until kopf runs, which has handlers of its own for signals, a pod's first process would ignore them.
+    stop, watches = asyncio.Event(), asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with connect() as client:
         controller = Controller(Api(client, fence), settings, metrics, fence)
         leading = _leading(Api(client), settings, fence)
-        async with serve_http(settings.http_port, metrics, lambda: controller.ready) as port:
+        async with serve_http(settings.http_port, metrics, watches.is_set) as port:
             log.info("/healthz, /readyz and /metrics are on port %d", port)
             working = asyncio.create_task(controller.run(), name="controller")
-            electing = asyncio.create_task(_elect(controller, leading), name="leading")
-
-            stop, is_asked_to_end = asyncio.Event(), False
+            electing = asyncio.create_task(_elect(controller, leading, settings, watches), name="leading")
+            is_asked_to_end = False
 
             async def stop_working() -> None:
                 nonlocal is_asked_to_end
@@ -131,11 +140,11 @@ async def run(settings: Settings) -> None:
                 await leading.release()
 
             registry = make_registry(controller.on_object, stop_working)
-            watching = asyncio.create_task(run_kopf(settings, registry, stop=stop), name="kopf")
+            watching = asyncio.create_task(_watch(controller, settings, registry, stop), name="kopf")
             done, _ = await asyncio.wait({watching, working, electing}, return_when=asyncio.FIRST_COMPLETED)
             # kopf ends at SIGTERM and takes the others with it; they end by themselves only by failing.
             first = next(iter(done))
-            if not is_asked_to_end:
+            if not is_asked_to_end and not stop.is_set():
                 _end_in_time()
             is_in_order = is_asked_to_end or (first is watching and not watching.cancelled())
             stop.set()
@@ -162,8 +171,24 @@ def tell_end(parts: Sequence[asyncio.Task[None]], first: asyncio.Task[None] | No
         raise PartEnded(f"{first.get_name()} has ended, which it never should")
 
 
-async def _elect(controller: Controller, leading: Leading) -> None:
+async def _watch(
+    controller: Controller, settings: Settings, registry: kopf.OperatorRegistry, stop: asyncio.Event
+) -> None:
+    """Run kopf, which looks for kinds just once, as soon as all of them have been listed."""
+    waiting = {asyncio.create_task(controller.listed()), asyncio.create_task(stop.wait())}
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await end_tasks(*waiting)
+    if not stop.is_set():
+        await run_kopf(settings, registry, stop=stop)
+
+
+async def _elect(controller: Controller, leading: Leading, settings: Settings, watches: asyncio.Event) -> None:
+    """Lead when it is this process' turn. Raises LeadershipLost and NotWatched."""
     await controller.listed()
+    await until_watched(settings.watch_namespaces)
+    watches.set()
     await leading.run(controller.events, controller.lead)
 
 

@@ -51,6 +51,13 @@ async def test_the_operator_meets_the_restricted_standard_and_has_just_the_right
     account = f"--as=system:serviceaccount:{SYSTEM}:{OPERATOR}"
     may = ("auth", "can-i", account, "-n", scene.namespace)
     assert await scene.cluster_kubectl(*may, "patch", "deployments.apps") == "yes\n"
-    for denied in ("list secrets", "update secrets", "create pods", "delete deployments.apps", "patch jobqueues"):
+    for denied in (
+        "list secrets",
+        "list configmaps",
+        "update secrets",
+        "create pods",
+        "delete deployments.apps",
+        "patch jobqueues",
+    ):
         with pytest.raises(ClusterError, match="with 1:\n    no"):
             await scene.cluster_kubectl(*may, *denied.split())

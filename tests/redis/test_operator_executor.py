@@ -25,7 +25,6 @@ from crewline_operator.effects.actions import (
 )
 from crewline_operator.effects.errors import NotFollowed, NotRemoved, Refused
 from crewline_operator.effects.executor import Executor
-from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.move import Settled
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
@@ -250,7 +249,6 @@ async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_serve
     observer = JobQueueObserver(
         api=stranger.api,
         store=stranger.store,
-        codes=Codes(stranger.api),
         named=NamedObjects(stranger.api, stranger.again.append),
         pollers=stranger.pollers,
         bulkheads=stranger.bulkheads,

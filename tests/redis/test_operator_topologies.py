@@ -280,6 +280,22 @@ async def test_a_node_that_is_away_is_the_fault_of_its_own_queues_only(
         assert all(waiting(poller, name) == "RedisUnreachable" for name in homes[lost])
 
 
+async def test_a_slot_that_nobody_has_is_the_fault_of_its_own_queues_only(
+    cluster: list[redis_server.RedisServer], pollers: Pollers, until: Until
+) -> None:
+    lost, *others = NAMES
+    for node in cluster:
+        with sync_redis.Redis(port=node.port) as client:
+            client.config_set("cluster-require-full-coverage", "no")
+            slot = client.execute_command("CLUSTER", "KEYSLOT", f"bull:{lost}:")
+            client.execute_command("CLUSTER", "DELSLOTS", slot)
+    url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in cluster)
+    for name in NAMES:
+        poller = pollers.watch(key(name), Endpoint(url, "shown"), target(name))
+    await until(lambda: all(waiting(poller, name) == 0 for name in others), 20)
+    assert waiting(poller, lost) == "RedisUnreachable"
+
+
 async def test_a_replica_that_takes_over_is_found(
     cluster: list[redis_server.RedisServer], pollers: Pollers, tmp_path: Path, until: Until
 ) -> None:

@@ -52,13 +52,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [pods]
   # Those that are to go before others get a deletion cost; those that are busy, if asked for, what keeps them.
   verbs: [list, watch, patch]
-# Handlers' source: a change of it rolls the workers.
+# Handlers' source, Redis URLs, passwords, certificates: only those that a JobQueue names are read, each by its name.
 - apiGroups: [""]
-  resources: [configmaps]
-  verbs: [get, list, watch]
-# Redis URLs, passwords, certificates: only those that a JobQueue names are read and watched, each by its name.
-- apiGroups: [""]
-  resources: [secrets]
+  resources: [configmaps, secrets]
   verbs: [get, watch]
 - apiGroups: [""]
   resources: [events]

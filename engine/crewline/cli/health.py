@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable
 
 from crewline.beside import start_thread
 from crewline.errors import InvalidOption
+from crewline.listening import listen
 
 log = logging.getLogger("crewline.worker")
 
@@ -48,11 +48,7 @@ class Health:
 
     def __init__(self, port: int) -> None:
         try:
-            # on IPv6 and IPv4 where there are both
-            dual = socket.has_dualstack_ipv6()
-            self._socket = socket.create_server(
-                ("", port), family=socket.AF_INET6 if dual else socket.AF_INET, dualstack_ipv6=dual
-            )
+            self._socket = listen(port)
         except OSError as error:
             raise InvalidOption(f"--health-port {port} can't be served: {error}") from None
         self.port = int(self._socket.getsockname()[1])

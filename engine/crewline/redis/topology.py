@@ -21,8 +21,9 @@ def open_client(url: str, **options: Any) -> Redis:
 
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         options.pop("max_connections", None)
-        # redis-py's own class for it, with the same commands
-        return cast(Redis, RedisCluster(startup_nodes=nodes, **address.options, **options))
+        # redis-py's own class for it, with the same commands. A slot that nobody has concerns its own keys alone,
+        # unless the servers say otherwise, by cluster-require-full-coverage.
+        return cast(Redis, RedisCluster(startup_nodes=nodes, require_full_coverage=False, **address.options, **options))
     if address.kind == "sentinel":
         from crewline.redis import sentinel
 
@@ -37,7 +38,10 @@ def open_sync_client(url: str, **options: Any) -> sync_redis.Redis:
         from redis.cluster import ClusterNode, RedisCluster
 
         nodes = [ClusterNode(host, port) for host, port in address.hosts]  # type: ignore[no-untyped-call]
-        return cast(sync_redis.Redis, RedisCluster(startup_nodes=nodes, **address.options, **options))
+        return cast(
+            sync_redis.Redis,
+            RedisCluster(startup_nodes=nodes, require_full_coverage=False, **address.options, **options),
+        )
     if address.kind == "sentinel":
         from crewline.redis import sentinel
 

@@ -56,6 +56,8 @@ class Done:
     applied: dict[str, Applied] = field(default_factory=dict)
     #: By the monotonic clock; None if this process has not written it yet.
     status_written: float | None = None
+    #: When the API server did not take it last, by the monotonic clock; None once it has.
+    status_refused: float | None = None
     claimed: Claimed | None = None
     #: When its queue was swept last, by the monotonic clock.
     swept: float | None = None

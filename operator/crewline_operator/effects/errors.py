@@ -31,3 +31,12 @@ class Gone(Exception):
 
 class Changed(Exception):
     """The object that actions were for is another one now: they may be wrong for it."""
+
+
+class NotWritten(Exception):
+    """The API server does not take the object's status now, which says nothing of what else there is to do for it."""
+
+    def __init__(self, message: str = "", *, again: bool = False) -> None:
+        """`again`: the last status was not taken either."""
+        super().__init__(message)
+        self.again = again

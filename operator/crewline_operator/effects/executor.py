@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
+from crewline.redis.connection import redact
+
 from crewline_operator.effects.actions import (
     Action,
     AddRun,
@@ -40,8 +42,8 @@ from crewline_operator.effects.actions import (
     WriteStatus,
 )
 from crewline_operator.effects.done import Done
-from crewline_operator.effects.errors import Changed, Gone, NotItsTurn
-from crewline_operator.effects.objects import Objects
+from crewline_operator.effects.errors import Changed, Gone, NotItsTurn, NotWritten
+from crewline_operator.effects.objects import STATUS_AGAIN_SECONDS, Objects
 from crewline_operator.effects.queues import Queues
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
@@ -120,6 +122,11 @@ class Executor:
             self._requeue(key, 0)
         except Changed:
             self._look_again(key)
+        except NotWritten as refused:
+            # No reason to wait ever longer: what comes before the status, workers among it, is done at each look.
+            self._requeue(key, STATUS_AGAIN_SECONDS)
+            if not refused.again:
+                self._note(key, obj, Note("Warning", "StatusNotWritten", redact(str(refused))))
         except (Busy, NotItsTurn):
             # It is looked at again when there is room at its Redis, or when it is its turn to write.
             pass

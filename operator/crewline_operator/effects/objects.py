@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from crewline_operator.effects.actions import Apply, Remove, Shield, WriteStatus
 from crewline_operator.effects.done import Applied, Done
-from crewline_operator.effects.errors import Changed, Gone, NotItsTurn, Refused
+from crewline_operator.effects.errors import Changed, Gone, NotItsTurn, NotWritten, Refused
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
 from crewline_operator.kube.errors import ApiError
@@ -41,6 +41,8 @@ RESOURCES = {
 }
 #: Answers to an apply that will be the same until the user changes something: bad request, forbidden, invalid.
 REFUSALS = (400, 403, 422)
+#: A status that was not taken is tried again after this.
+STATUS_AGAIN_SECONDS = 5.0
 #: Those of them that are about what was sent.
 UNFIT = (400, 422)
 #: So an apply is refused of a field that the kind does not have: with 500, as if the API server were to blame.
@@ -120,9 +122,12 @@ class Objects:
             return None
 
     async def write_status(self, key: Key, obj: Object | None, action: WriteStatus, done: Done) -> None:
-        """Patch the status of `obj`. Raises NotItsTurn, Changed and Gone."""
+        """Patch the status of `obj`. Raises NotItsTurn, NotWritten, Changed and Gone."""
         if obj is None:
             return
+        refused = done.status_refused
+        if refused is not None and time.monotonic() - refused < STATUS_AGAIN_SECONDS:
+            raise NotWritten(again=True)
         if not self._budget.take(key, action.urgency, done.status_written):
             raise NotItsTurn
         collection = self._store.of(key.kind)
@@ -135,13 +140,18 @@ class Objects:
                 done.status_written = time.monotonic()
                 log.warning("%s: the API server takes no status for it: %s", key, error)
                 return
+            if error.status == 403 or (error.status >= 500 and not error.retry_after_seconds):
+                # A missing right, or a webhook that fails; a server that has too much to do says until when.
+                done.status_refused = time.monotonic()
+                log.warning("%s: its status can't be written: %s", key, error)
+                raise NotWritten(str(error), again=refused is not None) from error
             if error.status not in (404, 409):
                 raise
             found = await self._check_there(key, obj)
             if version_of(found) == version_of(obj):
                 raise
             raise Changed from error
-        done.status_written = time.monotonic()
+        done.status_written, done.status_refused = time.monotonic(), None
         collection.put(written)
 
     async def _check_there(self, key: Key, obj: Object | None) -> Object:

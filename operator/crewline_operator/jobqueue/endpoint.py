@@ -17,7 +17,7 @@ from crewline_operator.jobqueue.redis_spec import CONFIG_MAP, SECRET, KeyRef
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.key import Object
-from crewline_operator.redis.certificates import is_ca, is_usable
+from crewline_operator.redis.certificates import certificates_in, is_ca, is_usable
 from crewline_operator.redis.endpoint import Certificate, Endpoint
 from crewline_operator.redis.urls import parse_redis_url, without_tls
 
@@ -36,11 +36,13 @@ def resolve_endpoint(jobqueue: JobQueue, found: Found) -> Endpoint | Fault:
         values[ref] = value
     texts: dict[KeyRef, str] = {}
     for ref, value in values.items():
+        if ref is spec.ca:
+            continue
         try:
             texts[ref] = value.decode().strip() if ref is spec.url_from else value.decode()
         except UnicodeDecodeError:
             return _no_text(ref)
-    ca = texts[spec.ca] if spec.ca is not None else ""
+    ca = certificates_in(values[spec.ca]) if spec.ca is not None else ""
     if spec.ca is not None and not is_ca(ca):
         return _invalid_certificate(spec.ca)
     certificate = None

@@ -28,6 +28,14 @@ def find_faults(jobqueue: JobQueue, observed: Observed) -> list[Fault]:
     faults: list[Fault] = []
     if observed.holder is not None:
         faults.append(_duplicate(jobqueue, observed.holder, observed.me))
+    if observed.stale_child is not None:
+        faults.append(
+            Fault(
+                "EarlierNotGone",
+                f"{observed.stale_child} of an earlier JobQueue of this name is still there, and workers are made when "
+                "it is gone: it goes when its pods have ended, and nobody's finalizer keeps it",
+            )
+        )
     if observed.taken_name is not None:
         faults.append(
             Fault(

@@ -97,8 +97,10 @@ def is_settled(jobqueue: JobQueue, told: object, reading: Reading, deployment: O
     if snapshot is None or stored is None or not ready or jobqueue.worker.handler is None:
         return True
     known = told if isinstance(told, dict) else {}
-    # What was told of an earlier generation of the spec holds as long as that said the same of settings.
-    same = known.get("generation") in range(stored, (_shown(jobqueue, snapshot) or stored) + 1)
+    shown = _shown(jobqueue, snapshot) or stored
+    # What was told of an earlier generation of the spec holds as long as that said the same of settings. Those that an
+    # earlier JobQueue of that name has left may be of a higher one than any of this.
+    same = known.get("generation") in range(min(stored, shown), shown + 1)
     return same and known.get("applied") == f"{ready}/{ready}"
 
 

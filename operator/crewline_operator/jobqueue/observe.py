@@ -17,7 +17,6 @@ from crewline.redis.connection import UNAVAILABLE
 from crewline_operator.effects.done import Done
 from crewline_operator.jobqueue.children.find import ChildFinder
 from crewline_operator.jobqueue.children.template_digest import is_outdated
-from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.endpoint import Found, resolve_endpoint
 from crewline_operator.jobqueue.has_queue import operator_of
 from crewline_operator.jobqueue.live import is_settled
@@ -26,7 +25,7 @@ from crewline_operator.jobqueue.observed import Code, Move, Observed
 from crewline_operator.jobqueue.others import Others
 from crewline_operator.jobqueue.places import Places
 from crewline_operator.jobqueue.pods import is_leaving, is_worker_of, rollout_of
-from crewline_operator.jobqueue.redis_spec import RedisSpec
+from crewline_operator.jobqueue.redis_spec import CONFIG_MAP, RedisSpec
 from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.named import Named, NamedObjects
@@ -63,6 +62,10 @@ class _Resolved:
     endpoint: Endpoint | Fault
 
 
+CODE = "code"
+REFERRING = (True, False, CODE)
+
+
 class JobQueueObserver:
     """Observes JobQueues and changes nothing. What it remembers saves calls; losing it costs no more than these."""
 
@@ -71,7 +74,6 @@ class JobQueueObserver:
         *,
         api: Api,
         store: Store,
-        codes: Codes,
         named: NamedObjects[Key],
         pollers: Pollers,
         bulkheads: Bulkheads,
@@ -82,7 +84,6 @@ class JobQueueObserver:
     ) -> None:
         self._api = api
         self._store = store
-        self._codes = codes
         self._named = named
         self._pollers = pollers
         self._bulkheads = bulkheads
@@ -94,7 +95,8 @@ class JobQueueObserver:
         self._others = Others(api=api, store=store, watch_namespaces=watch_namespaces)
         #: By the JobQueue, and whether it is the Redis that it serves, which may be another than its spec names.
         self._resolved: dict[tuple[Key, bool], _Resolved] = {}
-        self._references: dict[tuple[Key, bool], frozenset[Named]] = {}
+        #: By the JobQueue, and what refers: either Redis, or the handler.
+        self._references: dict[tuple[Key, bool | str], frozenset[Named]] = {}
 
     def reset(self) -> None:
         """Forget what was read, so that it is read again: the full resync."""
@@ -106,7 +108,8 @@ class JobQueueObserver:
         self._places.forget(key)
         for served in (True, False):
             self._resolved.pop((key, served), None)
-            self._references.pop((key, served), None)
+        for what in REFERRING:
+            self._references.pop((key, what), None)
 
     async def settle(self, obj: Object) -> Settled:
         """Which queue a JobQueue serves. Raises Unreadable, and what the API server's calls raise."""
@@ -191,7 +194,7 @@ class JobQueueObserver:
             owner_gone=await self._others.is_gone(seen.holder, jobqueue),
             strays=await self._others.strays(reading, jobqueue),
             taken_name=" and ".join(children.foreign) or None,
-            stale_child=children.stale,
+            stale_child=" and ".join(children.stale) or None,
             applied=dict(done.applied),
             pause_denied=done.pause_denied,
             drain_denied=done.drain_denied,
@@ -221,11 +224,10 @@ class JobQueueObserver:
             known = self._resolved[key, served] = _Resolved(spec, found, resolve_endpoint(jobqueue, found))
         return known.endpoint
 
-    def _refer(self, key: Key, served: bool, named: frozenset[Named]) -> None:
-        """What the Redis that is served refers to, or the one that the spec names."""
-        self._references[key, served] = named
-        both = (self._references.get((key, each), frozenset()) for each in (True, False))
-        self._named.refer(key, frozenset().union(*both))
+    def _refer(self, key: Key, what: bool | str, named: frozenset[Named]) -> None:
+        """What the Redis that is served refers to, or the one that the spec names, or the handler."""
+        self._references[key, what] = named
+        self._named.refer(key, frozenset().union(*(self._references.get((key, each), ()) for each in REFERRING)))
 
     async def _workers(self, jobqueue: JobQueue, pods: Sequence[Object]) -> dict[str, Worker] | None:
         """What the workers in these pods tell of themselves; None if that can't be read now."""
@@ -262,8 +264,14 @@ class JobQueueObserver:
         return None
 
     async def _code(self, jobqueue: JobQueue) -> Code:
+        """The handler's source, if it is in a ConfigMap."""
         name = jobqueue.worker.code_config_map
-        return await self._codes.find(jobqueue.namespace, name) if name is not None else Code()
+        named = None if name is None else Named(CONFIG_MAP, jobqueue.namespace, name, as_digest=True)
+        self._refer(jobqueue.key, CODE, frozenset() if named is None else frozenset({named}))
+        if named is None:
+            return Code()
+        found = await self._named.find(named)
+        return Code(missing=True) if found is None else Code(digest=found["digest"])
 
 
 def _drains(pod: Object) -> bool:

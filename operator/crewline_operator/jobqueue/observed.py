@@ -92,8 +92,8 @@ class Observed:
     strays: Sequence[str] = ()
     #: What else has a child's name, such as "Deployment 'emails'".
     taken_name: str | None = None
-    #: A child of a deleted JobQueue of the same name is still there.
-    stale_child: bool = False
+    #: A child of a deleted JobQueue of the same name that is still there, as above.
+    stale_child: str | None = None
     #: What the API server said to the manifests that were just applied, if it does not take them.
     refusal: Fault | None = None
     #: The last pause or resume that Redis did not take.

@@ -63,8 +63,9 @@ from crewline_operator.model.urgency import Urgency
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.scaling.decide import Decision, History, decide
 
-#: Garbage collection takes an old child away within this, when a JobQueue is made anew under the same name.
-STALE_CHILD_SECONDS = 1.0
+#: Garbage collection takes an old child away within this, when a JobQueue is made anew under the same name; one that
+#: is still there when it was looked at for so long is told of: it may wait for its pods, or for somebody's finalizer.
+STALE_CHILD_SECONDS, STALE_TOLD_SECONDS = 1.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Plan:
 def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     """What to do for a JobQueue now."""
     following = _following(jobqueue, observed)
-    if observed.stale_child:
+    if observed.stale_child is not None and observed.known_seconds < STALE_TOLD_SECONDS:
         return Plan(following, observed.history, STALE_CHILD_SECONDS)
     if observed.first_read_pending:
         # What follows the queue has the JobQueue looked at again.
@@ -181,6 +182,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         looks_after = LOOK_SECONDS
     checks = [
         looks_after,
+        STALE_CHILD_SECONDS if observed.stale_child is not None else None,
         move.check_after_seconds,
         swept_in,
         decision.check_after_seconds,
@@ -244,7 +246,12 @@ def _may_apply(observed: Observed, faults: Sequence[Fault]) -> bool:
     """Whether the children are to be as the spec and the demand want them; else they are left as they are."""
     if any(fault.reason == INVALID_TEMPLATE for fault in faults):
         return False
-    if observed.taken_name is not None or observed.refusal is not None or isinstance(observed.endpoint, Fault):
+    if (
+        observed.stale_child is not None
+        or observed.taken_name is not None
+        or observed.refusal is not None
+        or isinstance(observed.endpoint, Fault)
+    ):
         return False
     return observed.deployment is not None or not (observed.holder is not None or observed.code.missing)
 

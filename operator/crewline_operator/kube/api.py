@@ -43,6 +43,10 @@ class Api:
         #: The same for all operators of a cluster, and another one for those of another cluster.
         self.cluster_id = cluster_id_of(client.configuration)
 
+    async def ask(self, path: str) -> dict[str, Any]:
+        """What is told at a path that is no object's."""
+        return await self._call("GET", path)
+
     async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         """One object; `namespace` is None for one of the whole cluster."""
         return await self._call("GET", resource.path(namespace, name))

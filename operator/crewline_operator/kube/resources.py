@@ -12,6 +12,12 @@ class Resource:
         self.api = api
         self.plural = plural
 
+    @property
+    def group_version(self) -> tuple[str, str]:
+        """The API's group, '' for Kubernetes' own first one, and version."""
+        group, _, version = self.api.removeprefix("/apis/").removeprefix("/api/").rpartition("/")
+        return group, version
+
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
         """Raises ValueError for what no object may be called."""
         for part in (namespace, name):

@@ -127,7 +127,7 @@ class Store:
     """The collections the operator watches."""
 
     def __init__(self) -> None:
-        self.jobqueues = Collection("JobQueue", _code_config_map)
+        self.jobqueues = Collection("JobQueue", lambda _: None)
         self.scheduledjobs = Collection("ScheduledJob", lambda obj: _text_at(obj, "spec", "queueRef", "name"))
         self.deployments = Collection("Deployment", _jobqueue_label)
         self.service_accounts = Collection("ServiceAccount", _jobqueue_label)
@@ -144,10 +144,6 @@ class Store:
     def scheduledjobs_of(self, namespace: str, jobqueue: str) -> list[Object]:
         """The ScheduledJobs that add to a JobQueue."""
         return self.scheduledjobs.indexed(namespace, jobqueue)
-
-    def jobqueues_with_code(self, namespace: str, config_map: str) -> list[Object]:
-        """The JobQueues whose handler is in a ConfigMap."""
-        return self.jobqueues.indexed(namespace, config_map)
 
     def pods_of(self, namespace: str, jobqueue: str) -> list[Object]:
         """The worker pods of a JobQueue, those of earlier rollouts among them."""
@@ -177,10 +173,6 @@ def _identity(obj: Object) -> tuple[str, str]:
 
 def _jobqueue_label(obj: Object) -> str | None:
     return _text_at(obj, "metadata", "labels", JOBQUEUE_LABEL)
-
-
-def _code_config_map(obj: Object) -> str | None:
-    return _text_at(obj, "spec", "worker", "code", "configMap")
 
 
 def _text_at(obj: Object, *path: str) -> str | None:

@@ -13,14 +13,11 @@ from typing import Any
 
 import kopf
 
-from crewline_operator.model.names import GROUP, JOBQUEUE_LABEL, VERSION
+from crewline_operator.kube.kinds import KINDS
 from crewline_operator.model.settings import Settings
 
 #: Called with the kind, the object, and the event's type: None if the object was listed.
 OnObject = Callable[[str, dict[str, Any], str | None], None]
-
-#: Every namespace has this ConfigMap, and no handler is in it.
-NOT_CODE = "metadata.name!=kube-root-ca.crt"
 
 
 def make_registry(on_object: OnObject, on_stop: Callable[[], Awaitable[None]]) -> kopf.OperatorRegistry:
@@ -34,15 +31,9 @@ def make_registry(on_object: OnObject, on_stop: Callable[[], Awaitable[None]]) -
 
         return handler
 
-    kopf.on.event(GROUP, VERSION, "jobqueues", registry=registry, id="jobqueues")(forward("JobQueue"))
-    kopf.on.event(GROUP, VERSION, "scheduledjobs", registry=registry, id="scheduledjobs")(forward("ScheduledJob"))
-    kopf.on.event("apps", "v1", "deployments", registry=registry, id="deployments")(forward("Deployment"))
-    kopf.on.event("", "v1", "serviceaccounts", registry=registry, id="serviceaccounts")(forward("ServiceAccount"))
-    kopf.on.event("policy", "v1", "poddisruptionbudgets", registry=registry, id="disruption-budgets")(
-        forward("PodDisruptionBudget")
-    )
-    kopf.on.event("", "v1", "pods", registry=registry, id="pods")(forward("Pod"))
-    kopf.on.event("", "v1", "configmaps", registry=registry, id="configmaps")(forward("ConfigMap"))
+    for kind, resource, _ in KINDS:
+        where = (*resource.group_version, resource.plural)
+        kopf.on.event(*where, registry=registry, id=resource.plural)(forward(kind))
     kopf.on.login(registry=registry, id="login")(log_in)
 
     async def stop(**_: Any) -> None:
@@ -59,11 +50,12 @@ def make_kopf_settings() -> kopf.OperatorSettings:
     # Without this kopf watches all CRDs and namespaces, for which it would need cluster-wide rights.
     settings.scanning.disabled = True
     settings.posting.enabled = False
-    settings.watching.label_selectors["apps", "v1", "deployments"] = JOBQUEUE_LABEL
-    settings.watching.label_selectors["", "v1", "serviceaccounts"] = JOBQUEUE_LABEL
-    settings.watching.label_selectors["policy", "v1", "poddisruptionbudgets"] = JOBQUEUE_LABEL
-    settings.watching.label_selectors["", "v1", "pods"] = JOBQUEUE_LABEL
-    settings.watching.field_selectors["", "v1", "configmaps"] = NOT_CODE
+    for _, resource, label in KINDS:
+        if label is not None:
+            settings.watching.label_selectors[(*resource.group_version, resource.plural)] = label
+    # kopf's default is all objects in one answer, and a task and the whole object kept for 5 s for each of them.
+    settings.watching.chunk_size = 100
+    settings.queueing.idle_timeout = 0.5
     # A watch whose server has died without a word is renewed.
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from crewline.listening import listen
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from crewline_operator.loop.metrics import Metrics
@@ -13,7 +14,7 @@ from crewline_operator.loop.metrics import Metrics
 
 @asynccontextmanager
 async def serve_http(port: int, metrics: Metrics, is_ready: Callable[[], bool]) -> AsyncIterator[int]:
-    """Serve on all addresses while the context is open; gives the port."""
+    """Serve on all addresses, IPv6 ones among them, while the context is open; gives the port. Raises OSError."""
 
     async def healthz(_: web.Request) -> web.Response:
         # It answers from the loop that everything else runs on: no answer means that the loop is stuck.
@@ -22,7 +23,7 @@ async def serve_http(port: int, metrics: Metrics, is_ready: Callable[[], bool]) 
     async def readyz(_: web.Request) -> web.Response:
         if is_ready():
             return web.Response(text="ok\n")
-        return web.Response(status=503, text="the API server's objects have not been listed yet\n")
+        return web.Response(status=503, text="the API server's objects are not listed and watched yet\n")
 
     async def render(_: web.Request) -> web.Response:
         return web.Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -32,7 +33,7 @@ async def serve_http(port: int, metrics: Metrics, is_ready: Callable[[], bool]) 
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "0.0.0.0", port).start()
+        await web.SockSite(runner, listen(port)).start()
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

@@ -22,25 +22,16 @@ class Intake:
         *,
         store: Store,
         work: WorkQueue[Key],
-        on_code: Callable[[str, str, Object | None], None],
         on_pod: Callable[[Object], None],
     ) -> None:
         self._store = store
         self._work = work
-        #: Told of each ConfigMap with a handler's source: namespace, name, and None if it is gone.
-        self._on_code = on_code
         #: Told of each pod when it changes, and when it is gone.
         self._on_pod = on_pod
 
     def on_object(self, kind: str, obj: dict[str, Any], gone: bool) -> None:
         """Take in what a watch has seen."""
         namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
-        if kind == "ConfigMap":
-            users = self._store.jobqueues_with_code(namespace, name)
-            if users:
-                self._on_code(namespace, name, None if gone else obj)
-            self._add("JobQueue", users)
-            return
         collection = self._store.of(kind)
         known = collection.get(namespace, name)
         if gone:

@@ -11,32 +11,15 @@ import aiohttp
 
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import ApiError
-from crewline_operator.kube.resources import (
-    DEPLOYMENTS,
-    DISRUPTION_BUDGETS,
-    JOBQUEUES,
-    PODS,
-    SCHEDULEDJOBS,
-    SERVICE_ACCOUNTS,
-)
+from crewline_operator.kube.kinds import KINDS, check_served
 from crewline_operator.kube.schema import INSTALL, check_crds
 from crewline_operator.loop.intake import Intake
 from crewline_operator.model.fault import describe
-from crewline_operator.model.names import JOBQUEUE_LABEL
 from crewline_operator.model.settings import Settings
 
 log = logging.getLogger(__name__)
 
 FIRST_LIST_RETRY_CAP_SECONDS = 10.0
-#: Kind, where it is served, and the label that ours have.
-LISTED = (
-    ("JobQueue", JOBQUEUES, None),
-    ("ScheduledJob", SCHEDULEDJOBS, None),
-    ("Deployment", DEPLOYMENTS, JOBQUEUE_LABEL),
-    ("ServiceAccount", SERVICE_ACCOUNTS, JOBQUEUE_LABEL),
-    ("PodDisruptionBudget", DISRUPTION_BUDGETS, JOBQUEUE_LABEL),
-    ("Pod", PODS, JOBQUEUE_LABEL),
-)
 ROLE_MISSING = "grant the operator the chart's Role there, or take the namespace out of CREWLINE_WATCH_NAMESPACES"
 CRDS_MISSING = f"are the CRDs installed? {INSTALL}"
 
@@ -52,12 +35,13 @@ class Listing:
         self._refused: set[str] = set()
 
     async def first(self) -> None:
-        """List everything once; waits for the API server and for the CRDs. Raises OldSchema."""
+        """List everything once; waits for the API server, and until it tells of all kinds. Raises OldSchema."""
         wait_seconds = 0.5
         while True:
             try:
                 await check_crds(self._api)
                 await self._list_all()
+                await check_served(self._api)
             except ApiError as error:
                 wait_seconds = max(wait_seconds, error.retry_after_seconds)
                 mend = f" ({CRDS_MISSING})" if error.not_found else ""
@@ -103,7 +87,7 @@ class Listing:
             raise refusal
 
     async def _list_namespace(self, namespace: str | None, only: str | None) -> None:
-        for kind, resource, label in LISTED:
+        for kind, resource, label in KINDS:
             if only in (None, kind):
                 objects, version = await self._api.list(resource, namespace, label_selector=label)
                 self._intake.on_list(kind, objects, version, namespace)

@@ -14,9 +14,10 @@ import aiohttp
 
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.errors import ApiError, retry_after
+from crewline_operator.kube.kinds import KINDS
 from crewline_operator.kube.resources import Resource
 from crewline_operator.kube.store import Store
-from crewline_operator.loop.listing import LISTED, Listing
+from crewline_operator.loop.listing import Listing
 from crewline_operator.model.fault import describe
 from crewline_operator.model.settings import Settings
 
@@ -75,7 +76,7 @@ class MissedDeletions:
     async def _doubt_emptied(self) -> None:
         """Doubt the kinds of which objects are known and none is there."""
         for namespace in self._settings.watch_namespaces or (None,):
-            for kind, resource, label in LISTED:
+            for kind, resource, label in KINDS:
                 known = self._store.of(kind).has_any(namespace)
                 if known and not await self._has_any(resource, namespace, label):
                     self._doubtful.add(kind)

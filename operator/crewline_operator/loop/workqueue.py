@@ -33,6 +33,8 @@ K = TypeVar("K")
 HEAP_SLACK = 64
 #: Called after each reconcile: key, seconds it took, the error if it failed.
 Observer = Callable[[K, float, BaseException | None], None]
+#: Called after each that has failed: key, the error, and how many have in a row.
+OnFailure = Callable[[K, BaseException, int], Awaitable[None]]
 
 
 class WorkQueue(Generic[K]):
@@ -160,17 +162,19 @@ class WorkQueue(Generic[K]):
         timeout_seconds: float = 60.0,
         observer: Observer[K] | None = None,
         retry_after: Callable[[BaseException], float] = lambda _: 0.0,
+        on_failure: OnFailure[K] | None = None,
     ) -> None:
         """Reconcile keys with `workers` tasks until cancelled.
 
         Args:
+            on_failure: what it raises is logged; the key is held meanwhile, for `timeout_seconds` at most.
             retry_after: seconds for which whoever was asked does not want to be asked again, by the error of it.
         """
         async with asyncio.TaskGroup() as group:
             group.create_task(kept_up("the timer of the work queue", self._promote), name="workqueue-timer")
 
             async def work() -> None:
-                await self._work(reconcile, timeout_seconds, observer, retry_after)
+                await self._work(reconcile, timeout_seconds, observer, retry_after, on_failure)
 
             for number in range(workers):
                 name = f"worker {number} of the work queue"
@@ -190,6 +194,7 @@ class WorkQueue(Generic[K]):
         timeout_seconds: float,
         observer: Observer[K] | None,
         retry_after: Callable[[BaseException], float],
+        on_failure: OnFailure[K] | None,
     ) -> None:
         while True:
             key = await self.get()
@@ -209,7 +214,18 @@ class WorkQueue(Generic[K]):
                     log.debug("%s", key, exc_info=caught)
                 else:
                     self._failures.pop(key, None)
+                if error is not None and on_failure is not None:
+                    await self._tell(on_failure, key, error, timeout_seconds)
             if observer is not None:
                 observer(key, time.monotonic() - started, error)
             # A reconcile that never waits, of a key that is always ready, must not keep the loop to itself.
             await asyncio.sleep(0)
+
+    async def _tell(self, on_failure: OnFailure[K], key: K, error: BaseException, timeout_seconds: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await on_failure(key, error, self._failures.get(key, 0))
+        except (Exception, asyncio.CancelledError) as caught:
+            if cancelled():
+                raise
+            log.debug("%s: that it has failed can't be told: %s", key, describe(caught))

@@ -6,6 +6,7 @@ They are read at each new connection, and so live as long as the client.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,9 @@ from typing import Self
 from crewline.redis.completed import Access, complete_url
 
 from crewline_operator.redis.endpoint import Certificate, Endpoint
+
+#: A certificate in PEM, by each of the names that OpenSSL knows for one.
+CERTIFICATE = re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----.*?-----END \1-----", re.DOTALL)
 
 
 class Opened:
@@ -52,10 +56,16 @@ def is_usable(certificate: Certificate) -> bool:
     return True
 
 
+def certificates_in(bundle: bytes) -> str:
+    """The certificates alone of a bundle, which may have their names between them, in any letters and encoding."""
+    return "\n".join(found[0].decode(errors="replace") for found in CERTIFICATE.finditer(bundle))
+
+
 def is_ca(pem: str) -> bool:
     """Whether a text holds certificates to check others with."""
     try:
-        return bool(pem.strip()) and ssl.create_default_context(cadata=pem) is not None
+        # what is not ASCII is not refused: ssl raises a TypeError
+        return bool(pem) and pem.isascii() and ssl.create_default_context(cadata=pem) is not None
     except (OSError, ValueError):
         return False
 

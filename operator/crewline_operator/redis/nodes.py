@@ -15,6 +15,7 @@ from typing import Any
 from crewline.redis.connection import UNAVAILABLE
 from crewline.wire.keys import Keys
 from redis.asyncio import Redis
+from redis.exceptions import RedisClusterException
 
 from crewline_operator.model.fault import Fault
 from crewline_operator.redis.faults import redis_fault
@@ -27,12 +28,18 @@ async def read_nodes(redis: Redis, targets: Sequence[Target], read: Read) -> dic
     """Have the targets of each node read by `read`; raises what it raised if all failed."""
     cluster: Any = await redis.initialize()
     parts: dict[Any, list[Target]] = {}
-    for target in targets:
-        node = cluster.get_node_from_key(Keys(target.prefix, target.queue).base)
-        parts.setdefault(node, []).append(target)
-    answers = await asyncio.gather(*map(read, parts.values()), return_exceptions=True)
     found: dict[Target, Snapshot | Fault] = {}
-    errors = []
+    errors: list[BaseException] = []
+    for target in targets:
+        try:
+            node = cluster.get_node_from_key(Keys(target.prefix, target.queue).base)
+        except RedisClusterException as error:
+            # Nobody has its slot, as far as is known: those of other slots are none the worse for it.
+            errors.append(error)
+            found[target] = redis_fault(error, "cluster")
+        else:
+            parts.setdefault(node, []).append(target)
+    answers = await asyncio.gather(*map(read, parts.values()), return_exceptions=True)
     for (node, part), answer in zip(parts.items(), answers, strict=True):
         if isinstance(answer, dict):
             found |= answer
@@ -44,6 +51,6 @@ async def read_nodes(redis: Redis, targets: Sequence[Target], read: Read) -> dic
     if errors:
         with contextlib.suppress(*UNAVAILABLE):
             await cluster.nodes_manager.initialize()
-    if len(errors) == len(parts):
+    if errors and not any(isinstance(answer, dict) for answer in answers):
         raise errors[0]
     return found

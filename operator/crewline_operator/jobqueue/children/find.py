@@ -29,7 +29,7 @@ class Children:
 
     own: dict[str, Object] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
-    stale: bool = False
+    stale: list[str] = field(default_factory=list)
 
 
 class ChildFinder:
@@ -51,7 +51,7 @@ class ChildFinder:
                 case Standing.OURS:
                     children.own[kind] = found
                 case Standing.EARLIER if wanted:
-                    children.stale = True
+                    children.stale.append(f"{kind} {jobqueue.name!r}")
                 case Standing.FOREIGN if wanted:
                     children.foreign.append(f"{kind} {jobqueue.name!r}")
         return children

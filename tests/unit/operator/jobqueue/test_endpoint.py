@@ -173,6 +173,18 @@ def test_what_can_not_be_used_is_told_without_quoting_it(
     assert "nothing" not in told.message
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_bundle_may_name_its_certificates_in_any_letters(tmp_path: Path, encoding: str) -> None:
+    """As Mozilla's does, and openssl pkcs12 with friendly names: workers take it as it is, as a file."""
+    write_certificates(tmp_path)
+    pem = (tmp_path / "ca.crt").read_text().strip()
+    bundle = f"# M\u00fcller\n{pem}\nfriendlyName: M\u00fcller\n{pem}\n".encode(encoding)
+    made = endpoint(CA, {"s": secret(k=bundle)})
+    assert parse_url(made.url).options["ssl_ca_data"] == f"{pem}\n{pem}"
+    spoiled = bundle.replace(b"-----\nM", "-----\n\u00fcM".encode(encoding))
+    assert fault(CA, {"s": secret(k=spoiled)}).reason == "InvalidCertificate"
+
+
 def test_a_key_of_another_certificate_is_told(tmp_path: Path) -> None:
     write_certificates(tmp_path)
     chain, key = (tmp_path / "client.crt").read_bytes(), (tmp_path / "redis.key").read_bytes()

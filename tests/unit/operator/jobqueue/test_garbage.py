@@ -58,7 +58,7 @@ def reconciled(obj: dict[str, Any]) -> list[Action]:
 def test_whatever_is_stored_is_planned_for_or_told(spec: Any, status: Any) -> None:
     obj = FULL | {"spec": spec, "status": status}
     store = Store()
-    intake = Intake(store=store, work=WorkQueue[Key](), on_code=lambda *_: None, on_pod=lambda _: None)
+    intake = Intake(store=store, work=WorkQueue[Key](), on_pod=lambda _: None)
     intake.on_list("JobQueue", [obj], 12, None)
     intake.on_object("JobQueue", obj, gone=False)
     assert list(store.jobqueues)

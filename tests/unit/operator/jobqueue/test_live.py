@@ -104,6 +104,17 @@ def test_what_was_told_of_a_generation_that_said_the_same_needs_no_asking(told: 
     assert status_of(asks_nobody)["settings"] == known
 
 
+def test_settings_that_an_earlier_jobqueue_has_left_are_followed_as_any_other() -> None:
+    """They say the same, of a generation that this one has not come to."""
+    stored = reading(settings=settings_text(jobqueue(), generation=57))
+    first = live(1, 57, reading=stored)
+    assert written(first) is None and not first.looks
+    assert status_of(first)["settings"] == {"generation": 4, "applied": "1/1"}
+    next_one = live(1, reading=stored, status=status_of(first), workers=None, looked=False)
+    assert not next_one.looks and status_of(next_one)["settings"] == {"generation": 4, "applied": "1/1"}
+    assert live(1, 4, reading=stored).looks, "a worker that follows others is asked again"
+
+
 @pytest.mark.parametrize("generation", [0, None, "x", -1])
 def test_settings_of_no_generation_are_nobodys(generation: Any) -> None:
     stored = json.dumps(json.loads(IN_FORCE) | {"generation": generation})

@@ -20,7 +20,7 @@ from crewline_operator.effects.actions import (
     WriteStatus,
 )
 from crewline_operator.jobqueue.decision import LAST_DECISION
-from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, Plan, plan_gone
+from crewline_operator.jobqueue.plan import STALE_CHILD_SECONDS, STALE_TOLD_SECONDS, Plan, plan_gone
 from crewline_operator.jobqueue.sweeps import EMPTY_SWEEP_SECONDS, SWEEP_SECONDS
 from crewline_operator.model.note import Note
 from crewline_operator.model.owner import RENEW_SECONDS
@@ -35,6 +35,7 @@ from tests.unit.operator.factories import (
     conditions,
     deployment,
     jobqueue,
+    message,
     observed,
     pod,
     service_account,
@@ -160,8 +161,14 @@ def test_a_queue_without_workers_is_swept_now_and_then() -> None:
 
 
 def test_an_old_child_of_the_same_name_is_waited_for() -> None:
-    waiting = planned(observed(stale_child=True, reading=reading(waiting=50)))
+    stale = {"stale_child": "Deployment 'emails'", "reading": reading(waiting=50)}
+    waiting = planned(observed(**stale))
     assert (waiting.actions, waiting.check_after_seconds) == ([], STALE_CHILD_SECONDS)
+    told = planned(observed(**stale, known_seconds=STALE_TOLD_SECONDS))
+    assert manifests(told) == [] and told.check_after_seconds == STALE_CHILD_SECONDS
+    assert conditions(status_of(told))["Degraded"] == ("True", "EarlierNotGone")
+    assert message(status_of(told), "Degraded").startswith("Deployment 'emails' of an earlier JobQueue of this name")
+    assert notes(told) == [("Warning", "EarlierNotGone")]
 
 
 def test_a_wall_clock_that_is_an_hour_off_decides_the_same() -> None:

@@ -7,8 +7,6 @@ from typing import Any
 
 from crewline_operator.kube.store import Store
 
-from tests.unit.operator.factories import jobqueue_object
-
 
 def pod(name: str, version: int, jobqueue: str = "emails", uid: str = "u1") -> dict[str, Any]:
     labels = {"crewline.dev/jobqueue": jobqueue}
@@ -104,14 +102,6 @@ def test_a_list_of_one_namespace_leaves_the_others() -> None:
     store.pods.put(pod("a", 3))
     assert store.pods.replace([], list_version=10, namespace="other").gone == []
     assert versions(store) == {"a": "3"}
-
-
-def test_jobqueues_are_found_by_the_config_map_of_their_handler() -> None:
-    store = Store()
-    store.jobqueues.put(jobqueue_object(worker={"handler": "h:h", "code": {"configMap": "emails-handlers"}}))
-    (found,) = store.jobqueues_with_code("shop", "emails-handlers")
-    assert found["metadata"]["name"] == "emails"
-    assert store.jobqueues_with_code("shop", "other") == []
 
 
 def test_managed_fields_are_not_kept() -> None:

@@ -13,7 +13,6 @@ from tests.unit.operator.factories import deployment, jobqueue_object
 
 EMAILS = Key("JobQueue", "shop", "emails")
 DIGEST = Key("ScheduledJob", "shop", "digest")
-CODE = {"handler": "h:h", "code": {"configMap": "emails-handlers"}}
 
 
 class Seen:
@@ -22,12 +21,8 @@ class Seen:
     def __init__(self) -> None:
         self.store = Store()
         self.work: WorkQueue[Key] = WorkQueue()
-        self.codes: list[tuple[str, bool]] = []
         self.pods: list[tuple[str, str]] = []
-        self.intake = Intake(store=self.store, work=self.work, on_code=self._on_code, on_pod=self._on_pod)
-
-    def _on_code(self, namespace: str, name: str, config_map: Any) -> None:
-        self.codes.append((f"{namespace}/{name}", config_map is not None))
+        self.intake = Intake(store=self.store, work=self.work, on_pod=self._on_pod)
 
     def _on_pod(self, pod: Any) -> None:
         self.pods.append((pod["metadata"]["name"], pod["metadata"]["resourceVersion"]))
@@ -87,19 +82,6 @@ async def test_pods_are_passed_on_once_in_each_version_and_when_they_are_gone() 
     seen.intake.on_object("Pod", pod("7"), gone=False)
     seen.intake.on_list("Pod", [], 8, None)
     assert seen.pods[3:] == [("x", "7"), ("x", "7")], "a list tells that it is gone"
-
-
-async def test_a_config_map_concerns_those_whose_handler_it_holds() -> None:
-    seen = Seen()
-    code = {"metadata": {"namespace": "shop", "name": "emails-handlers"}, "data": {}}
-    seen.intake.on_object("ConfigMap", code, gone=False)
-    assert (await seen.added(), seen.codes) == (set(), [])
-    seen.intake.on_object("JobQueue", jobqueue_object(worker=CODE), gone=False)
-    await seen.added()
-    seen.intake.on_object("ConfigMap", code, gone=False)
-    assert await seen.added() == {EMAILS}
-    seen.intake.on_object("ConfigMap", code, gone=True)
-    assert seen.codes == [("shop/emails-handlers", True), ("shop/emails-handlers", False)]
 
 
 async def test_of_a_list_only_what_was_not_known_is_looked_at() -> None:

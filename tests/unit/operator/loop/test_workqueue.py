@@ -311,3 +311,27 @@ async def test_the_timer_goes_on_however_it_has_ended(
     async with running(queue, reconcile):
         queue.add_after("a", 0.01)
         await asyncio.wait_for(came.wait(), 5)
+
+
+async def test_each_failure_is_told_with_how_many_there_were_in_a_row_and_telling_may_fail() -> None:
+    queue: WorkQueue[str] = WorkQueue(backoff_seconds=0.01)
+    results = iter([ValueError("one"), ValueError("two"), None, ValueError("three")])
+    told: asyncio.Queue[tuple[str, str, int]] = asyncio.Queue()
+
+    async def reconcile(key: str) -> None:
+        error = next(results)
+        if error is not None:
+            raise error
+        queue.add_after(key, 0.01)
+
+    async def tell(key: str, error: BaseException, failures: int) -> None:
+        told.put_nowait((key, str(error), failures))
+        raise ValueError("the status can't be written either")
+
+    running = asyncio.create_task(queue.run(reconcile, workers=1, on_failure=tell))
+    queue.add("a")
+    async with asyncio.timeout(30):
+        assert [await told.get() for _ in range(3)] == [("a", "one", 1), ("a", "two", 2), ("a", "three", 1)]
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running

@@ -16,7 +16,8 @@ from crewline.worker.runs.run import Lease, Run, Status
 from crewline.worker.runs.slots import Slots
 from crewline.worker.runs.verdicts import Verdicts
 
-from tests.redis import process_handlers
+
+async def handle(job: Job) -> None: ...
 
 
 def a_run(token: str, job_id: str = "1", suspect: int = 0, **opts: Any) -> Run:
@@ -84,7 +85,7 @@ def test_a_suspect_that_waits_begins_in_no_slot_that_a_call_was_promised(monkeyp
     slots = Slots(2)
     started = cast(Any, Started(slots))
     calling = cast(Any, SimpleNamespace(children=started, childless=started))
-    isolator = Isolator(cast(Any, None), 1000, slots, started, calling, Targets(process_handlers.either, None))
+    isolator = Isolator(cast(Any, None), 1000, slots, started, calling, Targets(handle, None))
     first, second = a_run("a", "1", suspect=1), a_run("b", "2", suspect=1)
     for run in (first, second):
         slots.take(run)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from crewline import Keep, Queue
 from crewline.redis.scripts import Result
+from crewline.redis.scripts.calls.upkeep import MOST_JOBS
+from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.wire.text import text
 
 TOLD = {"letters": "", "lease_ms": 60_000, "worker": "w"}
@@ -61,3 +63,15 @@ async def test_the_default_is_written_as_scripts_look_for_it(queue: Queue) -> No
     written = text(await queue.redis.hget(queue.keys.job(job.id), "opts"))
     assert '"removeOnComplete":{"count":1000,"age":86400}' in written
     assert '"removeOnFail":{"age":604800}' in written
+
+
+async def test_one_round_of_sweeping_looks_at_more_than_one_call_does(queue: Queue) -> None:
+    await queue.add_bulk(("n", 1) for _ in range(3 * MOST_JOBS))
+    results: list[Result] = []
+    for turn in range(3 * MOST_JOBS // 50 + 1):
+        token = f"t{turn}"
+        fetched = await queue.scripts.finish_and_fetch(results, token=token, room=50, **TOLD)
+        results = [Result(job.id, token, "completed", "1") for job in fetched.jobs]
+    assert await queue.redis.zcard(queue.keys.completed) == 3 * MOST_JOBS
+    await QueueMaintainer(queue, 60, 30, 3, Keep(count=5), None).sweep_once()
+    assert await queue.redis.zcard(queue.keys.completed) == 5

@@ -8,8 +8,21 @@ from typing import Any
 
 import pytest
 from crewline import Job, JobFailed, Queue, Reject, Worker
+from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.runs.execution import Executor
 from crewline.worker.runs.run import Run
+
+
+@pytest.fixture(autouse=True)
+def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has lost a wake-up looks by time as well, every 5 s at most: here later than these tests wait."""
+    make = MarkerWatch.__init__
+
+    def patient(watch: MarkerWatch, *arguments: Any, **options: Any) -> None:
+        make(watch, *arguments, **options)
+        watch._block_seconds = 60.0
+
+    monkeypatch.setattr(MarkerWatch, "__init__", patient)
 
 
 class Stuck:

@@ -92,3 +92,35 @@ def test_a_timer_that_is_due_by_the_time_it_is_made_is_one_like_any() -> None:
 
     with asyncio.Runner(loop_factory=_Late) as runner:
         runner.run(asyncio.wait_for(wait(), 5))
+
+
+class _Noting(asyncio.SelectorEventLoop):
+    """Knows the timers that were made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[asyncio.TimerHandle] = []
+
+    def call_at(self, when: float, callback: Any, *args: Any, **more: Any) -> asyncio.TimerHandle:
+        self.made.append(super().call_at(when, callback, *args, **more))
+        return self.made[-1]
+
+
+@pytest.mark.parametrize(("step_ms", "made"), [(0, 1), (1000, 1), (-1000, 50)])
+def test_whatever_each_fetch_tells_of_a_limit_there_is_one_timer_the_earliest(step_ms: int, made: int) -> None:
+    async def tell() -> list[asyncio.TimerHandle]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, _Noting)
+        backlog, before = Backlog(Slots(1)), len(loop.made)
+        for turn in range(50):
+            backlog.expect_limit(600_000 + turn * step_ms)
+        timers = loop.made[before:]
+        assert len(timers) == made
+        [left] = [each for each in timers if not each.cancelled()]
+        assert left.when() == min(each.when() for each in timers)
+        backlog.close()
+        assert left.cancelled()
+        return timers
+
+    with asyncio.Runner(loop_factory=_Noting) as runner:
+        assert runner.run(tell())

@@ -100,6 +100,7 @@ async def test_kinds_that_come_late_are_waited_for_and_watched(
         cluster.hides = lambda _: False
         await cluster.until(lambda: cluster.watched == PLURALS and bool(cluster.lease))
         assert await started.ready() == 200
+        assert not cluster.listed_whole, "lists come in pages, kopf's too"
         assert not any("configmaps" in path or "secrets" in path for path in cluster.asked), "nobody names one"
 
 

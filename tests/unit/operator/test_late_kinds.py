@@ -41,10 +41,11 @@ class Operator:
     async def told(self, pattern: str) -> str:
         """Wait until the log has that; the first group of it."""
         assert self.process.stderr is not None
-        while not (found := re.search(pattern, self.log)):
-            line = await self.process.stderr.readline()
-            assert line, f"ended without {pattern!r}: {self.log}"
-            self.log += line.decode()
+        async with asyncio.timeout(60):
+            while not (found := re.search(pattern, self.log)):
+                line = await self.process.stderr.readline()
+                assert line, f"ended without {pattern!r}: {self.log}"
+                self.log += line.decode()
         return found[1]
 
     async def ready(self) -> int:

@@ -33,6 +33,8 @@ class Cluster:
     hides: Hides = lambda _: False
     asked: list[str] = field(default_factory=list)
     watched: set[str] = field(default_factory=set)
+    #: Kinds of which all objects were asked for in one answer.
+    listed_whole: set[str] = field(default_factory=set)
     lease: dict[str, Any] = field(default_factory=dict)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -45,8 +47,11 @@ class Cluster:
         """Whatever is asked."""
         async with self._changed:
             self.asked.append(request.path)
+            plural = request.path.rsplit("/", 1)[1]
             if "watch" in request.query:
-                self.watched.add(request.path.rsplit("/", 1)[1])
+                self.watched.add(plural)
+            elif "limit" not in request.query and any(plural in kinds for kinds in KINDS.values()):
+                self.listed_whole.add(plural)
             self._changed.notify_all()
         if self.hides(request) and request.path != "/apis":
             return web.json_response({"reason": "NotFound", "message": f"no {request.path}"}, status=404)

@@ -16,6 +16,7 @@ from kubernetes.aio.config import ConfigException
 from crewline_operator.controller import Controller
 from crewline_operator.kube.api import Api, connect
 from crewline_operator.kube.election import Candidacy, Timing
+from crewline_operator.kube.errors import WentBack
 from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.identity import has_ended_in, make_identity
 from crewline_operator.kube.lease import Lease
@@ -88,6 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     except LeadershipLost:
+        return 1
+    except WentBack as error:
+        print(f"crewline-operator: {error}", file=sys.stderr)
         return 1
     except OldSchema as error:
         print(f"crewline-operator: {error}", file=sys.stderr)

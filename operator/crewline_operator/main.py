@@ -20,6 +20,7 @@ from crewline_operator.controller import Controller
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.connection import connect
 from crewline_operator.kube.election import Candidacy, Timing
+from crewline_operator.kube.errors import WentBack
 from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.identity import has_ended_in, make_identity
 from crewline_operator.kube.kinds import NotWatched, until_watched
@@ -103,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PartEnded as error:
         log.error("%s: this process ends", error)
         return 1
-    except NotWatched as error:
+    except (NotWatched, WentBack) as error:
         print(f"crewline-operator: {error}", file=sys.stderr)
         return 1
     except OldSchema as error:

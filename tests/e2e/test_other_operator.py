@@ -27,7 +27,7 @@ async def two(inside: Inside, tmp_path: Path) -> AsyncIterator[Operators]:
 
 async def test_one_looks_after_a_jobqueue_and_the_other_takes_it_over_when_that_one_is_gone(two: Operators) -> None:
     scene, namespace = two.inside.scene, two.inside.scene.namespace
-    wanted = two.inside.jobqueue("emails", scaling={"mode": "External", "replicas": 1})
+    wanted = two.inside.jobqueue("emails", scaling={"minReplicas": 1})
     del wanted["spec"]["worker"]["image"]
     await scene.apply(wanted)
 

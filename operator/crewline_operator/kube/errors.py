@@ -39,6 +39,17 @@ class ApiError(Exception):
         return self.status == 403
 
 
+class WentBack(Exception):
+    """The API server tells an older state of things than before: its data was restored.
+
+    What is known here is of a future that never came, and newer by its versions than all that will be told. A process
+    that lists everything anew is right in a second: this one is to end.
+    """
+
+    def __init__(self, what: str, version: int, before: int) -> None:
+        super().__init__(f"the API server's data was restored: {what} has version {version}, and had {before} before")
+
+
 def retry_after(error: BaseException) -> float:
     """Seconds for which the API server wants to be left alone after `error`; 0 if it did not say."""
     return error.retry_after_seconds if isinstance(error, ApiError) else 0.0

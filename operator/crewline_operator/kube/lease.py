@@ -12,6 +12,7 @@ from typing import Any
 
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.election import Record
+from crewline_operator.kube.errors import WentBack
 from crewline_operator.kube.resources import LEASES
 from crewline_operator.model.key import Object
 
@@ -24,11 +25,18 @@ class Lease:
         self.namespace = namespace
         self.name = name
         self._manifest: Object = {}
+        self._newest = 0
 
     async def read(self) -> Record:
-        """What it says now; an empty record if there is none. Raises what `Api.find` raises."""
+        """What it says now; an empty record if there is none. Raises WentBack, and what `Api.find` raises."""
         self._manifest = await self._api.find(LEASES, self.namespace, self.name) or {}
-        return _record(self._manifest)
+        record = _record(self._manifest)
+        if record.version.isdigit():
+            # Here it is seen before anybody leads by what was known of the time that was lost.
+            if int(record.version) < self._newest:
+                raise WentBack(f"Lease {self.namespace}/{self.name}", int(record.version), self._newest)
+            self._newest = int(record.version)
+        return record
 
     async def write(self, record: Record) -> Record:
         """Write it over the version in `record`, or make it; what it says then. Raises what the calls raise."""

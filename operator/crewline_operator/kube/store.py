@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from crewline_operator.kube.errors import WentBack
 from crewline_operator.kube.tombstones import Tombstones
 from crewline_operator.model.key import Object
 from crewline_operator.model.names import JOBQUEUE_LABEL
@@ -34,6 +35,8 @@ class Collection:
         self._objects: dict[tuple[str, str], Object] = {}
         self._index: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self._tombstones = Tombstones()
+        #: By what was listed, the whole cluster or a namespace.
+        self._list_versions: dict[str | None, int] = {}
         #: Objects whose status is being written, and what it will be.
         self._expected: dict[tuple[str, str], Mapping[str, object]] = {}
 
@@ -101,8 +104,14 @@ class Collection:
     def replace(self, objects: Sequence[Object], list_version: int, namespace: str | None = None) -> Replaced:
         """Bring the collection in line with a list of the API server.
 
-        Objects newer than the list stay: they came through the watch while the list was on its way.
+        Objects newer than the list stay: they came through the watch while the list was on its way. Raises WentBack.
         """
+        before = self._list_versions.get(namespace, 0)
+        if list_version:
+            # A list of no version is an answer of something that is no API server.
+            if list_version < before:
+                raise WentBack(f"the list of {self.kind}s", list_version, before)
+            self._list_versions[namespace] = list_version
         listed = {_identity(obj) for obj in objects}
         kept = [obj for obj in objects if self.put(obj)]
         gone = [

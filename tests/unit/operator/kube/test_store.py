@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytest
+from crewline_operator.kube.errors import WentBack
 from crewline_operator.kube.store import Store
 
 
@@ -95,6 +97,16 @@ def test_a_list_removes_what_is_gone_but_not_what_came_after_it() -> None:
     assert [each["metadata"]["name"] for each in replaced.gone] == ["gone"]
     assert [each["metadata"]["name"] for each in replaced.kept] == ["new"]
     assert versions(store) == {"stays": "4", "newer": "12", "new": "9"}
+
+
+def test_a_list_that_is_older_than_the_one_before_is_of_restored_data() -> None:
+    store = Store()
+    store.pods.replace([pod("a", 90)], list_version=100)
+    store.pods.replace([], list_version=50, namespace="other")
+    store.pods.replace([pod("a", 90)], list_version=100)
+    store.pods.replace([pod("a", 90)], list_version=0)
+    with pytest.raises(WentBack, match="the list of Pods has version 60, and had 100 before"):
+        store.pods.replace([pod("a", 55)], list_version=60)
 
 
 def test_a_list_of_one_namespace_leaves_the_others() -> None:

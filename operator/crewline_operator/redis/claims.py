@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import secrets
 
-from crewline.redis.connection import connect
 from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
 from crewline_operator.model.owner import CLAIM_SECONDS, Owner, read_owner
+from crewline_operator.redis.answers import connect_bounded
 from crewline_operator.redis.certificates import Opened
 from crewline_operator.redis.endpoint import Endpoint
 
@@ -52,7 +52,7 @@ async def read_claim(redis: Redis, key: str) -> bytes | None:
 async def claim_at(endpoint: Endpoint, key: str) -> bytes | None:
     """A claim at a Redis that nothing is read of otherwise."""
     with Opened(endpoint) as opened:
-        redis: Redis = connect(
+        redis: Redis = connect_bounded(
             opened.url,
             called="crewline-operator",
             socket_timeout=TIMEOUT_SECONDS,

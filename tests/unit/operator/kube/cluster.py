@@ -20,6 +20,7 @@ KINDS = {
         "serviceaccounts": "ServiceAccount",
     },
     "/apis/apps/v1": {"deployments": "Deployment"},
+    "/apis/policy/v1": {"poddisruptionbudgets": "PodDisruptionBudget"},
     f"/apis/{GROUP}/{VERSION}": {"jobqueues": "JobQueue", "scheduledjobs": "ScheduledJob"},
 }
 #: Whether there is nothing yet to be told of at a request's path; of the list of groups: of ours in it.

@@ -163,6 +163,27 @@ async def suspects(queue: Queue, count: int, data: str) -> Any:
     return act
 
 
+@scenario("finish_and_fetch: 25 go to wait for a larger worker")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", n) for n in range(25)])
+    back = [Result(each, "t", "back", "", larger="x" * MOST_REASON, outgrown=True) for each in await fetch(queue, 25)]
+    return lambda: finish(queue, back)
+
+
+@scenario("finish_and_fetch: one that waits for a larger worker, behind 10,000 that do no more")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", HUGE)])
+    (job_id,) = await fetch(queue)
+    await finish(queue, [Result(job_id, "t", "back", "", larger="x", outgrown=True)])
+    await queue.redis.zadd(queue.keys.extra("larger"), {f"gone-{n}": 0 for n in range(10_000)})
+
+    async def act() -> None:
+        while not (await finish(queue, [], 1, larger=True)).jobs:
+            pass
+
+    return act
+
+
 @scenario("extend_leases: 250")
 async def _(queue: Queue) -> Any:
     return await leases(queue, lost=False)
@@ -266,5 +287,13 @@ async def _(queue: Queue) -> Any:
     return lambda: hand_back(queue)
 
 
-def hand_back(queue: Queue) -> Any:
-    return queue.scripts.hand_back_worker("t", "x" * MOST_REASON, blame=True, most=1, keep_lines=1)
+@scenario("hand_back_worker: 1,000 of a dead worker that wait for a larger one")
+async def _(queue: Queue) -> Any:
+    await queue.add_bulk([("n", n, {"priority": 3}) for n in range(1000)])
+    for job_id in await fetch(queue, 1000):
+        await queue.redis.hset(queue.keys.job(job_id), "alone", "1")
+    return lambda: hand_back(queue, fatal="alone", larger=True)
+
+
+def hand_back(queue: Queue, **told: Any) -> Any:
+    return queue.scripts.hand_back_worker("t", "x" * MOST_REASON, blame=True, most=1, keep_lines=1, **told)

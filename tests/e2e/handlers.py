@@ -113,6 +113,15 @@ def mortal_child(job: Any) -> None:
         eaten.append(b"x" * (2 << 20))
 
 
+async def needs(job: Job) -> dict[str, Any]:
+    """Fills as many MiB as its data says, waits for as many seconds, and tells of its run in Redis."""
+    async with Redis.from_url(os.environ["CREWLINE_REDIS_URL"], socket_timeout=5) as redis:
+        await redis.hincrby(f"starts:{job.queue_name}", job.id, 1)
+    eaten = [b"x" * (1 << 20) for _ in range(job.data["mib"])]
+    await asyncio.sleep(job.data.get("seconds", 0))
+    return HERE | {"eaten": len(eaten)}
+
+
 async def _tell(redis: Redis, queue: str, what: str, run: str) -> None:
     seconds, micros = await redis.time()
     await redis.hset(f"{what}:{queue}", run, f"{seconds}.{micros:06}")

@@ -73,6 +73,8 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
         jobqueue(redis={"sentinel": {"masterName": "m", "hosts": ["s"], "username": "u"} | PASSWORD} | PASSWORD),
         jobqueue(redis={"cluster": {"hosts": ["10.0.0.1:7000", "[fd00::1]"]}, "tls": TLS, "prefix": "{bull}"}),
         jobqueue(worker=worker(code={"configMap": "c"}, concurrency=1, env=[{"name": "A", "value": "b"}])),
+        jobqueue(worker=worker(retryWith={"memory": 1073741824})),
+        jobqueue(worker=worker(retryWith={"memory": "1Gi"}, resources={"limits": {"memory": "1023Mi"}})),
         jobqueue(worker=worker(disruption={"budget": {"maxUnavailable": 1}, "whileBusy": "DoNotDisrupt"})),
         jobqueue(worker=worker(disruption={"budget": {"maxUnavailable": "100%"}})),
         jobqueue(scaling={"minReplicas": 3, "maxReplicas": 3}, queue="a.b_c-d", replicas=2),
@@ -148,6 +150,28 @@ def test_a_valid_jobqueue_passes_in_all_its_forms(cluster: Cluster, crds: None) 
             jobqueue(worker={"command": ["n"], "image": "i", "code": {"configMap": "c"}}),
             ["spec.worker.code is only for a handler", "add spec.worker.handler"],
         ),
+        (
+            jobqueue(worker={"command": ["n"], "image": "i", "retryWith": {"memory": "1Gi"}}),
+            ["spec.worker.retryWith is only for a handler", "remove one"],
+        ),
+        (
+            jobqueue(worker=worker(retryWith={"memory": "1Gi"}, onOOM="DeadLetter")),
+            ["spec.worker.retryWith is for a job that runs again", "remove one"],
+        ),
+        (
+            jobqueue(worker=worker(retryWith={"memory": "1Gi"}, resources={"limits": {"memory": "1024Mi"}})),
+            ["spec.worker.retryWith.memory is not more than spec.worker.resources.limits.memory", "raise it"],
+        ),
+        (
+            jobqueue(worker=worker(retryWith={"memory": 1000}, resources={"limits": {"memory": 1000}})),
+            ["spec.worker.retryWith.memory is not more than spec.worker.resources.limits.memory", "raise it"],
+        ),
+        (
+            jobqueue(worker=worker(retryWith={"memory": 0})),
+            ["spec.worker.retryWith.memory is no amount", "such as 1Gi"],
+        ),
+        (jobqueue(worker=worker(retryWith={"memory": "much"})), ["spec.worker.retryWith.memory"]),
+        (jobqueue(worker=worker(retryWith={})), ["spec.worker.retryWith.memory", "Required value"]),
         (jobqueue(worker=worker(handler="handle")), ["spec.worker.handler is not module:function", "handlers:handle"]),
         (jobqueue(worker=worker(execution="process")), ["spec.worker.execution", '"Async", "Thread"']),
         (

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from tests.redis.denying import CATEGORIES, as_weak, off, restore, snapshot, used
 from tests.redis.touching import fetch
 
-COUNTS = ("atm", "ats", "stc", "suspect", "crashes", "tried", "alone", "unread", "defa")
+COUNTS = ("atm", "ats", "stc", "suspect", "crashes", "tried", "alone", "unread", "defa", "larger")
 
 
 def counted(admin: sync_redis.Redis, queue: Queue, ids: list[str]) -> dict[str, Any]:
@@ -27,6 +27,9 @@ ENDS: dict[str, dict[str, Any]] = {
     "handed back": {"outcome": "back", "value": ""},
     "crashed": {"outcome": "back", "value": "", "crashed": True},
     "tried": {"outcome": "back", "value": "", "tried": True},
+    "outgrown": {"outcome": "back", "value": "", "larger": "OOMKilled", "outgrown": True},
+    "handed back to a larger worker": {"outcome": "back", "value": "", "larger": "OOMKilled"},
+    "retried in a larger worker": {"outcome": "retry", "value": "why", "delay_ms": 60_000, "larger": "OOMKilled"},
 }
 
 
@@ -72,15 +75,16 @@ async def test_a_loss_that_is_found_again_counts_once(
 ) -> None:
     wrong: list[str] = []
     async with Queue("emails", redis=as_weak(redis_url)) as queue:
-        ids = ["began", "alone", "unread", "doomed"]
+        ids = ["began", "alone", "unread", "doomed", "larger"]
         await queue.add_bulk(("n", 1, {"job_id": each, "priority": 3 * (each == "began")}) for each in ids)
-        assert set(await fetch(queue, 4)) == set(ids)
+        assert set(await fetch(queue, 5)) == set(ids)
         for each in ids:
             admin.hset(queue.keys.job(each), "processedOn", 5)
         for each in ("alone", "doomed"):
             admin.hset(queue.keys.job(each), "alone", 1)
         admin.hset(queue.keys.job("unread"), "unread", "1:5")
         admin.hset(queue.keys.job("doomed"), "crashes", 1)
+        admin.hset(queue.keys.job("larger"), "larger", "OOMKilled")
 
         async def find() -> None:
             if known_dead:

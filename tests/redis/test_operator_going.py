@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from crewline import Queue
-from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.named import NamedObjects
 from crewline_operator.kube.operators import OtherOperators
@@ -33,7 +32,6 @@ async def test_it_is_read_and_has_its_queue_until_it_is_gone(
         observer=JobQueueObserver(
             api=stranger.api,
             store=stranger.store,
-            codes=Codes(stranger.api),
             named=NamedObjects(stranger.api, stranger.again.append),
             pollers=stranger.pollers,
             bulkheads=stranger.bulkheads,

@@ -10,7 +10,6 @@ import pytest
 from crewline import Queue
 from crewline_operator.effects.actions import Claim, Follow
 from crewline_operator.jobqueue import places as module
-from crewline_operator.jobqueue.code import Codes
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.jobqueue.places import Places
 from crewline_operator.kube.named import NamedObjects
@@ -94,7 +93,6 @@ async def test_an_edit_of_the_way_to_the_redis_is_no_move_and_one_to_another_red
     observer = JobQueueObserver(
         api=claimed.api,
         store=claimed.store,
-        codes=Codes(claimed.api),
         named=NamedObjects(claimed.api, claimed.again.append),
         pollers=claimed.pollers,
         bulkheads=claimed.bulkheads,

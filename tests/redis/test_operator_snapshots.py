@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from crewline import Job, Queue, Reject, Worker
+from crewline.redis.scripts import Result
 from crewline_operator.model.demand import AHEAD_MS
 from crewline_operator.model.key import Key
 from crewline_operator.redis.counts import RUNNING_MAX
@@ -45,6 +46,48 @@ async def test_jobs_are_counted_by_state_and_the_oldest_waiting_one_is_found(que
     assert seen.oldest_waiting_ms == int(timestamp or 0)
     assert seen.next_due_ms is not None
     assert 3_590_000 < seen.next_due_ms - seen.now_ms <= 3_600_000
+
+
+async def test_what_waits_for_a_larger_worker_is_counted_and_is_no_demand(queue: Queue, redis: Redis) -> None:
+    larger = replace(EMAILS, larger=True)
+
+    async def read() -> Snapshot:
+        seen = (await read_snapshots(redis, [larger, EMAILS]))[larger]
+        assert isinstance(seen, Snapshot)
+        return seen
+
+    none = await read()
+    assert (none.larger, none.wants_larger) == (0, False)
+    job = await queue.add("n", 1)
+    asked: dict[str, Any] = {"letters": "", "token": "t", "lease_ms": 60_000, "worker": "w"}
+    await queue.scripts.finish_and_fetch([], room=1, **asked)
+    died = Result(job.id, "t", "back", "", larger="OOMKilled", outgrown=True)
+    await queue.scripts.finish_and_fetch([died], room=0, **asked)
+    seen = await read()
+    assert (seen.larger, seen.wants_larger, seen.demand.total, seen.delayed) == (1, True, 0, 1)
+    assert seen.moved_since(replace(none, delayed=1)) and not replace(seen, paused=True).wants_larger
+    # tried again in a while
+    await redis.zadd(queue.keys.extra("larger"), {job.id: seen.now_ms + 60_000})
+    later = await read()
+    assert (later.larger, later.wants_larger) == (1, False)
+    assert later.changes_in_seconds is not None and 50 < later.changes_in_seconds < 60
+    # any client may have written it
+    await redis.zadd(queue.keys.extra("larger"), {job.id: "inf"})
+    never = await read()
+    assert (never.larger, never.larger_from_ms, never.wants_larger) == (1, None, False)
+
+
+async def test_where_jobs_may_run_in_a_larger_worker_each_read_tells_where_they_run(queue: Queue, redis: Redis) -> None:
+    larger = replace(EMAILS, larger=True)
+    await queue.add_bulk([("n", n) for n in range(2)])
+    asked: dict[str, Any] = {"letters": "", "lease_ms": 60_000}
+    await queue.scripts.finish_and_fetch([], room=1, worker="small", token="t", **asked)
+    earlier = await read_snapshots(redis, [larger, EMAILS])
+    await queue.scripts.finish_and_fetch([], room=1, worker="big", token="u", **asked)
+    known = {target: seen for target, seen in earlier.items() if isinstance(seen, Snapshot)}
+    for target, workers in ((larger, ["small", "big"]), (EMAILS, ["small"])):
+        seen = (await read_snapshots(redis, [target], (), known))[target]
+        assert isinstance(seen, Snapshot) and [run.worker for run in seen.running] == workers
 
 
 MEASURED = replace(EMAILS, measured=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from crewline import Queue
+from crewline.redis.scripts import Result
 from redis.exceptions import ResponseError
 
 from tests.redis.denying import as_weak
@@ -61,6 +63,21 @@ async def test_an_idle_worker_hears_when_the_next_job_is_due(queue: Queue, weak:
     await _refused(weak)
     assert await queue.job_state(job.id) in ("waiting", "delayed")
     assert await queue.redis.zcard(queue.keys.marker) > 0
+
+
+async def test_a_job_that_waits_for_a_larger_worker_waits_for_the_next_one(queue: Queue, weak: Queue) -> None:
+    job = await queue.add("n", {})
+    asked: dict[str, Any] = {"letters": "", "token": "t", "lease_ms": 60_000, "worker": "w"}
+    await queue.scripts.finish_and_fetch([], room=1, **asked)
+    died = Result(job.id, "t", "back", "", larger="OOMKilled", outgrown=True)
+    await queue.scripts.finish_and_fetch([died], room=0, **asked)
+    before = await queue.redis.zrange(queue.keys.delayed, 0, -1, withscores=True)
+    with pytest.raises(ResponseError, match="run this command"):
+        await weak.scripts.finish_and_fetch([], room=1, larger=True, **asked)
+    assert await queue.redis.zrange(queue.keys.delayed, 0, -1, withscores=True) == before
+    assert await queue.redis.llen(queue.keys.active) + await queue.redis.llen(queue.keys.wait) == 0
+    fetched = await queue.scripts.finish_and_fetch([], room=1, larger=True, **asked)
+    assert [each.id for each in fetched.jobs] == [job.id]
 
 
 async def test_jobs_behind_suspects_that_one_call_does_not_read_have_their_place_again(queue: Queue) -> None:

@@ -50,8 +50,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  # Those that are to go before others get a deletion cost; those that are busy, if asked for, what keeps them.
-  verbs: [list, watch, patch]
+  # Those that are to go before others get a deletion cost; those that are busy, if asked for, what keeps them. A larger
+  # worker (spec.worker.retryWith) is a pod of its own.
+  verbs: [get, list, watch, create, patch, delete]
 # Handlers' source, Redis URLs, passwords, certificates: only those that a JobQueue names are read, each by its name.
 - apiGroups: [""]
   resources: [configmaps, secrets]

@@ -97,11 +97,20 @@ def run_worker(
         str,
         typer.Option(
             envvar="CREWLINE_ON_OOM",
-            callback=one_of("retry", "fail"),
-            autocompletion=completed_from("retry", "fail"),
-            help="A job whose own process was killed for want of memory: retry, or fail for good.",
+            callback=one_of("retry", "fail", "larger"),
+            autocompletion=completed_from("retry", "fail", "larger"),
+            help="A job whose own process was killed for want of memory: retry, fail for good, or wait for a larger "
+            "worker.",
         ),
     ] = "retry",
+    larger: Annotated[
+        bool,
+        typer.Option(
+            "--larger",
+            envvar="CREWLINE_LARGER",
+            help="Run nothing but the jobs that wait for a larger worker, one at a time, and end once there are none.",
+        ),
+    ] = False,
     dead_letter_queue: LettersOption = None,
     keep_completed: KeepCompletedOption = None,
     keep_failed: KeepFailedOption = None,
@@ -192,7 +201,7 @@ def run_worker(
             worker_id=worker_id or None, execution=execution or None,  # type: ignore[arg-type]
             timeout_seconds=timeout_seconds or None, grace_seconds=grace_seconds, lease_seconds=lease_seconds,
             max_crashes=max_crashes, on_oom=on_oom,  # type: ignore[arg-type]
-            dead_letter_queue=dead_letter_queue,
+            larger=larger, dead_letter_queue=dead_letter_queue,
             **{name: value for name, value in keep.items() if value is not None},  # type: ignore[arg-type]
         )  # fmt: skip
         await serve(worker, ready_file, health, line)

@@ -43,7 +43,14 @@ class Workers(ById):
         ]
 
     async def hand_back_worker(
-        self, worker: Mapping[str, Any], cause: str, *, blame: bool, max_crashes: int = 3, fail_alone: bool = False
+        self,
+        worker: Mapping[str, Any],
+        cause: str,
+        *,
+        blame: bool,
+        max_crashes: int = 3,
+        fail_alone: bool = False,
+        larger_first: bool = False,
     ) -> Recovered:
         """Gives all that a worker ran to others at once, where else they would wait until its leases are over.
 
@@ -56,10 +63,12 @@ class Workers(ById):
             max_crashes: how often a job may take its worker down.
             fail_alone: whether a job fails for good at the first time, if nothing ran beside it: then it was the cause.
                 The only one that a worker had is found as such while the queue has fewer than 80 active jobs.
+            larger_first: whether such a one waits for a larger worker before, once, and fails if that dies of it, too.
         """
         leases = worker.get("leases") if isinstance(worker, Mapping) else None
         check_truth(blame, "blame")
         check_truth(fail_alone, "fail_alone")
+        check_truth(larger_first, "larger_first")
         if not isinstance(leases, str) or not leases:
             raise InvalidOption("worker: its entry names no leases, so that its jobs can't be told from others'")
         cause = bounded(check_text(cause, "cause"))
@@ -68,7 +77,7 @@ class Workers(ById):
         # a pass that finds nothing left nothing out
         for _ in range(MOST_PASSES):
             more = await self.scripts.hand_back_worker(
-                leases, cause, blame=blame, most=max_crashes, keep_lines=MAX_LOG_LINES, fatal=fatal
+                leases, cause, blame=blame, most=max_crashes, keep_lines=MAX_LOG_LINES, fatal=fatal, larger=larger_first
             )
             # one that is found later was not the only one
             fatal = "alone" if fatal else ""

@@ -14,6 +14,7 @@ from collections.abc import Coroutine, Iterable
 from crewline.redis.connection import end_tasks
 from crewline.wire.text import counted, loggable
 from crewline.worker.calls.commit import Committer
+from crewline.worker.calls.larger import LargerWatch
 from crewline.worker.calls.wakeup import MarkerWatch
 from crewline.worker.runs import outcomes
 from crewline.worker.runs.isolation import Isolator
@@ -41,7 +42,12 @@ class Stop:
     """
 
     def __init__(
-        self, slots: Slots, isolator: Isolator, verdicts: Verdicts, watch: MarkerWatch, committer: Committer
+        self,
+        slots: Slots,
+        isolator: Isolator,
+        verdicts: Verdicts,
+        watch: MarkerWatch | LargerWatch,
+        committer: Committer,
     ) -> None:
         self._slots = slots
         self._isolator = isolator

@@ -24,6 +24,7 @@ class Tuning:
     Args:
         own: as the worker was made.
         queue, slots, calling, loop_watch, verdicts, committer, maintainer: the worker's.
+        most: so many jobs run at once at most, whatever is asked for; None for no bound.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class Tuning:
         verdicts: Verdicts,
         committer: Committer,
         maintainer: QueueMaintainer,
+        *,
+        most: int | None = None,
     ) -> None:
         self._own = own
         self._queue = queue
@@ -45,6 +48,7 @@ class Tuning:
         self._verdicts = verdicts
         self._committer = committer
         self._maintainer = maintainer
+        self._most = most
 
     def resize(self, concurrency: int) -> None:
         """Sets how many jobs run at once, until settings say otherwise."""
@@ -69,7 +73,8 @@ class Tuning:
         verdicts.default_backoff = settings.backoff.to_wire() if settings.backoff else None
 
     def _resize(self, concurrency: int) -> None:
-        self._slots.concurrency = check_count(concurrency, "concurrency")
+        concurrency = min(check_count(concurrency, "concurrency"), self._most or concurrency)
+        self._slots.concurrency = concurrency
         self._calling.resize(concurrency)
         self._slots.wake()
 

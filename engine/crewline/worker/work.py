@@ -12,6 +12,7 @@ from crewline.queue.queue import Queue
 from crewline.redis.connection import end_tasks
 from crewline.upkeep.maintainer import QueueMaintainer
 from crewline.worker.calls.commit import Committer
+from crewline.worker.calls.larger import LargerWatch
 from crewline.worker.calls.reach import CALLS_FAR
 from crewline.worker.calls.rights import Rights
 from crewline.worker.calls.wakeup import MarkerWatch
@@ -36,7 +37,7 @@ class Work:
         queue: Queue,
         rights: Rights,
         committer: Committer,
-        watch: MarkerWatch,
+        watch: MarkerWatch | LargerWatch,
         maintainer: QueueMaintainer,
         isolator: Isolator,
         presence: Presence,

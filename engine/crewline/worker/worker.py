@@ -14,13 +14,22 @@ from crewline.queue.queue import Queue
 from crewline.queue.store import DEFAULT_PREFIX, DEFAULT_REDIS
 from crewline.redis.connection import COMMAND_TIMEOUT_SECONDS, client_name
 from crewline.upkeep.maintainer import QueueMaintainer
-from crewline.wire.checks import A_MILLISECOND, check_choice, check_count, check_seconds, check_string, check_text
+from crewline.wire.checks import (
+    A_MILLISECOND,
+    check_choice,
+    check_count,
+    check_seconds,
+    check_string,
+    check_text,
+    check_truth,
+)
 from crewline.wire.keys import Keys
 from crewline.wire.retention import Keep
 from crewline.wire.settings import Settings
 from crewline.worker.calls.backlog import Backlog
 from crewline.worker.calls.commit import Committer
 from crewline.worker.calls.intake import Intake
+from crewline.worker.calls.larger import LargerWatch
 from crewline.worker.calls.leases import LeaseKeeper
 from crewline.worker.calls.reach import Reach
 from crewline.worker.calls.rights import Rights
@@ -65,7 +74,9 @@ class Worker:
         stalled_interval_seconds: how often jobs without a lease are looked for; a third of the lease if None.
         max_crashes: how often a job may take down a process that runs nothing but it before it fails for good.
         on_oom: what becomes of a job whose own process was killed for want of memory: ``retry``, as after any end of
-            that, or ``fail`` for good.
+            that, ``fail`` for good, or ``larger``: it waits for a worker that is so, once, and an hour at most.
+        larger: runs nothing but the jobs that wait for a larger worker, one at a time, and ends by itself once there
+            has been none for 10 s.
         dead_letter_queue: where jobs that failed for good go; ``<queue>-dlq`` if None, nowhere if ''.
         keep_completed, keep_failed: retention for jobs that do not bring their own, as those that our producers add do;
             they stay if None.
@@ -97,6 +108,7 @@ class Worker:
         stalled_interval_seconds: float | None = None,
         max_crashes: int = 3,
         on_oom: OnOOM = "retry",
+        larger: bool = False,
         dead_letter_queue: str | None = None,
         keep_completed: Keep | None = None,
         keep_failed: Keep | None = None,
@@ -115,6 +127,9 @@ class Worker:
         stalled_interval_seconds = _or_default(stalled_interval_seconds, "stalled_interval_seconds")
         check_count(max_crashes, "max_crashes")
         check_choice(on_oom, "on_oom", get_args(OnOOM))
+        if check_truth(larger, "larger"):
+            # each has all of its memory
+            concurrency = 1
         check_count(metrics_minutes, "metrics_minutes", 0, most=MOST_METRICS_MINUTES)
         own = Settings(
             concurrency=concurrency, timeout_seconds=timeout_seconds, paused=False, rate=rate,
@@ -152,17 +167,22 @@ class Worker:
             self.queue, slots, self._backlog,
             Intake(self.queue, slots, self._executor, verdicts, self._isolator, self._maintainer), verdicts,
             letters=Keys(prefix, letters).base if letters else "", lease_ms=lease_ms, worker=self.name,
-            leases=leases, rate=rate_to_script(rate), points=metrics_minutes, reach=reach,
+            leases=leases, rate=rate_to_script(rate), points=metrics_minutes, reach=reach, larger=larger,
         )  # fmt: skip
-        self._watch = MarkerWatch(
-            self.queue, slots, self._backlog, self._committer, client_name=client_name(prefix, queue, self.name),
-            lease_ms=lease_ms, timeout_seconds=call_seconds,
-        )  # fmt: skip
+        self._watch: MarkerWatch | LargerWatch
+        if larger:
+            self._watch = LargerWatch(self.queue, slots, self._backlog, lambda: self._life.end(None))
+        else:
+            self._watch = MarkerWatch(
+                self.queue, slots, self._backlog, self._committer, client_name=client_name(prefix, queue, self.name),
+                lease_ms=lease_ms, timeout_seconds=call_seconds,
+            )  # fmt: skip
         self._interruptions = Interruptions(slots, verdicts)
         self._loop_watch = LoopWatch(queue, timeout_seconds, lease_seconds)
         self._tuning = Tuning(
-            own, self.queue, slots, self._calling, self._loop_watch, verdicts, self._committer, self._maintainer
-        )
+            own, self.queue, slots, self._calling, self._loop_watch, verdicts, self._committer, self._maintainer,
+            most=1 if larger else None,
+        )  # fmt: skip
         self._leases = LeaseKeeper(
             redis, self.queue.keys, slots.leases, lease_ms, self._lost_in_thread, self._loop_watch.gives_up,
             self._loop_watch.look_seconds,

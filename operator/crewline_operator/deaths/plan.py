@@ -36,6 +36,7 @@ class Plan:
 def plan(jobqueue: JobQueue, observed: Observed) -> Plan:
     """What to hand back. A container without a worker in Redis left nothing behind, or its worker can't be told yet."""
     actions, found, waits = [], set(), []
+    larger = jobqueue.worker.retry_memory is not None
     for worker in observed.workers:
         seen = _death_of(worker, observed)
         if seen is None:
@@ -52,7 +53,8 @@ def plan(jobqueue: JobQueue, observed: Observed) -> Plan:
                     cause=death.cause,
                     blame=death.blame,
                     max_crashes=jobqueue.worker.max_crashes,
-                    fail_alone=death.oom and jobqueue.worker.on_oom == DEAD_LETTER,
+                    fail_alone=death.oom and (jobqueue.worker.on_oom == DEAD_LETTER or larger),
+                    larger_first=death.oom and larger,
                 )
             )
     return Plan(actions, frozenset(found), min(waits, default=None))

@@ -180,7 +180,8 @@ class Shield:
 class HandBack:
     """Give others what a dead worker ran, by its entry in Redis; done once, since the entry goes with it.
 
-    `blame`: whether one of its jobs may have been the cause; `fail_alone`: whether one that ran alone fails at once.
+    `blame`: whether one of its jobs may have been the cause; `fail_alone`: whether one that ran alone fails at once;
+    `larger_first`: it waits for a larger worker before, once.
     """
 
     queue: QueueRef
@@ -189,6 +190,7 @@ class HandBack:
     blame: bool
     max_crashes: int
     fail_alone: bool = False
+    larger_first: bool = False
 
     def note(self, back: int, failed: int) -> Note:
         """What is to be said once so many jobs were handed back, and so many fail by it."""

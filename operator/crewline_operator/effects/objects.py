@@ -37,6 +37,7 @@ RESOURCES = {
     "ScheduledJob": SCHEDULEDJOBS,
     "Deployment": DEPLOYMENTS,
     "ServiceAccount": SERVICE_ACCOUNTS,
+    "Pod": PODS,
     "PodDisruptionBudget": DISRUPTION_BUDGETS,
 }
 #: Answers to an apply that will be the same until the user changes something: bad request, forbidden, invalid.

@@ -140,6 +140,7 @@ class Queues:
                 blame=action.blame,
                 max_crashes=action.max_crashes,
                 fail_alone=action.fail_alone,
+                larger_first=action.larger_first,
             )
         self._pollers.wake(action.queue.jobqueue)
         return action.note(len(found.back) + len(found.unbegun), len(found.doomed))

@@ -16,6 +16,7 @@ from crewline.redis.connection import UNAVAILABLE
 
 from crewline_operator.effects.done import Done
 from crewline_operator.jobqueue.children.find import ChildFinder
+from crewline_operator.jobqueue.children.larger_pod import larger_name
 from crewline_operator.jobqueue.children.template_digest import is_outdated
 from crewline_operator.jobqueue.endpoint import Found, resolve_endpoint
 from crewline_operator.jobqueue.has_queue import operator_of
@@ -30,7 +31,7 @@ from crewline_operator.jobqueue.spec import JobQueue, parse_jobqueue
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.named import Named, NamedObjects
 from crewline_operator.kube.operators import OtherOperators
-from crewline_operator.kube.resources import REPLICA_SETS
+from crewline_operator.kube.resources import PODS, REPLICA_SETS
 from crewline_operator.kube.store import Store
 from crewline_operator.model.deletion_cost import is_marked
 from crewline_operator.model.fault import Fault
@@ -187,6 +188,7 @@ class JobQueueObserver:
             service_account=children.own.get("ServiceAccount"),
             disruption_budget=children.own.get("PodDisruptionBudget"),
             pods=pods,
+            larger=await self._larger(jobqueue, reading),
             replica_sets=await self._replica_sets(jobqueue, deployment, pods),
             code=await self._code(jobqueue),
             other_operator=await self._other_operator(seen, deployment),
@@ -262,6 +264,15 @@ class JobQueueObserver:
             async with queue, asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                 return await ask(queue)
         return None
+
+    async def _larger(self, jobqueue: JobQueue, reading: Reading) -> Object | None:
+        """What has the name of the larger worker's pod. One is asked for only where one may be made."""
+        name = larger_name(jobqueue)
+        known = self._store.pods.get(jobqueue.namespace, name)
+        wants = jobqueue.worker.retry_memory is not None and reading.snapshot is not None
+        if known is not None or not (wants and reading.snapshot and reading.snapshot.wants_larger):
+            return known
+        return await self._api.find(PODS, jobqueue.namespace, name)
 
     async def _code(self, jobqueue: JobQueue) -> Code:
         """The handler's source, if it is in a ConfigMap."""

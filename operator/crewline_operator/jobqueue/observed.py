@@ -57,6 +57,8 @@ class Observed:
     service_account: Object | None = None
     disruption_budget: Object | None = None
     pods: Sequence[Object] = ()
+    #: What has the name of the larger worker's pod, whoever made it; looked for where there may be one.
+    larger: Object | None = None
     #: The ReplicaSets, where a rollout has more than one earlier template to replace.
     replica_sets: Sequence[Object] = ()
     #: What the workers tell of themselves, by the uid of the pod; None if nobody looked, or it could not be read.

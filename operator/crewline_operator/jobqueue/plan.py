@@ -25,7 +25,7 @@ from crewline_operator.effects.actions import (
 )
 from crewline_operator.effects.done import Claimed
 from crewline_operator.effects.unreadable import say_unreadable
-from crewline_operator.jobqueue.applying import applies_of, manifests_of
+from crewline_operator.jobqueue.applying import applies_of, larger_manifest, manifests_of
 from crewline_operator.jobqueue.attention import attention_for
 from crewline_operator.jobqueue.children.deployment import PROGRESS_DEADLINE_SECONDS
 from crewline_operator.jobqueue.children.disruption_budget import spare_disruption_budget
@@ -44,6 +44,7 @@ from crewline_operator.jobqueue.drains import (
 )
 from crewline_operator.jobqueue.faults import find_faults
 from crewline_operator.jobqueue.has_queue import has_queue
+from crewline_operator.jobqueue.larger import larger_step, others_demand
 from crewline_operator.jobqueue.live import asks_again, live_step, ready_workers
 from crewline_operator.jobqueue.move import move_step
 from crewline_operator.jobqueue.notes import made_notes, notes_of, wrong_pod_note
@@ -138,6 +139,9 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     applies = _may_apply(observed, faults)
     wanted = decision.replicas if applies else current
     step = drain_step(jobqueue, observed, wanted, guarded=settings.scale_in_guard)
+    larger = larger_step(jobqueue, observed, larger_manifest(jobqueue, observed, settings) if applies else None)
+    if larger.fault is not None:
+        faults.append(larger.fault)
     if (denied := drain_fault(observed, step)) is not None:
         faults.append(denied)
     replicas = step.replicas
@@ -161,6 +165,8 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
     attention = attention_for(observed, replicas)
     if applies:
         applied += [*spare_service_account(jobqueue, observed), *spare_disruption_budget(jobqueue, observed)]
+    # Last of them: where it is refused, the others are in place.
+    applied += larger.actions
     attends = [Attend(attention)] if attention is not observed.attention else []
     # Before any worker that this plan makes can fetch them.
     strays = [TakeBackRun(jobqueue.queue_ref, uid, forget=True, optional=True) for uid in observed.strays]
@@ -190,6 +196,7 @@ def plan(jobqueue: JobQueue, observed: Observed, settings: Settings) -> Plan:
         written_in,
         claim.check_after_seconds,
         live.check_after_seconds,
+        larger.check_after_seconds,
         shields.check_after_seconds,
         PROGRESS_DEADLINE_SECONDS if observed.unready_since == observed.clock else None,
     ]
@@ -238,7 +245,7 @@ def _decision(jobqueue: JobQueue, observed: Observed, current: int) -> Decision:
     if snapshot is None and not has_queue(jobqueue, observed):
         # The queue may be another JobQueue's.
         return Decision(current, "the queue can't be read: workers stay as they are", None, observed.history)
-    demand = snapshot.demand if snapshot is not None else None
+    demand = others_demand(jobqueue, snapshot) if snapshot is not None else None
     return decide(jobqueue.scaling, demand, current, observed.history, observed.clock)
 
 

@@ -49,6 +49,8 @@ class WorkerSpec:
     grace_seconds: int
     max_crashes: int = 3
     on_oom: str = RETRY
+    #: The memory of the larger worker in which a job that died of it runs once more, a quantity; None for none.
+    retry_memory: str | None = None
     env: tuple[Mapping[str, Any], ...] = ()
     env_from: tuple[Mapping[str, Any], ...] = ()
     resources: Mapping[str, Any] = field(default_factory=dict)
@@ -94,7 +96,13 @@ class JobQueue:
     @property
     def target(self) -> Target:
         """What is read of it in Redis."""
-        return Target(self.prefix, self.queue, self.dead_letter_queue, measures(self.scaling))
+        return Target(
+            self.prefix,
+            self.queue,
+            self.dead_letter_queue,
+            measures(self.scaling),
+            self.worker.retry_memory is not None,
+        )
 
     @property
     def queue_ref(self) -> QueueRef:
@@ -146,6 +154,7 @@ def _worker(worker: Fields) -> WorkerSpec:
         grace_seconds=worker.integer("gracePeriodSeconds") if "gracePeriodSeconds" in worker else 30,
         max_crashes=worker.integer("maxCrashes", low=1) if "maxCrashes" in worker else 3,
         on_oom=worker.choice("onOOM", (RETRY, DEAD_LETTER)),
+        retry_memory=worker.required("retryWith").quantity("memory") if "retryWith" in worker else None,
         env=worker.objects("env"),
         env_from=worker.objects("envFrom"),
         resources=worker.mapping("resources"),

@@ -9,6 +9,7 @@ from typing import Any
 from crewline_operator.jobqueue.children.labels import selector_text
 from crewline_operator.jobqueue.conditions import conditions_for, summary_of, workers_of
 from crewline_operator.jobqueue.decision import LastDecision, decision_in, decision_on
+from crewline_operator.jobqueue.larger import larger_status
 from crewline_operator.jobqueue.live import settings_status
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue
@@ -18,7 +19,7 @@ from crewline_operator.model.moments import timestamp_ms
 from crewline_operator.redis.reading import Running, Snapshot
 
 #: Fields that move all the time and are therefore written at intervals only.
-NUMBERS = ("counts", "oldestWaitingSince", "running")
+NUMBERS = ("counts", "oldestWaitingSince", "running", "retryWith")
 #: A URL in a Secret is bounded by nothing.
 SHOWN_MAX_CHARS = 1024
 
@@ -62,6 +63,8 @@ def build_status(jobqueue: JobQueue, outcome: Outcome, observed: Observed) -> di
         status["served"] = earlier["served"]
     if snapshot is not None:
         status |= _numbers(snapshot)
+        if (larger := larger_status(jobqueue, observed, snapshot)) is not None:
+            status["retryWith"] = larger
     else:
         # The last numbers that were read are better than none; RedisReachable says that they are old.
         status |= {name: earlier[name] for name in NUMBERS if name in earlier}

@@ -81,6 +81,13 @@ class Fields:
     def optional_integer(self, name: str) -> int | None:
         return self.integer(name) if name in self else None
 
+    def quantity(self, name: str) -> str:
+        """One of Kubernetes' quantities, which may be written as a number."""
+        value = self._given(name)
+        if isinstance(value, bool) or not isinstance(value, int | str) or not str(value):
+            raise self._unreadable(self._at(name), value, "a quantity, such as 1Gi")
+        return str(value)
+
     def share(self, name: str) -> float | None:
         """A number from 0 to 1, None if it is missing."""
         if name not in self:

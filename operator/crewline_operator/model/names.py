@@ -13,6 +13,8 @@ SCHEMA_VERSION = 2
 FIELD_MANAGER = "crewline"
 #: On every child: the JobQueue it belongs to. Watches and the /scale selector go by it.
 JOBQUEUE_LABEL = f"{GROUP}/jobqueue"
+#: On the pod of a larger worker, which is none of the replicas.
+LARGER_LABEL = f"{GROUP}/larger"
 
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from crewline.redis.topology import add_time
 from crewline.wire.keys import Keys
+from crewline.wire.larger import LARGER_KEY
 from crewline.wire.settings import SETTINGS_KEY
 from crewline.wire.text import text
 from redis.asyncio import Redis
@@ -62,6 +63,9 @@ class Counts:
     position: str | None
     #: Whether its events may be looked at.
     has_events: bool
+    #: Those that wait for a larger worker, and from when on the first may be taken.
+    larger: int = 0
+    larger_from_ms: int | None = None
 
     @property
     def first_ids(self) -> list[bytes]:
@@ -113,7 +117,7 @@ async def read_counts(
     for target, questions in asked.items():
         position = _position(next(answers)) if target in sleeping else None
         answered = list(itertools.islice(answers, len(questions)))
-        counts[target] = refused_key(questions, answered) or _counts(answered, position, has_events)
+        counts[target] = refused_key(questions, answered) or _counts(target, answered, position, has_events)
     return now_ms, counts
 
 
@@ -140,6 +144,7 @@ def _questions(target: Target) -> list[tuple[Any, ...]]:
         start_question(keys.extra(SETTINGS_KEY), SETTINGS_MAX_BYTES),
         ("hscan", marks_key(target.prefix, target.queue), 0, None, SCHEDULERS_MAX),
         *_questions_of_letters(target),
+        *_questions_of_larger(target),
     ]
 
 
@@ -148,6 +153,13 @@ def _questions_of_letters(target: Target) -> list[tuple[Any, ...]]:
         return []
     letters = Keys(target.prefix, target.dead_letter_queue)
     return [("llen", letters.wait), ("zcard", letters.prioritized)]
+
+
+def _questions_of_larger(target: Target) -> list[tuple[Any, ...]]:
+    if not target.larger:
+        return []
+    larger = Keys(target.prefix, target.queue).extra(LARGER_KEY)
+    return [("zcard", larger), ("zrange", larger, 0, 0, False, True)]
 
 
 def _position(last: Any) -> str | None:
@@ -166,10 +178,12 @@ def _due_ms(score: float) -> int | None:
     return max(int(max(score, 0.0) // DELAYED_SCORE_FACTOR), 0)
 
 
-def _counts(reply: Sequence[Any], position: str | None, has_events: bool) -> Counts:
+def _counts(target: Target, reply: Sequence[Any], position: str | None, has_events: bool) -> Counts:
     wait, parked, prioritized, active, delayed, completed, failed = reply[:7]
     paused, oldest, first_prioritized, next_delayed, active_ids, owner, last_id = reply[7:14]
     settings, (_, marks) = reply[14:16]
+    letters = 16 + len(_questions_of_letters(target))
+    larger, first_larger = reply[letters:] or (0, [])
     claim = whole(owner, OWNER_MAX_BYTES)
     return Counts(
         wait=wait,
@@ -179,7 +193,7 @@ def _counts(reply: Sequence[Any], position: str | None, has_events: bool) -> Cou
         delayed=delayed,
         completed=completed,
         failed=failed,
-        dead=sum(reply[16:]),
+        dead=sum(reply[16:letters]),
         paused=bool(paused),
         oldest_id=oldest,
         first_prioritized_id=first_prioritized[0] if first_prioritized else None,
@@ -192,4 +206,6 @@ def _counts(reply: Sequence[Any], position: str | None, has_events: bool) -> Cou
         schedulers=tuple(mark.owner for uid in sorted(marks) if (mark := read_mark(uid, marks[uid]))),
         position=position,
         has_events=has_events,
+        larger=larger,
+        larger_from_ms=_due_ms(first_larger[0][1] * DELAYED_SCORE_FACTOR) if first_larger else None,
     )

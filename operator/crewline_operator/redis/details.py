@@ -118,7 +118,8 @@ async def read_details(
 
 def _hashes(target: Target, count: Counts, earlier: Snapshot | None, read_at: float) -> _Hashes:
     keys = Keys(target.prefix, target.queue)
-    kept = kept_running(target.queue, count.active_ids, earlier, read_at)
+    # what runs in a larger worker needs no other: where each runs is to be as new as the count of what is active
+    kept = () if target.larger else kept_running(target.queue, count.active_ids, earlier, read_at)
     return _Hashes(
         meta=Fields(keys.meta, LIMITS),
         first=[Fields(keys.job(text(job_id)), STAMPS) for job_id in count.first_ids if len(job_id) <= ID_MAX_BYTES],

@@ -19,6 +19,8 @@ class Target:
     dead_letter_queue: str
     #: Whether it is scaled by how long its jobs run, so that it has to be read how many end.
     measured: bool = False
+    #: Whether jobs may wait for a larger worker.
+    larger: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,14 @@ class Snapshot:
     settings: str | None = None
     #: The ScheduledJobs that add to the queue, as far as Redis knows of their runs.
     schedulers: tuple[Owner, ...] = ()
+    #: How many jobs wait for a larger worker, and when the first of them may be taken; None if none waits.
+    larger: int = 0
+    larger_from_ms: int | None = None
+
+    @property
+    def wants_larger(self) -> bool:
+        """Whether a larger worker that is asked for now has a job once it is there."""
+        return self.larger_from_ms is not None and self.larger_from_ms <= self.now_ms + AHEAD_MS and not self.paused
 
     @property
     def demand(self) -> Demand:
@@ -89,7 +99,8 @@ class Snapshot:
     @property
     def changes_in_seconds(self) -> float | None:
         """In how many seconds time alone will change the demand; None if it will not."""
-        times = [] if self.next_due_ms is None else [self.next_due_ms - self.now_ms]
+        moments = (self.next_due_ms, self.larger_from_ms)
+        times = [moment - self.now_ms for moment in moments if moment is not None]
         if self.limits.window_left_ms is not None:
             times.append(self.limits.window_left_ms)
         ahead = [(time - AHEAD_MS) / 1000 for time in times if time > AHEAD_MS]
@@ -104,7 +115,7 @@ class Snapshot:
         return (
             self.waiting, self.active, self.delayed, self.due, self.completed, self.failed, self.dead, self.paused,
             self.limits.without_clock(), self.oldest_waiting_ms, self.running, self.owner, operator,
-            self.settings, self.schedulers,
+            self.settings, self.schedulers, self.larger, self.wants_larger,
         )  # fmt: skip
 
 

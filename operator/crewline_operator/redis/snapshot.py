@@ -98,4 +98,6 @@ def _snapshot(count: Counts, detail: Details, now_ms: int, read_at: float) -> Sn
         owner=count.owner,
         settings=count.settings,
         schedulers=count.schedulers,
+        larger=count.larger,
+        larger_from_ms=count.larger_from_ms,
     )

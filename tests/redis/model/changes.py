@@ -26,7 +26,7 @@ def a_hand_back_costs_neither_an_attempt_nor_a_start(world: World, hands: Hands)
         # it may be under way again, by this very call
         again = world.now.state(settled.held.key) == "active"
         # where a process died that ran it alone, it was begun
-        given_back = 0 if settled.how == "crashed" else 1
+        given_back = 0 if settled.how in ("crashed", "outgrown") else 1
         for count, due in (("atm", settled.held.attempts_made), ("ats", settled.held.started - given_back + again)):
             if int(fields.get(count, 0)) != due:
                 yield f"{settled.held.key} was handed back: {count} is {fields.get(count, 0)} and was to be {due}"
@@ -135,7 +135,9 @@ def a_look_blames_only_what_had_begun(world: World, hands: Hands) -> Iterator[st
             unread = start == before.get("processedOn") and int(times) <= 2
             began = 0 if unread else 1
             due = {name: _count(before, name) + began for name in ("suspect", "stc")}
-            due["crashes"] = _count(before, "crashes") + (("alone" in before or job_id == look.sole) and began)
+            outgrown = look.larger_first and "larger" not in before
+            alone = ("alone" in before or job_id == look.sole) and not outgrown
+            due["crashes"] = _count(before, "crashes") + (alone and began)
             due["ats"] = _count(before, "ats") - unread
             for name, count in due.items():
                 if _count(after, name) != count:

@@ -43,23 +43,23 @@ class Hands(Lives):
 
     def fetch(
         self, worker: int, queue: str, room: int, *, unanswered: bool = False, late: bool = False,
-        advance: bool = True, suspects: int | None = None,
+        advance: bool = True, suspects: int | None = None, larger: bool = False,
     ) -> None:  # fmt: skip
-        """Fetches.
+        """Fetches; ``larger``: as a larger worker, which waits for no marker.
 
         ``unanswered``: the answer is lost, and the repeat must bring the same; ``late``: it arrives after its repeat,
         and must bring nothing.
         """
         token = self.token(worker)
-        fetched = self.call(worker, queue, room, token, (), again=int(late), suspects=suspects)
+        fetched = self.call(worker, queue, room, token, (), again=int(late), suspects=suspects, larger=larger)
         if unanswered and fetched.jobs:
-            again = self.call(worker, queue, room, token, (), again=2)
+            again = self.call(worker, queue, room, token, (), again=2, larger=larger)
             had, has = (sorted(each.id for each in answer.jobs) for answer in (fetched, again))
             self.world.must(had == has, f"a fetch brought {had}, its repeat {has}")
         for repeat in range(1 + unanswered) if late else ():
             brought = self.call(worker, queue, room, token, (), again=repeat).jobs
             self.world.must(not brought, f"a call that came after its repeat leased {[each.id for each in brought]}")
-        self.take(worker, queue, room, token, fetched, advance, suspects)
+        self.take(worker, queue, room, token, fetched, advance, suspects, larger)
 
     def settle(
         self, worker: int, held: Held, outcome: str, *, keep: Keep, delay: int = 0, letter: bool = True, room: int = 0,
@@ -68,7 +68,8 @@ class Hands(Lives):
         """Settles one run and fetches, in one call; a run whose lease is not the latest must be refused.
 
         Args:
-            how: of a suspect that goes back: ``crashed``, the process that ran it died; ``tried``, it raised in one.
+            how: of a suspect that goes back: ``crashed``, the process that ran it died; ``tried``, it raised in one; of
+                any that does: ``outgrown``, its process died for want of memory. One that had before fails.
             unanswered: the answer is lost, and the call is repeated.
         """
         if held in self.workers[worker].holds:
@@ -91,13 +92,19 @@ class Hands(Lives):
         if b"defa" in held.fields and outcome != "back":
             outcome = "failed"
         opts = self.world.queues[held.key.queue].decode_opts(held.fields.get(b"opts"))
+        larger = text(held.fields.get(b"larger", b""))
+        if how == "outgrown" and larger:
+            outcome = "failed"
         suspect, back = b"suspect" in held.fields, outcome == "back"
+        outgrown = back and how == "outgrown"
         return Result(
             held.key.id, held.token, outcome, {"completed": '{"done":true}', "back": ""}.get(outcome, "broken"),
             delay_ms=delay * clock.MINUTE_MS if outcome == "retry" else 0,
             keep_completed=keep_from_wire(opts.get("removeOnComplete"), keep, KEEP_COMPLETED),
             keep_failed=keep_from_wire(opts.get("removeOnFail"), keep, KEEP_FAILED), letter=letter,
-            suspect=suspect and not back, optionless=not opts, alone=held.start if held.alone and not back else "",
+            suspect=(suspect or larger != "") and not back,
+            larger="memory" if outgrown else larger, outgrown=outgrown, optionless=not opts,
+            alone=held.start if held.alone and not back else "",
             crashed=suspect and back and how == "crashed", tried=suspect and back and how == "tried",
             plain=not (held.unread or b"atm" in held.fields or b"deid" in held.fields),
         )  # fmt: skip
@@ -137,7 +144,7 @@ class Hands(Lives):
         if code and not room:
             self._refused(held, result, code, before)
         if code == 0:
-            how = "crashed" if result.crashed else "tried" if result.tried else ""
+            how = next((each for each in ("crashed", "tried", "outgrown") if getattr(result, each)), "")
             self.settled.append(Settled(held, outcome, letter, how if outcome == "back" else ""))
         self.take(worker, key.queue, room, token, fetched, True)
         return code
@@ -155,29 +162,43 @@ class Hands(Lives):
 
     def call(
         self, worker: int, queue: str, room: int, token: str, results: tuple[Result, ...] = (), again: int = 0,
-        suspects: int | None = None, unread: bool = False,
+        suspects: int | None = None, unread: bool = False, larger: bool = False,
     ) -> Fetched:  # fmt: skip
         """A finish_and_fetch; what it brings is for `take`, or for nobody."""
         # no two fetches are in one millisecond: a start is told from another by its moment
         self.world.run(clock.tick(self.world.redis))
         self._allowed = self._rate_left(queue)
         name = self.workers[worker].name
+        kept = {} if larger else self._kept_for_larger(queue)
         told = "".join(f", {each.job_id} {each.outcome}, {each.sent()[-1]}" for each in results)
         fetched: Fetched = self.world.call(
             f"{name} at {queue}: room {room}{told}{f', repeat {again}' if again else ''}"
-            + ("" if suspects is None else f", {suspects} suspects at most"),
+            + ("" if suspects is None else f", {suspects} suspects at most")
+            + (", as a larger worker" if larger else ""),
             lambda: self.world.queues[queue].scripts.finish_and_fetch(
                 results, letters=self.world.queues[LETTERS].keys.base, token=token, lease_ms=LEASE_MS, worker=name,
                 room=room, again=again, suspects=suspects, unread_ms=LEASE_MS if unread else 0,
+                larger=larger,
             ),
         )  # fmt: skip
         self.world.steps[-1] = self.world.steps[-1].partition(" -> ")[0] + (
             f" -> {fetched.codes} {[job.id for job in fetched.jobs]} due {fetched.next_due_ms}"
         )
+        for job_id in {each.id for each in fetched.jobs} & kept.keys():
+            due = kept[job_id] <= fetched.now_ms
+            self.world.must(due, f"{queue}/{job_id} waits for a larger worker, and another has fetched it")
         if self._allowed is not None and not again:
             brought = len(fetched.jobs)
             self.world.must(brought <= self._allowed, f"the rate allows {self._allowed} jobs, a call brought {brought}")
         return fetched
+
+    def _kept_for_larger(self, queue: str) -> dict[str, float]:
+        """What waits for a larger worker, and until when."""
+        if not self.world.now.queues[queue].own.get("larger"):
+            return {}
+        found = self.world.look().queues[queue]
+        delayed = found.plain.get("delayed", {})
+        return {job_id: delayed[job_id] // 4096 for job_id in found.own.get("larger") or () if job_id in delayed}
 
     def _rate_left(self, queue: str) -> int | None:
         """How many jobs the queue's rate allows now; None for no bound."""
@@ -188,9 +209,10 @@ class Hands(Lives):
 
     def take(
         self, worker: int, queue: str, room: int, token: str, fetched: Fetched, advance: bool,
-        suspects: int | None = None,
+        suspects: int | None = None, larger: bool = False,
     ) -> None:  # fmt: skip
-        self.asked.append(Asked(worker, queue, room, suspects, fetched, self.world.look(), self._allowed))
+        if not larger:
+            self.asked.append(Asked(worker, queue, room, suspects, fetched, self.world.look(), self._allowed))
         for each in fetched.jobs:
             key, fields = JobKey(queue, each.id), each.fields
             self.workers[worker].holds.append(Held(key, token, fields))

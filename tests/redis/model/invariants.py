@@ -166,7 +166,7 @@ def a_schedule_has_its_record_and_its_time(now: Picture) -> Iterator[str]:
 
 def no_job_that_ended_is_a_suspect(now: Picture) -> Iterator[str]:
     for key, fields in now.jobs():
-        marked = {"alone", "suspect", "tried", "blamed", "unread"} & set(fields)
+        marked = {"alone", "suspect", "tried", "blamed", "unread", "larger"} & set(fields)
         if now.state(key) in ENDED and marked:
             yield f"{key} is {now.state(key)} and marked {marked}"
 

@@ -110,7 +110,9 @@ class Lives:
         hands.ended += hands.asleep
         hands.asleep = []
 
-    def hand_back(self, worker: int, queue: str, *, blame: bool, most: int, fail_alone: bool) -> None:
+    def hand_back(
+        self, worker: int, queue: str, *, blame: bool, most: int, fail_alone: bool, larger_first: bool = False
+    ) -> None:  # fmt: skip
         """The worker is gone, and somebody who knows gives what it ran to others before its leases are over."""
         hands = self.workers[worker]
         leases = f"{hands.name}:"
@@ -121,7 +123,8 @@ class Lives:
         self.world.on_queue(
             f"{hands.name} is dead", queue,
             lambda q: q.hand_back_worker(
-                {"leases": leases, "name": hands.name}, "gone", blame=blame, max_crashes=most, fail_alone=fail_alone
+                {"leases": leases, "name": hands.name}, "gone", blame=blame, max_crashes=most, fail_alone=fail_alone,
+                larger_first=larger_first,
             ),
         )  # fmt: skip
         for held in [held for held in hands.holds if held.key.queue == queue]:
@@ -131,7 +134,7 @@ class Lives:
         hands.ended += gone
         if blame:
             sole = had[0] if fail_alone and len(had) == 1 else None
-            self.recovered.append(Recovery(queue, before, self.world.look(), sole))
+            self.recovered.append(Recovery(queue, before, self.world.look(), sole, larger_first))
 
     def lose_leases(self, worker: int) -> None:
         """A lease's time passes in which it renews none, though it runs on."""

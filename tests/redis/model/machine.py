@@ -10,13 +10,14 @@ from tests.redis.model import changes, invariants
 from tests.redis.model.hands import Hands
 from tests.redis.model.steps_apart import Apart
 from tests.redis.model.steps_flows import LargeFlows
+from tests.redis.model.steps_larger import Larger
 from tests.redis.model.steps_upkeep import Upkeep, UpkeepOfJobs
 from tests.redis.model.steps_work import Produce, Work
 from tests.redis.model.wakeups import Notices
 from tests.redis.model.world import World, Wrong, nothing_goes
 
 
-class Machine(Produce, LargeFlows, Work, Apart, Upkeep, UpkeepOfJobs, RuleBasedStateMachine):
+class Machine(Produce, LargeFlows, Work, Apart, Larger, Upkeep, UpkeepOfJobs, RuleBasedStateMachine):
     """Jobs through two queues, two workers, and whoever keeps them in order.
 
     `world` is one for all runs: each run empties it.

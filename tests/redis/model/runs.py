@@ -93,6 +93,8 @@ class Recovery:
     after: Picture
     #: The only job that its worker had, where that counts as one that ran alone.
     sole: str | None = None
+    #: Whether such a one waits for a larger worker, the first time.
+    larger_first: bool = False
 
 
 @dataclass

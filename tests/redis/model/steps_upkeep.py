@@ -35,7 +35,7 @@ class Upkeep:
     def recover_stalled(self, queue: str, looks: int, most: int, once: bool = False) -> None:
         """Without a look: somebody knows that a worker is dead, and by `once` whether a job of it may be why."""
         if looks == 0:
-            self.hands.hand_back(0, queue, blame=once, most=most, fail_alone=most == 2)
+            self.hands.hand_back(0, queue, blame=once, most=most, fail_alone=most == 2, larger_first=True)
         for _ in range(looks):
             self.hands.recover(queue, most, once=once)
 

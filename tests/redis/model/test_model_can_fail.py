@@ -57,6 +57,12 @@ MUTATIONS = {
         "if heed(redis.pcall('HGET', job, 'blamed')) ~= start then return end", "if start then return end",
         "it lives, and its crashes are",
     ),
+    "what waits for a larger worker runs in any": (
+        "'-inf', whole(now * 4096 + 4095)", "'-inf', '+inf'", "waits for a larger worker, and another has fetched it",
+    ),
+    "a job that has ended is still one for larger workers": (
+        "'blamed', 'unread', 'larger')", "'blamed', 'unread')", "no_job_that_ended_is_a_suspect",
+    ),
     "a rate does not count": ("room = math.min(room, left)", "", "the rate allows"),
     "the repeat of a call with results brings nothing": (
         "  if again then", "  if again and not settled then", "a call with a result brought",

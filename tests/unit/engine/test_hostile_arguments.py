@@ -67,9 +67,9 @@ WORKER_TAKES = {
     # what can't be in a connection's name is replaced: a host may be called anything
     "name": TEXT_OR_NONE, "worker_id": OPTIONAL,
     "execution": OPTIONAL, "timeout_seconds": MOST, "grace_seconds": COUNT, "lease_seconds": COUNT,
-    "stalled_interval_seconds": MOST, "max_crashes": COUNT, "on_oom": NOTHING, "dead_letter_queue": "None empty",
-    "keep_completed": OPTIONAL, "keep_failed": OPTIONAL, "rate": OPTIONAL, "backoffs": "None {}",
-    "middleware": "[]", "metrics_minutes": COUNT,
+    "stalled_interval_seconds": MOST, "max_crashes": COUNT, "on_oom": NOTHING, "larger": TRUTH,
+    "dead_letter_queue": "None empty", "keep_completed": OPTIONAL, "keep_failed": OPTIONAL, "rate": OPTIONAL,
+    "backoffs": "None {}", "middleware": "[]", "metrics_minutes": COUNT,
 }  # fmt: skip
 ADD_TAKES = {
     "name": NOTHING, "data": JSON, "job_id": OPTIONAL, "delay": MOST, "priority": MOST, "lifo": MAYBE,
@@ -184,6 +184,7 @@ def calls() -> Iterator[Call]:
     yield Call("Queue.drain_workers", lambda seconds: queue().drain_workers(["w"], seconds=seconds), {"seconds": COUNT})
     yield Call("Queue.hand_back_worker", lambda **a: queue().hand_back_worker(**a), {
         "worker": NOTHING, "cause": NOTHING, "blame": TRUTH, "max_crashes": COUNT, "fail_alone": TRUTH,
+        "larger_first": TRUTH,
     }, {"worker": {"leases": "u"}, "cause": "gone", "blame": True})  # fmt: skip
     yield Call("Queue.settle_flows", lambda **a: queue().settle_flows(**a), {"older_than": COUNT, "on_error": OPTIONAL})
     yield Call("Queue.metrics_history", lambda **a: queue().metrics_history(**a), {"state": NOTHING})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Awaitable, Callable
@@ -124,9 +125,9 @@ CALLS = {
     ),
     "give_up_flow": Sends(lambda s: s.give_up_flow("R", 5), {"root": "R", "before": 5}, reply=(0, 0)),
     "hand_back_worker": Sends(
-        lambda s: s.hand_back_worker("U", "why", blame=True, most=3, keep_lines=9),
-        {"leases": "U", "cause": "why", "blame": "1", "most": 3, "fatal": "", "skip": "", "window": 80, "kept": 9,
-         "written": ",604800"}, reply=[[], [], [], b""],
+        lambda s: s.hand_back_worker("U", "why", blame=True, most=3, keep_lines=9, fatal="sole", larger=True),
+        {"leases": "U", "cause": "why", "blame": "1", "most": 3, "fatal": "sole", "skip": "", "window": 80, "kept": 9,
+         "written": ",604800", "larger": "1"}, reply=[[], [], [], b""],
     ),
     "limit_queue": Sends(
         lambda s: s.limit_queue("{}", concurrency=5, max=None),
@@ -230,6 +231,18 @@ def test_the_script_reads_each_argument_that_its_header_names_and_no_other(name:
 def test_a_fetch_as_a_command_is_a_call_without_results() -> None:
     command = scripts_on(Lane(None)).fetch_command(**FETCH)
     assert arguments_of("finish_and_fetch", command) == ["bull:emails:", *FETCHED.values()]
+
+
+def test_a_larger_worker_asks_for_nothing_but_what_waits_for_one() -> None:
+    command = scripts_on(Lane(None)).fetch_command(**FETCH, larger=True)
+    assert arguments_of("finish_and_fetch", command) == ["bull:emails:", *(FETCHED | {"suspects": "larger"}).values()]
+
+
+def test_what_waits_for_a_larger_worker_says_so_where_it_goes_back_or_is_tried_again_and_nowhere_else() -> None:
+    told = {"larger": "OOMKilled", "outgrown": True}
+    assert json.loads(Result("1", "t", "back", "", **told).sent()[-1]) == {"written": ",604800", **told}
+    assert json.loads(Result("1", "t", "retry", "", larger="why").sent()[-1])["larger"] == "why"
+    assert "larger" not in json.loads(Result("1", "t", "failed", "", larger="why").sent()[-1])
 
 
 async def test_jobs_added_in_turn_are_sent_as_each_part_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

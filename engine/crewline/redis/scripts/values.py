@@ -124,6 +124,8 @@ class Result(NamedTuple):
         alone: which start it was, of a suspect that ran alone in its worker, which lives; '' for all others.
         crashed: back: the process died that ran this suspect alone. It stays one, and that start counts.
         tried: back: this suspect raised in a process of its own, which lived on. It stays one, and runs as any other.
+        larger: retry, back: of what its job died for want of memory, so that it waits for a larger worker; '' for none.
+        outgrown: back: it died of that just now. That start counts.
         exhausted: failed: it had attempts, and they are used up.
         letter: failed: it gets a dead letter.
         earlier: completed, failed: the dead letter of an earlier failure, '' for none.
@@ -145,6 +147,8 @@ class Result(NamedTuple):
     alone: str = ""
     crashed: bool = False
     tried: bool = False
+    larger: str = ""
+    outgrown: bool = False
     exhausted: bool = False
     letter: bool = True
     earlier: str = ""
@@ -164,13 +168,15 @@ class Result(NamedTuple):
             more["written"] = KEEP_FAILED.script
             if self.outcome == "retry":
                 more |= {"delay": self.delay_ms, "traces": self.traces}
-        for name in ("lifo", "suspect", "crashed", "tried", "exhausted", "unreadable", "optionless"):
+        for name in ("lifo", "suspect", "crashed", "tried", "outgrown", "exhausted", "unreadable", "optionless"):
             if getattr(self, name):
                 more[name] = True
         if self.earlier:
             more["earlier"] = self.earlier
         if self.alone:
             more["alone"] = self.alone
+        if self.larger and self.outcome in ("retry", "back"):
+            more["larger"] = self.larger
         if not self.letter:
             more["letter"] = False
         encoded = json.dumps(more)

@@ -48,6 +48,7 @@ class Committer:
         rate: the worker's own rate limit: jobs, milliseconds; (0, 0) for none.
         points: minutes of metrics that the queue keeps; 0 for none.
         reach: how it reaches Redis.
+        larger: it fetches nothing but jobs that wait for a larger worker.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Committer:
         rate: tuple[int, int] = (0, 0),
         points: int = 0,
         reach: Reach,
+        larger: bool = False,
     ) -> None:
         self._queue = queue
         self._slots = slots
@@ -76,6 +78,7 @@ class Committer:
         #: What every call tells of this worker.
         self._told: dict[str, Any] = {
             "letters": letters, "lease_ms": lease_ms, "worker": worker, "rate": rate, "points": points,
+            "larger": larger,
         }  # fmt: skip
         self._reservations = Reservations(slots, backlog, leases, intake.room_for_suspects)
         self._turn = Turn()

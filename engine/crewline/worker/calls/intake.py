@@ -77,7 +77,8 @@ class Intake:
             return
         suspect = number(fields[b"suspect"], 1) if b"suspect" in fields else 0
         plain = not (unread or b"atm" in fields or b"deid" in fields)
-        run = Run(job, Lease(token, fetched.started), suspect, plain=plain)
+        larger = text(fields.get(b"larger", b""))
+        run = Run(job, Lease(token, fetched.started), suspect, larger, plain=plain)
         slots.take(run)
         if b"rjk" in fields:
             self._maintainer.advance(text(fields[b"rjk"]), job)

@@ -12,7 +12,7 @@ MAX_TRACES = 10
 def completed(run: Run, value: str, keep: str) -> Result:
     """It returned ``value``, JSON text."""
     return Result(
-        run.job.id, run.lease.token, "completed", value, keep_completed=keep, plain=run.plain, suspect=run.suspect > 0,
+        run.job.id, run.lease.token, "completed", value, keep_completed=keep, plain=run.plain, suspect=run.told_apart,
         alone=run.alone, earlier=run.job.dead_letter_id or "",
     )  # fmt: skip
 
@@ -36,7 +36,7 @@ def failed(
     """
     return Result(
         run.job.id, run.lease.token, "failed", reason, trace=trace, traces=_traces(run), keep_failed=keep,
-        suspect=run.suspect > 0, alone=run.alone, exhausted=exhausted, letter=letter, unreadable=unreadable,
+        suspect=run.told_apart, alone=run.alone, exhausted=exhausted, letter=letter, unreadable=unreadable,
         optionless=not run.job.opts, earlier=run.job.dead_letter_id or "",
     )  # fmt: skip
 
@@ -45,7 +45,7 @@ def retry(run: Run, reason: str, trace: str, delay_ms: int) -> Result:
     """It failed, and is tried again."""
     return Result(
         run.job.id, run.lease.token, "retry", reason, trace=trace, traces=_traces(run), delay_ms=delay_ms,
-        lifo=run.job.opts.get("lifo") is True, suspect=run.suspect > 0, alone=run.alone,
+        lifo=run.job.opts.get("lifo") is True, suspect=run.told_apart, alone=run.alone, larger=run.larger,
     )  # fmt: skip
 
 
@@ -56,7 +56,14 @@ def back(run: Run, *, crashed: bool = False, tried: bool = False) -> Result:
         crashed: its own process died under it: that is counted.
         tried: it raised in a process of its own: it may run beside others.
     """
-    return Result(run.job.id, run.lease.token, "back", "", crashed=crashed, tried=tried, alone=run.alone)
+    return Result(
+        run.job.id, run.lease.token, "back", "", crashed=crashed, tried=tried, alone=run.alone, larger=run.larger
+    )
+
+
+def outgrown(run: Run, cause: str) -> Result:
+    """It died for want of memory, as ``cause`` tells: it waits for a larger worker."""
+    return Result(run.job.id, run.lease.token, "back", "", alone=run.alone, larger=cause, outgrown=True)
 
 
 def _traces(run: Run) -> int:

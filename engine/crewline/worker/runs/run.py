@@ -47,6 +47,7 @@ class Run:
         job: what runs.
         lease: what fences all that it writes.
         suspect: how often the job was with a worker that died; 0 for all but a few.
+        larger: of what its job died for want of memory, since when its place is with a larger worker; '' for most.
         plain: its job has had no attempt, and has no deduplication id.
         alone: which start it is, where its job was told that nothing runs beside it, so that a death counts against it.
         status: where it is.
@@ -62,6 +63,7 @@ class Run:
     job: Job
     lease: Lease
     suspect: int = 0
+    larger: str = ""
     plain: bool = False
     alone: str = ""
     status: Status = Status.WAITING
@@ -72,6 +74,11 @@ class Run:
     taken_again: bool = False
     unknown: bool = False
     refused: str | None = None
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether its job's hash tells of workers that died with it, which is over once it has ended."""
+        return self.suspect > 0 or self.larger != ""
 
     @property
     def open(self) -> bool:

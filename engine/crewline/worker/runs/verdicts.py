@@ -30,8 +30,9 @@ UNFORESEEN_MS = 1000
 #: There is no process or thread for the job now: it has not begun.
 NOT_BEGUN = (ChildUnavailable, ThreadRefused)
 
-#: What becomes of a job whose own process was killed for want of memory: it runs again, or fails for good.
-OnOOM = Literal["retry", "fail"]
+#: What becomes of a job whose own process was killed for want of memory: it runs again, fails for good, or waits for a
+#: larger worker, once.
+OnOOM = Literal["retry", "fail", "larger"]
 
 #: A wait of the user's own, by name: attempts made, the error -> seconds.
 BackoffFunction = Callable[[int, Exception], float]
@@ -82,8 +83,8 @@ class Verdicts:
             return None
         if isinstance(error, NOT_BEGUN):
             return outcomes.back(run)
-        if isinstance(error, ChildDied) and error.oom and self._on_oom == "fail":
-            return self.failed(run, str(error), "")
+        if isinstance(error, ChildDied) and error.oom and self._on_oom != "retry":
+            return self._outgrown(run, str(error))
         if isinstance(error, ChildDied) and run.suspect:
             return self._crashed(run, error)
         reason = reason_of(error)
@@ -116,6 +117,16 @@ class Verdicts:
             # as BullMQ counts: the last attempt is the last, whatever ended it
             exhausted=run.job.attempts_made + 1 >= run.job.attempts,
         )  # fmt: skip
+
+    def _outgrown(self, run: Run, cause: str) -> Result:
+        if self._on_oom == "fail":
+            return self.failed(run, cause, "")
+        if run.larger:
+            return self.failed(run, f"{cause}; before that, {run.larger}", "")
+        log.error(
+            "job %s of queue %s waits for a larger worker, an hour at most: %s", run.job.id, run.job.queue_name, cause
+        )
+        return outcomes.outgrown(run, cause)
 
     def _crashed(self, run: Run, error: ChildDied) -> Result:
         crashes = run.job.crashes + 1

@@ -22,7 +22,7 @@ from crewline_operator.jobqueue.children.template_digest import TEMPLATE_DIGEST,
 from crewline_operator.jobqueue.decision import LAST_DECISION, LastDecision
 from crewline_operator.jobqueue.going import going_annotation
 from crewline_operator.jobqueue.has_queue import HAS_QUEUE, OPERATOR
-from crewline_operator.jobqueue.spec import DEAD_LETTER, JobQueue
+from crewline_operator.jobqueue.spec import DEAD_LETTER, JobQueue, WorkerSpec
 from crewline_operator.model.do_not_disrupt import DO_NOT_DISRUPT
 from crewline_operator.model.fault import Fault
 from crewline_operator.model.names import GROUP
@@ -69,7 +69,7 @@ def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, 
     told |= {} if inputs.has_queue is None else {HAS_QUEUE: inputs.has_queue}
     told |= {OPERATOR: inputs.operator} if inputs.operator else {}
     told |= going_annotation(inputs.going)
-    template = merge_template(_pod_template(jobqueue, inputs), jobqueue.worker.template, _own_annotations(jobqueue))
+    template = build_pod_template(jobqueue, inputs)
     template["metadata"]["annotations"] |= {TEMPLATE_DIGEST: template_digest(template)}
     return {
         "apiVersion": "apps/v1",
@@ -86,6 +86,11 @@ def build_deployment(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, 
             "template": template,
         },
     }
+
+
+def build_pod_template(jobqueue: JobQueue, inputs: DeploymentInputs) -> dict[str, Any]:
+    """Of a worker's pod. Raises Unmergeable for a template that has a fault."""
+    return merge_template(_pod_template(jobqueue, inputs), jobqueue.worker.template, _own_annotations(jobqueue))
 
 
 def find_template_fault(jobqueue: JobQueue) -> Fault | None:
@@ -204,7 +209,7 @@ def _env(jobqueue: JobQueue) -> list[dict[str, Any]]:
         "CREWLINE_EXECUTION": worker.execution,
         "CREWLINE_GRACE_SECONDS": worker.grace_seconds,
         "CREWLINE_MAX_CRASHES": worker.max_crashes,
-        "CREWLINE_ON_OOM": "fail" if worker.on_oom == DEAD_LETTER else "retry",
+        "CREWLINE_ON_OOM": _on_oom(worker),
         "CREWLINE_DEAD_LETTER_QUEUE": jobqueue.dead_letter_queue,
         "CREWLINE_CODE_PATH": CODE_PATH if worker.code_config_map else None,
         "CREWLINE_HEALTH_PORT": HEALTH_PORT if worker.handler else None,
@@ -214,3 +219,10 @@ def _env(jobqueue: JobQueue) -> list[dict[str, Any]]:
     env: list[dict[str, Any]] = [*redis_env(jobqueue.redis), uid]
     env += [{"name": name, "value": str(value)} for name, value in values.items() if value is not None]
     return env + [dict(variable) for variable in worker.env]
+
+
+def _on_oom(worker: WorkerSpec) -> str:
+    """As the engine calls it."""
+    if worker.retry_memory is not None:
+        return "larger"
+    return "fail" if worker.on_oom == DEAD_LETTER else "retry"

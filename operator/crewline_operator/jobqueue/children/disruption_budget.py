@@ -12,6 +12,7 @@ from crewline_operator.effects.actions import Remove
 from crewline_operator.jobqueue.children.labels import metadata_of, selector_of
 from crewline_operator.jobqueue.observed import Observed
 from crewline_operator.jobqueue.spec import JobQueue
+from crewline_operator.model.names import LARGER_LABEL
 
 KIND = "PodDisruptionBudget"
 
@@ -25,9 +26,16 @@ def build_disruption_budget(jobqueue: JobQueue) -> dict[str, Any]:
         "spec": {
             "maxUnavailable": jobqueue.worker.disruption.max_unavailable,
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
-            "selector": {"matchLabels": selector_of(jobqueue)},
+            "selector": {"matchLabels": selector_of(jobqueue)} | _apart(jobqueue),
         },
     }
+
+
+def _apart(jobqueue: JobQueue) -> dict[str, Any]:
+    """No larger worker: its owner is the JobQueue, whose replicas would be counted beside the Deployment's."""
+    if jobqueue.worker.retry_memory is None:
+        return {}
+    return {"matchExpressions": [{"key": LARGER_LABEL, "operator": "DoesNotExist"}]}
 
 
 def spare_disruption_budget(jobqueue: JobQueue, observed: Observed) -> list[Remove]:

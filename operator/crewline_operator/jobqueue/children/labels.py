@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from crewline_operator.jobqueue.spec import JobQueue
-from crewline_operator.model.names import API_VERSION, JOBQUEUE_LABEL
+from crewline_operator.model.names import API_VERSION, JOBQUEUE_LABEL, LARGER_LABEL
 
 
 def labels_of(jobqueue: JobQueue) -> dict[str, str]:
@@ -29,8 +29,9 @@ def selector_of(jobqueue: JobQueue) -> dict[str, str]:
 
 
 def selector_text(jobqueue: JobQueue) -> str:
-    """The selector as /scale gives it to autoscalers."""
-    return ",".join(f"{key}={value}" for key, value in selector_of(jobqueue).items())
+    """The selector as /scale gives it to autoscalers: the replicas, and no larger worker."""
+    apart = [] if jobqueue.worker.retry_memory is None else [f"!{LARGER_LABEL}"]
+    return ",".join([*(f"{key}={value}" for key, value in selector_of(jobqueue).items()), *apart])
 
 
 def metadata_of(jobqueue: JobQueue) -> dict[str, Any]:

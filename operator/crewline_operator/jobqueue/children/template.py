@@ -33,7 +33,7 @@ OWN_VARIABLES = frozenset(
     f"CREWLINE_{name}"
     for name in (
         "QUEUE", "PREFIX", "HANDLER", "CONCURRENCY", "EXECUTION", "TIMEOUT_SECONDS", "GRACE_SECONDS",
-        "DEAD_LETTER_QUEUE", "CODE_PATH", "HEALTH_PORT", "WORKER_ID", "MAX_CRASHES", "ON_OOM",
+        "DEAD_LETTER_QUEUE", "CODE_PATH", "HEALTH_PORT", "WORKER_ID", "MAX_CRASHES", "ON_OOM", "LARGER",
     )
 )  # fmt: skip
 #: ... and all that tell of the Redis.

@@ -89,6 +89,13 @@ def test_a_job_that_was_alone_fails_at_once_where_memory_was_wanting_and_that_is
     assert action.fail_alone is fails
 
 
+@pytest.mark.parametrize("oom", [True, False])
+def test_one_that_died_of_memory_waits_for_a_larger_worker_where_there_may_be_one(oom: bool) -> None:
+    seen = Observed([Seen(replace(DEATH, oom=oom), 1.0)], [worker()])
+    (action,) = plan(jobqueue(worker={"handler": "h:h", "retryWith": {"memory": "1Gi"}}), seen).actions
+    assert (action.fail_alone, action.larger_first) == (oom, oom)
+
+
 def test_where_another_may_run_in_its_place_the_silence_has_to_be_longer_than_between_beats() -> None:
     """By a clock that was set back that one began before the end that is told of."""
     assert SILENCE_SECONDS >= 3 * BEAT_SECONDS

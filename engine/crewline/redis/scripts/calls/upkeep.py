@@ -36,6 +36,7 @@ class UpkeepCalls(Caller):
         most: int,
         keep_lines: int,
         fatal: str = "",
+        larger: bool = False,
         window: int = MOST_LOOKED_AT,
     ) -> Recovered:
         """Gives all that a dead worker ran to others; one pass over what is active, so that what moves meanwhile may be
@@ -48,9 +49,10 @@ class UpkeepCalls(Caller):
             most: how often a job may take its worker down.
             keep_lines: of a job's log.
             fatal: ``alone`` or ``sole``: which of them fail at once, as in the script.
+            larger: these wait for a larger worker instead, the first time.
         """
-        told = (leases, cause, "1" if blame else "", most, fatal)
-        return await self._all_active("hand_back_worker", told, (window, keep_lines, KEEP_FAILED.script))
+        told, bounds = (leases, cause, "1" if blame else "", most, fatal), (window, keep_lines, KEEP_FAILED.script)
+        return await self._all_active("hand_back_worker", told, (*bounds, "1" if larger else ""))
 
     async def _all_active(self, script: str, told: tuple[Any, ...], bounds: tuple[Any, ...]) -> Recovered:
         """Has a script go through all that is active, a part a call; it says by an empty reply that it is not to."""

@@ -31,13 +31,15 @@ class WorkCalls(Caller):
         again: int = 0,
         unread_ms: int = 0,
         suspects: int | None = None,
+        larger: bool = False,
     ) -> Fetched:
         """Settles results and fetches jobs.
 
         Args:
             again: which repeat it is of a call that was not answered, with the same token and results; 0 for the first.
+            larger: nothing is fetched but a job that waits for a larger worker.
         """
-        most, repeated = "" if suspects is None else suspects, self._repeated + token
+        most, repeated = _most(suspects, larger), self._repeated + token
         asked = (letters, token, lease_ms, worker, room, *rate, points, again or "", unread_ms or "", most, repeated)
         sent = itertools.chain.from_iterable(result.sent() for result in results)
         return self.fetched(await self.call("finish_and_fetch", self.keys.queue, *asked, *sent))
@@ -59,6 +61,7 @@ class WorkCalls(Caller):
         points: int,
         unread_ms: int = 0,
         suspects: int | None = None,
+        larger: bool = False,
     ) -> tuple[Any, ...]:
         """A finish_and_fetch that settles nothing, as a command; its reply is for `fetched`.
 
@@ -66,7 +69,7 @@ class WorkCalls(Caller):
             unread_ms: how long a lease holds until extend_leases says that the caller has read of it; 0: lease_ms.
             suspects: how many jobs that were with a worker that died are fetched at most; None for no bound.
         """
-        most, repeated = "" if suspects is None else suspects, self._repeated + token
+        most, repeated = _most(suspects, larger), self._repeated + token
         asked = (letters, token, lease_ms, worker, room, *rate, points, "", unread_ms or "", most, repeated)
         return self.command("finish_and_fetch", self.keys.queue, *asked)
 
@@ -101,3 +104,10 @@ class WorkCalls(Caller):
         )  # fmt: skip
         told_to_end = [(text(job_id), text(token), text(reason)) for job_id, token, reason in cancels]
         return Heard(told_to_end, text(drain), settings[0] if settings else None)
+
+
+def _most(suspects: int | None, larger: bool) -> int | str:
+    """What finish_and_fetch takes as its suspects."""
+    if larger:
+        return "larger"
+    return "" if suspects is None else suspects

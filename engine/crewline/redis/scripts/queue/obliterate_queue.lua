@@ -73,7 +73,7 @@ for _, kind in ipairs({ 'worker', 'flow' }) do
   if left <= 0 then return refusals and { 0, refusals } or 0 end
 end
 for _, suffix in ipairs({ 'cancels', 'settings', 'sweep', 'sweep:completed', 'sweep:failed', 'kept:completed',
-  'kept:failed', 'heal', 'looks', 'passed', 'runs' }) do
+  'kept:failed', 'heal', 'looks', 'passed', 'runs', 'larger' }) do
   redis.call('UNLINK', own_key(q, suffix))
 end
 redis.call('UNLINK', base .. 'repeat', q.marker, q.events, q.stalled, q.limiter, q.counter, q.id, q.meta,

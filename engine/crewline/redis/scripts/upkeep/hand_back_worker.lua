@@ -12,6 +12,7 @@ ARGV     1 base
          8 window   how many active ids this call looks at
          9 kept     how many lines a job's log keeps
          10 written  as in cancel_job
+         11 larger   '1' if one that would fail at once by `fatal` waits for a larger worker instead, the first time
 Returns  {ids put back, ids whose next fetch fails them, ids that never began, what to go on with or '', and what was
          refused beside that, if anything was}
 Events   waiting (prev active), and stalled for one that is a suspect, a job; failed for one that was to be cancelled
@@ -41,7 +42,8 @@ local found, known = {}, {}
 for i = #ids, 1, -1 do
   if held[i] and string.sub(held[i], 1, #leases) == leases then
     -- pcall: the key may be anything
-    local told = heed(redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats'))
+    local told = heed(redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats',
+      'larger'))
     local kind = not told[1] and 'gone' or is_unread(told) and 'unbegun' or blame and 'lost' or 'back'
     found[#found + 1] = { ids[i], kind, told, skip + i - 1 - length }
     known[#known + 1] = ids[i]
@@ -55,8 +57,10 @@ local sole = fatal == 'sole' and skip == 0 and #ids < window and #found == 1
 for i = 1, fatal == '' and 0 or #found do
   local told = found[i][3]
   if sole then told[5] = told[5] or '1' end
-  if told[5] then told.most = 1 end
+  if told[5] and ARGV[11] == '1' and not told[7] then told.outgrown = cause elseif told[5] then told.most = 1 end
 end
+local before = {}
+for i = 1, #found do before[found[i][1]] = found[i][3][7] end
 local all_left, back, doomed, unbegun = pcall(leave_active, found, tonumber(ARGV[5]), ARGV[10])
 -- only now: by its lock the next call knows whose a job is that is still active, as one that leave_active leaves out is
 local left = {}
@@ -68,7 +72,11 @@ for i = 1, #known do
 end
 if not all_left then error(back, 0) end
 local function tell(id, dooms)
-  if dooms then redis.call('HSET', base .. id, 'defa', redis.call('HGET', base .. id, 'defa') .. ': ' .. cause) end
+  if dooms then
+    local why = redis.call('HGET', base .. id, 'defa') .. ': ' .. cause
+    if before[id] then why = why .. '; before that, ' .. before[id] end
+    redis.call('HSET', base .. id, 'defa', why)
+  end
   local lines = redis.call('RPUSH', base .. id .. ':logs', 'crewline: ' .. cause)
   if lines > tonumber(ARGV[9]) then redis.call('LTRIM', base .. id .. ':logs', -tonumber(ARGV[9]), -1) end
 end

@@ -67,7 +67,8 @@ local found, seen, removed = {}, {}, {}
 for i = #ids, 1, -1 do
   if not held[i] then
     -- pcall: the key may be anything
-    local told = heed(redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats'))
+    local told = heed(redis.pcall('HMGET', base .. ids[i], 'name', 'processedOn', 'unread', 'crashes', 'alone', 'ats',
+      'larger'))
     local kind = verdict_on(ids[i], told, lease, once)
     if kind == 'seen' then
       seen[#seen + 1] = ids[i]

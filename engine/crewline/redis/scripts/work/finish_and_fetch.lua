@@ -15,7 +15,8 @@ ARGV     1 base      "<prefix>:<queue>:"
          12 unread   '' or how long, in ms, the leases of the jobs fetched now hold until the worker has said with
                      extend_leases that it has read of them: it may sleep while this call waits for work in its name
          13 suspects  '' or how many suspects to fetch at most (jobs that were with a worker that died): those beyond it
-                     are looked past, 500 a call, and stay where they are
+                     are looked past, 500 a call, and stay where they are; 'larger' for nothing but a job that waits
+                     for a larger worker, one a call
          14 repeated  a string of our own, by the token: which of its repeats was here last
          then 5 a result:
            id, token
@@ -39,6 +40,8 @@ ARGV     1 base      "<prefix>:<queue>:"
              alone      "<ats>:<processedOn>" of a start that ran alone in its worker, which lives
              crashed    back: true if the process died that ran this suspect alone
              tried      back: true if this suspect raised in a process of its own, which lived on
+             larger     retry, back: of what it died for want of memory: it waits for a larger worker
+             outgrown   back: true if it died of that just now: that start counts
 Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0, and what was refused beside that, if anything was}
          next due: now, where there is more than one call reads, or more behind suspects than it looks at; or where
          something was settled and nothing could be fetched: a fetch by itself is told why
@@ -78,7 +81,8 @@ if room > 0 or ARGV[11] ~= '' then
   -- @include fetch/taken
   local whole_call
   whole_call, jobs, next_due, limited = pcall(lease_jobs, ARGV[4], ARGV[5], ARGV[6], room, tonumber(ARGV[8]),
-    tonumber(ARGV[9]), tonumber(ARGV[11]), ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0)
+    tonumber(ARGV[9]), tonumber(ARGV[11]), ARGV[12] ~= '' and ARGV[12], tonumber(ARGV[13]), #codes > 0,
+    ARGV[13] == 'larger')
   if not whole_call then
     -- @include fetch/undo_fetch
     undo_fetch(taken, ARGV[4])

@@ -57,8 +57,8 @@ local function settle_jobs(offset, points)
       elseif outcome == 'retry' and other_ways().retry_later(id, job, value, told) == 'delayed' then
         postponed = true
       elseif outcome ~= 'gone' then
-        if outcome ~= 'retry' then other_ways().hand_back(id, job, told) end
-        woken = true
+        if outcome ~= 'retry' and other_ways().hand_back(id, job, told) == 'delayed' then postponed = true
+        else woken = true end
       end
     elseif told.alone and codes[r] ~= -1 then
       attempt(other_ways().take_back_crash, job, told.alone)

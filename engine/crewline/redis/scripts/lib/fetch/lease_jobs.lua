@@ -43,7 +43,7 @@ end
 local MOST_READ = 200000
 
 local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, again, unread_ms, suspects,
-  settled)
+  settled, larger)
   local jobs = {}
   if again then
     -- @include fetch/note_repeat
@@ -56,7 +56,7 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   -- what was settled in this call may have gone back to wait
   local prioritized = settled or size.prioritized > 0
   local promoted = false
-  if size.delayed > 0 then
+  if size.delayed > 0 and not larger then
     -- @include fetch/promote_due
     promoted = promote_due() > 0
     if promoted then prioritized = true end
@@ -70,12 +70,15 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
     return jobs, 0, 0
   end
   local limited
-  room, limited = allowance(room, meta, max, used, rate_ms)
+  room, limited = allowance(larger and 1 or room, meta, max, used, rate_ms)
   local aside, scores, took, more, read = {}, taken.scores, 0, false, 0
   while took < room do
     local ids, before, last = nil, #aside, nil
+    if larger then
+      -- @include fetch/take_larger
+      ids = take_larger()
     -- those behind suspects have been looked at
-    if before == 0 then
+    elseif before == 0 then
       ids = take(room, prioritized, scores)
     else
       -- @include fetch/take_behind

@@ -1,5 +1,6 @@
 -- @include base/clock
 -- @include base/fields
+-- @include base/own_key
 -- @include base/told_by
 -- @include end/hand_back
 -- @include place/mark_next_due
@@ -16,8 +17,10 @@ local function undo_fetch(taken, token)
         if told_by({ 'HGET', job, 'processedOn' }) == stamp then attempt(give_start_back, job) end
         redis.pcall('HDEL', job, 'unread')
       end
-      local score = taken.scores[id]
-      put_right(id, score and { 'ZADD', q.prioritized, score, id } or { 'RPUSH', q.wait, id })
+      local score, due = taken.scores[id], taken.larger[id]
+      if due then redis.pcall('ZADD', own_key(q, 'larger'), whole(now), id) end
+      put_right(id, due and { 'ZADD', q.delayed, due, id } or score and { 'ZADD', q.prioritized, score, id }
+        or { 'RPUSH', q.wait, id })
     end
   end
   for _, id in ipairs(taken.due) do put_right(id, { 'ZADD', q.delayed, whole(now * 4096), id }) end

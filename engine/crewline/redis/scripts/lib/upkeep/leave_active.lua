@@ -6,6 +6,7 @@
 -- @include end/finished
 -- @include end/hand_back
 -- @include place/check_moving
+-- @include place/mark_next_due
 -- @include place/push_job
 -- @include place/remove_from_list
 -- @include upkeep/stalled_job
@@ -16,7 +17,7 @@
 local function leave_active(found, most, written)
   if #found > 0 then check_moving(q) end
   local back, doomed, unbegun, finished = {}, {}, {}, finished_jobs()
-  local places, removed, reasons = {}, {}, {}
+  local places, removed, reasons, postponed = {}, {}, {}, false
   for i = #found, 1, -1 do
     local id, kind, told = unpack(found[i])
     reasons[id] = kind ~= 'gone' and cancelled(id, nil, told[6] or '') or nil
@@ -28,13 +29,14 @@ local function leave_active(found, most, written)
     remove_from_list(q.active, places, removed)
     for i = #found, 1, -1 do
       local id, kind, told = unpack(found[i])
+      postponed = postponed or told.outgrown or told[7]
       if reasons[id] then
         end_from_outside(finished, id, base .. id, reasons[id], 'active', written)
       elseif kind == 'lost' then
         local list = put_back(id, base .. id, told, most) and doomed or back
         list[#list + 1] = id
       elseif kind == 'back' then
-        hand_back(id, base .. id, {})
+        hand_back(id, base .. id, { larger = told[7] })
         back[#back + 1] = id
       elseif kind == 'unbegun' then
         push_job(q, id, priority_of(base .. id), true, 'active')
@@ -51,5 +53,6 @@ local function leave_active(found, most, written)
     redis.pcall('LREM', q.active, 0, ':gone')
     error(why, 0)
   end
+  if postponed then attempt(mark_next_due, q) end
   return back, doomed, unbegun
 end

@@ -2,6 +2,7 @@
 -- @include base/counts
 -- @include base/fields
 -- @include end/condemn
+-- @include place/keep_for_larger
 -- @include place/push_job
 -- Whether nobody has read of a start: the mark names it, and is believed twice in a row.
 local function is_unread(told)
@@ -10,7 +11,7 @@ local function is_unread(told)
 end
 
 -- What becomes of an id without a lock: unbegun, lost, gone (it is no job), seen, or young. `told`: name, processedOn,
--- unread, crashes, alone and ats of its job.
+-- unread, crashes, alone, ats and larger of its job.
 local function verdict_on(id, told, lease, once)
   local began = told[1] and number(told[2], nil)
   -- by a clock that is ahead: nobody knows when
@@ -22,19 +23,22 @@ local function verdict_on(id, told, lease, once)
 end
 
 -- A job that lost its worker: a suspect from now on, before its equals. `told.most` is in the place of `most`, if it is
--- there. Returns whether the next fetch fails it.
+-- there. One that died for want of memory (`told.outgrown`: of what), or had before, waits for a larger worker. Returns
+-- whether the next fetch fails it.
 local function put_back(id, job, told, most)
-  push_job(q, id, priority_of(job), true, 'active')
+  local blamed = told[5] and not told.outgrown
+  local crashes, larger = number(told[4], 0) + (blamed and 1 or 0), told.outgrown or told[7]
+  local dooms = crashes >= (told.most or most)
+  if larger and not dooms then keep_for_larger(id, job, larger, now)
+  else push_job(q, id, priority_of(job), true, 'active') end
   increment(job, 'stc')
   increment(job, 'suspect')
-  local crashes = number(told[4], 0)
-  if told[5] then
+  if blamed then
     crashes = increment(job, 'crashes')
     -- the start that is blamed: whoever ran it may only have stood still
     redis.call('HSET', job, 'blamed', (told[6] or '') .. ':' .. (told[2] or ''))
   end
   redis.call('HDEL', job, 'alone', 'unread')
-  local dooms = crashes >= (told.most or most)
   if dooms then redis.call('HSET', job, 'defa', condemnation(crashes)) end
   redis.call('XADD', q.events, '*', 'event', 'stalled', 'jobId', id)
   return dooms

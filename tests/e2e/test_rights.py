@@ -25,6 +25,8 @@ WITHIN: set[Right] = {
     # by a server-side apply of what is not there yet
     ("apps", "deployments", "create"),
     ("", "serviceaccounts", "create"),
+    ("", "pods", "create"),
+    ("policy", "poddisruptionbudgets", "create"),
 }
 
 

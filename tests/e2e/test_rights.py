@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator
@@ -80,7 +81,8 @@ async def walk(scene: Scene) -> None:
 
     every = {"queueRef": {"name": "rights"}, "schedule": "0 7 * * *", "job": {"name": "early"}}
     await scene.apply(
-        wanted(2), {"apiVersion": API, "kind": "ScheduledJob", "metadata": {"name": "rights"}, "spec": every}
+        wanted(2, disruption={"budget": {"maxUnavailable": 1}}),
+        {"apiVersion": API, "kind": "ScheduledJob", "metadata": {"name": "rights"}, "spec": every},
     )
     await scene.wait("rights", "has both workers", lambda seen: seen["status"]["ready"] == "2/2")
     # one of two goes: which one, is marked
@@ -100,6 +102,30 @@ async def walk(scene: Scene) -> None:
             "rights", "has seen it", lambda seen: seen["status"]["observedGeneration"] == seen["metadata"]["generation"]
         )
         await until("it is so", scene.queue("rights").metrics, lambda seen: bool(seen.paused) is paused)  # noqa: B023
+
+
+async def outgrow(scene: Scene) -> None:
+    """Have a job die of memory, and run in a pod of its own, which goes."""
+    resources = {"limits": {"memory": "128Mi"}, "requests": {"memory": "64Mi"}}
+    worker = {"resources": resources, "retryWith": {"memory": "512Mi"}}
+    await scene.apply(jobqueue("outgrown", "handlers:needs", worker=worker))
+    job = await scene.queue("outgrown").add("n", {"mib": 200})
+    assert (await job.result(timeout=120))["pod"] == "outgrown-larger"
+
+
+async def roll_until(scene: Scene, audit: Path) -> None:
+    """Change the workers' template until the Deployment takes pods of several earlier ones away at once."""
+    number = 0
+
+    async def rolls() -> bool:
+        nonlocal number
+        number += 1
+        env = [{"name": "NUMBER", "value": str(number)}]
+        await scene.kube.merge(API, "JobQueue", "rights", scene.namespace, {"spec": {"worker": {"env": env}}})
+        await asyncio.sleep(2)
+        return ("apps", "replicasets", "list") in {right for right, _ in calls(audit)}
+
+    await until("which templates pods are of has been looked at", rolls)
 
 
 async def edit_until(scene: Scene, audit: Path, kind: str, plural: str, edit: Callable[[int], Object]) -> None:
@@ -122,11 +148,13 @@ async def test_it_is_allowed_what_it_asks_for_and_nothing_else(scene: Scene, aud
     await edit_until(
         scene, audit, "ScheduledJob", "scheduledjobs", lambda number: {"schedule": f"{number % 60} 7 * * *"}
     )
+    await roll_until(scene, audit)
+    await outgrow(scene)
     given = await granted(scene)
 
     async def unused() -> list[Right]:
         return sorted(given - {right for right, _ in calls(audit)} - WITHIN)
 
-    await until("each right is used", unused, lambda rights: rights == [], seconds=30)
+    await until("each right is used", unused, lambda rights: rights == [])
     refused = {right for right, allowed in calls(audit) if not allowed}
     assert refused == set()

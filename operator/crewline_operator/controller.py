@@ -19,7 +19,7 @@ from crewline_operator.effects.executor import Executor
 from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
-from crewline_operator.kube.errors import retry_after
+from crewline_operator.kube.errors import WentBack, retry_after
 from crewline_operator.kube.events import EventRecorder
 from crewline_operator.kube.fence import Fence
 from crewline_operator.kube.named import NamedObjects
@@ -141,13 +141,13 @@ class Controller:
             self._missed.watch_began_anew(kind)
 
     async def run(self) -> None:
-        """Run until cancelled. Raises OldSchema."""
+        """Run until cancelled. Raises OldSchema, and WentBack in a group."""
         await self._listing.first()
         try:
             async with asyncio.TaskGroup() as group:
                 self._begin()
                 for name, duty in self._duties().items():
-                    group.create_task(kept_up(name, duty), name=name)
+                    group.create_task(kept_up(name, duty, (WentBack,)), name=name)
                 await self._work.run(
                     self._reconcile,
                     workers=self._settings.reconcilers,

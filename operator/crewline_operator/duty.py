@@ -23,13 +23,15 @@ AGAIN_CAP_SECONDS = 30.0
 WELL_SECONDS = 60.0
 
 
-async def kept_up(name: str, duty: Callable[[], Awaitable[None]]) -> None:
-    """Run `duty`, and run it again whenever it ends, however it does, until cancelled."""
+async def kept_up(name: str, duty: Callable[[], Awaitable[None]], ends_by: tuple[type[Exception], ...] = ()) -> None:
+    """Run `duty`, and run it again whenever it ends, however it does, until cancelled; raises those of `ends_by`."""
     ends = 0
     while True:
         began = time.monotonic()
         try:
             await duty()
+        except ends_by:
+            raise
         except (Exception, asyncio.CancelledError):
             if cancelled():
                 raise

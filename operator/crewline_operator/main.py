@@ -167,6 +167,9 @@ def tell_end(parts: Sequence[asyncio.Task[None]], first: asyncio.Task[None] | No
     """
     for part in parts:
         if not part.cancelled() and isinstance(error := part.exception(), Exception):
+            while isinstance(error, ExceptionGroup):
+                # one of the tasks within it
+                error = error.exceptions[0]
             raise error
     if first is not None:
         raise PartEnded(f"{first.get_name()} has ended, which it never should")

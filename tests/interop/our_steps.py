@@ -184,7 +184,7 @@ class Ours:
             return
         if state == "wait":
             # theirs leaves those with a priority, ours takes all that wait
-            await self._queue._clean(state, 1 << 52, None)
+            await self._queue._clean(state, await self._queue.scripts.read_clock(), None)
         else:
             await self._queue.clean(state)
 

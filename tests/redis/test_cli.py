@@ -134,7 +134,9 @@ async def test_dead_letters_are_listed_with_reason_and_replayed_once(
     assert code == 0 and json.loads(out)["replayed"] == 0
     code, out, err = await _run(crewline, "dlq", "replay", "1", "99")
     assert code == 1 and "no dead letter 99" in err
-    assert out == "1: replayed before, or its job runs again\nreplayed 0 letters; each is replayed once only\n"
+    assert (
+        out == "1: replayed before, or its job runs again or is done\nreplayed 0 letters; each is replayed once only\n"
+    )
 
 
 async def test_a_listing_of_dead_letters_says_whose_they_are_and_how_many_wait_where(

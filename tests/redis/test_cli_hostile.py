@@ -153,7 +153,7 @@ async def test_one_letter_that_cant_be_replayed_stops_no_other_and_is_named(
         code, out, err = await _run(crewline, "dlq", "replay", *done, "99", *told["failed"])
         assert code == 1 and "2 letters can't be replayed" in err and "no dead letter 99" in err
         assert out == (
-            "".join(f"{letter_id}: replayed before, or its job runs again\n" for letter_id in done)
+            "".join(f"{letter_id}: replayed before, or its job runs again or is done\n" for letter_id in done)
             + "replayed 0 letters; each is replayed once only\n"
         )
         # a queue that takes it replays it

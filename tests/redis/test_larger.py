@@ -295,6 +295,30 @@ async def test_a_larger_worker_is_not_kept_for_a_paused_queue(
     assert (await job.state(), await waiting_for_larger(queue)) == ("delayed", [job.id])
 
 
+async def test_what_else_is_due_keeps_no_larger_worker_busy(
+    queue: Queue, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes none of that, and would ask for it without a pause."""
+    monkeypatch.setattr("crewline.worker.calls.larger.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("crewline.worker.calls.larger.IDLE_SECONDS", 0.5)
+    await one_outgrown(queue)
+    late = await queue.add("n", 1, delay=0.001)
+    await queue.pause()
+    await asyncio.sleep(0.01)
+    assert not (await fetch(queue, "big", larger=True)).more
+    await asyncio.wait_for(Worker("emails", process_handlers.either, redis=redis_url, larger=True).run(), 30)
+    assert await late.state() == "delayed"
+
+
+async def test_a_job_that_has_come_to_the_id_since_waits_for_its_own_time(queue: Queue) -> None:
+    job = await one_outgrown(queue, job_id="report")
+    await job.remove()
+    again = await queue.add("n", 1, job_id="report", delay=7200)
+    assert await waiting_for_larger(queue) == ["report"]
+    assert await ids(queue, "big", larger=True) == []
+    assert (await again.state(), await waiting_for_larger(queue)) == ("delayed", [])
+
+
 def job_is(job: Job, state: str) -> Any:
     async def look() -> bool:
         return await job.state() == state

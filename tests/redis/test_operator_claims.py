@@ -22,6 +22,7 @@ from crewline_operator.model.owner import CLAIM_SECONDS, UNKNOWN, Owner, claim_k
 from crewline_operator.model.queue_ref import QueueRef
 from crewline_operator.model.settings import Settings
 from crewline_operator.redis.bulkhead import Bulkheads
+from crewline_operator.redis.claims import renew_claim, take_claim
 from crewline_operator.redis.endpoint import Endpoint
 from crewline_operator.redis.pollers import Pollers
 from crewline_operator.redis.reading import Snapshot, Target
@@ -227,3 +228,15 @@ async def test_a_claim_is_given_up_in_silence_where_its_queue_is_followed_no_mor
     await first.executor.carry_out(first.key, None, [Unfollow()])
     await first.give_up()
     assert not first.has_it
+
+
+async def test_a_full_redis_lets_a_claim_hold_on(queue: Queue) -> None:
+    owner = Owner("c", "shop", "emails", "u", operator="ops/crewline")
+    assert await take_claim(queue.redis, KEY, owner, None)
+    await queue.redis.expire(KEY, 10)
+    await queue.redis.config_set("maxmemory", 1)
+    try:
+        await renew_claim(queue.redis, KEY, owner)
+    finally:
+        await queue.redis.config_set("maxmemory", 0)
+    assert await queue.redis.ttl(KEY) > 10

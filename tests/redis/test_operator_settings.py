@@ -7,7 +7,6 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
 from crewline import Job, Keep, Queue
 from crewline.wire.settings import Settings
 from crewline_operator.effects.actions import Sweep, WriteSettings
@@ -146,28 +145,31 @@ async def test_a_key_of_another_type_is_the_fault_of_its_queue(operator: Operato
     assert isinstance(found, Fault) and KEY in found.message
 
 
-@pytest.mark.parametrize(
-    ("refused", "reason"),
-    [
-        (("CONFIG", "SET", "maxmemory", "1"), "RedisFull"),
-        (("ACL", "SETUSER", "default", "-set"), "RedisPermissionDenied"),
-    ],
-)
+async def test_a_full_redis_takes_settings(operator: Operator, queue: Queue) -> None:
+    """They may end work, as a pause does."""
+    await queue.redis.config_set("maxmemory", 1)
+    try:
+        await operator.do(WriteSettings(REF, "{}", {"concurrency": 5}))
+    finally:
+        await queue.redis.config_set("maxmemory", 0)
+    assert operator.executor.done(EMAILS).settings_denied is None
+    assert await queue.redis.exists(KEY) == 1
+
+
 async def test_settings_that_redis_does_not_take_are_told_and_do_not_hold_up_what_comes_after(
-    operator: Operator, queue: Queue, caplog: Any, refused: tuple[str, ...], reason: str
+    operator: Operator, queue: Queue, caplog: Any
 ) -> None:
     caplog.set_level("INFO", "crewline_operator")
     write = WriteSettings(REF, "{}", {"concurrency": 5})
-    await queue.redis.execute_command(*refused)
+    await queue.redis.execute_command("ACL", "SETUSER", "default", "-set")
     try:
         for _ in range(2):
             await operator.do(write, Note("Normal", "ComesAfter", "what is in the same plan"))
     finally:
-        await queue.redis.execute_command("CONFIG", "SET", "maxmemory", "0")
         await queue.redis.execute_command("ACL", "SETUSER", "default", "+set")
     assert await queue.redis.exists(KEY) == 0
     denied = operator.executor.done(EMAILS).settings_denied
-    assert denied is not None and denied.fault.reason == reason
+    assert denied is not None and denied.fault.reason == "RedisPermissionDenied"
     assert denied.fault.message.startswith(
         "what the workers are to follow can't be written: Redis of JobQueue 'emails' "
     )

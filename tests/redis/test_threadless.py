@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import redis
-from crewline import CrewlineError, Queue, sync
+from crewline import CrewlineError, Job, JobFailed, Queue, sync
+from crewline.beside import ThreadRefused
 from crewline.wire.keys import Keys
 from crewline.worker.calls.leases import LeaseKeeper
 from crewline.worker.handlers.targets import Targets
@@ -111,3 +112,25 @@ def _within(seconds: float, call: Callable[[], Any]) -> Any:
     thread.join(seconds)
     assert returned, f"it blocks for {seconds:g} s and more"
     return returned[0]
+
+
+@pytest.mark.parametrize("kind", ["async", "thread"])
+async def test_a_handler_that_meets_no_thread_by_itself_has_begun(
+    queue: Queue, start_worker: Any, until: Any, kind: str
+) -> None:
+    """Its effects have happened: that is an attempt."""
+    runs = 0
+
+    def plain(job: Job) -> None:
+        nonlocal runs
+        runs += 1
+        raise ThreadRefused("a thread of the handler's own could not be started")
+
+    async def handle(job: Job) -> None:
+        plain(job)
+
+    await start_worker(plain if kind == "thread" else handle)
+    job = await queue.add("n", 1, attempts=1)
+    with pytest.raises(JobFailed, match="of the handler's own"):
+        await job.result(timeout=20)
+    assert runs == 1

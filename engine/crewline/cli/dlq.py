@@ -164,7 +164,7 @@ def replay(
                 except CrewlineError as error:
                     cant(letter_id, error)
                 else:
-                    told[letter_id] = "replayed" if done else "replayed before, or its job runs again"
+                    told[letter_id] = "replayed" if done else "replayed before, or its job runs again or is done"
                     if not as_json:
                         say(f"{letter_id}: {told[letter_id]}")
             return [*told.values()].count("replayed")

@@ -33,7 +33,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Denied:
-    """Why Redis did not take something, and when, by the monotonic clock."""
+    """Why something was not taken, by Redis or the API server, and when, by the monotonic clock."""
 
     fault: Fault
     at: float
@@ -69,6 +69,8 @@ class Done:
     drain_denied: Denied | None = None
     #: ... and the last write of settings and limits.
     settings_denied: Denied | None = None
+    #: ... and the last pod of a larger worker, which the API server did not take.
+    larger_denied: Denied | None = None
     #: How many plans in a row were for another state of things than there was.
     changed: int = 0
 

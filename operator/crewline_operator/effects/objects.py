@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from crewline_operator.effects.actions import Apply, Remove, Shield, WriteStatus
-from crewline_operator.effects.done import Applied, Done
+from crewline_operator.effects.done import Applied, Denied, Done
 from crewline_operator.effects.errors import Changed, Gone, NotItsTurn, NotWritten, Refused
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.budget import WriteBudget
@@ -70,7 +70,14 @@ class Objects:
                 raise
             name = action.manifest["metadata"]["name"]
             message = f"the API server refuses {action.kind} {name!r}: {error}: correct spec.worker"
-            raise Refused(Fault("ApplyRefused", message)) from error
+            fault = Fault("ApplyRefused", message)
+            if action.kind == "Pod":
+                # A larger worker's, which nothing else of the JobQueue waits for: the next plan tells of it.
+                done.larger_denied = Denied(fault, time.monotonic())
+                return
+            raise Refused(fault) from error
+        if action.kind == "Pod":
+            done.larger_denied = None
         done.applied[action.kind] = Applied(action.digest, fingerprint(applied))
         self._store.of(action.kind).put(applied)
 

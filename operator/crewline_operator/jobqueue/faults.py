@@ -106,4 +106,6 @@ def _worker_fault(observed: Observed) -> Fault | None:
     if fault is not None or ready_pods(observed.pods) >= observed.current_replicas:
         return fault
     # It may have been hidden by others meanwhile.
-    return next((fault for fault in told_faults(observed.status) if fault.reason in POD_REASONS), None)
+    told = (fault for fault in told_faults(observed.status) if fault.reason in POD_REASONS)
+    # that of a larger worker is told as long as that is there
+    return next((fault for fault in told if f"pod {observed.me.name}-larger" not in fault.message), None)

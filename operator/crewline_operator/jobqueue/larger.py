@@ -21,7 +21,7 @@ from crewline_operator.jobqueue.pods import has_ended, pod_fault
 from crewline_operator.jobqueue.spec import JobQueue
 from crewline_operator.kube.ended import container_status
 from crewline_operator.model.demand import Demand
-from crewline_operator.model.fault import Fault
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.key import Object
 from crewline_operator.redis.reading import Snapshot
 
@@ -50,7 +50,7 @@ def larger_step(jobqueue: JobQueue, observed: Observed, manifest: dict[str, Any]
     pod = observed.larger
     wanted = manifest is not None and wants_larger(jobqueue, observed)
     if pod is None:
-        return LargerStep([Apply(manifest)]) if wanted and manifest is not None else LargerStep()
+        return _make(observed, manifest) if wanted and manifest is not None else LargerStep()
     match standing(pod, jobqueue):
         case Standing.FOREIGN:
             return LargerStep(fault=_taken(jobqueue)) if wanted else LargerStep()
@@ -64,11 +64,23 @@ def larger_step(jobqueue: JobQueue, observed: Observed, manifest: dict[str, Any]
     return LargerStep(fault=fault)
 
 
+def _make(observed: Observed, manifest: dict[str, Any]) -> LargerStep:
+    """Has it made; one that was refused is tried again now and then, and holds up nothing else."""
+    denied = observed.larger_denied
+    if denied is None:
+        return LargerStep([Apply(manifest)])
+    is_due = observed.clock - denied.at >= FAULT_CHECK_SECONDS
+    return LargerStep([Apply(manifest)] if is_due else [], denied.fault, FAULT_CHECK_SECONDS)
+
+
 def others_demand(jobqueue: JobQueue, snapshot: Snapshot) -> Demand:
     """What the other workers are there for: not the job that a larger one runs."""
     demand, name = snapshot.demand, larger_worker(jobqueue)
     apart = sum(1 for job in snapshot.running if job.worker == name) if jobqueue.worker.retry_memory else 0
-    return replace(demand, active=max(demand.active - apart, 0))
+    limits, apart = demand.limits, min(apart, demand.active)
+    if limits.at_once is not None:
+        limits = replace(limits, at_once=max(limits.at_once - apart, 0))
+    return replace(demand, active=demand.active - apart, limits=limits)
 
 
 def larger_status(jobqueue: JobQueue, observed: Observed, snapshot: Snapshot) -> dict[str, Any] | None:

@@ -199,6 +199,7 @@ class JobQueueObserver:
             stale_child=" and ".join(children.stale) or None,
             applied=dict(done.applied),
             pause_denied=done.pause_denied,
+            larger_denied=done.larger_denied,
             drain_denied=done.drain_denied,
             settings_denied=done.settings_denied,
             status_age_seconds=done.status_age_seconds(time.monotonic()),

@@ -100,6 +100,8 @@ class Observed:
     refusal: Fault | None = None
     #: The last pause or resume that Redis did not take.
     pause_denied: PauseDenied | None = None
+    #: Why the API server did not take a larger worker's pod.
+    larger_denied: Denied | None = None
     #: ... and the last request to drain, or to drain no more.
     drain_denied: Denied | None = None
     #: ... and the last write of settings and limits.

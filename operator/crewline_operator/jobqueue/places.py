@@ -62,7 +62,7 @@ class Places:
             return False
         owner = read_owner(found)
         is_mine = owner is not None and owner.uid == served.uid
-        if is_mine and (found == here or reading.fault is not None):
+        if is_mine and (found == here or (here is None and reading.fault is not None)):
             self._others.pop(key, None)
             return True
         self._others[key] = wanted, time.monotonic()

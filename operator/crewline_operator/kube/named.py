@@ -16,11 +16,13 @@ import random
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 import aiohttp
 from crewline.redis.connection import cancelled, end_tasks
 
+from crewline_operator.duty import kept_up
 from crewline_operator.kube.api import Api
 from crewline_operator.kube.content import is_same, read_content, read_digest
 from crewline_operator.kube.errors import ApiError, retry_after
@@ -154,7 +156,8 @@ class NamedObjects(Generic[U]):
         self._polled.pop(named, None)
         known = self._known[named]
         if known.task is None:
-            known.task = asyncio.create_task(self._watch_forever(named, known), name=f"watch {named}")
+            name = f"the watch of {named}"
+            known.task = asyncio.create_task(kept_up(name, partial(self._watch_forever, named, known)), name=name)
 
     def _poll(self, named: Named) -> None:
         self._polled.setdefault(named)

@@ -32,6 +32,8 @@ class Listing:
         self._intake = intake
         self._settings = settings
         #: Watched namespaces that may not be listed.
+        #: Of two lists at a time the one that began first may end last, and look like one of restored data.
+        self._one_at_a_time = asyncio.Lock()
         self._refused: set[str] = set()
 
     async def first(self) -> None:
@@ -89,8 +91,9 @@ class Listing:
     async def _list_namespace(self, namespace: str | None, only: str | None) -> None:
         for kind, resource, label in KINDS:
             if only in (None, kind):
-                objects, version = await self._api.list(resource, namespace, label_selector=label)
-                self._intake.on_list(kind, objects, version, namespace)
+                async with self._one_at_a_time:
+                    objects, version = await self._api.list(resource, namespace, label_selector=label)
+                    self._intake.on_list(kind, objects, version, namespace)
 
     def _tell_refused(self, namespace: str, error: ApiError) -> None:
         if namespace not in self._refused:

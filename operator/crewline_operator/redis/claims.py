@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import secrets
 
+from crewline.redis.refusals import is_full
 from redis.asyncio import Redis
-from redis.exceptions import WatchError
+from redis.exceptions import ResponseError, WatchError
 
 from crewline_operator.model.owner import CLAIM_SECONDS, Owner, read_owner
 from crewline_operator.redis.answers import connect_bounded
@@ -35,7 +36,13 @@ async def take_claim(redis: Redis, key: str, owner: Owner, instead_of: Owner | N
 
 async def renew_claim(redis: Redis, key: str, owner: Owner) -> None:
     """Let a claim hold on that `owner` has by now still, and no other operator in its place."""
-    await _replace(redis, key, owner, owner)
+    try:
+        await _replace(redis, key, owner, owner)
+    except ResponseError as error:
+        if not is_full(error):
+            raise
+        # A full Redis takes no new text, and lets the claim hold on as it is: it is ours, as was seen just now.
+        await redis.expire(key, CLAIM_SECONDS)
 
 
 async def give_up_claim(redis: Redis, key: str, owner: Owner) -> bool:

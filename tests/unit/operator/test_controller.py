@@ -84,3 +84,7 @@ async def test_a_part_that_ends_unasked_ends_the_process_as_one_that_failed() ->
     for first in (None, fine):
         with pytest.raises(ValueError, match="why"):
             tell_end([fine, failed], first=first)
+    # as the tasks of the controller tell it
+    grouped = await _ended(ExceptionGroup("tasks", [ExceptionGroup("duties", [LookupError("restored")])]))
+    with pytest.raises(LookupError, match="restored"):
+        tell_end([grouped, failed], first=None)

@@ -52,3 +52,16 @@ async def test_it_ends_when_it_is_told_to_also_if_nobody_below_lets_that_through
     task.cancel()
     await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 5)
     assert task.done()
+
+
+async def test_what_is_to_end_it_ends_it() -> None:
+    calls = 0
+
+    async def duty() -> None:
+        nonlocal calls
+        calls += 1
+        raise LookupError("the data was restored")
+
+    with pytest.raises(LookupError):
+        await kept_up("a duty", duty, (LookupError,))
+    assert calls == 1

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
-from crewline.beside import ThreadRefused
 from crewline.errors import HandlerNotFound, InvalidPayload
 from crewline.worker.handlers.targets import Target, Targets
 from crewline.worker.processes.answers import ChildRefused, ChildUnavailable, NeverReady, Returned
@@ -17,6 +16,7 @@ from crewline.worker.processes.messages import Where
 from crewline.worker.processes.specs import spec_of
 from crewline.worker.runs.run import Run
 from crewline.worker.runs.slots import Slots
+from crewline.worker.threads.pool import NoThread
 from crewline.worker.threads.threads import Threads
 
 log = logging.getLogger("crewline.worker")
@@ -106,7 +106,7 @@ class Calling:
         run.stoppable = False
         try:
             value, taken = await self._threads.run(run.job, target.call, arguments, bound)
-        except ThreadRefused as error:
+        except NoThread as error:
             self._report_refused(error)
             await asyncio.sleep(PAUSE_SECONDS)
             raise

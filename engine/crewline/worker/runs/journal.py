@@ -125,7 +125,8 @@ class Journal:
     def _told_next(self, result: Result) -> str:
         if result.outcome == "retry":
             seconds = result.delay_ms / 1000
-            return f"tried again in {seconds:,.{1 if seconds < 10 else 0}f} s" if seconds else "tried again at once"
+            when = f"in {seconds:,.{1 if seconds < 10 else 0}f} s" if seconds else "at once"
+            return f"tried again {when}" + (" by a larger worker, or an hour later by any" if result.larger else "")
         return f"failed for good: dead letter in {self._letters}" if self._letters else "failed for good"
 
 

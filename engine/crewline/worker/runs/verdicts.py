@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from crewline.beside import ThreadRefused
 from crewline.errors import InvalidOption, LeaseLost, Reject, Retry
 from crewline.queue.job import Job
 from crewline.redis.scripts import Result
@@ -19,6 +18,7 @@ from crewline.worker.processes.answers import ChildDied, ChildFailed, ChildUnava
 from crewline.worker.runs import outcomes
 from crewline.worker.runs.run import Run, Status
 from crewline.worker.runs.slots import Slots
+from crewline.worker.threads.pool import NoThread
 
 log = logging.getLogger("crewline.worker")
 
@@ -28,7 +28,7 @@ MAX_TRACE = 8000
 UNFORESEEN_MS = 1000
 
 #: There is no process or thread for the job now: it has not begun.
-NOT_BEGUN = (ChildUnavailable, ThreadRefused)
+NOT_BEGUN = (ChildUnavailable, NoThread)
 
 #: What becomes of a job whose own process was killed for want of memory: it runs again, fails for good, or waits for a
 #: larger worker, once.

@@ -18,6 +18,10 @@ from crewline.worker.handlers.exits import contained
 from crewline.worker.handlers.forks import end_copy
 
 
+class NoThread(ThreadRefused):
+    """A pool has no thread, and has called nothing. A function that it calls may meet a ThreadRefused of its own."""
+
+
 class _Work(NamedTuple):
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
@@ -46,7 +50,7 @@ class Pool:
         """Calls ``function`` in a thread; what it raises comes as an Exception, whatever it was.
 
         Raises:
-            ThreadRefused: there is none, and none can be started.
+            NoThread: there is none, and none can be started.
         """
         loop = asyncio.get_running_loop()
         work = _Work(loop, loop.create_future(), function)
@@ -60,11 +64,11 @@ class Pool:
             elif self._count < self._size:
                 try:
                     self._start()
-                except ThreadRefused:
+                except ThreadRefused as error:
                     # none to be had now (the limit of a pod): one that is there takes the work when it is done
                     if not self._count:
                         self._work.remove(work)
-                        raise
+                        raise NoThread(str(error)) from error
         return work.future
 
     def resize(self, size: int) -> None:

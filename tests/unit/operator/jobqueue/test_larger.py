@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from crewline_operator.effects.actions import Apply, Remove
+from crewline_operator.effects.done import Denied
 from crewline_operator.jobqueue.observed import Code, Observed
 from crewline_operator.jobqueue.plan import Plan
 from crewline_operator.model.do_not_disrupt import DO_NOT_DISRUPT
+from crewline_operator.model.fault import FAULT_CHECK_SECONDS, Fault
 from crewline_operator.model.key import Object
 from crewline_operator.model.names import JOBQUEUE_LABEL, LARGER_LABEL
 from crewline_operator.model.settings import Settings
@@ -137,6 +139,16 @@ def test_one_that_cannot_start_is_told_of_and_made_anew_when_the_spec_changes_or
     removed = [Remove("Pod", "emails-larger", "uid-p")]
     assert pods(at(pod, worker=WORKER | {"retryWith": {"memory": "256Mi"}})) == removed
     assert pods(at(pod, reading=reading())) == removed
+
+
+def test_one_that_is_refused_is_told_of_and_tried_again_and_holds_up_nothing_else() -> None:
+    fault = Fault("ApplyRefused", "the API server refuses Pod 'emails-larger': exceeded quota")
+    clock = seen().clock
+    just_now, then = (Denied(fault, clock - ago) for ago in (1, FAULT_CHECK_SECONDS))
+    result = at(larger_denied=just_now)
+    assert pods(result) == []
+    assert conditions(status_of(result))["Degraded"] == ("True", "ApplyRefused")
+    assert [type(action) for action in pods(at(larger_denied=then))] == [Apply]
 
 
 def test_another_ones_pod_of_that_name_is_left_and_told_of() -> None:

@@ -147,7 +147,8 @@ local function lease_jobs(token, lease_ms, worker, room, rate_max, rate_ms, agai
   end
   -- there is more than one call reads, or more behind suspects than it looks at: the caller is to come again at once
   local next_due = more and now or 0
-  if not more and #jobs == 0 and (settled or size.delayed > 0) then
+  -- a larger worker takes nothing else that is due, and looks by time
+  if not more and not larger and #jobs == 0 and (settled or size.delayed > 0) then
     local head = redis.call('ZRANGE', q.delayed, 0, 0, 'WITHSCORES')
     if head[2] then next_due = number(tonumber(head[2]) / 4096, 0) end
   end

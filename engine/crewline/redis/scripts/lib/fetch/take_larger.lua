@@ -19,7 +19,8 @@ local function take_larger()
   end
   for i = 1, #ids do
     local id, job = ids[i], base .. ids[i]
-    local score = redis.call('ZSCORE', q.delayed, id)
+    -- pcall: the key may be anything; one that has come to the id since waits for its own time
+    local score = heed(redis.pcall('HEXISTS', job, 'larger')) == 1 and redis.call('ZSCORE', q.delayed, id)
     if score then
       taken[#taken + 1], taken.larger[id] = { id }, score
       redis.call('ZREM', larger, id)

@@ -153,7 +153,7 @@ class Controller:
                     workers=self._settings.reconcilers,
                     observer=self._metrics.reconciled,
                     retry_after=retry_after,
-                    on_failure=Failing(self._store, self._executor).tell,
+                    on_failure=Failing(self._store, self._executor, self._jobqueues.is_left).tell,
                 )
         finally:
             await self._named.close()

@@ -5,6 +5,7 @@ It ends by itself: the first reconcile that succeeds writes the status anew.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,13 +30,15 @@ FAULTS_MAX = 16
 class Failing:
     """Told of each reconcile that has failed."""
 
-    def __init__(self, store: Store, executor: Executor) -> None:
+    def __init__(self, store: Store, executor: Executor, is_left: Callable[[Key], bool] = lambda _: False) -> None:
         self._store = store
         self._executor = executor
+        #: Whether another operator looks after it: the status is that one's to write.
+        self._is_left = is_left
 
     async def tell(self, key: Key, error: BaseException, failures: int) -> None:
         """One more has failed, so many in a row. Raises what the API server's calls raise."""
-        if failures < TELL_AFTER or key.kind not in RECONCILED:
+        if failures < TELL_AFTER or key.kind not in RECONCILED or self._is_left(key):
             return
         obj = self._store.of(key.kind).get(key.namespace, key.name)
         if obj is not None:

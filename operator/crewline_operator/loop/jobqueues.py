@@ -43,6 +43,10 @@ class JobQueues:
         #: The uids of the ScheduledJobs that a queue knew of when it was read last; None if it could not be read.
         self._schedulers: dict[Key, frozenset[str] | None] = {}
 
+    def is_left(self, key: Key) -> bool:
+        """Whether another operator looks after it, as far as was seen last."""
+        return key in self._plans and bool(self._plans[key].left_to)
+
     async def reconcile(self, key: Key) -> None:
         """Bring one JobQueue in line. Raises what the API server's and Redis' calls raise; then it is tried again."""
         obj = self._store.jobqueues.get(key.namespace, key.name)

@@ -51,6 +51,7 @@ def weight(run: Run, result: Result, letters: bool) -> int:
     if result.outcome == "completed":
         # a parent gets it as well
         return size if run.job.parent_key is None else 2 * size
+    size += utf8_size(result.larger)
     if result.outcome == "back":
         return size
     trace, earlier = utf8_size(result.trace), stored_size(run.job, b"stacktrace")

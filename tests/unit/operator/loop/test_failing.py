@@ -14,10 +14,11 @@ from crewline_operator.effects.actions import Action, WriteStatus
 from crewline_operator.jobqueue.plan import plan
 from crewline_operator.kube.conditions import find_condition
 from crewline_operator.kube.status import patched
+from crewline_operator.kube.store import Store
 from crewline_operator.loop import failing
 from crewline_operator.loop.failing import plan_failing
 from crewline_operator.loop.metrics import Metrics
-from crewline_operator.model.key import Object
+from crewline_operator.model.key import Key, Object
 from crewline_operator.model.note import Note
 from crewline_operator.model.settings import Settings
 
@@ -81,6 +82,22 @@ def test_a_scheduledjob_is_not_ready() -> None:
         ("Ready", "False", "ReconcileFailed")
     ]
     assert status.keys() == {"conditions"}
+
+
+@pytest.mark.parametrize(("left", "tells"), [(True, 0), (False, 1)])
+async def test_what_is_left_to_another_operator_is_that_ones_to_tell_of(left: bool, tells: int) -> None:
+    carried: list[Key] = []
+
+    class Executor:
+        async def carry_out(self, key: Key, obj: Object, actions: list[Action]) -> None:
+            carried.append(key)
+
+    store, obj = Store(), jobqueue_object()
+    store.of("JobQueue").put(obj)
+    key = Key("JobQueue", obj["metadata"]["namespace"], obj["metadata"]["name"])
+    executor: Any = Executor()
+    await failing.Failing(store, executor, lambda _: left).tell(key, ERROR, failing.TELL_AFTER)
+    assert len(carried) == tells
 
 
 async def test_a_secret_that_may_not_be_read_is_told_on_the_jobqueue(monkeypatch: pytest.MonkeyPatch) -> None:

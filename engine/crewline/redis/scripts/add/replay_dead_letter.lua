@@ -7,7 +7,7 @@ ARGV     1 base of the origin, 2 id of the job, 3 base of the dead-letter queue,
 Returns  1 put back, 0 the letter was replayed before or is gone, or goes now since its job has been done meanwhile,
          -3 the job is not in `failed` (it runs again already);
          {1, what was refused beside that} where something was
-Events   waiting (prev failed), or added and waiting, at the origin; completed at the dead letters
+Events   waiting (prev failed), or added and waiting, at the origin; completed, or removed, at the dead letters
 Bound    one letter: 4 ms a MB of its data; 100 old ones to prune, fewer of large ones; it is looked for among those that
          wait, which takes as long as they are many
 Why      The letter goes to `completed` of its queue with the job's id as its result, and the job keeps the letter's

@@ -8,7 +8,7 @@ Returns  1 removed, 0 a worker holds it or a job below it, -1 no such job, -8 it
          nothing was changed; 2 there is more than may go in one call, some of those below it went: call again;
          -7 it is more levels deep than jobs may go in one call;
          {that, what was refused beside it} where something was
-Events   removed, a job, children first
+Events   removed, a job, children first; added, and waiting or delayed, of what was kept until then
 Bound    most: 80, half of that where another is kept until the end of each, fewer where they hold 32 MB, and where jobs
          wait in a long list: to find one there takes as long as the list is, in BullMQ as well, so that one call looks
          through a million entries at most. One job in a longer list is the exception.

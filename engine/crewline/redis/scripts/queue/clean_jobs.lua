@@ -8,7 +8,7 @@ ARGV     1 base
          5 skip    for lists and sets that keep jobs: how many of its entries were looked at and kept before
          6 drain   '1' where all that waits goes: no event, and what is kept until the end of one that goes, goes as well
 Returns  {ids deleted, entries looked at and kept, and what was refused beside that, if anything was}
-Events   cleaned
+Events   cleaned; added, and waiting or delayed, of what was kept until then
 Bound    limit: 200, fewer where they hold 32 MB; 50 that have a deduplication id
 Why      Jobs under a lease and schedules' next iterations are kept, as BullMQ's clean does. ]]
 -- @include base/keys

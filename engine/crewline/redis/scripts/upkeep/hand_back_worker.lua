@@ -15,7 +15,7 @@ ARGV     1 base
          11 larger   '1' if one that would fail at once by `fatal` waits for a larger worker instead, the first time
 Returns  {ids put back, ids whose next fetch fails them, ids that never began, what to go on with or '', and what was
          refused beside that, if anything was}
-Events   waiting (prev active), and stalled for one that is a suspect, a job; failed for one that was to be cancelled
+Events   waiting (prev active), or delayed for one that waits for a larger worker, and stalled for one that is a suspect, a job; failed for one that was to be cancelled
 Bound    window: 80, and one pass over as much of `active` as lies behind it; 50 that the retention of those that end
          does not keep
 Why      Only leases of that worker are ended, whoever has the job by now. What is not blamed is as it was before it was

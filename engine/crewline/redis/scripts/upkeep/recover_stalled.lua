@@ -13,7 +13,7 @@ ARGV     1 base
          9 written   as in cancel_job
 Returns  {} if another looked just now; else {ids put back, ids whose next fetch fails them, ids that never began,
          what to go on with or '', and what was refused beside that, if anything was}
-Events   waiting (prev active), and stalled for one that had begun, a job; failed for one that was to be cancelled
+Events   waiting (prev active), or delayed for one that waits for a larger worker, and stalled for one that had begun, a job; failed for one that was to be cancelled
 Bound    window: 80, and one pass over as much of `active` as lies behind it; 50 that the retention of those that end
          does not keep
 Why      An id without a lock whose lease would be over by now, counted from its start, lost its worker. One look tells

@@ -49,7 +49,8 @@ Returns  {now, codes, jobs, next due ms or 0, rate limit ms or 0, and what was r
                 -4 children still run, -6 another's lease, -9 children failed
          jobs:  {id, its hash} each, ats and processedOn telling of this start; of a job that was never started and has
                 nothing but what each job has, {name, data, opts, timestamp, delay, priority, id}
-Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents
+Events   completed | failed [retries-exhausted] | delayed | waiting, active, drained; those of parents; removed at the dead
+         letters
 Bound    25 results and room for 25 (more is slower for whoever waits); results that weigh 200 kB, as the worker weighs
          them, or one that is heavier, and no room then; jobs are read until they are 200 kB, so that the last may be
          any size (each MB takes 2 ms); each call promotes 50 due jobs at most, and lets 50 go that retention does not

@@ -117,14 +117,15 @@ def test_the_guard_is_off_unless_it_is_asked_for_and_for_the_watched_namespaces_
     [
         ("list", "secrets"),
         ("delete", "deployments.apps"),
-        ("delete", "pods"),
+        ("list", "configmaps"),
         ("update", "jobqueues.crewline.dev"),
         ("create", "roles.rbac.authorization.k8s.io"),
         ("list", "namespaces"),
         ("list", "customresourcedefinitions.apiextensions.k8s.io"),
-        ("create", "pods"),
+        ("create", "secrets"),
+        ("delete", "replicasets.apps"),
         ("delete", "leases.coordination.k8s.io"),
-        ("get", "leases.coordination.k8s.io"),
+        ("update", "leases.coordination.k8s.io"),
     ],
 )
 def test_the_installed_operator_may_not(cluster: Cluster, crewline: None, verb: str, resource: str) -> None:

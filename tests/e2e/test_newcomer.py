@@ -55,7 +55,7 @@ async def test_the_operator_meets_the_restricted_standard_and_has_just_the_right
         "list secrets",
         "list configmaps",
         "update secrets",
-        "create pods",
+        "create secrets",
         "delete deployments.apps",
         "patch jobqueues",
     ):

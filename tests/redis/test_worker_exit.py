@@ -92,7 +92,7 @@ async def test_a_handler_that_swallows_its_cancellation_does_not_hold_the_proces
     await until(lambda: running(job))
     _, err = await told_to_stop(process)
     assert process.returncode == 0
-    assert "do not end when they are cancelled" in err
+    assert "does not end when cancelled" in err
     assert await job.state() == "waiting"
 
 

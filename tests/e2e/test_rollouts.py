@@ -94,19 +94,24 @@ async def nobody_is_left_drained(scene: Scene, name: str) -> None:
     assert not [pod for pod in await scene.pods(name) if COST in pod["metadata"].get("annotations", {})]
 
 
-async def test_long_jobs_within_their_grace_period_live_through_three_rollouts(scene: Scene) -> None:
-    name = "swell"
-    await scene.apply(of_version(name, 0, gracePeriodSeconds=60))
+async def roll_out_under_load(scene: Scene, name: str, grace_seconds: int) -> None:
+    """One rollout after the other while workers have jobs of up to 25 s: each is begun once, nobody stays drained."""
+    await scene.apply(of_version(name, 0, gracePeriodSeconds=grace_seconds))
     await scene.wait(name, "has all", lambda seen: seen["status"]["ready"] == f"{WORKERS}/{WORKERS}")
     jobs = await scene.queue(name).add_bulk([("work", seconds) for seconds in [3, 12, 25] * 6])
     async with always_ready(scene, name):
         for version in range(1, ROLLOUTS + 1):
-            await scene.apply(of_version(name, version, gracePeriodSeconds=60))
+            await scene.apply(of_version(name, version, gracePeriodSeconds=grace_seconds))
             # the next one comes in the middle of it
             await under_way(scene, name, version)
         await rolled_out(scene, name, ROLLOUTS)
     await began_once_each(scene, name, len(jobs))
     await nobody_is_left_drained(scene, name)
+
+
+async def test_long_jobs_within_their_grace_period_live_through_three_rollouts(scene: Scene) -> None:
+    name = "swell"
+    await roll_out_under_load(scene, name, grace_seconds=60)
 
 
 async def test_those_that_have_nothing_are_replaced_first(scene: Scene) -> None:
@@ -141,16 +146,7 @@ async def test_under_the_guard_jobs_longer_than_their_grace_period_live_through_
     scene: Scene, guard: None
 ) -> None:
     name = "spring"
-    await scene.apply(of_version(name, 0, gracePeriodSeconds=1))
-    await scene.wait(name, "has all", lambda seen: seen["status"]["ready"] == f"{WORKERS}/{WORKERS}")
-    jobs = await scene.queue(name).add_bulk([("work", seconds) for seconds in [3, 12, 25] * 6])
-    async with always_ready(scene, name):
-        for version in range(1, ROLLOUTS + 1):
-            await scene.apply(of_version(name, version, gracePeriodSeconds=1))
-            await under_way(scene, name, version)
-        await rolled_out(scene, name, ROLLOUTS)
-    await began_once_each(scene, name, len(jobs))
-    await nobody_is_left_drained(scene, name)
+    await roll_out_under_load(scene, name, grace_seconds=1)
 
     # neither a scale-in nor the way to zero is in the guard's way
     def wanting(replicas: int) -> Object:

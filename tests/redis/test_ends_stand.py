@@ -165,19 +165,25 @@ async def test_a_job_fails_at_last_whose_children_die_for_long_before_they_are_r
     assert await (await queue.add("n", {}, attempts=1)).result(timeout=60) == "done"
 
 
-async def test_jobs_wait_where_the_system_starts_no_thread_for_their_children(
-    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def refuse_threads(monkeypatch: pytest.MonkeyPatch, name: str) -> list[int]:
+    """The first three threads that are called so can't be started; gives one entry for each that was refused."""
     refused: list[int] = []
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
-        if thread.name.startswith("crewline-children") and len(refused) < 3:
+        if thread.name.startswith(name) and len(refused) < 3:
             refused.append(1)
             raise RuntimeError("can't start new thread")
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
+    return refused
+
+
+async def test_jobs_wait_where_the_system_starts_no_thread_for_their_children(
+    queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = refuse_threads(monkeypatch, "crewline-children")
     job = await queue.add("n", {"do": "who"}, attempts=1)
     await start_worker(process_handlers.work, execution="process")
     assert (await job.result(timeout=60))["of"] == job.id
@@ -188,16 +194,7 @@ async def test_jobs_wait_where_the_system_starts_no_thread_for_their_children(
 async def test_jobs_wait_where_the_system_starts_no_thread(
     queue: Queue, start_worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused: list[int] = []
-    start = threading.Thread.start
-
-    def refuse(thread: threading.Thread) -> None:
-        if thread.name.startswith("crewline-handler") and len(refused) < 3:
-            refused.append(1)
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    refused = refuse_threads(monkeypatch, "crewline-handler")
     job = await queue.add("n", {"do": "who"}, attempts=1)
     await start_worker(process_handlers.work)
     assert (await job.result(timeout=60))["of"] == job.id

@@ -84,6 +84,19 @@ class Operator:
             requeue=self.requeue,
         )
 
+    def observer(self) -> JobQueueObserver:
+        """What looks at JobQueues for it."""
+        return JobQueueObserver(
+            api=self.api,
+            store=self.store,
+            named=NamedObjects(self.api, self.again.append),
+            pollers=self.pollers,
+            bulkheads=self.bulkheads,
+            done=self.executor.done,
+            operator="ops/one",
+            operators=OtherOperators(self.api),
+        )
+
     def requeue(self, key: Key, seconds: float) -> None:
         self.again.append(key)
         self.delays.append(seconds)
@@ -246,16 +259,7 @@ async def test_what_is_followed_no_more_is_not_reached(operator: Operator) -> No
 
 async def test_a_new_queue_is_followed_before_anything_is_asked_of_the_api_server(stranger: Operator) -> None:
     """It is not there: whatever is asked of it fails."""
-    observer = JobQueueObserver(
-        api=stranger.api,
-        store=stranger.store,
-        named=NamedObjects(stranger.api, stranger.again.append),
-        pollers=stranger.pollers,
-        bulkheads=stranger.bulkheads,
-        done=stranger.executor.done,
-        operator="crewline/one",
-        operators=OtherOperators(stranger.api),
-    )
+    observer = stranger.observer()
     seen = await observer.observe(Settled(jobqueue_object(), jobqueue()), History())
     assert seen.first_read_pending
     assert (seen.followed, seen.claimed, stranger.pollers.followed(EMAILS)) == (None, None, None)

@@ -6,9 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from crewline import Queue
-from crewline_operator.jobqueue.observe import JobQueueObserver
-from crewline_operator.kube.named import NamedObjects
-from crewline_operator.kube.operators import OtherOperators
 from crewline_operator.loop.jobqueues import JobQueues
 from crewline_operator.loop.metrics import Metrics
 from crewline_operator.model.owner import Owner, claim_key
@@ -29,16 +26,7 @@ async def test_it_is_read_and_has_its_queue_until_it_is_gone(
 ) -> None:
     jobqueues = JobQueues(
         store=stranger.store,
-        observer=JobQueueObserver(
-            api=stranger.api,
-            store=stranger.store,
-            named=NamedObjects(stranger.api, stranger.again.append),
-            pollers=stranger.pollers,
-            bulkheads=stranger.bulkheads,
-            done=stranger.executor.done,
-            operator="ops/one",
-            operators=OtherOperators(stranger.api),
-        ),
+        observer=stranger.observer(),
         executor=stranger.executor,
         metrics=Metrics(),
         settings=Settings(),

@@ -10,10 +10,7 @@ import pytest
 from crewline import Queue
 from crewline_operator.effects.actions import Claim, Follow
 from crewline_operator.jobqueue import places as module
-from crewline_operator.jobqueue.observe import JobQueueObserver
 from crewline_operator.jobqueue.places import Places
-from crewline_operator.kube.named import NamedObjects
-from crewline_operator.kube.operators import OtherOperators
 from crewline_operator.model.owner import Owner, claim_key
 from crewline_operator.redis.claims import take_claim
 from crewline_operator.redis.endpoint import Endpoint
@@ -90,16 +87,7 @@ async def test_where_the_served_way_leads_nowhere_that_the_claim_is_its_own_will
 async def test_an_edit_of_the_way_to_the_redis_is_no_move_and_one_to_another_redis_is(
     claimed: Operator, redis_url: str
 ) -> None:
-    observer = JobQueueObserver(
-        api=claimed.api,
-        store=claimed.store,
-        named=NamedObjects(claimed.api, claimed.again.append),
-        pollers=claimed.pollers,
-        bulkheads=claimed.bulkheads,
-        done=claimed.executor.done,
-        operator="ops/one",
-        operators=OtherOperators(claimed.api),
-    )
+    observer = claimed.observer()
     status = {"served": {"queue": "emails", "redis": {"url": redis_url, "prefix": "bull"}}, "redis": "as it was"}
     port = redis_url.rpartition(":")[2].partition("/")[0]
     for url, moves in (

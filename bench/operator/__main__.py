@@ -10,31 +10,25 @@ what is measured ends where the operator's part does, with the number of replica
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.operator import measures
+from bench.operator.command import parser_of, run_command
 from bench.operator.report import markdown
 from bench.operator.stage import Stage, open_stage
-from tests.cluster.errors import ClusterError
 
 #: In the order in which they are run: each one's queues are there for the next.
 MEASURES = ("wake-one", "backlog", "created", "idle", "wake-many")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.operator", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"of {', '.join(MEASURES)}; default: all")
+    parser = parser_of("python -m bench.operator", __doc__, MEASURES)
     parser.add_argument("--samples", type=int, default=50, help="of each reaction time (default 50)")
     parser.add_argument("--queues", type=int, default=1000, help="of the measures with many (default 1000)")
     parser.add_argument("--idle-seconds", type=float, default=60.0, help="how long idleness is watched (default 60)")
@@ -44,22 +38,7 @@ def main() -> int:
         choices=["bullmq5", "bullmq6", "crewline"],
         help="who adds the jobs: a Node client (make test-interop installs it), or ours (default bullmq6)",
     )
-    parser.add_argument("--cluster", default="bench", help="the throw-away cluster's name, if KUBECONFIG is not set")
-    parser.add_argument("--keep", action="store_true", help="leave a cluster that was started here running")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
-    args = parser.parse_args()
-    unknown = set(args.measures) - set(MEASURES)
-    if unknown:
-        parser.error(f"there is no measure {', '.join(sorted(unknown))}: choose of {', '.join(MEASURES)}")
-    try:
-        result = asyncio.run(bench(args))
-    except ClusterError as error:
-        print(f"bench.operator: {error}", file=sys.stderr)
-        return 1
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
-    print(markdown(result))
-    return 0
+    return run_command(parser, MEASURES, bench, markdown)
 
 
 async def bench(args: argparse.Namespace) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import contextlib
 import functools
-import json
 import os
 import secrets
 import sys
@@ -28,11 +27,11 @@ from crewline import Queue
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bench.operator.command import parser_of, run_command
 from bench.operator.measures import Step, times
 from bench.operator.report import pods_markdown
 from bench.operator.stage import Replicas
 from tests.cluster import images, tools
-from tests.cluster.errors import ClusterError
 from tests.cluster.forward import forwarded
 from tests.cluster.paths import REPOSITORY
 from tests.cluster.provider import pick
@@ -277,28 +276,10 @@ async def bench(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.operator.pods", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"of {', '.join(MEASURES)}; default: all")
+    parser = parser_of("python -m bench.operator.pods", __doc__, MEASURES)
     parser.add_argument("--samples", type=int, default=50, help="of each time; of ten pods a fifth (default 50)")
     parser.add_argument("--scale-ins", type=int, default=50, help="in each mode (default 50)")
-    parser.add_argument("--cluster", default="bench", help="the throw-away cluster's name, if KUBECONFIG is not set")
-    parser.add_argument("--keep", action="store_true", help="leave a cluster that was started here running")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
-    args = parser.parse_args()
-    unknown = set(args.measures) - set(MEASURES)
-    if unknown:
-        parser.error(f"there is no measure {', '.join(sorted(unknown))}: choose of {', '.join(MEASURES)}")
-    try:
-        rows = asyncio.run(bench(args))
-    except ClusterError as error:
-        print(f"bench.operator.pods: {error}", file=sys.stderr)
-        return 1
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
-    print(pods_markdown(rows))
-    return 0
+    return run_command(parser, MEASURES, bench, pods_markdown)
 
 
 if __name__ == "__main__":
